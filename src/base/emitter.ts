@@ -1,0 +1,37 @@
+// A typed event emitter. Listeners run in order of registration; one that throws does not stop the others.
+
+export type Listener<T> = (value: T) => void
+
+export class Emitter<T> {
+  readonly #listeners = new Set<Listener<T>>()
+  readonly #onListenerError: (error: unknown) => void
+
+  /** @param onListenerError where a listener's own exception goes: a log, never nowhere. */
+  constructor(onListenerError: (error: unknown) => void) {
+    this.#onListenerError = onListenerError
+  }
+
+  /** @returns a function that removes the listener; calling it twice is harmless. */
+  on(listener: Listener<T>): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  emit(value: T): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(value)
+      } catch (error) {
+        this.#onListenerError(error)
+      }
+    }
+  }
+
+  get size(): number {
+    return this.#listeners.size
+  }
+
+  clear(): void {
+    this.#listeners.clear()
+  }
+}

@@ -1,0 +1,200 @@
+// Files for people who know node:fs/promises: the same names and errors, over the syscalls. Used by the page
+// (`os.fs`), by the shell and inside tasks.
+import { type Bytes, concat, fromUtf8, utf8 } from '../base/bytes.ts'
+import { OsError } from '../base/errors.ts'
+import type { CallOptions, SyscallClient } from './client.ts'
+import { MAX_IO_BYTES } from './limits.ts'
+import type { CallResults } from './table.ts'
+import type { DirectoryEntry, FileInfo, OpenMode } from './types.ts'
+
+/** Reads and writes are cut into pieces of this size: one block, so that a read touches one block. */
+const IO_BYTES = Math.min(1024 * 1024, MAX_IO_BYTES)
+
+export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+
+export class Stats {
+  readonly info: FileInfo
+  constructor(info: FileInfo) {
+    this.info = info
+  }
+  get size(): number {
+    return this.info.size
+  }
+  get mtimeMs(): number {
+    return this.info.mtimeMs
+  }
+  get mtime(): Date {
+    return new Date(this.info.mtimeMs)
+  }
+  get mode(): number {
+    return this.info.mode
+  }
+  get kid(): string | undefined {
+    return this.info.kid
+  }
+  isFile(): boolean {
+    return this.info.kind === 'file'
+  }
+  isDirectory(): boolean {
+    return this.info.kind === 'directory'
+  }
+  isSymbolicLink(): boolean {
+    return false
+  }
+}
+
+export interface Dirent extends DirectoryEntry {
+  parentPath: string
+  isFile(): boolean
+  isDirectory(): boolean
+}
+
+export class FileHandle {
+  readonly #client: SyscallClient
+  readonly ref: number
+  readonly size: number
+  #closed = false
+
+  constructor(client: SyscallClient, opened: CallResults['open']) {
+    this.#client = client
+    this.ref = opened.ref
+    this.size = opened.size
+  }
+
+  /** Up to `length` bytes at `offset`; empty at the end of the file. */
+  async read(offset: number, length: number, options?: CallOptions): Promise<Uint8Array> {
+    const args = { ref: this.ref, offset, length: Math.min(length, MAX_IO_BYTES) }
+    return (await this.#client.call('read', args, options)).bytes
+  }
+
+  /** Appends to what this handle has written. */
+  async write(bytes: Uint8Array, options?: CallOptions): Promise<void> {
+    for (let at = 0; at < bytes.byteLength || at === 0; at += IO_BYTES) {
+      await this.#client.call('write', { ref: this.ref, bytes: bytes.subarray(at, at + IO_BYTES) }, options)
+    }
+  }
+
+  /** Commits what was written. Idempotent. */
+  async close(options?: CallOptions & { discard?: boolean }): Promise<CallResults['close']> {
+    if (this.#closed) return {}
+    this.#closed = true
+    return this.#client.call('close', { ref: this.ref, discard: options?.discard ?? false }, options)
+  }
+}
+
+export class FileSystem {
+  readonly #client: SyscallClient
+  constructor(client: SyscallClient) {
+    this.#client = client
+  }
+
+  async open(path: string, mode: OpenMode = 'r', options?: CallOptions): Promise<FileHandle> {
+    return new FileHandle(this.#client, await this.#client.call('open', { path, mode }, options))
+  }
+
+  /** The content in pieces of at most 1 MiB, from `start` up to (not including) `end`. */
+  async *read(path: string, options: CallOptions & { start?: number; end?: number } = {}): AsyncGenerator<Uint8Array> {
+    const handle = await this.open(path, 'r', options)
+    try {
+      let at = options.start ?? 0
+      const end = options.end ?? Number.MAX_SAFE_INTEGER
+      while (at < end) {
+        const piece = await handle.read(at, Math.min(IO_BYTES, end - at), options)
+        if (piece.byteLength === 0) return
+        at += piece.byteLength
+        yield piece
+      }
+    } finally {
+      await handle.close({ discard: true })
+    }
+  }
+
+  readFile(
+    path: string,
+    options: 'utf8' | 'utf-8' | { encoding: 'utf8' | 'utf-8'; signal?: AbortSignal },
+  ): Promise<string>
+  readFile(path: string, options?: CallOptions): Promise<Bytes>
+  async readFile(
+    path: string,
+    options: 'utf8' | 'utf-8' | (CallOptions & { encoding?: 'utf8' | 'utf-8' }) = {},
+  ): Promise<string | Bytes> {
+    const { encoding, signal } = typeof options === 'string' ? { encoding: options, signal: undefined } : options
+    const parts: Uint8Array[] = []
+    for await (const part of this.read(path, { signal })) parts.push(part)
+    const bytes = concat(parts)
+    return encoding ? fromUtf8(bytes) : bytes
+  }
+
+  writeFile(path: string, content: FileContent, options?: CallOptions & { flag?: OpenMode }) {
+    return this.#write(path, content, options?.flag ?? 'w', options)
+  }
+
+  appendFile(path: string, content: FileContent, options?: CallOptions) {
+    return this.#write(path, content, 'a', options)
+  }
+
+  async #write(path: string, content: FileContent, mode: OpenMode, options: CallOptions = {}) {
+    const handle = await this.open(path, mode, options)
+    try {
+      if (typeof content === 'string') await handle.write(utf8(content), options)
+      else if (content instanceof Uint8Array) await handle.write(content, options)
+      else for await (const piece of content) await handle.write(piece, options)
+      return await handle.close(options)
+    } catch (error) {
+      await handle.close({ discard: true })
+      throw error
+    }
+  }
+
+  async stat(path: string, options?: CallOptions): Promise<Stats> {
+    return new Stats(await this.#client.info('path', path, options))
+  }
+
+  /** True when the path resolves; other failures than ENOENT and ENOTDIR still throw. */
+  async exists(path: string, options?: CallOptions): Promise<boolean> {
+    try {
+      await this.stat(path, options)
+      return true
+    } catch (error) {
+      if (error instanceof OsError && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return false
+      throw error
+    }
+  }
+
+  readdir(path: string, options: CallOptions & { withFileTypes: true }): Promise<Dirent[]>
+  readdir(path: string, options?: CallOptions): Promise<string[]>
+  async readdir(path: string, options: CallOptions & { withFileTypes?: boolean } = {}): Promise<string[] | Dirent[]> {
+    const rows: Dirent[] = []
+    let after: string | undefined
+    for (;;) {
+      const page = await this.#client.call('list', { path, ...(after === undefined ? {} : { after }) }, options)
+      for (const entry of page.entries) {
+        rows.push({
+          ...entry,
+          parentPath: path,
+          isFile: () => entry.kind === 'file',
+          isDirectory: () => entry.kind === 'directory',
+        })
+      }
+      if (!page.more) break
+      after = page.entries.at(-1)?.name
+    }
+    return options.withFileTypes ? rows : rows.map((row) => row.name)
+  }
+
+  async mkdir(path: string, options: CallOptions & { recursive?: boolean } = {}): Promise<void> {
+    await this.#client.call('create', { path, recursive: options.recursive ?? false }, options)
+  }
+
+  async rm(path: string, options: CallOptions & { recursive?: boolean; force?: boolean } = {}): Promise<void> {
+    try {
+      await this.#client.call('remove', { path, recursive: options.recursive ?? false }, options)
+    } catch (error) {
+      if (!(options.force && error instanceof OsError && error.code === 'ENOENT')) throw error
+    }
+  }
+
+  async rename(from: string, to: string, options?: CallOptions): Promise<void> {
+    await this.#client.call('move', { from, to }, options)
+  }
+}

@@ -1,0 +1,25 @@
+// Bounds of the syscall ABI, each with its reason. The kernel enforces them; clients may rely on them.
+
+/** Longest path in characters: POSIX PATH_MAX. */
+export const MAX_PATH_LENGTH = 4096
+/** Longest name in bytes: what ext4, APFS and UnixFS tools agree on. */
+export const MAX_NAME_BYTES = 255
+/** Most bytes in one read or write: big enough to amortise a message, small enough to keep tasks' memory bounded. */
+export const MAX_IO_BYTES = 4 * 1024 * 1024
+/** Most open references of one caller: a leak shows itself long before it hurts the kernel. */
+export const MAX_OPEN_REFS = 256
+/** Most calls of one caller under way at once; a task that exceeds it is flooding and is ended. */
+export const MAX_CALLS_IN_FLIGHT = 256
+/** Encoded size of one event's data or result; larger state belongs in a file. */
+export const MAX_EVENT_BYTES = 1024 * 1024
+/** Results that one `gather` may hand to a single event, encoded. */
+export const MAX_GATHER_BYTES = 16 * 1024 * 1024
+/** Events one handler may emit: the home journals them in one entry. */
+export const MAX_EMITS_PER_EVENT = 65_536
+/** Arguments of a program, and their total length: as `getconf ARG_MAX`, scaled to a journal entry. */
+export const MAX_ARGS = 4096
+export const MAX_ARG_LENGTH = 65_536
+/** A program's source text: it travels to every executor. */
+export const MAX_PROGRAM_BYTES = 8 * 1024 * 1024
+/** KIDs in one `wait`. */
+export const MAX_WAIT_KIDS = 1024

@@ -1,0 +1,152 @@
+// The ABI: every call a task, the shell or a page can make, one row each. Reading this table teaches the system.
+// Above: client.ts (stubs). Below: kernel/dispatch.ts (handlers). At most 13 rows, as in DIOS.
+//
+// Version 1. A row's arguments are validated strictly: unknown keys are refused, sizes are bounded (limits.ts).
+import * as v from 'valibot'
+import type { Kid } from '../base/ids.ts'
+import { isKidPrefix } from '../base/ids.ts'
+import * as limits from './limits.ts'
+import type {
+  Ack,
+  Data,
+  DirectoryEntry,
+  ExitStatus,
+  FileInfo,
+  FileKind,
+  KernelEvent,
+  LogLine,
+  NodeInfo,
+  PeerRow,
+  ProcessRow,
+  StorageRow,
+} from './types.ts'
+
+export const ABI_VERSION = 1
+
+const path = v.pipe(
+  v.string(),
+  v.minLength(1),
+  v.maxLength(limits.MAX_PATH_LENGTH),
+  v.check((text) => !text.includes('\0'), 'a path must not contain NUL'),
+)
+const ref = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const length = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(limits.MAX_IO_BYTES))
+const bytes = v.pipe(
+  v.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes must be a Uint8Array'),
+  v.check((chunk) => chunk.byteLength <= limits.MAX_IO_BYTES, `at most ${limits.MAX_IO_BYTES} bytes per write`),
+)
+const kid = v.pipe(v.string(), v.check(isKidPrefix, 'a KID is K- and at least four hex digits'))
+const taskName = v.pipe(v.string(), v.regex(/^[A-Za-z_$][\w$]{0,127}$/, 'a task is named like an exported function'))
+const data = v.custom<Data>(() => true) // checked and measured by the kernel when it encodes it (kernel/process/data.ts)
+const count = (max: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(max))
+
+/** Bounds that a process may be given; absent means the kernel's default. */
+export const processLimits = v.strictObject({
+  /** A handler that has not answered for this long is ended, and its process with it. */
+  eventMs: v.optional(count(24 * 3600 * 1000)),
+})
+
+/** Arguments of each call. */
+export const syscalls = {
+  /** A reference to a file or stream. Files open for writing become visible to others when closed. */
+  open: v.strictObject({ path, mode: v.picklist(['r', 'w', 'wx', 'a']) }),
+  /** Up to `length` bytes at `offset`; empty at the end. A stream's read waits for data or its end. */
+  read: v.strictObject({ ref, offset, length }),
+  /** Appends to what this reference has written so far. References 1 and 2 are a task's output and errors. */
+  write: v.strictObject({ ref, bytes }),
+  /** Commits a written file (or discards it) and gives the reference back. */
+  close: v.strictObject({ ref, discard: v.optional(v.boolean()) }),
+  /** Makes a directory. */
+  create: v.strictObject({ path, recursive: v.optional(v.boolean()) }),
+  /** Entries of a directory, sorted by name, at most `limit` after the name `after`. */
+  list: v.strictObject({
+    path,
+    after: v.optional(v.pipe(v.string(), v.maxLength(limits.MAX_PATH_LENGTH))),
+    limit: v.optional(count(10_000)),
+  }),
+  /** What the kernel knows: about a path, this node, its peers, processes, storage, its log. */
+  info: v.variant('topic', [
+    v.strictObject({ topic: v.literal('path'), path }),
+    v.strictObject({ topic: v.literal('node') }),
+    v.strictObject({ topic: v.literal('peers') }),
+    v.strictObject({ topic: v.literal('processes') }),
+    v.strictObject({ topic: v.literal('storage') }),
+    v.strictObject({ topic: v.literal('log') }),
+  ]),
+  /** Renames within the tree; replaces a file, or an empty directory by a directory. */
+  move: v.strictObject({ from: path, to: path }),
+  remove: v.strictObject({ path, recursive: v.optional(v.boolean()) }),
+  /** Starts a program: a process with one event, `start`. */
+  run: v.strictObject({
+    program: path,
+    args: v.pipe(v.array(v.pipe(v.string(), v.maxLength(limits.MAX_ARG_LENGTH))), v.maxLength(limits.MAX_ARGS)),
+    cwd: path,
+    limits: v.optional(processLimits),
+  }),
+  /** Tasks only: a new event for this process; with `after`, one that waits for those events and gets their results. */
+  emit: v.strictObject({
+    task: taskName,
+    data,
+    after: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(limits.MAX_EMITS_PER_EVENT))),
+  }),
+  /** Waits: for all (or any) of a set of processes to end, or for kernel events after number `since`. */
+  wait: v.variant('for', [
+    v.strictObject({
+      for: v.literal('exit'),
+      kids: v.pipe(v.array(kid), v.minLength(1), v.maxLength(limits.MAX_WAIT_KIDS)),
+      any: v.optional(v.boolean()),
+    }),
+    v.strictObject({ for: v.literal('events'), since: offset }),
+  ]),
+  /** Ends a process (KILL), or this one with an exit code (EXIT; tasks only, `kid` is ignored). */
+  signal: v.variant('signal', [
+    v.strictObject({ signal: v.literal('KILL'), kid }),
+    v.strictObject({
+      signal: v.literal('EXIT'),
+      code: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)),
+    }),
+  ]),
+} as const
+
+export type CallName = keyof typeof syscalls
+export type CallArgs<K extends CallName> = v.InferOutput<(typeof syscalls)[K]>
+
+export interface InfoResults {
+  path: FileInfo
+  node: NodeInfo
+  peers: PeerRow[]
+  processes: ProcessRow[]
+  storage: StorageRow[]
+  log: LogLine[]
+}
+export type InfoTopic = keyof InfoResults
+
+/** Results of each call. */
+export interface CallResults {
+  open: { ref: number; kind: FileKind; size: number }
+  read: { bytes: Uint8Array }
+  write: { size: number }
+  /** `kid`, `cid` and `ack` are there when the reference had written a file. */
+  close: { kid?: Kid; cid?: string; size?: number; ack?: Ack }
+  create: { ack: Ack }
+  list: { entries: DirectoryEntry[]; more: boolean }
+  info: InfoResults[InfoTopic]
+  move: { ack: Ack }
+  remove: { ack: Ack }
+  run: { kid: Kid; home: string }
+  emit: { id: string }
+  wait: { exits?: ExitStatus[]; events?: KernelEvent[]; next?: number }
+  signal: { delivered: boolean }
+}
+
+/** Checks one call's arguments. @returns the arguments, or a sentence that says what is wrong with them. */
+export function parseCall(call: string, args: unknown): { call: CallName; args: never } | { problem: string } {
+  if (!Object.hasOwn(syscalls, call)) return { problem: `there is no call '${call.slice(0, 32)}'` }
+  const name = call as CallName
+  const parsed = v.safeParse(syscalls[name], args)
+  if (parsed.success) return { call: name, args: parsed.output as never }
+  const issue = parsed.issues[0]
+  const where = v.getDotPath(issue)
+  return { problem: `${name}: ${where ? `${where}: ` : ''}${issue.message.slice(0, 200)}` }
+}

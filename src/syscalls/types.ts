@@ -1,0 +1,145 @@
+// What syscalls carry: rows, events and data. Shared by the kernel, the shell, tasks and the page.
+import type { Kid } from '../base/ids.ts'
+
+/** Data that events, results and arguments may hold. Depth ≤ 64; encoded size ≤ MAX_EVENT_BYTES. */
+export type Data = null | boolean | number | string | Uint8Array | Data[] | { [key: string]: Data }
+
+export type OpenMode =
+  | 'r' // read an existing file or stream
+  | 'w' // replace or create; visible to others when closed
+  | 'wx' // create; EEXIST if the path exists when closed
+  | 'a' // append to the present content, or create
+
+export type FileKind = 'file' | 'directory' | 'stream'
+
+/** How durable a write is, and on how many distinct devices. */
+export interface Ack {
+  level: 'local' | 'majority' | 'all'
+  devices: number
+}
+
+export interface FileInfo {
+  path: string
+  kind: FileKind
+  /** Bytes; 0 for directories and streams. */
+  size: number
+  /** Unix time in ms of the last change. */
+  mtimeMs: number
+  /** Permission bits, e.g. 0o644. */
+  mode: number
+  /** Identifier of the content; absent for generated files (/proc). */
+  kid?: Kid
+  cid?: string
+}
+
+export interface DirectoryEntry {
+  name: string
+  kind: FileKind
+  size: number
+  mtimeMs: number
+}
+
+export type PeerState =
+  | 'connecting'
+  | 'alive'
+  | 'hidden' // its tab is in the background: slower, not gone
+  | 'frozen' // the browser froze its tab: silent by announcement
+  | 'stalled' // silent although its network stack still answers: busy
+
+export interface PeerRow {
+  id: string
+  device: string
+  state: PeerState
+  /** True when connected without a relay in between. */
+  direct: boolean
+  /** Smoothed round-trip time in ms; null before the first measurement. */
+  rttMs: number | null
+  /** Workers that it offers. */
+  slots: number
+  /** Events that it is running now, for anybody. */
+  running: number
+}
+
+export type ProcessState = 'running' | 'exited' | 'failed' | 'killed'
+
+export interface ProcessRow {
+  kid: Kid
+  /** Path of the program as it was started. */
+  program: string
+  args: string[]
+  state: ProcessState
+  /** Node that keeps the journal. */
+  home: string
+  /** Events completed and events known so far. */
+  done: number
+  total: number
+  /** Nodes that have completed at least one event. */
+  nodes: number
+  startedMs: number
+  endedMs: number | null
+  /** 0 success; 1–125 as the program said; 126 not a program; 130 killed; null while running. */
+  code: number | null
+  error: string | null
+}
+
+export interface NodeInfo {
+  id: string
+  device: string
+  /** Number of the slot that this tab holds in its browser profile. */
+  slot: number
+  cluster: string
+  version: string
+  slots: number
+  relay: 'offline' | 'connecting' | 'connected'
+  relayDetail: string
+  /** Number of nodes, this one included. */
+  nodes: number
+  /** Node that keeps the head of `/`; null while unknown. */
+  treeHome: string | null
+  /** Base URL for invitations; null when the relay offers none. */
+  inviteUrl: string | null
+  startedMs: number
+}
+
+export interface StorageRow {
+  /** Node id. */
+  node: string
+  device: string
+  usedBytes: number
+  quotaBytes: number
+  blocks: number
+  persisted: boolean
+}
+
+export interface LogLine {
+  atMs: number
+  level: 'debug' | 'info' | 'warn' | 'error'
+  area: string
+  message: string
+  fields: Record<string, unknown>
+}
+
+/** What `wait` for kernel events delivers, and what `os.on` hands to listeners. */
+export type KernelEvent =
+  | { type: 'peer-joined'; peer: string }
+  | { type: 'peer-left'; peer: string; reason: string }
+  | { type: 'peer-changed'; peer: string; state: PeerState }
+  | { type: 'relay'; state: 'offline' | 'connecting' | 'connected'; detail: string }
+  | { type: 'process'; kid: Kid; state: ProcessState; done: number; total: number }
+  | { type: 'tree'; version: number }
+  | { type: 'notice'; message: string }
+
+export interface ExitStatus {
+  kid: Kid
+  state: ProcessState
+  code: number
+  error: string | null
+}
+
+/** What a task's handler receives. */
+export interface TaskEvent {
+  /** Deterministic: the parent's id and an index, e.g. `0.3.1`. */
+  id: string
+  task: string
+  data: Data
+}

@@ -1,0 +1,15 @@
+// Imports that the bundler resolves to text or URLs.
+declare module '*?raw' {
+  const text: string
+  export default text
+}
+declare module '*?worker&url' {
+  const url: string
+  export default url
+}
+declare module '*.css'
+declare module 'virtual:brittlestar-examples' {
+  /** File name to source text, e.g. `wordcount.js`. */
+  const examples: Readonly<Record<string, string>>
+  export default examples
+}

@@ -1,0 +1,29 @@
+// Builds the page and its two workers into dist/. The relay serves dist/ and needs no build of its own.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { defineConfig, type Plugin } from 'vite'
+
+const EXAMPLES = join(import.meta.dirname, 'public/examples')
+const EXAMPLES_ID = 'virtual:brittlestar-examples'
+
+/** The programs of public/examples as text, for the read-only mount /bin/examples. */
+function examples(): Plugin {
+  return {
+    name: 'brittlestar-examples',
+    resolveId: (id) => (id === EXAMPLES_ID ? `\0${EXAMPLES_ID}` : undefined),
+    load(id) {
+      if (id !== `\0${EXAMPLES_ID}`) return
+      const files = readdirSync(EXAMPLES).filter((name) => name.endsWith('.js'))
+      for (const name of files) this.addWatchFile(join(EXAMPLES, name))
+      const sources = files.map((name) => [name, readFileSync(join(EXAMPLES, name), 'utf8')])
+      return `export default ${JSON.stringify(Object.fromEntries(sources))}`
+    },
+  }
+}
+
+export default defineConfig({
+  plugins: [examples()],
+  worker: { format: 'es', plugins: () => [examples()] },
+  build: { target: 'es2022', sourcemap: true, reportCompressedSize: true },
+  server: { proxy: {} },
+})
