@@ -11,6 +11,8 @@ export type RelayState = 'offline' | 'connecting' | 'connected'
 export type NetworkEvent =
   /** Somebody (relay or DHT) says that this peer exists. A hint: may be stale or a lie. */
   | { type: 'found'; peer: NodeId; via: 'relay' | 'dht' }
+  /** The relay has said who is here: `peers` others. Comes once after each connection to it. */
+  | { type: 'listed'; peers: number }
   /** Somebody says that this peer's own connection to the relay closed. A hint. */
   | { type: 'hint-gone'; peer: NodeId }
   | { type: 'connected'; peer: NodeId; direct: boolean }

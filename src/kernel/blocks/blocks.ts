@@ -1,0 +1,247 @@
+// Blocks of this node and how to get those of others: hold, verify, serve, fetch. Above: fs. Below: the block
+// store port, rpc, membership, the directory. A block handed to a reader always hashes to its CID.
+
+import { equalBytes } from '../../base/bytes.ts'
+import { errorLine, OsError, toOsError } from '../../base/errors.ts'
+import { type NodeId, shortNode } from '../../base/ids.ts'
+import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Hasher } from '../../ports/crypto.ts'
+import type { LogSink } from '../../ports/log.ts'
+import * as limits from '../limits.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import type { ServeContext } from '../rpc/session.ts'
+import { type Assembler, createAssembler } from './assemble.ts'
+import { type CidText, type Codec, cidOf, parseCid } from './cid.ts'
+
+export interface FetchOptions {
+  signal?: AbortSignal | undefined
+  /** Nodes likely to hold the blocks: asked before everybody. */
+  hints?: readonly NodeId[]
+  /** Keep what was fetched in the local store (default true). */
+  keep?: boolean
+}
+
+export class Blocks {
+  readonly #store: BlockStore
+  readonly #hasher: Hasher
+  readonly #rpc: RpcNode
+  readonly #clock: Clock
+  readonly #log: LogSink
+  readonly #peers: () => NodeId[]
+  /** More holders, from the directory, when no neighbour has a block. */
+  readonly #findProviders: (cid: CidText, signal: AbortSignal) => Promise<NodeId[]>
+  /** Nodes that sent wrong bytes: not asked again in this session. */
+  readonly #liars = new Map<NodeId, string>()
+
+  constructor(options: {
+    store: BlockStore
+    hasher: Hasher
+    rpc: RpcNode
+    clock: Clock
+    log: LogSink
+    peers: () => NodeId[]
+    findProviders: (cid: CidText, signal: AbortSignal) => Promise<NodeId[]>
+  }) {
+    this.#store = options.store
+    this.#hasher = options.hasher
+    this.#rpc = options.rpc
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#peers = options.peers
+    this.#findProviders = options.findProviders
+    this.#rpc.handle('blocks.have', async ({ cids }) => {
+      return Uint8Array.from(await this.#store.hasMany(cids), (held) => (held ? 1 : 0))
+    })
+    this.#rpc.handle('blocks.get', async ({ cids }, context) => {
+      await this.#serve(cids, context)
+      return null
+    })
+  }
+
+  cidOf(codec: Codec, bytes: Uint8Array): Promise<CidText> {
+    return cidOf(this.#hasher, codec, bytes).then(String)
+  }
+
+  /** @throws {OsError} ENOSPC, EIO. */
+  async putMany(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
+    if (entries.length > 0) await this.#store.putMany(entries)
+  }
+
+  hasMany(cids: readonly CidText[]): Promise<boolean[]> {
+    return this.#store.hasMany(cids)
+  }
+
+  usage(): Promise<StorageUsage> {
+    return this.#store.usage()
+  }
+
+  async count(): Promise<number> {
+    return (await this.#store.keys()).length
+  }
+
+  /** Nodes caught sending wrong bytes, with what they did. */
+  liars(): ReadonlyMap<NodeId, string> {
+    return this.#liars
+  }
+
+  async get(cid: CidText, options: FetchOptions = {}): Promise<Uint8Array> {
+    const [bytes] = await this.getMany([cid], options)
+    return bytes as Uint8Array
+  }
+
+  /**
+   * The blocks in the order of `cids` (at most MAX_CIDS_PER_CALL), from here or from whoever holds them.
+   * @throws {OsError} EIO when a block cannot be had from anybody; ECANCELED.
+   */
+  async getMany(cids: readonly CidText[], options: FetchOptions = {}): Promise<Uint8Array[]> {
+    const found = new Map<CidText, Uint8Array>()
+    const local = await this.#store.getMany(cids)
+    await Promise.all(
+      cids.map(async (cid, i) => {
+        const bytes = local[i]
+        if (!bytes) return
+        if (await this.#verify(cid, bytes)) found.set(cid, bytes)
+        else this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
+      }),
+    )
+    const missing = [...new Set(cids)].filter((cid) => !found.has(cid))
+    if (missing.length > 0) {
+      const fetched = await this.#fetch(missing, options)
+      for (const [cid, bytes] of fetched) found.set(cid, bytes)
+      if (options.keep !== false) await this.#keep([...fetched])
+    }
+    return cids.map((cid) => found.get(cid) as Uint8Array)
+  }
+
+  /** Makes sure that the blocks are in the local store. */
+  async hold(cids: readonly CidText[], options: FetchOptions = {}): Promise<void> {
+    for (let at = 0; at < cids.length; at += limits.WRITE_BATCH_BLOCKS) {
+      const batch = cids.slice(at, at + limits.WRITE_BATCH_BLOCKS)
+      const held = await this.#store.hasMany(batch)
+      const missing = batch.filter((_cid, i) => !held[i])
+      if (missing.length > 0) await this.putMany([...(await this.#fetch(missing, options))])
+    }
+  }
+
+  /** A cached copy is welcome but not owed: a full disk must not fail a read. */
+  async #keep(entries: [CidText, Uint8Array][]): Promise<void> {
+    try {
+      await this.#store.putMany(entries)
+    } catch (error) {
+      this.#log.log('warn', 'blocks', `read ${entries.length} blocks without keeping a copy: ${errorLine(error)}`)
+    }
+  }
+
+  async #verify(cid: CidText, bytes: Uint8Array): Promise<boolean> {
+    const { multihash } = parseCid(cid)
+    return equalBytes(multihash.digest, await this.#hasher.sha256(bytes))
+  }
+
+  async #fetch(cids: readonly CidText[], options: FetchOptions): Promise<Map<CidText, Uint8Array>> {
+    const found = new Map<CidText, Uint8Array>()
+    const missing = () => cids.filter((cid) => !found.has(cid))
+    for (let round = 0; round < limits.FETCH_ROUNDS && missing().length > 0; round++) {
+      options.signal?.throwIfAborted()
+      for (const holder of await this.#holders(missing(), options)) {
+        const wanted = missing().filter((cid) => holder.cids.has(cid))
+        if (wanted.length > 0) await this.#fetchFrom(holder.peer, wanted, found, options.signal)
+        if (missing().length === 0) break
+      }
+    }
+    const [lost, ...more] = missing()
+    if (lost !== undefined) {
+      const others = more.length > 0 ? ` and ${more.length} more` : ''
+      throw new OsError(
+        'EIO',
+        `block ${lost}${others} is held by none of the ${this.#peers().length} other nodes: the tab that has it is away`,
+      )
+    }
+    return found
+  }
+
+  /** Who has what: hints first, then everybody connected, then the directory; those who hold most come first. */
+  async #holders(cids: readonly CidText[], options: FetchOptions): Promise<{ peer: NodeId; cids: Set<CidText> }[]> {
+    const connected = this.#peers().filter((peer) => !this.#liars.has(peer))
+    const hinted = (options.hints ?? []).filter((peer) => connected.includes(peer))
+    if (hinted.length > 0) {
+      const found = await this.#ask(hinted, cids)
+      if (found.some((holder) => holder.cids.size === cids.length)) return found
+    }
+    const found = await this.#ask(connected, cids)
+    const [first] = cids
+    if (found.length > 0 || first === undefined) return found
+    const signal = options.signal ?? new AbortController().signal
+    return this.#ask(
+      (await this.#findProviders(first, signal)).filter((peer) => !this.#liars.has(peer)),
+      cids,
+    )
+  }
+
+  async #ask(peers: readonly NodeId[], cids: readonly CidText[]): Promise<{ peer: NodeId; cids: Set<CidText> }[]> {
+    const answers = await Promise.all(
+      peers.map(async (peer) => {
+        try {
+          const held = await this.#rpc.call(peer, 'blocks.have', { cids: [...cids] })
+          return { peer, cids: new Set(cids.filter((_cid, i) => held[i] === 1)) }
+        } catch (error) {
+          this.#log.log('debug', 'blocks', `${shortNode(peer)} did not say what it holds: ${errorLine(error)}`)
+          return { peer, cids: new Set<CidText>() }
+        }
+      }),
+    )
+    return answers.filter(({ cids }) => cids.size > 0).sort((a, b) => b.cids.size - a.cids.size)
+  }
+
+  async #fetchFrom(
+    peer: NodeId,
+    cids: readonly CidText[],
+    found: Map<CidText, Uint8Array>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const stall = new AbortController()
+    let timer = this.#clock.setTimer(() => stall.abort(), limits.FETCH_STALL_MS, 'block stall')
+    const onAbort = () => stall.abort()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const assembler: Assembler = createAssembler(cids.length)
+    try {
+      await this.#rpc.call(
+        peer,
+        'blocks.get',
+        { cids: [...cids] },
+        {
+          signal: stall.signal,
+          onItem: async (item) => {
+            timer.cancel()
+            timer = this.#clock.setTimer(() => stall.abort(), limits.FETCH_STALL_MS, 'block stall')
+            const done = assembler.add(item)
+            const cid = done && cids[done.index]
+            if (!done || cid === undefined) return
+            if (!(await this.#verify(cid, done.bytes))) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)
+            found.set(cid, done.bytes)
+          },
+        },
+      )
+    } catch (error) {
+      signal?.throwIfAborted()
+      const problem = toOsError(error)
+      if (problem.code === 'EPROTO') this.#liars.set(peer, problem.message)
+      this.#log.log('warn', 'blocks', `${shortNode(peer)} failed to serve blocks: ${errorLine(problem)}`)
+    } finally {
+      timer.cancel()
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  async #serve(cids: readonly CidText[], context: ServeContext): Promise<void> {
+    for (const [index, cid] of cids.entries()) {
+      const [bytes] = await this.#store.getMany([cid])
+      if (!bytes) continue
+      const total = bytes.byteLength
+      for (let at = 0; at < total || at === 0; at += limits.ITEM_BYTES) {
+        const piece = bytes.subarray(at, at + limits.ITEM_BYTES)
+        await context.item([index, at, total, piece], piece.byteLength + 1)
+      }
+    }
+  }
+}

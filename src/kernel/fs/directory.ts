@@ -1,0 +1,75 @@
+// One immutable directory as a block: a UnixFS directory node that any IPFS tool can list. What UnixFS has no
+// place for (mode, time and size of the entries) travels in the node's own data field, which such tools skip.
+import * as dagPb from '@ipld/dag-pb'
+import { decode, encode } from 'cborg'
+import { UnixFS } from 'ipfs-unixfs'
+import * as v from 'valibot'
+import { OsError } from '../../base/errors.ts'
+import { type CidText, parseCid } from '../blocks/cid.ts'
+import { MAX_BLOCK_BYTES } from '../limits.ts'
+import { decodeNode } from './dag.ts'
+
+export interface Entry {
+  kind: 'file' | 'directory'
+  cid: CidText
+  /** Bytes of content; 0 for directories. */
+  size: number
+  mode: number
+  mtimeMs: number
+}
+
+/** Entries by name. Never changed in place once it has a CID. */
+export type Directory = ReadonlyMap<string, Entry>
+
+const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+/** kind (0 file, 1 directory), size, mode, mtimeMs */
+const details = v.map(v.string(), v.strictTuple([v.picklist([0, 1]), int, int, int]))
+
+/** @throws {OsError} EFBIG when there are too many entries for one block. */
+export function encodeDirectory(directory: Directory): Uint8Array {
+  const names = [...directory.keys()].sort()
+  const data = encode(
+    new Map(
+      names.map((name) => {
+        const entry = directory.get(name) as Entry
+        return [name, [entry.kind === 'directory' ? 1 : 0, entry.size, entry.mode, entry.mtimeMs]]
+      }),
+    ),
+  )
+  const links = names.map((name) => {
+    const entry = directory.get(name) as Entry
+    return { Name: name, Hash: parseCid(entry.cid), Tsize: entry.size }
+  })
+  const node = dagPb.prepare({ Data: new UnixFS({ type: 'directory', data }).marshal(), Links: links })
+  const bytes = dagPb.encode(node)
+  if (bytes.byteLength > MAX_BLOCK_BYTES) {
+    throw new OsError('EFBIG', `a directory of ${directory.size} entries does not fit one block: use subdirectories`)
+  }
+  return bytes
+}
+
+/** @throws {OsError} EIO when the block is not such a directory. */
+export function decodeDirectory(cid: CidText, bytes: Uint8Array): Directory {
+  const { node, unixfs } = decodeNode(cid, bytes)
+  if (unixfs.type !== 'directory') throw new OsError('EIO', `block ${cid} is a ${unixfs.type}, not a directory`)
+  let known: v.InferOutput<typeof details> = new Map()
+  if (unixfs.data && unixfs.data.byteLength > 0) {
+    try {
+      known = v.parse(details, decode(unixfs.data, { useMaps: true }))
+    } catch (error) {
+      throw new OsError('EIO', `directory ${cid} has malformed details`, { cause: error })
+    }
+  }
+  const directory = new Map<string, Entry>()
+  for (const link of node.Links) {
+    const name = link.Name ?? ''
+    const [kind, size, mode, mtimeMs] = known.get(name) ?? [0, link.Tsize ?? 0, 0o644, 0]
+    if (!isEntryName(name)) throw new OsError('EIO', `directory ${cid} has an entry without a proper name`)
+    directory.set(name, { kind: kind === 1 ? 'directory' : 'file', cid: String(link.Hash), size, mode, mtimeMs })
+  }
+  return directory
+}
+
+function isEntryName(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0')
+}

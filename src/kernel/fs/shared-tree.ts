@@ -1,0 +1,347 @@
+// The head of the one shared tree `/`: where it is, who keeps it, how it changes. Above: fs.ts. Below: tree.ts,
+// the journal, rpc, membership. First form: the home is one node; the replicated form comes behind this class.
+//
+// Roles and transitions:
+//   home:      keeps the journal and applies changes. A new node is the home of an unborn tree (generation 0,
+//              version 0), which it gives up without a trace when it meets a born one.
+//   following: another node claims to be home; reads and changes go there.
+//   searching: the home is away. After a while the first node in line takes over with the next generation.
+// When two homes meet, the higher (generation, version, id) stays; the other merges its changes and follows.
+import { decode, encode } from 'cborg'
+import * as v from 'valibot'
+import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
+import { type NodeId, shortNode } from '../../base/ids.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { Ack } from '../../syscalls/types.ts'
+import type { Journal, Journals } from '../journal/journal.ts'
+import { COMPACT_ENTRIES } from '../limits.ts'
+import type { Membership } from '../membership/membership.ts'
+import { type TreeHead, type TreeOp, treeHead } from '../rpc/methods.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import { mergeOps } from './merge.ts'
+import type { Tree } from './tree.ts'
+
+const JOURNAL = 'tree'
+/** How long calls wait after boot until it is known whether others have a tree. */
+const SETTLE_MS = 3_000
+/** How long a home may be away before somebody takes over; each place in line waits one more. */
+const TAKEOVER_MS = 1_500
+/** Followers record the head at most this often: for a cold start, not for durability. */
+const RECORD_MS = 2_000
+const MERGE_BATCH = 500
+
+type Role = 'home' | 'following' | 'searching'
+
+export interface Applied {
+  head: TreeHead
+  ack: Ack
+}
+
+export class SharedTree {
+  readonly #tree: Tree
+  readonly #journals: Journals
+  readonly #rpc: RpcNode
+  readonly #membership: Membership
+  readonly #clock: Clock
+  readonly #log: LogSink
+  readonly #onChange: (head: TreeHead, notice?: string) => void
+  #journal!: Journal
+  #role: Role = 'searching'
+  #head!: TreeHead
+  readonly #claims = new Map<NodeId, TreeHead>()
+  #settled = false
+  #whenSettled: (() => void)[] = []
+  #timers: Timer[] = []
+  #takeover: Timer | undefined
+  #record: Timer | undefined
+  #queue: Promise<unknown> = Promise.resolve()
+  #yielding = false
+  #closed = false
+
+  constructor(options: {
+    tree: Tree
+    journals: Journals
+    rpc: RpcNode
+    membership: Membership
+    clock: Clock
+    log: LogSink
+    onChange: (head: TreeHead, notice?: string) => void
+  }) {
+    this.#tree = options.tree
+    this.#journals = options.journals
+    this.#rpc = options.rpc
+    this.#membership = options.membership
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#onChange = options.onChange
+  }
+
+  get home(): NodeId | null {
+    return this.#role === 'searching' ? null : this.#head.home
+  }
+
+  get version(): number {
+    return this.#head.version
+  }
+
+  async start(): Promise<void> {
+    const { journal, snapshot, entries } = await this.#journals.open(JOURNAL)
+    this.#journal = journal
+    const last = entries.at(-1) ?? snapshot
+    if (last) {
+      this.#head = v.parse(treeHead, decode(last))
+      this.#role = this.#head.home === this.#rpc.self ? 'home' : 'searching'
+    } else {
+      const root = await this.#tree.create()
+      this.#head = { generation: 0, version: 0, root, home: this.#rpc.self, baseGeneration: 0, baseVersion: 0 }
+      this.#role = 'home'
+    }
+    this.#rpc.handle('tree.head', async () => this.#head)
+    this.#rpc.handle('tree.apply', ({ ops }) => this.#applyHere(ops))
+    this.#rpc.onNote('tree.head', (peer, head) => this.#claimed(peer, head))
+    this.#membership.events.on((event) => {
+      if (event.type === 'joined') this.#rpc.note(event.peer, 'tree.head', this.#head)
+      else if (event.type === 'left') this.#lost(event.peer)
+    })
+    this.#timers.push(this.#clock.setTimer(() => this.settle(), SETTLE_MS, 'tree settle'))
+  }
+
+  /** There is nobody (else) to wait for: no relay, nobody listed, or a head was received. */
+  settle(): void {
+    if (this.#settled) return
+    this.#settled = true
+    for (const wake of this.#whenSettled.splice(0)) wake()
+    if (this.#role === 'searching') this.#line()
+  }
+
+  /** The newest head that can be had: the home's own, or the last one known while the home is away. */
+  async head(signal?: AbortSignal): Promise<TreeHead> {
+    await this.#ready(signal)
+    if (this.#role !== 'following') return this.#head
+    try {
+      const head = await this.#rpc.call(this.#head.home, 'tree.head', null, { signal })
+      if (head && newer(head, this.#head)) this.#adopt(head)
+    } catch (error) {
+      signal?.throwIfAborted()
+      this.#log.log('debug', 'fs', `reading the tree as last known: ${errorLine(error)}`)
+    }
+    return this.#head
+  }
+
+  /**
+   * Applies changes at the home, all or none.
+   * @throws {OsError} POSIX codes; EHOSTUNREACH when the home is away and nobody has taken over in time.
+   */
+  async apply(ops: TreeOp[], signal?: AbortSignal): Promise<Applied> {
+    await this.#ready(signal)
+    for (let attempt = 0; ; attempt++) {
+      try {
+        if (this.#role === 'home' && !this.#yielding) return await this.#applyHere(ops)
+        if (this.#role === 'searching') throw new OsError('EHOSTUNREACH', 'the node that keeps / is away')
+        const applied = await this.#rpc.call(this.#head.home, 'tree.apply', { ops }, { signal })
+        if (newer(applied.head, this.#head)) this.#adopt(applied.head)
+        return applied
+      } catch (error) {
+        // ECONNRESET is not retried: the change may have been made.
+        if (!isOsError(error, 'EHOSTUNREACH') && !isOsError(error, 'EAGAIN')) throw error
+        if (attempt === 8) {
+          const reason = 'the node that keeps / is away and no other has taken over yet: try again in a moment'
+          throw new OsError('EHOSTUNREACH', reason, { cause: error })
+        }
+        await this.#pause(TAKEOVER_MS, signal)
+      }
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const timer of this.#timers) timer.cancel()
+    this.#takeover?.cancel()
+    this.#record?.cancel()
+  }
+
+  #ready(signal?: AbortSignal): Promise<void> {
+    if (this.#settled || this.#head.version > 0) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      this.#whenSettled.push(resolve)
+      signal?.addEventListener('abort', () => reject(toOsError(signal.reason, 'ECANCELED')), { once: true })
+    })
+  }
+
+  #pause(delayMs: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimer(resolve, delayMs, 'tree retry')
+      const cancel = () => {
+        timer.cancel()
+        reject(new OsError('ECANCELED', 'cancelled while waiting for the node that keeps /'))
+      }
+      signal?.addEventListener('abort', cancel, { once: true })
+    })
+  }
+
+  /** One batch of changes after the other; each is journalled before it is visible. */
+  #applyHere(ops: readonly TreeOp[]): Promise<Applied> {
+    const done = this.#queue.then(async () => {
+      if (this.#role !== 'home') throw new OsError('EAGAIN', 'this node no longer keeps /')
+      let root = this.#head.root
+      for (const op of ops) root = await this.#tree.apply(root, op)
+      if (root === this.#head.root) return { head: this.#head, ack: { level: 'local', devices: 1 } as Ack }
+      const head = { ...this.#head, root, version: this.#head.version + 1 }
+      const ack = await this.#journal.append([encode(head)])
+      this.#head = head
+      this.#rpc.noteAll('tree.head', head)
+      this.#onChange(head)
+      if (this.#journal.length >= COMPACT_ENTRIES) await this.#journal.compact(encode(head))
+      return { head, ack }
+    })
+    this.#queue = done.catch(() => undefined) // the caller gets the error; the next batch starts afresh
+    return done
+  }
+
+  #claimed(peer: NodeId, head: TreeHead): void {
+    if (head.home === peer) this.#claims.set(peer, head)
+    else this.#claims.delete(peer)
+    this.#evaluate()
+  }
+
+  #lost(peer: NodeId): void {
+    this.#claims.delete(peer)
+    if (this.#role === 'following' && this.#head.home === peer) {
+      this.#role = 'searching'
+      this.#log.log('info', 'fs', `the node that keeps / (${shortNode(peer)}) is away`)
+    }
+    this.#evaluate()
+  }
+
+  #evaluate(): void {
+    if (this.#closed) return
+    let best: TreeHead | undefined
+    for (const claim of this.#claims.values()) if (!best || newer(claim, best)) best = claim
+    if (this.#role === 'home') {
+      if (best && newer(best, this.#head)) void this.#yield(best)
+      return
+    }
+    // A home that knows less than we do must not take us back: our next generation makes it yield and merge.
+    if (!best || (best.home !== this.#head.home && newer(this.#head, best))) {
+      this.#role = 'searching'
+      if (this.#settled) this.#line()
+      return
+    }
+    this.#takeover?.cancel()
+    this.#takeover = undefined
+    this.#role = 'following'
+    if (best.home !== this.#head.home || newer(best, this.#head)) this.#adopt(best)
+    if (best.version > 0 || best.generation > 0) this.settle()
+  }
+
+  /** Everybody in the cluster knows the same ids, so the line is the same everywhere. */
+  #line(): void {
+    this.#takeover?.cancel()
+    const place = [...this.#membership.linked(), this.#rpc.self].sort().indexOf(this.#rpc.self)
+    const takeOver = () =>
+      void this.#becomeHome().catch((error: unknown) => {
+        this.#log.log('error', 'fs', `cannot take over the tree: ${errorLine(error)}`)
+      })
+    this.#takeover = this.#clock.setTimer(takeOver, TAKEOVER_MS * (1 + place), 'tree takeover')
+  }
+
+  async #becomeHome(): Promise<void> {
+    if (this.#role !== 'searching' || this.#closed) return
+    const { generation, version } = this.#head
+    const head: TreeHead = {
+      ...this.#head,
+      generation: generation + 1,
+      home: this.#rpc.self,
+      baseGeneration: generation,
+      baseVersion: version,
+    }
+    await this.#journal.append([encode(head)])
+    this.#head = head
+    this.#role = 'home'
+    this.#log.log('info', 'fs', `this node now keeps / (generation ${head.generation})`)
+    this.#rpc.noteAll('tree.head', head)
+    this.#onChange(head)
+    this.#evaluate()
+  }
+
+  /** Gives up a home of our own for a better one, after bringing over what only we have. */
+  async #yield(best: TreeHead): Promise<void> {
+    if (this.#yielding) return
+    this.#yielding = true
+    await this.#queue
+    const own = this.#head
+    this.#role = 'following'
+    this.#adopt(best)
+    try {
+      const contained = best.baseGeneration === own.generation && best.baseVersion >= own.version
+      const unborn = own.generation === 0 && own.version === 0
+      if (!contained && !unborn) await this.#merge(own, best)
+    } catch (error) {
+      this.#log.log('error', 'fs', `could not merge this node's files: ${errorLine(error)}`, { root: own.root })
+    } finally {
+      this.#yielding = false
+    }
+    this.settle()
+    this.#evaluate()
+  }
+
+  async #merge(own: TreeHead, best: TreeHead): Promise<void> {
+    let batch: TreeOp[] = []
+    let count = 0
+    const flush = async () => {
+      if (batch.length > 0) await this.apply(batch)
+      count += batch.length
+      batch = []
+    }
+    for await (const op of mergeOps(this.#tree, own.root, best.root, shortNode(this.#rpc.self))) {
+      batch.push(op)
+      if (batch.length === MERGE_BATCH) await flush()
+    }
+    await flush()
+    const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
+    this.#log.log('info', 'fs', notice)
+    this.#onChange(this.#head, count > 0 ? notice : undefined)
+  }
+
+  #adopt(head: TreeHead): void {
+    this.#head = head
+    this.#onChange(head)
+    this.#record ??= this.#clock.setTimer(
+      () => {
+        this.#record = undefined
+        if (this.#role === 'home') return
+        this.#journal.append([encode(this.#head)]).then(
+          () => (this.#journal.length >= COMPACT_ENTRIES ? this.#journal.compact(encode(this.#head)) : undefined),
+          (error: unknown) => this.#log.log('warn', 'fs', `cannot record the tree's head: ${errorLine(error)}`),
+        )
+        void this.#copyDirectories(this.#head.root)
+      },
+      RECORD_MS,
+      'record tree head',
+    )
+  }
+
+  /** So that a takeover finds the directories here; file content is fetched when it is read. */
+  async #copyDirectories(root: string): Promise<void> {
+    const seen = new Set<string>()
+    const visit = async (cid: string): Promise<void> => {
+      if (seen.has(cid) || this.#closed) return
+      seen.add(cid)
+      for (const entry of (await this.#tree.directory(cid)).values()) {
+        if (entry.kind === 'directory') await visit(entry.cid)
+      }
+    }
+    try {
+      await visit(root)
+    } catch (error) {
+      this.#log.log('debug', 'fs', `directories not copied yet: ${errorLine(error)}`)
+    }
+  }
+}
+
+function newer(a: TreeHead, b: TreeHead): boolean {
+  if (a.generation !== b.generation) return a.generation > b.generation
+  if (a.version !== b.version) return a.version > b.version
+  return a.home > b.home
+}

@@ -1,0 +1,85 @@
+// Bounds of the kernel, each with its reason. What callers may rely on stands in syscalls/limits.ts.
+
+// --- rpc ---------------------------------------------------------------------------------------------------
+/** Largest frame accepted from a peer: one event's data (1 MiB) or a page of rows, with room around it. */
+export const MAX_FRAME_BYTES = 2 * 1024 * 1024
+/** Calls one peer may have under way here: 64 workers' events and reads; more is a bug or an attack. */
+export const MAX_PEER_CALLS = 512
+/** Bytes queued for one peer before calls to it are refused with EAGAIN: bounds memory when a link is slow. */
+export const MAX_QUEUED_BYTES = 16 * 1024 * 1024
+/** Bytes a caller lets the other side send ahead in one stream of items: bandwidth × delay of a fast LAN. */
+export const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
+/** Piece of a block in one frame: below the 256 KiB that a data channel carries as one message. */
+export const ITEM_BYTES = 255 * 1024
+/** A stream that does not say hello in this time is closed. Loaded laptops need seconds for their first frame. */
+export const HELLO_TIMEOUT_MS = 15_000
+export const DEFAULT_CALL_TIMEOUT_MS = 10_000
+
+// --- membership --------------------------------------------------------------------------------------------
+/** Full mesh up to here (one class of laptops); beyond, Kademlia neighbours and a spread. */
+export const MAX_MESH_PEERS = 32
+/** Candidates remembered: a class many times over, but not whatever a hostile peer invents. */
+export const MAX_CANDIDATES = 4096
+/** Dials under way at once: each costs an RTCPeerConnection and CPU on both sides. */
+export const MAX_DIALS = 4
+export const HEARTBEAT_MS = 1_200
+/** Silence that makes a peer suspect: at least two missed heartbeats; the measured rhythm may raise it. */
+export const MIN_SUSPECT_MS = 2_600
+export const MAX_SUSPECT_MS = 10_000
+/** A tick of ours that comes later than this is our own stall, and is not held against peers. */
+export const OWN_STALL_MS = 400
+/** How long a closed link may take to come back before its peer counts as gone. */
+export const RECONNECT_GRACE_MS = 3_000
+export const DIAL_TIMEOUT_MS = 20_000
+export const REDIAL_MIN_MS = 1_000
+export const REDIAL_MAX_MS = 60_000
+/** Peer ids in one gossip note. */
+export const MAX_GOSSIP_PEERS = 64
+
+// --- blocks and files --------------------------------------------------------------------------------------
+/** Leaf size of the unixfs-v1-2025 profile, so that CIDs equal those of other tools. */
+export const BLOCK_BYTES = 1024 * 1024
+/** Children of one DAG node in that profile. */
+export const DAG_FANOUT = 1024
+/** Largest block stored or accepted: what IPFS tools agree on (a leaf or a directory). */
+export const MAX_BLOCK_BYTES = 2 * 1024 * 1024
+/** Depth of a file's DAG: 1024^4 MiB is beyond any file; deeper is an attack. */
+export const MAX_DAG_DEPTH = 5
+/** CIDs in one have/get call. */
+export const MAX_CIDS_PER_CALL = 256
+/** Blocks fetched ahead of a sequential reader: bounds memory per open file. */
+export const READAHEAD_BLOCKS = 8
+/** Leaves collected before they are stored with one transaction. */
+export const WRITE_BATCH_BLOCKS = 8
+/** A holder that sends nothing for this long is passed over. */
+export const FETCH_STALL_MS = 3_000
+/** Rounds of asking everybody before a missing block is an error. */
+export const FETCH_ROUNDS = 3
+/** Directory depth of the tree: POSIX paths end before. */
+export const MAX_TREE_DEPTH = 256
+
+// --- processes ---------------------------------------------------------------------------------------------
+/** Events leased to a node beyond its running ones, per slot: hides the round trip for short tasks. */
+export const LEASE_DEPTH = 2
+/** A handler that has not answered for this long is taken for an endless loop. `run --timeout` changes it. */
+export const DEFAULT_EVENT_MS = 60_000
+/** After that, the grace in which a busy but live runtime can still answer a ping. */
+export const PING_GRACE_MS = 2_000
+/** Messages per second from one task; ordinary programs stay two orders below. */
+export const MAX_TASK_MESSAGES_PER_S = 50_000
+/** Output of one event not yet taken by its home: pushes back on the task beyond. */
+export const OUTPUT_PIECE_BYTES = 64 * 1024
+/** Output of one process, both streams together. */
+export const MAX_OUTPUT_BYTES = 1024 * 1024 * 1024
+/** A completion (result, emitted events, files) encoded. */
+export const MAX_COMPLETION_BYTES = 64 * 1024 * 1024
+/** Events of one process not yet finished. */
+export const MAX_PENDING_EVENTS = 1_000_000
+/** Ended processes remembered by a home. */
+export const MAX_ENDED_PROCESSES = 200
+/** Journal entries kept before a snapshot replaces them. */
+export const COMPACT_ENTRIES = 4096
+/** Input of an event sent along with its lease; larger input is pulled by the executor. */
+export const INLINE_INPUT_BYTES = 64 * 1024
+/** Progress events of one process, at most one per this time. */
+export const PROGRESS_MS = 100

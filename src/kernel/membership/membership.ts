@@ -1,0 +1,312 @@
+// Who is here, who is gone, who is hidden or frozen. Above: processes, tree, shell listings. Below: rpc (links,
+// heartbeats), the dialer, the network port's evidence.
+//
+// A member is a peer with a link, or one whose link broke less than RECONNECT_GRACE_MS ago.
+//   joined:  its link came up            (rpc handshake)
+//   stalled: silent beyond its rhythm while its network stack still answers → busy, never declared dead
+//   hidden, frozen: as it announced itself
+//   left:    it said goodbye; or its link broke and did not come back; or it is silent AND there is evidence
+//            that nobody is there: its network stack is unreachable, or the relay saw its connection close.
+import { Emitter } from '../../base/emitter.ts'
+import { errorLine } from '../../base/errors.ts'
+import { type DeviceId, type NodeId, shortNode } from '../../base/ids.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { Network, NetworkEvent } from '../../ports/network.ts'
+import type { Random } from '../../ports/random.ts'
+import type { PeerRow, PeerState } from '../../syscalls/types.ts'
+import { HEARTBEAT_MS, MAX_GOSSIP_PEERS, OWN_STALL_MS, RECONNECT_GRACE_MS } from '../limits.ts'
+import type { Hello, Pulse } from '../rpc/frames.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import { SilenceDetector } from './detector.ts'
+import { Dialer } from './dialer.ts'
+
+export type MembershipEvent =
+  | { type: 'joined'; peer: NodeId }
+  | { type: 'left'; peer: NodeId; reason: string }
+  | { type: 'changed'; peer: NodeId; state: PeerState }
+
+interface Member {
+  id: NodeId
+  device: DeviceId
+  session: string
+  slots: number
+  detector: SilenceDetector
+  announced: Pulse['state']
+  running: number
+  rttMs: number | null
+  pingSentMs: number
+  pingNumber: number
+  shown: PeerState
+  linked: boolean
+  /** False: the transport no longer hears the peer's network stack. */
+  reachable: boolean
+  /** When the relay last said that the peer's own connection closed; heard later means alive. */
+  hintGoneMs: number | undefined
+  graceTimer: Timer | undefined
+}
+
+export class Membership {
+  readonly events: Emitter<MembershipEvent>
+  readonly #rpc: RpcNode
+  readonly #clock: Clock
+  readonly #log: LogSink
+  readonly #dialer: Dialer
+  readonly #members = new Map<NodeId, Member>()
+  readonly #own: () => Pulse
+  #tick: Timer | undefined
+  #lastTickMs = 0
+  #tickDueMs = 0
+  #pingCount = 0
+  #closed = false
+
+  constructor(options: {
+    rpc: RpcNode
+    network: Network
+    clock: Clock
+    random: Random
+    log: LogSink
+    pulse: () => Pulse
+  }) {
+    this.#rpc = options.rpc
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#own = options.pulse
+    this.events = new Emitter((error) => this.#log.log('error', 'membership', `a listener failed: ${errorLine(error)}`))
+    this.#dialer = new Dialer({ ...options, isLinked: (peer) => this.#rpc.linked(peer) })
+    options.network.on((event) => this.#networkEvent(event))
+    options.rpc.onNote('membership.peers', (_peer, { peers }) => {
+      for (const peer of peers) this.#dialer.suggest(peer)
+    })
+    options.rpc.setLinkEvents({
+      onUp: (peer, hello) => this.#up(peer, hello),
+      onDown: (peer, reason, said) => this.#down(peer, reason, said),
+      onHeard: (peer) => this.#heard(peer),
+      onPing: (peer, pulse) => this.#pinged(peer, pulse),
+      onPong: (peer, n) => this.#ponged(peer, n),
+      onHostile: (peer) => this.#dialer.forget(peer),
+    })
+  }
+
+  has(peer: NodeId): boolean {
+    return this.#members.has(peer)
+  }
+
+  /** Ids of all members, this node not included. */
+  peers(): NodeId[] {
+    return [...this.#members.keys()]
+  }
+
+  /** Members that can be called now. */
+  linked(): NodeId[] {
+    return [...this.#members.values()].filter((member) => member.linked).map((member) => member.id)
+  }
+
+  row(peer: NodeId): PeerRow | undefined {
+    const member = this.#members.get(peer)
+    return member && this.#row(member)
+  }
+
+  rows(): PeerRow[] {
+    return [...this.#members.values()].map((member) => this.#row(member)).sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  /** Tells every peer at once: the tab was hidden, shown, is about to be frozen, or woke. */
+  announce(): void {
+    for (const member of this.#members.values()) this.#ping(member)
+  }
+
+  wake(): void {
+    this.#dialer.wake()
+    this.announce()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#tick?.cancel()
+    this.#dialer.close()
+    for (const member of this.#members.values()) member.graceTimer?.cancel()
+  }
+
+  #row(member: Member): PeerRow {
+    return {
+      id: member.id,
+      device: member.device,
+      state: member.shown,
+      direct: member.linked,
+      rttMs: member.rttMs === null ? null : Math.round(member.rttMs * 100) / 100,
+      slots: member.slots,
+      running: member.running,
+    }
+  }
+
+  #networkEvent(event: NetworkEvent): void {
+    if (event.type === 'found') this.#dialer.suggest(event.peer)
+    else if (event.type === 'reachable') {
+      const member = this.#members.get(event.peer)
+      if (!member) return
+      member.reachable = event.reachable
+      if (!event.reachable) this.#judge(member, this.#clock.nowMs())
+    } else if (event.type === 'hint-gone') {
+      const member = this.#members.get(event.peer)
+      if (!member) return this.#dialer.forget(event.peer)
+      member.hintGoneMs = this.#clock.nowMs()
+      // A link that is already down and a closed relay connection together leave no doubt.
+      if (!member.linked) this.#leave(member, 'its tab closed')
+    }
+  }
+
+  #up(peer: NodeId, hello: Hello): void {
+    const nowMs = this.#clock.nowMs()
+    const before = this.#members.get(peer)
+    before?.graceTimer?.cancel()
+    if (before && before.session !== hello.session) this.#leave(before, 'its tab was reloaded')
+    const again = this.#members.get(peer)
+    if (again) {
+      again.linked = true
+      again.reachable = true
+      again.hintGoneMs = undefined
+      again.detector = new SilenceDetector(nowMs)
+      this.#show(again)
+    } else {
+      const member: Member = {
+        id: peer,
+        device: hello.device as DeviceId,
+        session: hello.session,
+        slots: hello.slots,
+        detector: new SilenceDetector(nowMs),
+        announced: 'alive',
+        running: 0,
+        rttMs: null,
+        pingSentMs: 0,
+        pingNumber: -1,
+        shown: 'alive',
+        linked: true,
+        reachable: true,
+        hintGoneMs: undefined,
+        graceTimer: undefined,
+      }
+      this.#members.set(peer, member)
+      this.#log.log('info', 'membership', `${shortNode(peer)} joined`, { device: hello.device })
+      this.events.emit({ type: 'joined', peer })
+    }
+    const member = this.#members.get(peer)
+    if (member) this.#ping(member)
+    this.#gossip(peer)
+    this.#startTicking()
+  }
+
+  /** The newcomer learns of the others; they learn of it by their own sources or from it. */
+  #gossip(peer: NodeId): void {
+    const peers = this.linked()
+      .filter((id) => id !== peer)
+      .slice(0, MAX_GOSSIP_PEERS)
+    if (peers.length > 0) this.#rpc.note(peer, 'membership.peers', { peers })
+  }
+
+  #down(peer: NodeId, reason: string, said: string | undefined): void {
+    const member = this.#members.get(peer)
+    if (!member || this.#closed) return
+    member.linked = false
+    if (said !== undefined) return this.#leave(member, said)
+    const nowMs = this.#clock.nowMs()
+    if (member.hintGoneMs !== undefined && nowMs - member.hintGoneMs < RECONNECT_GRACE_MS) {
+      return this.#leave(member, 'its tab closed')
+    }
+    this.#dialer.retryNow(peer)
+    member.graceTimer?.cancel()
+    // A frozen tab cannot redial; it announced its silence, so it gets as long as the transport kept it.
+    const graceMs = member.announced === 'frozen' ? RECONNECT_GRACE_MS * 10 : RECONNECT_GRACE_MS
+    member.graceTimer = this.#clock.setTimer(
+      () => this.#leave(member, `its link broke (${reason}) and did not come back`),
+      graceMs,
+      'reconnect grace',
+    )
+  }
+
+  #leave(member: Member, reason: string): void {
+    if (this.#members.get(member.id) !== member) return
+    this.#members.delete(member.id)
+    member.graceTimer?.cancel()
+    this.#dialer.forget(member.id)
+    this.#log.log('info', 'membership', `${shortNode(member.id)} left: ${reason}`)
+    if (member.linked) {
+      member.linked = false
+      this.#rpc.drop(member.id, reason)
+    }
+    this.events.emit({ type: 'left', peer: member.id, reason })
+  }
+
+  #heard(peer: NodeId): void {
+    const member = this.#members.get(peer)
+    if (!member) return
+    member.detector.heard(this.#clock.nowMs())
+    member.hintGoneMs = undefined
+    if (member.shown === 'stalled') this.#show(member)
+  }
+
+  #pinged(peer: NodeId, pulse: Pulse): void {
+    const member = this.#members.get(peer)
+    if (!member) return
+    member.running = pulse.running
+    if (member.announced !== pulse.state) {
+      member.announced = pulse.state
+      this.#show(member)
+    }
+  }
+
+  #ponged(peer: NodeId, n: number): void {
+    const member = this.#members.get(peer)
+    if (!member || member.pingNumber !== n) return
+    const sampleMs = this.#clock.nowMs() - member.pingSentMs
+    member.rttMs = member.rttMs === null ? sampleMs : member.rttMs + (sampleMs - member.rttMs) / 8
+  }
+
+  #show(member: Member, state: PeerState = member.announced): void {
+    if (member.shown === state) return
+    member.shown = state
+    this.events.emit({ type: 'changed', peer: member.id, state })
+  }
+
+  #ping(member: Member): void {
+    if (!member.linked) return
+    member.pingNumber = ++this.#pingCount
+    member.pingSentMs = this.#clock.nowMs()
+    this.#rpc.ping(member.id, member.pingNumber, this.#own())
+  }
+
+  #startTicking(): void {
+    if (this.#tick || this.#closed) return
+    this.#lastTickMs = this.#clock.nowMs()
+    this.#setTick()
+  }
+
+  /** One timer for all heartbeats; none while alone. */
+  #setTick(): void {
+    this.#tickDueMs = this.#clock.nowMs() + HEARTBEAT_MS
+    this.#tick = this.#clock.setTimer(() => this.#onTick(), HEARTBEAT_MS, 'heartbeat')
+  }
+
+  #onTick(): void {
+    this.#tick = undefined
+    if (this.#members.size === 0) return
+    const nowMs = this.#clock.nowMs()
+    const lateMs = nowMs - this.#tickDueMs
+    for (const member of [...this.#members.values()]) {
+      if (lateMs > OWN_STALL_MS) member.detector.discount(nowMs - this.#lastTickMs, nowMs)
+      this.#judge(member, nowMs)
+      this.#ping(member)
+    }
+    this.#lastTickMs = nowMs
+    this.#setTick()
+  }
+
+  #judge(member: Member, nowMs: number): void {
+    if (!member.linked) return
+    const { detector } = member
+    if (!detector.suspicious(nowMs)) return
+    if (!member.reachable) return this.#leave(member, 'its network stack stopped answering')
+    if (member.hintGoneMs !== undefined) return this.#leave(member, 'silent since its tab closed')
+    if (member.announced === 'alive') this.#show(member, 'stalled')
+  }
+}

@@ -1,0 +1,152 @@
+// Wire format between kernels: frames of canonical CBOR behind a 4-byte big-endian length. Nothing here keeps
+// state about calls; session.ts does. Everything that arrives is validated and bounded here.
+import { decode, encode } from 'cborg'
+import * as v from 'valibot'
+import { errorCodes, OsError, toOsError } from '../../base/errors.ts'
+import { MAX_FRAME_BYTES } from '../limits.ts'
+
+export const PROTOCOL_VERSION = 1
+
+const id = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
+const small = v.pipe(v.number(), v.minValue(0), v.maxValue(1e15))
+
+/** What each side says first on every stream. The node id itself is authenticated by the transport. */
+export const hello = v.object({
+  v: v.pipe(v.number(), v.integer()),
+  cluster: text(64),
+  /** Browser profile: the failure domain. */
+  device: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+  /** Random per boot, so that a reloaded tab is told apart from its former self. */
+  session: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/)),
+  /** Workers offered. */
+  slots: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1024)),
+})
+export type Hello = v.InferOutput<typeof hello>
+
+/** What a heartbeat tells about its sender. */
+export const pulse = v.object({
+  state: v.picklist(['alive', 'hidden', 'frozen']),
+  running: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1e6)),
+})
+export type Pulse = v.InferOutput<typeof pulse>
+
+const HELLO = 0
+const CALL = 1
+const RESULT = 2
+const ERROR = 3
+const CANCEL = 4
+const ITEM = 5
+const CREDIT = 6
+const PING = 7
+const PONG = 8
+const BYE = 9
+const NOTE = 10
+
+/** Shape of each frame, indexed by its first element. */
+const shapes = [
+  v.strictTuple([v.literal(HELLO), hello]),
+  /** id, method, milliseconds the caller will wait (0: until cancelled), bytes of items it can take, arguments */
+  v.strictTuple([v.literal(CALL), id, text(64), small, small, v.unknown()]),
+  v.strictTuple([v.literal(RESULT), id, v.unknown()]),
+  v.strictTuple([v.literal(ERROR), id, v.picklist(errorCodes), text(4096)]),
+  v.strictTuple([v.literal(CANCEL), id]),
+  v.strictTuple([v.literal(ITEM), id, v.unknown()]),
+  v.strictTuple([v.literal(CREDIT), id, small]),
+  v.strictTuple([v.literal(PING), id, pulse]),
+  v.strictTuple([v.literal(PONG), id]),
+  v.strictTuple([v.literal(BYE), text(200)]),
+  v.strictTuple([v.literal(NOTE), text(64), v.unknown()]),
+] as const
+export type Frame = v.InferOutput<(typeof shapes)[number]>
+export const FRAME = { HELLO, CALL, RESULT, ERROR, CANCEL, ITEM, CREDIT, PING, PONG, BYE, NOTE } as const
+
+/** @throws {OsError} EFBIG when it would exceed MAX_FRAME_BYTES; EINVAL for what CBOR cannot hold. */
+export function encodeFrame(value: Frame): Uint8Array {
+  let body: Uint8Array
+  try {
+    body = encode(value)
+  } catch (error) {
+    throw toOsError(error, 'EINVAL')
+  }
+  if (body.byteLength > MAX_FRAME_BYTES) {
+    throw new OsError('EFBIG', `a message of ${body.byteLength} bytes is over the limit of ${MAX_FRAME_BYTES}`)
+  }
+  const out = new Uint8Array(4 + body.byteLength)
+  new DataView(out.buffer).setUint32(0, body.byteLength)
+  out.set(body, 4)
+  return out
+}
+
+/** @throws {OsError} EPROTO for anything that is not a valid frame. */
+export function decodeFrame(body: Uint8Array): Frame {
+  let value: unknown
+  try {
+    value = decode(body, { rejectDuplicateMapKeys: true })
+  } catch (error) {
+    throw new OsError('EPROTO', 'a frame is not CBOR', { cause: error })
+  }
+  const shape = Array.isArray(value) && typeof value[0] === 'number' ? shapes[value[0]] : undefined
+  if (!shape) throw new OsError('EPROTO', 'a frame is of no known kind')
+  const parsed = v.safeParse(shape, value)
+  if (!parsed.success) throw new OsError('EPROTO', `a frame is malformed: ${parsed.issues[0].message.slice(0, 120)}`)
+  return parsed.output
+}
+
+/** Cuts a byte stream into frame bodies. Holds at most one frame's bytes plus one chunk. */
+export class FrameReader {
+  #chunks: Uint8Array[] = []
+  #size = 0
+
+  /** @throws {OsError} EPROTO as soon as a length beyond the limit is announced. */
+  push(chunk: Uint8Array): Uint8Array[] {
+    if (chunk.byteLength > 0) {
+      this.#chunks.push(chunk)
+      this.#size += chunk.byteLength
+    }
+    const bodies: Uint8Array[] = []
+    while (this.#size >= 4) {
+      const length = this.#peekLength()
+      if (length > MAX_FRAME_BYTES) {
+        throw new OsError('EPROTO', `a frame of ${length} bytes is over the limit of ${MAX_FRAME_BYTES}`)
+      }
+      if (this.#size < 4 + length) break
+      this.#take(4)
+      bodies.push(this.#take(length))
+    }
+    return bodies
+  }
+
+  #peekLength(): number {
+    let value = 0
+    let seen = 0
+    for (const chunk of this.#chunks) {
+      for (let i = 0; i < chunk.byteLength && seen < 4; i++, seen++) value = value * 256 + (chunk[i] ?? 0)
+      if (seen === 4) break
+    }
+    return value
+  }
+
+  #take(count: number): Uint8Array {
+    this.#size -= count
+    const first = this.#chunks[0]
+    if (first && first.byteLength >= count) {
+      if (first.byteLength === count) this.#chunks.shift()
+      else this.#chunks[0] = first.subarray(count)
+      return first.subarray(0, count)
+    }
+    const out = new Uint8Array(count)
+    let at = 0
+    let used = 0
+    while (at < count) {
+      const chunk = this.#chunks[used] as Uint8Array
+      const part = chunk.subarray(0, count - at)
+      out.set(part, at)
+      at += part.byteLength
+      if (part.byteLength < chunk.byteLength) this.#chunks[used] = chunk.subarray(part.byteLength)
+      else used++
+    }
+    this.#chunks.splice(0, used)
+    return out
+  }
+}

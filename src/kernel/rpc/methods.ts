@@ -1,0 +1,141 @@
+// Every call that one kernel may make on another, one row each: validators, lane and lifetime. The handlers are
+// registered by the services that own the data. A method that is not here does not exist on the wire.
+import * as v from 'valibot'
+import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
+import type { StreamKind } from '../../ports/network.ts'
+import type { ExitStatus, ProcessRow, StorageRow } from '../../syscalls/types.ts'
+import * as limits from '../limits.ts'
+
+const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
+const int = (max = Number.MAX_SAFE_INTEGER) => v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(max))
+const bytes = (max: number) =>
+  v.pipe(
+    v.custom<Uint8Array>((value) => value instanceof Uint8Array, 'expected bytes'),
+    v.check((value) => value.byteLength <= max, `more than ${max} bytes`),
+  )
+const kid = v.custom<Kid>((value) => typeof value === 'string' && isKid(value), 'expected a KID')
+const cid = v.pipe(v.string(), v.regex(/^b[a-z2-7]{20,120}$/, 'expected a CIDv1 in base32'))
+const cids = v.pipe(v.array(cid), v.maxLength(limits.MAX_CIDS_PER_CALL))
+const nodeId = v.custom<NodeId>((value) => typeof value === 'string' && /^[1-9A-HJ-NP-Za-km-z]{8,80}$/.test(value))
+const path = text(4096)
+
+/** Where the tree stands, as its home or a follower knows it (fs/tree-home.ts). */
+export const treeHead = v.strictObject({
+  generation: int(),
+  version: int(),
+  root: cid,
+  home: nodeId,
+  /** Version of the previous generation that this one started from. */
+  baseGeneration: int(),
+  baseVersion: int(),
+})
+export type TreeHead = v.InferOutput<typeof treeHead>
+
+/** A change of the shared tree. Paths are absolute and normalised. */
+export const treeOp = v.variant('op', [
+  v.strictObject({
+    op: v.literal('put'),
+    path,
+    cid,
+    size: int(),
+    mode: int(0o7777),
+    mtimeMs: int(),
+    exclusive: v.optional(v.boolean()),
+    /** Makes missing parent directories: for what tasks write. */
+    parents: v.optional(v.boolean()),
+  }),
+  v.strictObject({ op: v.literal('mkdir'), path, recursive: v.boolean(), mtimeMs: int() }),
+  v.strictObject({ op: v.literal('remove'), path, recursive: v.boolean(), force: v.optional(v.boolean()) }),
+  v.strictObject({ op: v.literal('move'), from: path, to: path, mtimeMs: int() }),
+])
+export type TreeOp = v.InferOutput<typeof treeOp>
+
+export const ack = v.strictObject({ level: v.picklist(['local', 'majority', 'all']), devices: int(1e6) })
+
+const lease = v.strictObject({
+  kid,
+  /** Path of the program, for messages; its source is the blob `programCid`. */
+  program: path,
+  programCid: cid,
+  cwd: path,
+  event: v.strictObject({ id: text(256), task: text(128) }),
+  /** Encoded data; absent when it is larger than INLINE_INPUT_BYTES and must be pulled with `process.input`. */
+  input: v.optional(bytes(limits.INLINE_INPUT_BYTES)),
+  /** Fencing token: a completion with an older one is refused. */
+  token: int(),
+  eventMs: int(24 * 3600 * 1000),
+})
+export type Lease = v.InferOutput<typeof lease>
+
+const unknownRow = <T>() => v.custom<T>((value) => typeof value === 'object' && value !== null)
+
+interface Method {
+  lane: StreamKind
+  args: v.GenericSchema
+  result: v.GenericSchema
+  /** Default time that a caller waits, in ms; 0 means until it cancels. */
+  timeoutMs: number
+}
+
+export const methods = {
+  /** Which of these blocks do you hold? One byte per CID, 1 for yes. */
+  'blocks.have': {
+    lane: 'control',
+    args: v.strictObject({ cids }),
+    result: bytes(limits.MAX_CIDS_PER_CALL),
+    timeoutMs: 2_000,
+  },
+  /** Sends those blocks as items [index, offset, total, bytes]; skips what it does not hold. */
+  'blocks.get': { lane: 'bulk', args: v.strictObject({ cids }), result: v.null(), timeoutMs: 0 },
+  /** The head of `/` as this node knows it. */
+  'tree.head': { lane: 'control', args: v.null(), result: v.nullable(treeHead), timeoutMs: 3_000 },
+  /** Applies changes in order, all or none; only the home accepts. Pulls the blocks it lacks from the caller. */
+  'tree.apply': {
+    lane: 'control',
+    args: v.strictObject({ ops: v.pipe(v.array(treeOp), v.minLength(1), v.maxLength(4096)) }),
+    result: v.strictObject({ head: treeHead, ack }),
+    timeoutMs: 120_000,
+  },
+  /** Runs one event. Items: output pieces, then the encoded completion in pieces (process/executor.ts). */
+  'process.execute': { lane: 'control', args: lease, result: v.null(), timeoutMs: 0 },
+  /** Items: the encoded data of a leased event. */
+  'process.input': {
+    lane: 'bulk',
+    args: v.strictObject({ kid, event: text(256) }),
+    result: v.null(),
+    timeoutMs: 60_000,
+  },
+  /** Output from `offset` of stream 1 or 2; waits for some. Empty bytes: the process has ended. */
+  'process.read': {
+    lane: 'control',
+    args: v.strictObject({ kid, stream: v.picklist([1, 2]), offset: int(), length: int(limits.BLOCK_BYTES) }),
+    result: bytes(limits.BLOCK_BYTES),
+    timeoutMs: 0,
+  },
+  'process.wait': { lane: 'control', args: v.strictObject({ kid }), result: unknownRow<ExitStatus>(), timeoutMs: 0 },
+  'process.kill': { lane: 'control', args: v.strictObject({ kid }), result: v.boolean(), timeoutMs: 10_000 },
+  /** Processes at home on the answering node. */
+  'process.list': {
+    lane: 'control',
+    args: v.null(),
+    result: v.pipe(v.array(unknownRow<ProcessRow>()), v.maxLength(4096)),
+    timeoutMs: 3_000,
+  },
+  'storage.usage': { lane: 'control', args: v.null(), result: unknownRow<StorageRow>(), timeoutMs: 3_000 },
+} as const satisfies Record<string, Method>
+
+export type MethodName = keyof typeof methods
+export type MethodArgs<M extends MethodName> = v.InferOutput<(typeof methods)[M]['args']>
+export type MethodResult<M extends MethodName> = v.InferOutput<(typeof methods)[M]['result']>
+
+/** One-way messages: no answer, no retry. */
+export const notes = {
+  /** Peers that the sender is connected to. */
+  'membership.peers': v.strictObject({ peers: v.pipe(v.array(nodeId), v.maxLength(limits.MAX_GOSSIP_PEERS)) }),
+  'tree.head': treeHead,
+  /** The process has ended: executors drop its workers. */
+  'process.ended': v.strictObject({ kid }),
+} as const
+
+export type NoteName = keyof typeof notes
+export type NoteBody<N extends NoteName> = v.InferOutput<(typeof notes)[N]>

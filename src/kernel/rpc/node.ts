@@ -1,0 +1,259 @@
+// All sessions of this kernel: opens the two lanes to each connected peer, pairs them, dispatches calls to the
+// handlers that services registered. Above: every service. Below: session.ts, lane.ts, the network port.
+//
+// Who opens: of two connected nodes, the one with the smaller id opens both lanes; the other accepts.
+import * as v from 'valibot'
+import { assert } from '../../base/assert.ts'
+import { errorLine, OsError, toOsError } from '../../base/errors.ts'
+import { type NodeId, shortNode } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { ByteStream, Network, StreamKind } from '../../ports/network.ts'
+import { HELLO_TIMEOUT_MS } from '../limits.ts'
+import { FRAME, type Frame, type Hello, type Pulse } from './frames.ts'
+import { Lane } from './lane.ts'
+import { type MethodArgs, type MethodName, type MethodResult, type NoteBody, type NoteName, notes } from './methods.ts'
+import { type CallOptions, type ServeContext, Session } from './session.ts'
+
+type Handler<M extends MethodName> = (args: MethodArgs<M>, context: ServeContext) => Promise<MethodResult<M>>
+
+/** What membership wants to know about links; set once. */
+export interface LinkEvents {
+  onUp(peer: NodeId, hello: Hello): void
+  /** `said`: the peer's own words when it said goodbye. */
+  onDown(peer: NodeId, reason: string, said: string | undefined): void
+  /** Any valid frame. */
+  onHeard(peer: NodeId): void
+  onPing(peer: NodeId, pulse: Pulse): void
+  onPong(peer: NodeId, n: number): void
+  /** The peer broke the protocol. */
+  onHostile(peer: NodeId, reason: string): void
+}
+
+/** Lanes of a peer that are not both open yet. */
+interface Pairing {
+  control?: Lane
+  bulk?: Lane
+  hello?: Hello
+  open: Set<StreamKind>
+  /** Frames that came on one lane before the other had its hello: the peer saw both open first. */
+  early: [Lane, Frame][]
+}
+
+/** More than a peer can rightly send before it has seen our second hello. */
+const MAX_EARLY_FRAMES = 256
+
+export class RpcNode {
+  readonly self: NodeId
+  readonly #network: Network
+  readonly #clock: Clock
+  readonly #log: LogSink
+  readonly #hello: () => Hello
+  readonly #handlers = new Map<MethodName, (args: never, context: ServeContext) => Promise<unknown>>()
+  readonly #noteHandlers = new Map<NoteName, (peer: NodeId, body: never) => void>()
+  readonly #sessions = new Map<NodeId, Session>()
+  readonly #pairings = new Map<NodeId, Pairing>()
+  readonly #goodbyes = new Map<NodeId, string>()
+  #links: LinkEvents | undefined
+  #closed = false
+
+  constructor(options: { network: Network; clock: Clock; log: LogSink; hello: () => Hello }) {
+    this.#network = options.network
+    this.self = options.network.self
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#hello = options.hello
+    this.#network.onStream((peer, kind, stream) => this.#adopt(peer, kind, stream))
+    this.#network.on((event) => {
+      if (event.type === 'connected' && event.direct && this.self < event.peer) void this.#open(event.peer)
+      if (event.type === 'disconnected') this.#drop(event.peer, event.reason)
+    })
+  }
+
+  setLinkEvents(events: LinkEvents): void {
+    assert(!this.#links, 'link events are set once')
+    this.#links = events
+  }
+
+  handle<M extends MethodName>(method: M, handler: Handler<M>): void {
+    assert(!this.#handlers.has(method), `${method} has a handler already`)
+    this.#handlers.set(method, handler as never)
+  }
+
+  onNote<N extends NoteName>(name: N, handler: (peer: NodeId, body: NoteBody<N>) => void): void {
+    assert(!this.#noteHandlers.has(name), `${name} has a handler already`)
+    this.#noteHandlers.set(name, handler as never)
+  }
+
+  /** Calls a peer, or this kernel itself, with the same meaning. @throws {OsError} EHOSTUNREACH without a link. */
+  call<M extends MethodName>(
+    peer: NodeId,
+    method: M,
+    args: MethodArgs<M>,
+    options: CallOptions = {},
+  ): Promise<MethodResult<M>> {
+    if (peer === this.self) return this.#callSelf(method, args, options)
+    const session = this.#sessions.get(peer)
+    if (!session) return Promise.reject(new OsError('EHOSTUNREACH', `there is no link to node ${shortNode(peer)}`))
+    return session.call(method, args, options)
+  }
+
+  /** One-way, best effort; unknown peers are skipped. */
+  note<N extends NoteName>(peer: NodeId, name: N, body: NoteBody<N>): void {
+    this.#sessions.get(peer)?.note(name, body)
+  }
+
+  noteAll<N extends NoteName>(name: N, body: NoteBody<N>): void {
+    for (const session of this.#sessions.values()) session.note(name, body)
+  }
+
+  ping(peer: NodeId, n: number, pulse: Pulse): void {
+    this.#sessions.get(peer)?.sendControl([FRAME.PING, n, pulse])
+  }
+
+  linked(peer: NodeId): boolean {
+    return this.#sessions.has(peer)
+  }
+
+  linkedPeers(): NodeId[] {
+    return [...this.#sessions.keys()]
+  }
+
+  /** Ends the link, e.g. because the peer was declared gone. */
+  drop(peer: NodeId, reason: string): void {
+    this.#drop(peer, reason)
+    this.#network.disconnect(peer)
+  }
+
+  /** Says goodbye to everybody and closes. Idempotent. */
+  close(reason: string): void {
+    if (this.#closed) return
+    for (const session of this.#sessions.values()) session.sendControl([FRAME.BYE, reason])
+    this.#closed = true
+    for (const peer of [...this.#sessions.keys()]) this.#drop(peer, reason)
+  }
+
+  async #open(peer: NodeId): Promise<void> {
+    if (this.#sessions.has(peer) || this.#pairings.has(peer)) return
+    const controller = new AbortController()
+    const timer = this.#clock.setTimer(() => controller.abort(), HELLO_TIMEOUT_MS, 'open lanes')
+    try {
+      for (const kind of ['control', 'bulk'] as const) {
+        this.#adopt(peer, kind, await this.#network.open(peer, kind, { signal: controller.signal }))
+      }
+    } catch (error) {
+      this.#log.log('warn', 'rpc', `cannot open a lane to ${shortNode(peer)}: ${errorLine(error)}`)
+      this.#drop(peer, 'lanes could not be opened')
+      this.#network.disconnect(peer)
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  #adopt(peer: NodeId, kind: StreamKind, stream: ByteStream): void {
+    if (this.#closed) return stream.abort('closing')
+    // A second lane of a kind means that the peer has begun anew (a reload we have not noticed yet).
+    if (this.#sessions.has(peer) || this.#pairings.get(peer)?.[kind]) this.#drop(peer, 'replaced by a new link')
+    const pairing = this.#pairings.get(peer) ?? { open: new Set<StreamKind>(), early: [] }
+    this.#pairings.set(peer, pairing)
+    const lane: Lane = new Lane({
+      peer,
+      kind,
+      stream,
+      hello: this.#hello(),
+      clock: this.#clock,
+      events: {
+        onOpen: (hello) => this.#laneOpen(peer, pairing, kind, hello),
+        onFrame: (frame) => this.#frame(peer, lane, frame),
+        onClose: (reason, hostile) => this.#laneClosed(peer, lane, reason, hostile),
+      },
+    })
+    pairing[kind] = lane
+  }
+
+  #laneOpen(peer: NodeId, pairing: Pairing, kind: StreamKind, hello: Hello): void {
+    pairing.open.add(kind)
+    pairing.hello ??= hello
+    const { control, bulk } = pairing
+    if (!control || !bulk || pairing.open.size < 2 || this.#pairings.get(peer) !== pairing) return
+    this.#pairings.delete(peer)
+    this.#goodbyes.delete(peer)
+    const serve = (method: MethodName, args: unknown, context: ServeContext) => this.#serve(method, args, context)
+    this.#sessions.set(peer, new Session({ peer, hello: pairing.hello, control, bulk, clock: this.#clock, serve }))
+    this.#links?.onUp(peer, pairing.hello)
+    for (const [lane, frame] of pairing.early) this.#frame(peer, lane, frame)
+  }
+
+  #frame(peer: NodeId, lane: Lane, frame: Frame): void {
+    const session = this.#sessions.get(peer)
+    if (!session) {
+      const early = this.#pairings.get(peer)?.early
+      if (early && early.push([lane, frame]) > MAX_EARLY_FRAMES) throw new OsError('EPROTO', 'too much before hello')
+      return
+    }
+    this.#links?.onHeard(peer)
+    if (frame[0] === FRAME.PING) {
+      session.sendControl([FRAME.PONG, frame[1]])
+      this.#links?.onPing(peer, frame[2])
+    } else if (frame[0] === FRAME.PONG) this.#links?.onPong(peer, frame[1])
+    else if (frame[0] === FRAME.BYE) {
+      this.#goodbyes.set(peer, frame[1])
+      this.#drop(peer, 'said goodbye')
+    } else if (frame[0] === FRAME.NOTE) this.#note(peer, frame[1], frame[2])
+    else session.accept(lane, frame)
+  }
+
+  #note(peer: NodeId, name: string, body: unknown): void {
+    if (!Object.hasOwn(notes, name)) return // from a newer version
+    const parsed = v.safeParse(notes[name as NoteName], body)
+    if (!parsed.success) throw new OsError('EPROTO', `a malformed note ${name}`)
+    this.#noteHandlers.get(name as NoteName)?.(peer, parsed.output as never)
+  }
+
+  async #serve(method: MethodName, args: unknown, context: ServeContext): Promise<unknown> {
+    const handler = this.#handlers.get(method)
+    if (!handler) throw new OsError('ENOSYS', `${method} is not offered here`)
+    return handler(args as never, context)
+  }
+
+  async #callSelf<M extends MethodName>(
+    method: M,
+    args: MethodArgs<M>,
+    options: CallOptions,
+  ): Promise<MethodResult<M>> {
+    const { onItem } = options
+    const signal = options.signal ?? new AbortController().signal
+    const item = async (value: unknown) => {
+      signal.throwIfAborted()
+      await onItem?.(value)
+    }
+    try {
+      return (await this.#serve(method, args, { peer: this.self, signal, item })) as MethodResult<M>
+    } catch (error) {
+      throw toOsError(error)
+    }
+  }
+
+  #laneClosed(peer: NodeId, lane: Lane, reason: string, hostile: boolean): void {
+    if (hostile) {
+      this.#log.log('warn', 'rpc', `dropped ${shortNode(peer)} on its ${lane.kind} lane: ${reason}`)
+      this.#links?.onHostile(peer, reason)
+    }
+    this.#drop(peer, reason)
+    if (hostile) this.#network.disconnect(peer)
+  }
+
+  #drop(peer: NodeId, reason: string): void {
+    const pairing = this.#pairings.get(peer)
+    this.#pairings.delete(peer)
+    pairing?.control?.close(reason)
+    pairing?.bulk?.close(reason)
+    const session = this.#sessions.get(peer)
+    if (!session) return
+    this.#sessions.delete(peer)
+    session.close(reason)
+    const said = this.#goodbyes.get(peer)
+    this.#goodbyes.delete(peer)
+    this.#links?.onDown(peer, reason, said)
+  }
+}

@@ -1,0 +1,271 @@
+// All calls between this kernel and one peer, over its two lanes. It matches answers to calls, carries
+// cancellation and deadlines, and meters streams of items by credit. It does not know what methods do.
+import * as v from 'valibot'
+import { OsError, toOsError } from '../../base/errors.ts'
+import type { NodeId } from '../../base/ids.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
+import type { StreamKind } from '../../ports/network.ts'
+import { MAX_PEER_CALLS, STREAM_WINDOW_BYTES } from '../limits.ts'
+import { FRAME, type Frame, type Hello } from './frames.ts'
+import type { Lane } from './lane.ts'
+import { type MethodArgs, type MethodName, type MethodResult, methods } from './methods.ts'
+
+export interface CallOptions {
+  signal?: AbortSignal | undefined
+  /** Overrides the method's default; 0 waits until cancelled. */
+  timeoutMs?: number
+  /** Takes each item; credit returns to the sender when it resolves. */
+  onItem?: (item: unknown) => void | Promise<void>
+}
+
+export interface ServeContext {
+  peer: NodeId
+  /** Aborts when the caller cancels, its deadline passes or the link goes. */
+  signal: AbortSignal
+  /** Sends one item; resolves when the caller has room for more. `size` in bytes, for flow control. */
+  item(value: unknown, size: number): Promise<void>
+}
+
+export type Serve = (method: MethodName, args: unknown, context: ServeContext) => Promise<unknown>
+
+interface Outgoing {
+  method: MethodName
+  lane: Lane
+  onItem: CallOptions['onItem']
+  /** Items are taken one after the other, and the result waits for the last. */
+  items: Promise<void>
+  settle(error: OsError | undefined, value?: unknown): void
+}
+
+interface Incoming {
+  controller: AbortController
+  credit: number
+  wake: (() => void) | undefined
+}
+
+export class Session {
+  readonly peer: NodeId
+  readonly hello: Hello
+  readonly #lanes: Record<StreamKind, Lane>
+  readonly #clock: Clock
+  readonly #serve: Serve
+  readonly #outgoing = new Map<number, Outgoing>()
+  readonly #incoming = new Map<number, Incoming>()
+  #nextId = 1
+  #closed: OsError | undefined
+
+  constructor(options: {
+    peer: NodeId
+    hello: Hello
+    control: Lane
+    bulk: Lane
+    clock: Clock
+    serve: Serve
+  }) {
+    this.peer = options.peer
+    this.hello = options.hello
+    this.#lanes = { control: options.control, bulk: options.bulk }
+    this.#clock = options.clock
+    this.#serve = options.serve
+  }
+
+  /** @throws {OsError} the peer's error; ETIMEDOUT, ECANCELED, ECONNRESET, EPROTO for a malformed answer. */
+  call<M extends MethodName>(method: M, args: MethodArgs<M>, options: CallOptions = {}): Promise<MethodResult<M>> {
+    const { signal, onItem } = options
+    const timeoutMs = options.timeoutMs ?? methods[method].timeoutMs
+    if (this.#closed) return Promise.reject(this.#closed)
+    if (signal?.aborted) return Promise.reject(new OsError('ECANCELED', `${method} was cancelled`))
+    const id = this.#nextId++
+    const lane = this.#lanes[methods[method].lane]
+    return new Promise((resolve, reject) => {
+      let timer: Timer | undefined
+      const settle = (error: OsError | undefined, value?: unknown) => {
+        if (!this.#outgoing.delete(id)) return
+        timer?.cancel()
+        signal?.removeEventListener('abort', onAbort)
+        if (error) reject(error)
+        else resolve(value as MethodResult<M>)
+      }
+      const giveUp = (error: OsError) => {
+        if (!this.#outgoing.has(id)) return
+        settle(error)
+        this.#trySend(lane, [FRAME.CANCEL, id])
+      }
+      const onAbort = () => giveUp(new OsError('ECANCELED', `${method} was cancelled`))
+      this.#outgoing.set(id, { method, lane, onItem, items: Promise.resolve(), settle })
+      if (timeoutMs > 0) {
+        timer = this.#clock.setTimer(
+          () => giveUp(new OsError('ETIMEDOUT', `${method} was not answered within ${timeoutMs} ms`)),
+          timeoutMs,
+          `call ${method}`,
+        )
+      }
+      signal?.addEventListener('abort', onAbort, { once: true })
+      try {
+        lane.send([FRAME.CALL, id, method, timeoutMs, onItem ? STREAM_WINDOW_BYTES : 0, args])
+      } catch (error) {
+        settle(toOsError(error))
+      }
+    })
+  }
+
+  note(name: string, body: unknown): void {
+    this.#trySend(this.#lanes.control, [FRAME.NOTE, name, body])
+  }
+
+  sendControl(frame: Frame): void {
+    this.#trySend(this.#lanes.control, frame)
+  }
+
+  /** @throws {OsError} EPROTO when the frame makes no sense here: the lane is closed for it. */
+  accept(lane: Lane, frame: Frame): void {
+    switch (frame[0]) {
+      case FRAME.CALL:
+        return this.#startServing(lane, frame[1], frame[2], frame[3], frame[4], frame[5])
+      case FRAME.CANCEL:
+        return this.#incoming.get(frame[1])?.controller.abort(new OsError('ECANCELED', 'cancelled by the caller'))
+      case FRAME.CREDIT: {
+        const call = this.#incoming.get(frame[1])
+        if (!call) return
+        call.credit += frame[2]
+        call.wake?.()
+        return
+      }
+      case FRAME.RESULT:
+        return this.#answered(frame[1], frame[2])
+      case FRAME.ERROR: {
+        const { 1: id, 2: code, 3: message } = frame
+        const call = this.#outgoing.get(id)
+        call?.items.then(() => call.settle(new OsError(code, message)))
+        return
+      }
+      case FRAME.ITEM:
+        return this.#item(frame[1], frame[2])
+      default:
+        throw new OsError('EPROTO', `frame ${frame[0]} does not belong here`)
+    }
+  }
+
+  close(reason: string): void {
+    if (this.#closed) return
+    this.#closed = new OsError('ECONNRESET', `the link to this peer closed: ${reason}`)
+    for (const call of [...this.#outgoing.values()]) call.settle(this.#closed)
+    for (const call of this.#incoming.values()) call.controller.abort(this.#closed)
+    this.#lanes.control.close(reason)
+    this.#lanes.bulk.close(reason)
+  }
+
+  #answered(id: number, value: unknown): void {
+    const call = this.#outgoing.get(id)
+    if (!call) return // cancelled meanwhile
+    const parsed = v.safeParse(methods[call.method].result, value)
+    call.items.then(() => {
+      if (parsed.success) call.settle(undefined, parsed.output)
+      else call.settle(new OsError('EPROTO', `a malformed answer to ${call.method}: ${parsed.issues[0].message}`))
+    })
+  }
+
+  #item(id: number, value: unknown): void {
+    const call = this.#outgoing.get(id)
+    if (!call) return
+    if (!call.onItem) throw new OsError('EPROTO', `${call.method} was answered with items that nobody asked for`)
+    const { onItem, lane } = call
+    const size = itemSize(value)
+    call.items = call.items.then(async () => {
+      if (!this.#outgoing.has(id)) return
+      try {
+        await onItem(value)
+        this.#trySend(lane, [FRAME.CREDIT, id, size])
+      } catch (error) {
+        this.#trySend(lane, [FRAME.CANCEL, id])
+        call.settle(toOsError(error))
+      }
+    })
+  }
+
+  #startServing(lane: Lane, id: number, method: string, timeoutMs: number, credit: number, args: unknown): void {
+    if (!Object.hasOwn(methods, method)) {
+      return this.#trySend(lane, [FRAME.ERROR, id, 'ENOSYS', `there is no method '${method}' here`])
+    }
+    if (this.#incoming.has(id)) throw new OsError('EPROTO', `call ${id} is under way already`)
+    if (this.#incoming.size >= MAX_PEER_CALLS) {
+      return this.#trySend(lane, [FRAME.ERROR, id, 'EAGAIN', `more than ${MAX_PEER_CALLS} calls are under way`])
+    }
+    const name = method as MethodName
+    const parsed = v.safeParse(methods[name].args, args)
+    if (!parsed.success) {
+      return this.#trySend(lane, [FRAME.ERROR, id, 'EINVAL', `${method}: ${parsed.issues[0].message.slice(0, 200)}`])
+    }
+    const call: Incoming = { controller: new AbortController(), credit, wake: undefined }
+    this.#incoming.set(id, call)
+    const { signal } = call.controller
+    const timer =
+      timeoutMs > 0
+        ? this.#clock.setTimer(
+            () => call.controller.abort(new OsError('ETIMEDOUT', 'the caller no longer waits')),
+            timeoutMs,
+            `serve ${method}`,
+          )
+        : undefined
+    const context: ServeContext = {
+      peer: this.peer,
+      signal,
+      item: (value, size) => this.#sendItem(lane, id, call, value, size),
+    }
+    this.#serve(name, parsed.output, context)
+      .then(
+        (value) => this.#reply(lane, [FRAME.RESULT, id, value ?? null], id),
+        (error) => {
+          const { code, message } = toOsError(error)
+          this.#trySend(lane, [FRAME.ERROR, id, code, message.slice(0, 4096)])
+        },
+      )
+      .finally(() => {
+        timer?.cancel()
+        this.#incoming.delete(id)
+      })
+  }
+
+  #reply(lane: Lane, frame: Frame, id: number): void {
+    try {
+      lane.send(frame)
+    } catch (error) {
+      const { code, message } = toOsError(error)
+      this.#trySend(lane, [FRAME.ERROR, id, code, message])
+    }
+  }
+
+  async #sendItem(lane: Lane, id: number, call: Incoming, value: unknown, size: number): Promise<void> {
+    const { signal } = call.controller
+    while (call.credit <= 0 && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        call.wake = resolve
+        signal.addEventListener('abort', resolve, { once: true })
+      })
+      call.wake = undefined
+    }
+    signal.throwIfAborted()
+    call.credit -= size
+    lane.send([FRAME.ITEM, id, value])
+    if (lane.bufferedBytes > STREAM_WINDOW_BYTES) await lane.drained(STREAM_WINDOW_BYTES / 2)
+  }
+
+  /** For frames whose loss the other side notices anyway, by its deadline or by the link's end. */
+  #trySend(lane: Lane, frame: Frame): void {
+    try {
+      lane.send(frame)
+    } catch (error) {
+      if (toOsError(error).code === 'EINVAL' || toOsError(error).code === 'EFBIG') throw error
+    }
+  }
+}
+
+/** What an item costs in credit: the bytes it carries, at least 1. Both sides compute it alike. */
+function itemSize(value: unknown): number {
+  if (value instanceof Uint8Array) return Math.max(1, value.byteLength)
+  if (Array.isArray(value))
+    return value.reduce((sum: number, part) => sum + (part instanceof Uint8Array ? part.byteLength : 0), 1)
+  return 1
+}
+
+export { itemSize }
