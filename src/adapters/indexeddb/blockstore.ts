@@ -1,0 +1,62 @@
+// Blocks in IndexedDB, through idb-keyval. Implements ports/blockstore.ts for one slot, in a dedicated worker.
+import { delMany, getMany, keys, promisifyRequest, setMany, type UseStore } from 'idb-keyval'
+import { owned } from '../../base/bytes.ts'
+import { OsError } from '../../base/errors.ts'
+import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
+import { SlotDatabase, STORES } from './database.ts'
+
+type Block = Uint8Array<ArrayBuffer>
+
+/** @throws {OsError} EIO when the browser refuses the database. */
+export async function openBlockStore(slot: number): Promise<BlockStore> {
+  const database = new SlotDatabase(slot)
+  await database.open()
+  return blockStoreOn(database)
+}
+
+/** Closing it closes the database. */
+export function blockStoreOn(database: SlotDatabase): BlockStore {
+  // A block whose loss nobody notices can be fetched again: relaxed durability survives a reload and is faster.
+  const store: UseStore = (mode, work) =>
+    database.transact({ stores: [STORES.blocks], mode, durability: 'relaxed' }, async (transaction) =>
+      work(transaction.objectStore(STORES.blocks)),
+    )
+  return {
+    getMany: async (wanted) => (wanted.length === 0 ? [] : getMany<Block>([...wanted], store)),
+    async putMany(entries) {
+      if (entries.length > 0) {
+        // `owned`: IndexedDB clones a view's whole buffer.
+        await setMany(
+          entries.map(([key, bytes]) => [key, owned(bytes)]),
+          store,
+        )
+      }
+    },
+    async hasMany(wanted) {
+      if (wanted.length === 0) return []
+      const found = await store('readonly', (blocks) =>
+        Promise.all(wanted.map((key) => promisifyRequest(blocks.getKey(key)))),
+      )
+      return found.map((key) => key !== undefined)
+    },
+    async deleteMany(unwanted) {
+      if (unwanted.length > 0) await delMany([...unwanted], store)
+    },
+    keys: () => keys<string>(store),
+    usage: storageUsage,
+    close: () => database.close(),
+  }
+}
+
+/** What this origin uses: the browser accounts for all of its tabs together. */
+async function storageUsage(): Promise<StorageUsage> {
+  try {
+    const [{ usage = 0, quota = 0 }, persisted] = await Promise.all([
+      navigator.storage.estimate(),
+      navigator.storage.persisted(),
+    ])
+    return { usedBytes: usage, quotaBytes: quota, persisted }
+  } catch (error) {
+    throw new OsError('EIO', 'the browser does not tell how much storage is used', { cause: error })
+  }
+}

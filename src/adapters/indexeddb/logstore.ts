@@ -1,0 +1,259 @@
+// Journals and small records in IndexedDB, with strict durability. Implements ports/logstore.ts for one slot.
+//
+// Group commit: writes queue; one flush takes all that have come, checks each against the logs' tails and stores
+// them in one strict transaction. While it is under way the next group gathers.
+import { promisifyRequest } from 'idb-keyval'
+import { owned } from '../../base/bytes.ts'
+import { OsError } from '../../base/errors.ts'
+import type { LogStore, StoredLog } from '../../ports/logstore.ts'
+import { SlotDatabase, STORES } from './database.ts'
+import { MAX_GROUP_COMMIT } from './limits.ts'
+
+type Bytes = Uint8Array<ArrayBuffer>
+
+interface Tail {
+  snapshotIndex: number
+  last: number
+}
+
+interface Snapshot {
+  index: number
+  bytes: Bytes
+}
+
+interface Write {
+  /** The log whose tail it needs; undefined for records. */
+  log: string | undefined
+  /** Checks against the tail and changes it. @throws {OsError} EINVAL */
+  check(tail: Tail): void
+  store(stores: Stores): void
+  resolve(): void
+  reject(error: unknown): void
+}
+
+interface Stores {
+  entries: IDBObjectStore
+  snapshots: IDBObjectStore
+  records: IDBObjectStore
+}
+
+const ALL_STORES = [STORES.entries, STORES.snapshots, STORES.records]
+
+/** @throws {OsError} EIO when the browser refuses the database. */
+export async function openLogStore(slot: number): Promise<LogStore> {
+  const database = new SlotDatabase(slot)
+  await database.open()
+  return new IndexedDbLogStore(database)
+}
+
+/** Entries of one log from `from` on; array keys sort after all numbers. */
+function range(log: string, from: number, to?: number): IDBKeyRange {
+  return IDBKeyRange.bound([log, from], to === undefined ? [log, []] : [log, to])
+}
+
+export class IndexedDbLogStore implements LogStore {
+  readonly #database: SlotDatabase
+  readonly #tails = new Map<string, Tail>()
+  #queue: Write[] = []
+  #flushing: Promise<void> | undefined
+
+  /** Closing the store closes the database. */
+  constructor(database: SlotDatabase) {
+    this.#database = database
+  }
+
+  append(log: string, firstIndex: number, entries: readonly Uint8Array[]): Promise<void> {
+    const copies = entries.map(copy)
+    return this.#write(
+      log,
+      (tail) => {
+        if (firstIndex !== tail.last + 1) {
+          throw new OsError('EINVAL', `cannot append entry ${firstIndex} to log ${log}: its last is ${tail.last}`)
+        }
+        tail.last += copies.length
+      },
+      (stores) => {
+        for (const [i, bytes] of copies.entries()) stores.entries.add(bytes, [log, firstIndex + i])
+      },
+    )
+  }
+
+  truncate(log: string, fromIndex: number): Promise<void> {
+    return this.#write(
+      log,
+      (tail) => {
+        if (fromIndex <= tail.snapshotIndex) {
+          const covered = `its snapshot covers ${tail.snapshotIndex}`
+          throw new OsError('EINVAL', `cannot truncate log ${log} at ${fromIndex}: ${covered}`)
+        }
+        tail.last = Math.min(tail.last, fromIndex - 1)
+      },
+      ({ entries }) => entries.delete(range(log, fromIndex)),
+    )
+  }
+
+  compact(log: string, upTo: number, snapshot: Uint8Array): Promise<void> {
+    const value: Snapshot = { index: upTo, bytes: copy(snapshot) }
+    return this.#write(
+      log,
+      (tail) => {
+        if (upTo < tail.snapshotIndex || upTo < 1) {
+          throw new OsError('EINVAL', `cannot compact log ${log} up to ${upTo}: it is at ${tail.snapshotIndex}`)
+        }
+        tail.snapshotIndex = upTo
+        tail.last = Math.max(tail.last, upTo)
+      },
+      ({ entries, snapshots }) => {
+        entries.delete(range(log, 0, upTo))
+        snapshots.put(value, log)
+      },
+    )
+  }
+
+  remove(log: string): Promise<void> {
+    return this.#write(
+      log,
+      (tail) => {
+        tail.last = 0
+        tail.snapshotIndex = 0
+      },
+      ({ entries, snapshots }) => {
+        entries.delete(range(log, 0))
+        snapshots.delete(log)
+      },
+    )
+  }
+
+  putRecord(name: string, bytes: Uint8Array): Promise<void> {
+    const value = copy(bytes)
+    return this.#write(
+      undefined,
+      () => {},
+      ({ records }) => records.put(value, name),
+    )
+  }
+
+  list(): Promise<string[]> {
+    return this.#read(async ({ entries, snapshots }) => {
+      const names = new Set((await promisifyRequest(snapshots.getAllKeys())) as string[])
+      // One step per log: skip from its first entry behind its last.
+      let cursor = await promisifyRequest(entries.openKeyCursor())
+      while (cursor) {
+        const [log] = cursor.key as [string, number]
+        names.add(log)
+        cursor = await promisifyRequest(entries.openKeyCursor(IDBKeyRange.lowerBound([log, []])))
+      }
+      return [...names]
+    })
+  }
+
+  load(log: string): Promise<StoredLog> {
+    return this.#read(async ({ entries, snapshots }) => {
+      const snapshot = (await promisifyRequest(snapshots.get(log))) as Snapshot | undefined
+      const stored = (await promisifyRequest(entries.getAll(range(log, 0)))) as Bytes[]
+      return { snapshotIndex: snapshot?.index ?? 0, snapshot: snapshot?.bytes, entries: stored }
+    })
+  }
+
+  getRecord(name: string): Promise<Bytes | undefined> {
+    return this.#read(({ records }) => promisifyRequest(records.get(name)) as Promise<Bytes | undefined>)
+  }
+
+  async close(): Promise<void> {
+    await this.#flushing
+    await this.#database.close()
+  }
+
+  /** Reads what was written before it was called. */
+  async #read<T>(work: (stores: Stores) => Promise<T>): Promise<T> {
+    await this.#flushing
+    return this.#database.transact({ stores: ALL_STORES, mode: 'readonly', durability: 'relaxed' }, (transaction) =>
+      work(storesOf(transaction)),
+    )
+  }
+
+  #write(log: string | undefined, check: Write['check'], store: Write['store']): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ log, check, store, resolve, reject })
+      this.#flushing ??= this.#flushAll()
+    })
+  }
+
+  async #flushAll(): Promise<void> {
+    await Promise.resolve() // whatever else comes in this turn joins the first group
+    while (this.#queue.length > 0) {
+      const group = this.#queue.splice(0, MAX_GROUP_COMMIT)
+      if (await this.#flush(group)) continue
+      for (const write of group) await this.#flush([write], { last: true }) // one that does not fit fails alone
+    }
+    this.#flushing = undefined
+  }
+
+  /** @returns false when the group failed as a whole and has more than one member: nothing of it is stored. */
+  async #flush(group: Write[], { last = group.length === 1 } = {}): Promise<boolean> {
+    const refused = new Map<Write, unknown>()
+    const changed = new Map<string, Tail>()
+    try {
+      await this.#database.transact(
+        { stores: ALL_STORES, mode: 'readwrite', durability: 'strict' },
+        async (transaction) => {
+          const stores = storesOf(transaction)
+          refused.clear()
+          changed.clear()
+          for (const write of group) {
+            try {
+              if (write.log !== undefined) write.check(await this.#tail(write.log, stores, changed))
+              write.store(stores)
+            } catch (error) {
+              if (!(error instanceof OsError)) throw error
+              refused.set(write, error)
+            }
+          }
+        },
+      )
+    } catch (error) {
+      for (const log of changed.keys()) this.#tails.delete(log)
+      if (!last) return false
+      for (const write of group) write.reject(error)
+      return true
+    }
+    for (const [log, tail] of changed) this.#tails.set(log, tail)
+    for (const write of group) {
+      if (refused.has(write)) write.reject(refused.get(write))
+      else write.resolve()
+    }
+    return true
+  }
+
+  /** The tail as this transaction sees it: the known one, or read from the stores. */
+  async #tail(log: string, stores: Stores, changed: Map<string, Tail>): Promise<Tail> {
+    let tail = changed.get(log)
+    if (!tail) {
+      const known = this.#tails.get(log)
+      tail = known ? { ...known } : await readTail(log, stores)
+      changed.set(log, tail)
+    }
+    return tail
+  }
+}
+
+async function readTail(log: string, { entries, snapshots }: Stores): Promise<Tail> {
+  const snapshot = (await promisifyRequest(snapshots.get(log))) as Snapshot | undefined
+  const cursor = await promisifyRequest(entries.openKeyCursor(range(log, 0), 'prev'))
+  const snapshotIndex = snapshot?.index ?? 0
+  const last = cursor ? (cursor.key as [string, number])[1] : snapshotIndex
+  return { snapshotIndex, last: Math.max(last, snapshotIndex) }
+}
+
+function storesOf(transaction: IDBTransaction): Stores {
+  return {
+    entries: transaction.objectStore(STORES.entries),
+    snapshots: transaction.objectStore(STORES.snapshots),
+    records: transaction.objectStore(STORES.records),
+  }
+}
+
+/** Taken when the write is queued: the caller may change its bytes before the flush. */
+function copy(bytes: Uint8Array): Bytes {
+  return owned(bytes.slice())
+}
