@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defineConfig, type Plugin } from 'vite'
+import { taskRuntime } from './workers/task-bundle.ts'
 
 const EXAMPLES = join(import.meta.dirname, 'public/examples')
 const EXAMPLES_ID = 'virtual:brittlestar-examples'
@@ -22,7 +23,7 @@ function examples(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [examples()],
+  plugins: [examples(), taskRuntime()],
   worker: { format: 'es', plugins: () => [examples()] },
   build: { target: 'es2022', sourcemap: true, reportCompressedSize: true },
   server: { proxy: {} },

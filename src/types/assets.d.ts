@@ -13,3 +13,8 @@ declare module 'virtual:brittlestar-examples' {
   const examples: Readonly<Record<string, string>>
   export default examples
 }
+declare module 'virtual:brittlestar-task-runtime' {
+  /** The task worker as the text of one self-contained module (workers/task-bundle.ts). */
+  const source: string
+  export default source
+}

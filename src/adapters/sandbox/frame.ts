@@ -1,0 +1,60 @@
+// The document that holds the workers of one domain: an opaque origin, almost everything refused, one inline script.
+// It starts and ends workers for the kernel and reads nothing of what they say. No untrusted code ever runs in the
+// document itself: there RTCPeerConnection would work despite the policy, and it could navigate away with data.
+
+/**
+ * Runs in the frame. Plain text, since its hash is what the policy admits; speaks messages.ts.
+ * A worker's own messages to its parent are not listened to.
+ */
+const BOOTSTRAP = `
+addEventListener('message', (event) => {
+  if (event.source !== parent || !event.ports[0]) return
+  const kernel = event.ports[0]
+  const url = URL.createObjectURL(new Blob([event.data.runtime], { type: 'text/javascript' }))
+  const workers = new Map()
+  const end = (id) => {
+    workers.get(id)?.terminate()
+    workers.delete(id)
+  }
+  const start = (id, port) => {
+    const worker = new Worker(url, { type: 'module' })
+    workers.set(id, worker)
+    worker.onerror = (error) => {
+      error.preventDefault()
+      end(id)
+      kernel.postMessage({ t: 'exit', id, reason: error.message || 'the worker could not start' })
+    }
+    worker.postMessage(0, [port])
+  }
+  kernel.onmessage = ({ data, ports }) => {
+    if (data.t === 'terminate') end(data.id)
+    else if (data.t === 'spawn') {
+      try {
+        start(data.id, ports[0])
+      } catch (error) {
+        kernel.postMessage({ t: 'exit', id: data.id, reason: String(error) })
+      }
+    }
+  }
+}, { once: true })
+`
+
+/** The frame's policy. A page that has a policy of its own must allow as much: srcdoc inherits it. */
+export async function framePolicy(): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(BOOTSTRAP))
+  const hash = btoa(String.fromCharCode(...new Uint8Array(digest)))
+  return [
+    "default-src 'none'",
+    `script-src 'sha256-${hash}' blob: 'wasm-unsafe-eval'`,
+    'worker-src blob:',
+    "connect-src 'none'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "webrtc 'block'",
+  ].join('; ')
+}
+
+export async function frameDocument(): Promise<string> {
+  const policy = await framePolicy()
+  return `<!doctype html><meta http-equiv="Content-Security-Policy" content="${policy}"><script>${BOOTSTRAP}</script>`
+}

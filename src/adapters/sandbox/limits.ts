@@ -1,0 +1,10 @@
+// Bounds of the sandbox adapter, each with its reason.
+
+/** A worker starts in some 20 ms; a machine that is this slow, or a frame that died, is given up on. */
+export const SPAWN_TIMEOUT_MS = 15_000
+/** Frames of one page: each is a document, in Chromium in a process that they share. One per process that runs here. */
+export const MAX_FRAMES = 64
+/** Workers of one frame; the kernel starts about one per logical processor. */
+export const MAX_WORKERS_PER_FRAME = 64
+/** Messages kept until the kernel listens to a worker: it does so in the same turn in which the spawn resolves. */
+export const MAX_EARLY_MESSAGES = 64

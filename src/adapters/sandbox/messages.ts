@@ -1,0 +1,19 @@
+// Messages between the halves of this adapter. Kernel worker, page and frame document are all ours and trusted;
+// what a task says never travels here, only over its own port.
+
+/** Kernel worker → page. `frame` comes with one port: the kernel's line to that frame. */
+export type ToPage = { t: 'frame'; domain: number } | { t: 'drop'; domain: number }
+
+/** Page → kernel worker. */
+export type FromPage = { t: 'frame-failed'; domain: number; reason: string }
+
+/** Kernel worker → frame. `spawn` comes with one port: the task's. */
+export type ToFrame = { t: 'spawn'; id: number } | { t: 'terminate'; id: number }
+
+/** Frame → kernel worker. */
+export type FromFrame = { t: 'exit'; id: number; reason: string }
+
+/** Page → frame, once, with the kernel's port: the task runtime as one self-contained module. */
+export interface FrameStart {
+  runtime: string
+}

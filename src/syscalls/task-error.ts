@@ -1,0 +1,75 @@
+// Turns whatever a program threw into a message, a stack and a place in the user's own source. The stacks of
+// V8, SpiderMonkey and JavaScriptCore differ in their text but all end a frame in `url:line:column`.
+import { OsError } from '../base/errors.ts'
+
+const MAX_MESSAGE = 4096
+const MAX_STACK = 8192
+
+export interface Place {
+  /** From 1. */
+  line?: number
+  column?: number
+}
+
+export interface TaskFailure extends Place {
+  message: string
+  stack: string
+}
+
+/** The program whose frames count. `url` is how stacks name it; unknown before it is loaded. */
+export interface ProgramSource {
+  name: string
+  url: string | undefined
+}
+
+/** Never throws, whatever the value's getters do. */
+export function describeFailure(error: unknown, program: ProgramSource): TaskFailure {
+  try {
+    const stack = error instanceof Error ? String(error.stack ?? '') : ''
+    return {
+      message: messageOf(error).slice(0, MAX_MESSAGE),
+      stack: named(stack, program).slice(0, MAX_STACK),
+      ...(placeInStack(stack, program.url) ?? placeOfProperties(error) ?? {}),
+    }
+  } catch {
+    return { message: 'the task threw a value that cannot be described', stack: '' }
+  }
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof OsError) return `${error.code}: ${error.message}`
+  if (error instanceof Error) return `${error.name}: ${error.message}`
+  return `the task threw ${preview(error)}, which is not an Error`
+}
+
+function preview(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 200))
+  if (typeof value !== 'object' || value === null) return String(value)
+  return JSON.stringify(value)?.slice(0, 200) ?? 'an object'
+}
+
+function named(stack: string, { name, url }: ProgramSource): string {
+  return url ? stack.replaceAll(url, name) : stack
+}
+
+/** Line and column of the topmost frame that lies in the program. */
+export function placeInStack(stack: string, url: string | undefined): Place | undefined {
+  if (!url) return
+  for (let at = stack.indexOf(url); at >= 0; at = stack.indexOf(url, at + 1)) {
+    const match = /^:(\d+)(?::(\d+))?/.exec(stack.slice(at + url.length, at + url.length + 24))
+    if (match) return toPlace(Number(match[1]), Number(match[2]))
+  }
+}
+
+/** Firefox and Safari tell the place of a syntax error in properties of the error itself. */
+function placeOfProperties(error: unknown): Place | undefined {
+  if (!(error instanceof SyntaxError)) return
+  const { lineNumber, columnNumber, line, column } = error as SyntaxError & Record<string, unknown>
+  return toPlace(Number(lineNumber ?? line), Number(columnNumber ?? column))
+}
+
+/** @returns undefined unless `line` is a line number. */
+export function toPlace(line: number, column: number): Place | undefined {
+  if (!Number.isInteger(line) || line < 1) return
+  return Number.isInteger(column) && column >= 1 ? { line, column } : { line }
+}

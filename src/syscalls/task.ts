@@ -1,0 +1,95 @@
+// The library that a program's tasks get as `os`: emit, gather, output, files. Above: user programs
+// (docs/programs.md). Below: client.ts. It does not know where the task runs.
+import { utf8 } from '../base/bytes.ts'
+import { OsError } from '../base/errors.ts'
+import type { SyscallClient } from './client.ts'
+import { assertData } from './data.ts'
+import { FileSystem } from './fs.ts'
+import { TaskOutput } from './task-output.ts'
+import type { Data, TaskEvent } from './types.ts'
+
+/** References that every task holds from its start. */
+export const STDOUT = 1
+export const STDERR = 2
+
+/** An exported function of a program. What it returns is the event's result. */
+export type TaskHandler = (event: TaskEvent, os: TaskOs) => Data | undefined | Promise<Data | undefined>
+
+/** `event.data` of the first event, `start`. */
+export type StartData = { args: string[]; cwd: string }
+
+/** `event.data` of an event that `gather` made: `results` in the order of the ids. */
+export type GatherData = { results: Data[]; data: Data }
+
+/** One per event. When its event is over, its calls are never answered. */
+export class TaskOs {
+  /** Files, named as in node:fs/promises. What a task writes becomes visible when its event completes. */
+  readonly fs: FileSystem
+  readonly #client: SyscallClient
+  readonly #stdout: TaskOutput
+  readonly #stderr: TaskOutput
+  readonly #onExit: () => void
+
+  /** @param onExit ends the handler; called when the kernel has taken note of `exit`. */
+  constructor(client: SyscallClient, onExit: () => void) {
+    this.#client = client
+    this.#onExit = onExit
+    this.#stdout = new TaskOutput(client, STDOUT)
+    this.#stderr = new TaskOutput(client, STDERR)
+    this.fs = new FileSystem(client)
+  }
+
+  /**
+   * A new event for this process: some node will run the exported function `task` with `event.data = data`.
+   * @returns the event's id, for `gather`.
+   * @throws {OsError} EINVAL for what is not plain data, EFBIG for more than 1 MiB of it.
+   */
+  async emit(task: string, data: Data = null): Promise<string> {
+    assertData(data, 'data')
+    return (await this.#client.call('emit', { task, data })).id
+  }
+
+  /**
+   * One event that runs when all of `ids` have completed, with `event.data = { results, data }`.
+   * @param ids what `emit` or `gather` returned, in the order in which the results shall come.
+   * @returns the id of that event.
+   */
+  async gather(ids: readonly string[], task: string, data: Data = null): Promise<string> {
+    assertData(data, 'data')
+    return (await this.#client.call('emit', { task, data, after: [...ids] })).id
+  }
+
+  /** A line on the standard output. Await it in long loops: it then waits for a slow reader. */
+  print(text: unknown = ''): Promise<void> {
+    return this.#stdout.write(utf8(`${text}\n`))
+  }
+
+  /** Bytes, or text without a line end, on the standard output. */
+  write(content: Uint8Array | string): Promise<void> {
+    return this.#stdout.write(typeof content === 'string' ? utf8(content) : content)
+  }
+
+  /** A line on the standard error output. */
+  error(text: unknown = ''): Promise<void> {
+    return this.#stderr.write(utf8(`${text}\n`))
+  }
+
+  /** Resolves when all output has reached the kernel. A task's end does it by itself. */
+  async flush(): Promise<void> {
+    await Promise.all([this.#stdout.flush(), this.#stderr.flush()])
+  }
+
+  /**
+   * Ends the whole process with `code` (0–255). Never returns: the handler stops here.
+   * @throws {OsError} EINVAL for another code.
+   */
+  async exit(code = 0): Promise<never> {
+    if (!Number.isInteger(code) || code < 0 || code > 255) {
+      throw new OsError('EINVAL', `an exit code is a whole number from 0 to 255, not ${code}`)
+    }
+    await this.flush()
+    await this.#client.call('signal', { signal: 'EXIT', code })
+    this.#onExit()
+    return new Promise<never>(() => {})
+  }
+}
