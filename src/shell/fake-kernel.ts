@@ -1,0 +1,384 @@
+// A kernel in memory for tests of the shell and the page: a tree, processes that are functions, events. It checks
+// every call with the ABI's own validators. Not part of any bundle.
+import { concat } from '../base/bytes.ts'
+import { OsError, toOsError } from '../base/errors.ts'
+import { type Kid, kidFromHex } from '../base/ids.ts'
+import { SyscallClient } from '../syscalls/client.ts'
+import type { MessageLink, ReplyMessage } from '../syscalls/protocol.ts'
+import { type CallArgs, type CallName, type CallResults, parseCall } from '../syscalls/table.ts'
+import type {
+  DirectoryEntry,
+  FileInfo,
+  KernelEvent,
+  NodeInfo,
+  PeerRow,
+  ProcessRow,
+  StorageRow,
+} from '../syscalls/types.ts'
+import { baseName, isInside, parentPath } from './paths.ts'
+
+/** A file's bytes, or 'directory'. */
+type Entry = Uint8Array | 'directory'
+
+export interface FakeProcess {
+  readonly kid: Kid
+  readonly args: readonly string[]
+  readonly cwd: string
+  stdout(text: string): void
+  stderr(text: string): void
+  /** Raises a process event and updates the row. */
+  progress(done: number, total: number): void
+  /** Resolves when somebody kills it. */
+  readonly killed: Promise<void>
+}
+
+/** A program: what it returns is its exit code; what it throws is its error. */
+export type FakeProgram = (process: FakeProcess) => Promise<number> | number
+
+interface Running {
+  row: ProcessRow
+  output: { stdout: Output; stderr: Output }
+  kill(): void
+}
+
+/** A growing output that ends. */
+class Output {
+  #bytes: Uint8Array = new Uint8Array(0)
+  #ended = false
+  readonly #changed: () => void
+  constructor(changed: () => void) {
+    this.#changed = changed
+  }
+  add(bytes: Uint8Array): void {
+    this.#bytes = concat([this.#bytes, bytes])
+    this.#changed()
+  }
+  end(): void {
+    this.#ended = true
+    this.#changed()
+  }
+  /** Undefined while there is nothing to say. */
+  at(offset: number, length: number): Uint8Array | undefined {
+    const piece = this.#bytes.slice(offset, offset + length)
+    return piece.byteLength > 0 || this.#ended ? piece : undefined
+  }
+}
+
+interface Ref {
+  path: string
+  mode: 'r' | 'w' | 'wx' | 'a'
+  parts: Uint8Array[]
+  output?: Output | undefined
+}
+
+const ACK = { level: 'local', devices: 1 } as const
+const encoder = new TextEncoder()
+
+export class FakeKernel {
+  readonly entries = new Map<string, Entry>([['/', 'directory']])
+  readonly programs = new Map<string, FakeProgram>()
+  readonly calls: { call: string; args: unknown }[] = []
+  readonly events: KernelEvent[] = []
+  peers: PeerRow[] = []
+  storage: StorageRow[] = []
+  node: NodeInfo = {
+    id: '12D3KooWFakeNodeOfThisTab',
+    device: '0123456789abcdef0123456789abcdef',
+    slot: 0,
+    cluster: 'test',
+    version: '0.1.0',
+    slots: 2,
+    relay: 'connected',
+    relayDetail: '',
+    nodes: 1,
+    treeHome: null,
+    inviteUrl: 'https://192.0.2.1:8443/',
+    startedMs: 0,
+  }
+  /** Called at the end of every handled call: a place to inject failures. */
+  intercept: ((call: CallName, args: unknown) => void) | undefined
+
+  readonly #running = new Map<Kid, Running>()
+  readonly #refs = new Map<number, Ref>()
+  #nextRef = 3
+  #nextKid = 1
+  #waiting: (() => void)[] = []
+  readonly client: SyscallClient
+
+  constructor(files: Readonly<Record<string, string | Uint8Array>> = {}) {
+    for (const [path, content] of Object.entries(files)) this.put(path, content)
+    this.client = new SyscallClient(this.link())
+  }
+
+  /** A connection as the page's port would be: replies arrive later, never within `post`. */
+  link(): MessageLink {
+    let listener: (message: unknown) => void = () => undefined
+    const cancels = new Map<number, () => void>()
+    const reply = (message: ReplyMessage) => queueMicrotask(() => listener(message))
+    return {
+      post: (message) => {
+        const { t, id, call, args } = message as { t: string; id: number; call: string; args: unknown }
+        if (t === 'cancel') return void cancels.get(id)?.()
+        let cancelled = false
+        cancels.set(id, () => {
+          cancelled = true
+          this.#changed()
+        })
+        this.#handle(call, args, () => cancelled)
+          .then(
+            (value) => reply({ t: 'reply', id, ok: true, value }),
+            (error) => {
+              const { code, message: text } = toOsError(error)
+              reply({ t: 'reply', id, ok: false, code, message: text })
+            },
+          )
+          .finally(() => cancels.delete(id))
+      },
+      onMessage: (on) => {
+        listener = on
+      },
+      close: () => undefined,
+    }
+  }
+
+  put(path: string, content: string | Uint8Array): void {
+    const names = path.split('/').slice(1, -1)
+    names.forEach((_, i) => {
+      const directory = `/${names.slice(0, i + 1).join('/')}`
+      this.entries.set(directory, 'directory')
+    })
+    this.entries.set(path, typeof content === 'string' ? encoder.encode(content) : content)
+  }
+
+  text(path: string): string | undefined {
+    const entry = this.entries.get(path)
+    return entry instanceof Uint8Array ? new TextDecoder().decode(entry) : undefined
+  }
+
+  raise(event: KernelEvent): void {
+    this.events.push(event)
+    this.#changed()
+  }
+
+  get rows(): ProcessRow[] {
+    return [...this.#running.values()].map(({ row }) => row)
+  }
+
+  #changed(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resume of waiting) resume()
+  }
+
+  async #until<T>(test: () => T | undefined, cancelled: () => boolean): Promise<T> {
+    for (;;) {
+      const value = test()
+      if (value !== undefined) return value
+      if (cancelled()) throw new OsError('ECANCELED', 'cancelled')
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+  }
+
+  async #handle(call: string, args: unknown, cancelled: () => boolean): Promise<unknown> {
+    this.calls.push({ call, args })
+    const parsed = parseCall(call, args)
+    if ('problem' in parsed) throw new OsError('EINVAL', parsed.problem)
+    this.intercept?.(parsed.call, args)
+    const handler = this.#handlers[parsed.call] as (args: unknown, cancelled: () => boolean) => unknown
+    return handler(parsed.args, cancelled)
+  }
+
+  readonly #handlers: {
+    [K in CallName]: (args: CallArgs<K>, cancelled: () => boolean) => CallResults[K] | Promise<CallResults[K]>
+  } = {
+    open: ({ path, mode }) => {
+      const ref = this.#nextRef++
+      const output = this.#outputOf(path)
+      const entry = this.entries.get(path)
+      if (output) this.#refs.set(ref, { path, mode, parts: [], output })
+      else {
+        if (entry === 'directory') throw new OsError('EISDIR', `${path} is a directory`)
+        if (mode === 'r' && !entry) throw new OsError('ENOENT', `no ${path}`)
+        if (mode !== 'r') this.#needDirectory(parentPath(path))
+        this.#refs.set(ref, { path, mode, parts: mode === 'a' && entry ? [entry] : [] })
+      }
+      return { ref, kind: output ? 'stream' : 'file', size: entry?.length ?? 0 }
+    },
+    read: async ({ ref, offset, length }, cancelled) => {
+      const { path, output } = this.#ref(ref)
+      if (output) return { bytes: await this.#until(() => output.at(offset, length), cancelled) }
+      const entry = this.entries.get(path)
+      if (!(entry instanceof Uint8Array)) throw new OsError('EIO', `${path} has gone`)
+      return { bytes: entry.slice(offset, offset + length) }
+    },
+    write: ({ ref, bytes }) => {
+      const { parts } = this.#ref(ref)
+      parts.push(bytes.slice())
+      return { size: bytes.byteLength }
+    },
+    close: ({ ref, discard }) => {
+      const { path, mode, parts } = this.#ref(ref)
+      this.#refs.delete(ref)
+      if (mode === 'r' || discard) return {}
+      this.entries.set(path, concat(parts))
+      this.raise({ type: 'tree', version: this.entries.size })
+      return { ack: ACK }
+    },
+    create: ({ path, recursive }) => {
+      if (this.entries.has(path)) {
+        if (recursive && this.entries.get(path) === 'directory') return { ack: ACK }
+        throw new OsError('EEXIST', `${path} exists`)
+      }
+      if (recursive) this.put(`${path}/x`, '')
+      else this.#needDirectory(parentPath(path))
+      this.entries.delete(`${path}/x`)
+      this.entries.set(path, 'directory')
+      return { ack: ACK }
+    },
+    list: ({ path, after, limit = 3 }) => {
+      this.#needDirectory(path)
+      const names = [...this.entries.keys()]
+        .filter((child) => child !== '/' && parentPath(child) === path)
+        .map(baseName)
+        .sort()
+      const rest = names.filter((name) => after === undefined || name > after)
+      const entries = rest.slice(0, limit).map((name) => this.#row(path === '/' ? `/${name}` : `${path}/${name}`))
+      return { entries, more: rest.length > limit }
+    },
+    info: (args) => {
+      if (args.topic === 'path') return this.#info(args.path)
+      if (args.topic === 'node') return this.node
+      if (args.topic === 'peers') return this.peers
+      if (args.topic === 'processes') return structured(this.rows)
+      return args.topic === 'storage' ? this.storage : []
+    },
+    move: ({ from, to }) => {
+      const entry = this.entries.get(from)
+      if (!entry) throw new OsError('ENOENT', `no ${from}`)
+      this.#needDirectory(parentPath(to))
+      for (const path of [...this.entries.keys()].filter((path) => isInside(path, from))) {
+        this.entries.set(to + path.slice(from.length), this.entries.get(path) as Entry)
+        this.entries.delete(path)
+      }
+      return { ack: ACK }
+    },
+    remove: ({ path, recursive }) => {
+      if (!this.entries.has(path)) throw new OsError('ENOENT', `no ${path}`)
+      const inside = [...this.entries.keys()].filter((child) => isInside(child, path))
+      if (inside.length > 1 && !recursive) throw new OsError('ENOTEMPTY', `${path} is not empty`)
+      for (const child of inside) this.entries.delete(child)
+      return { ack: ACK }
+    },
+    run: (args) => ({ kid: this.#start(args), home: this.node.id }),
+    emit: () => {
+      throw new OsError('ENOSYS', 'tasks only')
+    },
+    wait: async (args, cancelled) => {
+      if (args.for === 'events') {
+        const events = await this.#until(
+          () => (this.events.length > args.since ? this.events.slice(args.since) : undefined),
+          cancelled,
+        )
+        return { events, next: args.since + events.length }
+      }
+      const rows = args.kids.map((kid) => this.#find(kid).row)
+      const ended = () => rows.filter((row) => row.code !== null)
+      await this.#until(() => (ended().length >= (args.any ? 1 : rows.length) ? true : undefined), cancelled)
+      return { exits: ended().map(({ kid, state, code, error }) => ({ kid, state, code: code ?? 0, error })) }
+    },
+    signal: (args) => {
+      if (args.signal === 'EXIT') throw new OsError('ENOSYS', 'tasks only')
+      const running = this.#find(args.kid)
+      const delivered = running.row.code === null
+      running.kill()
+      return { delivered }
+    },
+  }
+
+  #ref(ref: number): Ref {
+    const found = this.#refs.get(ref)
+    if (!found) throw new OsError('EBADF', `no reference ${ref}`)
+    return found
+  }
+
+  #find(prefix: string): Running {
+    const found = [...this.#running].find(([kid]) => kid.startsWith(prefix))
+    if (!found) throw new OsError('ESRCH', `no process ${prefix}`)
+    return found[1]
+  }
+
+  #outputOf(path: string): Output | undefined {
+    const [, kid, stream] = /^\/proc\/(K-[0-9a-f]{64})\/(stdout|stderr)$/.exec(path) ?? []
+    return kid ? this.#running.get(kid as Kid)?.output[stream as 'stdout' | 'stderr'] : undefined
+  }
+
+  #needDirectory(path: string): void {
+    const entry = this.entries.get(path)
+    if (!entry) throw new OsError('ENOENT', `no ${path}`)
+    if (entry !== 'directory') throw new OsError('ENOTDIR', `${path} is not a directory`)
+  }
+
+  #info(path: string): FileInfo {
+    const entry = this.entries.get(path)
+    if (!entry) {
+      const above = this.entries.get(parentPath(path))
+      throw new OsError(above instanceof Uint8Array ? 'ENOTDIR' : 'ENOENT', `no ${path}`)
+    }
+    const kind = entry === 'directory' ? 'directory' : 'file'
+    const hex = entry === 'directory' ? '00' : entry.length.toString(16).padStart(2, '0')
+    const ids = { kid: kidFromHex(hex.padEnd(64, '0')), cid: `bafkrei${hex}` }
+    return { path, kind, size: entry === 'directory' ? 0 : entry.length, mtimeMs: 0, mode: 0o644, ...ids }
+  }
+
+  #row(path: string): DirectoryEntry {
+    const { kind, size, mtimeMs } = this.#info(path)
+    return { name: baseName(path), kind, size, mtimeMs }
+  }
+
+  #start({ program, args, cwd }: CallArgs<'run'>): Kid {
+    const main = this.programs.get(program)
+    if (!main) throw new OsError(this.entries.has(program) ? 'ENOEXEC' : 'ENOENT', `cannot run ${program}`)
+    const kid = kidFromHex((this.#nextKid++).toString(16).padStart(8, '0').padEnd(64, 'a'))
+    const row: ProcessRow = {
+      ...{ kid, program, args, state: 'running', home: this.node.id, done: 0, total: 1, nodes: 1 },
+      ...{ startedMs: 0, endedMs: null, code: null, error: null },
+    }
+    const output = { stdout: new Output(() => this.#changed()), stderr: new Output(() => this.#changed()) }
+    let onKill: () => void = () => undefined
+    const killed = new Promise<void>((resolve) => {
+      onKill = resolve
+    })
+    const end = (state: ProcessRow['state'], code: number, error: string | null) => {
+      if (row.code !== null) return
+      Object.assign(row, { state, code, error, endedMs: 1 })
+      output.stdout.end()
+      output.stderr.end()
+      this.raise({ type: 'process', kid, state, done: row.done, total: row.total })
+    }
+    const kill = () => {
+      end('killed', 130, 'killed')
+      onKill()
+    }
+    this.#running.set(kid, { row, output, kill })
+    const process: FakeProcess = {
+      ...{ kid, args, cwd, killed },
+      stdout: (text) => output.stdout.add(encoder.encode(text)),
+      stderr: (text) => output.stderr.add(encoder.encode(text)),
+      progress: (done, total) => {
+        Object.assign(row, { done, total })
+        this.raise({ type: 'process', kid, state: 'running', done, total })
+      },
+    }
+    Promise.resolve(process)
+      .then(main)
+      .then(
+        (code) => end('exited', code, null),
+        (error) => end('failed', 1, error instanceof Error ? error.message : String(error)),
+      )
+    return kid
+  }
+}
+
+function structured(rows: readonly ProcessRow[]): ProcessRow[] {
+  return rows.map((row) => ({ ...row, args: [...row.args] }))
+}

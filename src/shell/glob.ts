@@ -1,0 +1,80 @@
+// Patterns to paths: walks the tree one segment at a time, reading only directories that a pattern asks about.
+import { OsError } from '../base/errors.ts'
+import type { FileSystem } from '../syscalls/fs.ts'
+import { MAX_GLOB_PATHS } from './limits.ts'
+import { resolvePath } from './paths.ts'
+import { compilePattern, type PatternChar } from './pattern.ts'
+
+export interface GlobOptions {
+  fs: FileSystem
+  cwd: string
+  signal: AbortSignal
+}
+
+/** Errors that mean "nothing there" while matching: bash skips what it cannot read. */
+const NO_MATCH = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG'])
+
+/**
+ * Paths that match, sorted, written as the pattern was (relative stays relative).
+ * @returns undefined when nothing in the word is special, an empty list when nothing matches.
+ */
+export async function expandGlob(chars: readonly PatternChar[], options: GlobOptions): Promise<string[] | undefined> {
+  const segments = splitSegments(chars)
+  const matchers = segments.map(compilePattern)
+  if (matchers.every((matcher) => matcher === undefined)) return undefined
+  const lastPattern = matchers.findLastIndex((matcher) => matcher !== undefined)
+  let paths = ['']
+  for (let i = 0; i < segments.length; i++) {
+    const matcher = matchers[i]
+    const text = segments[i]?.map(({ char }) => char).join('') ?? ''
+    if (!matcher) paths = paths.map((path) => path + text)
+    else paths = await matchLevel(paths, matcher, i === segments.length - 1, options)
+    if (i < segments.length - 1) paths = paths.map((path) => `${path}/`)
+  }
+  if (lastPattern < segments.length - 1) paths = await existing(paths, options)
+  return paths.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+}
+
+function splitSegments(chars: readonly PatternChar[]): PatternChar[][] {
+  const segments: PatternChar[][] = [[]]
+  for (const char of chars) {
+    if (char.char === '/') segments.push([])
+    else segments.at(-1)?.push(char)
+  }
+  return segments
+}
+
+async function matchLevel(
+  paths: readonly string[],
+  matcher: (name: string) => boolean,
+  last: boolean,
+  { fs, cwd, signal }: GlobOptions,
+): Promise<string[]> {
+  const found: string[] = []
+  for (const path of paths) {
+    const directory = path === '' ? cwd : resolvePath(cwd, path)
+    const entries = await orNothing(fs.readdir(directory, { withFileTypes: true, signal }))
+    for (const entry of entries ?? []) {
+      if (matcher(entry.name) && (last || entry.isDirectory())) found.push(path + entry.name)
+    }
+    if (found.length > MAX_GLOB_PATHS) throw new OsError('EFBIG', `a pattern matches more than ${MAX_GLOB_PATHS} paths`)
+  }
+  return found
+}
+
+async function existing(paths: readonly string[], { fs, cwd, signal }: GlobOptions): Promise<string[]> {
+  const found: string[] = []
+  for (const path of paths) {
+    if (await orNothing(fs.stat(resolvePath(cwd, path), { signal }))) found.push(path)
+  }
+  return found
+}
+
+async function orNothing<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise
+  } catch (error) {
+    if (error instanceof OsError && NO_MATCH.has(error.code)) return undefined
+    throw error
+  }
+}

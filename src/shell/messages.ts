@@ -1,0 +1,33 @@
+// What went wrong, in the words that coreutils use for the same error.
+import { type ErrorCode, OsError } from '../base/errors.ts'
+
+const SENTENCES: Partial<Record<ErrorCode, string>> = {
+  EACCES: 'Permission denied',
+  EAGAIN: 'Resource temporarily unavailable',
+  EBADF: 'Bad file descriptor',
+  EBUSY: 'Device or resource busy',
+  EEXIST: 'File exists',
+  EFBIG: 'File too large',
+  EISDIR: 'Is a directory',
+  ENAMETOOLONG: 'File name too long',
+  ENOENT: 'No such file or directory',
+  ENOSPC: 'No space left on device',
+  ENOTDIR: 'Not a directory',
+  ENOTEMPTY: 'Directory not empty',
+  EPERM: 'Operation not permitted',
+  EPIPE: 'Broken pipe',
+  EROFS: 'Read-only file system',
+  ESRCH: 'No such process',
+  EXDEV: 'Invalid cross-device link',
+}
+
+/** The reason alone, without the name of program or file. */
+export function reason(error: unknown): string {
+  if (error instanceof OsError) return SENTENCES[error.code] ?? `${error.message} (${error.code})`
+  return error instanceof Error ? `internal error: ${error.name}: ${error.message}` : String(error)
+}
+
+/** A text between single quotes as a shell would read it back. */
+export function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`
+}

@@ -1,0 +1,102 @@
+// Following a process from the shell: its output as it is produced, a progress bar, its exit code; Ctrl-C and time
+// limits end it. Used by `run` and by `os.run`.
+
+import { isOsError, OsError } from '../base/errors.ts'
+import type { Kid } from '../base/ids.ts'
+import type { SyscallClient } from '../syscalls/client.ts'
+import { FileSystem } from '../syscalls/fs.ts'
+import type { ExitStatus, ProcessRow } from '../syscalls/types.ts'
+import type { ProgramContext } from './program.ts'
+import { bar, ProgressLine } from './progress.ts'
+import type { ByteWriter } from './streams.ts'
+
+/** What a process writes: pieces as they are produced, up to its end. */
+export function processOutput(
+  client: SyscallClient,
+  kid: Kid,
+  stream: 'stdout' | 'stderr',
+  options: { signal?: AbortSignal } = {},
+): AsyncGenerator<Uint8Array> {
+  return new FileSystem(client).read(`/proc/${kid}/${stream}`, options)
+}
+
+export async function waitForExit(
+  client: SyscallClient,
+  kid: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<ExitStatus> {
+  const { exits = [] } = await client.call('wait', { for: 'exit', kids: [kid] }, options)
+  const [exit] = exits
+  if (!exit) throw new OsError('EPROTO', `the kernel did not say how ${kid} ended`)
+  return exit
+}
+
+/** Shows a process on the context's streams until it ends. Cancelling the context kills it. */
+export async function followProcess(context: ProgramContext, kid: Kid): Promise<ExitStatus> {
+  const stop = new AbortController()
+  const signal = AbortSignal.any([context.signal, stop.signal])
+  const progress = new ProgressLine(context)
+  const offEvents = progress.visible ? watchProgress(context, { kid, progress, signal }) : () => undefined
+  const pump = async (stream: 'stdout' | 'stderr', writer: ByteWriter) => {
+    const target = progress.around(writer)
+    for await (const piece of processOutput(context.client, kid, stream, { signal })) await target.write(piece)
+  }
+  try {
+    const [exit] = await Promise.all([
+      waitForExit(context.client, kid, { signal }),
+      pump('stdout', context.stdout),
+      pump('stderr', context.stderr),
+    ])
+    return exit
+  } catch (error) {
+    // Whoever reads the output has gone, or the user gave up: the process has no purpose any more.
+    if (context.signal.aborted || isOsError(error, 'EPIPE')) await killProcess(context.client, kid)
+    throw error
+  } finally {
+    stop.abort()
+    offEvents()
+    await progress.clear()
+  }
+}
+
+/** Ends a process; one that has ended already is no error. */
+export async function killProcess(client: SyscallClient, kid: string): Promise<boolean> {
+  try {
+    return (await client.call('signal', { signal: 'KILL', kid })).delivered
+  } catch (error) {
+    if (isOsError(error, 'ESRCH')) return false
+    throw error
+  }
+}
+
+/** Redraws on kernel events; the row tells how many nodes take part. One request at a time. */
+function watchProgress(
+  context: ProgramContext,
+  { kid, progress, signal }: { kid: Kid; progress: ProgressLine; signal: AbortSignal },
+): () => void {
+  let busy = false
+  const update = async () => {
+    if (busy || signal.aborted) return
+    busy = true
+    try {
+      const rows = await context.client.info('processes', { signal })
+      const row = rows.find((candidate) => candidate.kid === kid)
+      if (row?.state === 'running' && !signal.aborted) await progress.show(progressText(row))
+      await context.host.sleep(200, signal)
+    } catch (error) {
+      if (!signal.aborted) throw error
+    } finally {
+      busy = false
+    }
+  }
+  return context.parts.events.on((event) => {
+    if (event.type !== 'process' || event.kid !== kid || event.state !== 'running') return
+    update().catch((error) => context.complain(`no progress to show: ${String(error)}`))
+  })
+}
+
+export function progressText(row: ProcessRow): string {
+  const fraction = row.total > 0 ? row.done / row.total : 0
+  const nodes = row.nodes === 1 ? '1 tab' : `${row.nodes} tabs`
+  return `${bar(fraction, 24)} ${String(Math.floor(fraction * 100)).padStart(3)}%  ${row.done}/${row.total}  ${nodes}`
+}

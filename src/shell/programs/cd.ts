@@ -1,0 +1,35 @@
+// cd: changes the directory of this shell.
+import { OsError } from '../../base/errors.ts'
+import { reason } from '../messages.ts'
+import { defineProgram } from '../program.ts'
+
+export const cd = defineProgram(
+  {
+    name: 'cd',
+    summary: 'Change the directory',
+    usage: ['[DIRECTORY]'],
+    details: 'Without a DIRECTORY: to $HOME. With -: back to where you were.',
+    options: {},
+    operands: [0, 1],
+  },
+  async (context, { operands: [operand] }) => {
+    const { session } = context
+    const wanted = operand === '-' ? session.get('OLDPWD') : (operand ?? session.get('HOME'))
+    if (wanted === undefined) {
+      await context.complain(operand === '-' ? 'OLDPWD not set' : 'HOME not set')
+      return 1
+    }
+    const path = context.path(wanted)
+    try {
+      const info = await context.fs.stat(path, context.cancel)
+      if (!info.isDirectory()) throw new OsError('ENOTDIR', `${wanted} is not a directory`)
+    } catch (error) {
+      if (!(error instanceof OsError) || context.signal.aborted) throw error
+      await context.complain(`${wanted}: ${reason(error)}`)
+      return 1
+    }
+    session.changeDirectory(path)
+    if (operand === '-') await context.print(`${path}\n`)
+    return 0
+  },
+)

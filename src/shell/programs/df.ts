@@ -1,0 +1,37 @@
+// df: storage of the nodes.
+import { formatBytes } from '../../base/bytes.ts'
+import { shortNode } from '../../base/ids.ts'
+import type { StorageRow } from '../../syscalls/types.ts'
+import { defineProgram, jsonOption } from '../program.ts'
+import { type Column, formatTable } from '../table.ts'
+
+const COLUMNS: readonly Column<StorageRow>[] = [
+  { title: 'NODE', text: (row) => shortNode(row.node) },
+  { title: 'DEVICE', text: (row) => row.device.slice(0, 8) },
+  { title: 'USED', right: true, text: (row) => formatBytes(row.usedBytes) },
+  { title: 'QUOTA', right: true, text: (row) => formatBytes(row.quotaBytes) },
+  { title: 'USE%', right: true, text: (row) => percent(row) },
+  { title: 'BLOCKS', right: true, text: (row) => String(row.blocks) },
+  { title: 'KEPT', text: (row) => (row.persisted ? 'persistent' : 'best effort') },
+]
+
+function percent(row: StorageRow): string {
+  return row.quotaBytes > 0 ? `${Math.ceil((row.usedBytes / row.quotaBytes) * 100)}%` : '-'
+}
+
+export const df = defineProgram(
+  {
+    name: 'df',
+    summary: 'Show the storage of the nodes',
+    usage: ['[--json]'],
+    details: 'Tabs of one device share its quota. The browser may evict what is kept as best effort.',
+    options: jsonOption,
+    operands: [0, 0],
+  },
+  async (context, { options }) => {
+    const rows = await context.client.info('storage', context.cancel)
+    if (options.json) await context.printJson(rows)
+    else await context.print(formatTable(rows, COLUMNS))
+    return 0
+  },
+)

@@ -1,0 +1,63 @@
+// Every command of the shell, one row each. A new command is one file here and one row in this table.
+import type { Program } from '../program.ts'
+import { cat } from './cat.ts'
+import { cd } from './cd.ts'
+import { clear } from './clear.ts'
+import { cp } from './cp.ts'
+import { df } from './df.ts'
+import { echo } from './echo.ts'
+import { env } from './env.ts'
+import { exportProgram } from './export.ts'
+import { falseProgram } from './false.ts'
+import { get } from './get.ts'
+import { help } from './help.ts'
+import { history } from './history.ts'
+import { invite } from './invite.ts'
+import { kid } from './kid.ts'
+import { kill } from './kill.ts'
+import { ls } from './ls.ts'
+import { mkdir } from './mkdir.ts'
+import { mv } from './mv.ts'
+import { peers } from './peers.ts'
+import { ps } from './ps.ts'
+import { put } from './put.ts'
+import { pwd } from './pwd.ts'
+import { rm } from './rm.ts'
+import { run } from './run.ts'
+import { trueProgram } from './true.ts'
+import { uname } from './uname.ts'
+import { wait } from './wait.ts'
+
+export const programs: readonly Program[] = [
+  help,
+  // the cluster
+  peers,
+  invite,
+  df,
+  uname,
+  // processes
+  run,
+  ps,
+  kill,
+  wait,
+  // files
+  ls,
+  cat,
+  cp,
+  mv,
+  rm,
+  mkdir,
+  put,
+  get,
+  kid,
+  // the shell
+  cd,
+  pwd,
+  echo,
+  env,
+  exportProgram,
+  history,
+  clear,
+  trueProgram,
+  falseProgram,
+]

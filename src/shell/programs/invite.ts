@@ -1,0 +1,36 @@
+// invite: how another device joins.
+import { OsError } from '../../base/errors.ts'
+import { defineProgram, jsonOption } from '../program.ts'
+
+/** Black on white whatever the theme: cameras want dark modules on a light ground. */
+const QR_COLOURS = '\x1b[38;2;255;255;255;48;2;0;0;0m'
+const RESET = '\x1b[0m'
+
+export const invite = defineProgram(
+  {
+    name: 'invite',
+    summary: 'Show a link and a QR code that let another device join',
+    usage: ['[OPTION]...'],
+    options: { open: { short: 'o', help: 'open the link in one more tab of this browser' }, ...jsonOption },
+    operands: [0, 0],
+  },
+  async (context, { options }) => {
+    const { inviteUrl: url } = await context.client.info('node', context.cancel)
+    if (url === null)
+      throw new OsError('EHOSTUNREACH', 'no relay is connected that others could reach; try again later')
+    if (options.json) {
+      await context.printJson({ url })
+      return 0
+    }
+    if (options.open) {
+      const openLink = context.need('openLink', 'no browser here that could open a tab')
+      if (!openLink(url)) throw new OsError('EPERM', `the browser blocked the new tab; open ${url} yourself`)
+      return 0
+    }
+    const { renderUnicodeCompact } = await import('uqr')
+    const code = renderUnicodeCompact(url, { border: 2 })
+    const coloured = code.split('\n').map((line) => QR_COLOURS + line + RESET)
+    await context.print(`${url}\n\n${context.stdout.isTerminal ? coloured.join('\n') : code}\n`)
+    return 0
+  },
+)

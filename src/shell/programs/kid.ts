@@ -1,0 +1,27 @@
+// kid: the identifier of a file's content.
+import { OsError } from '../../base/errors.ts'
+import { defineProgram, forEachOperand, jsonOption } from '../program.ts'
+
+export const kid = defineProgram(
+  {
+    name: 'kid',
+    summary: 'Print the identifier of what a path holds',
+    usage: ['[OPTION]... PATH...'],
+    details: 'Equal content has an equal KID, on every node and at any time.',
+    options: { cid: { help: 'print the IPFS-compatible CID' }, ...jsonOption },
+    operands: [1, Number.POSITIVE_INFINITY],
+  },
+  async (context, { options, operands }) => {
+    const rows: { path: string; kid: string; cid: string }[] = []
+    const code = await forEachOperand(context, operands, async (operand) => {
+      const { info } = await context.fs.stat(context.path(operand), context.cancel)
+      const { kid, cid } = info
+      if (kid === undefined || cid === undefined) throw new OsError('EINVAL', 'generated content has no KID')
+      rows.push({ path: info.path, kid, cid })
+      const shown = options.cid ? cid : kid
+      if (!options.json) await context.print(operands.length > 1 ? `${shown}  ${operand}\n` : `${shown}\n`)
+    })
+    if (options.json) await context.printJson(rows)
+    return code
+  },
+)

@@ -1,0 +1,30 @@
+// put: files of this device into the tree.
+import { baseName, parentPath } from '../paths.ts'
+import { defineProgram } from '../program.ts'
+import { importFiles } from '../transfer.ts'
+
+export const put = defineProgram(
+  {
+    name: 'put',
+    summary: 'Choose files of this device and store them here',
+    usage: ['[TARGET]'],
+    details: [
+      'TARGET is a directory (this one unless given), or the new name of a single file.',
+      'Files and folders can also be dropped onto the page.',
+    ].join('\n'),
+    options: {},
+    operands: [0, 1],
+  },
+  async (context, { operands: [operand = '.'] }) => {
+    const pickFiles = context.need('pickFiles', 'no file picker here; os.fs.writeFile stores a file from a script')
+    const target = context.path(operand)
+    const exists = await context.fs.exists(target, context.cancel)
+    const directory = exists ? (await context.fs.stat(target, context.cancel)).isDirectory() : operand.endsWith('/')
+    const files = await pickFiles(context.signal)
+    if (!directory && files.length === 1 && !files[0]?.path.includes('/')) {
+      return importFiles(context, files, parentPath(target), { rename: baseName(target) })
+    }
+    if (!exists && files.length > 0) await context.fs.mkdir(target, { recursive: true, ...context.cancel })
+    return importFiles(context, files, target)
+  },
+)

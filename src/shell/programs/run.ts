@@ -1,0 +1,79 @@
+// run: starts a program as a process of the cluster and shows it.
+import { OsError } from '../../base/errors.ts'
+import { EXIT } from '../interpret.ts'
+import { reason } from '../messages.ts'
+import { followProcess, killProcess } from '../processes.ts'
+import { defineProgram, type ProgramContext } from '../program.ts'
+
+/** What coreutils' timeout returns. */
+const EXIT_TIMEOUT = 124
+
+export const run = defineProgram(
+  {
+    name: 'run',
+    summary: 'Run a program on the tabs of the cluster',
+    usage: ['[OPTION]... PROGRAM [ARGUMENT]...'],
+    details: [
+      'Shows the output of the program as it is produced and exits with its exit code: 124 when it took too long,',
+      '126 when it is not a program, 127 when there is none, 130 when it was killed. Ctrl-C kills it.',
+    ].join('\n'),
+    examples: ['run /bin/examples/primes.js 100000', 'run --detach sort.js /big.txt'],
+    options: {
+      detach: { short: 'd', help: 'print its KID and do not wait for it' },
+      timeout: {
+        short: 't',
+        value: 'SECONDS',
+        number: true,
+        help: 'kill it after that time (detached: any one event)',
+      },
+    },
+    stopAtOperand: true,
+    operands: [1, Number.POSITIVE_INFINITY],
+  },
+  async (context, { options, operands: [program = '', ...args] }) => {
+    const timeoutMs = options.timeout === undefined ? undefined : Math.ceil(options.timeout * 1000)
+    const started = await start(context, { program, args, timeoutMs })
+    if (typeof started === 'number') return started
+    const { kid } = started
+    if (options.detach) {
+      context.session.remember(kid)
+      await context.print(`${kid}\n`)
+      return 0
+    }
+    const timer = new AbortController()
+    let timedOut = false
+    if (timeoutMs !== undefined) {
+      context.host.sleep(timeoutMs, AbortSignal.any([timer.signal, context.signal])).then(
+        async () => {
+          timedOut = true
+          await killProcess(context.client, kid)
+        },
+        () => undefined, // ended in time
+      )
+    }
+    try {
+      const exit = await followProcess(context, kid)
+      if (timedOut) await context.complain(`${program}: killed after ${options.timeout} s`)
+      else if (exit.error !== null) await context.complain(`${program}: ${exit.error}`)
+      return timedOut ? EXIT_TIMEOUT : exit.code
+    } finally {
+      timer.abort()
+    }
+  },
+)
+
+async function start(
+  context: ProgramContext,
+  { program, args, timeoutMs }: { program: string; args: string[]; timeoutMs: number | undefined },
+) {
+  const limits = timeoutMs === undefined ? {} : { limits: { eventMs: Math.min(timeoutMs, 24 * 3600 * 1000) } }
+  try {
+    const call = { program: context.path(program), args, cwd: context.session.cwd, ...limits }
+    return await context.client.call('run', call, context.cancel)
+  } catch (error) {
+    if (!(error instanceof OsError) || context.signal.aborted) throw error
+    await context.complain(`${program}: ${reason(error)}`)
+    if (error.code === 'ENOENT') return EXIT.notFound
+    return ['ENOEXEC', 'EISDIR', 'EACCES'].includes(error.code) ? EXIT.cannotRun : EXIT.failure
+  }
+}

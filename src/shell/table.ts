@@ -1,0 +1,52 @@
+// Rows of text under a heading, for listings. Columns of numbers are flush right.
+
+export interface Column<Row> {
+  title: string
+  right?: boolean
+  text: (row: Row) => string
+}
+
+/** Lines with a heading; the last column is not padded. */
+export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+  const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ text }) => text(row)))]
+  const widths = columns.map((_, i) => Math.max(...cells.map((line) => line[i]?.length ?? 0)))
+  const lines = cells.map((line) =>
+    line
+      .map((cell, i) => (columns[i]?.right ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
+      .join('  ')
+      .trimEnd(),
+  )
+  return `${lines.join('\n')}\n`
+}
+
+/** Names in as many columns as fit, filled downwards, as `ls` does on a terminal. */
+export function formatColumns(names: readonly string[], width: number): string {
+  if (names.length === 0) return ''
+  const cell = Math.max(...names.map((name) => name.length)) + 2
+  const perLine = Math.max(1, Math.floor(width / cell))
+  const rows = Math.ceil(names.length / perLine)
+  const lines = Array.from({ length: rows }, (_, row) =>
+    names
+      .filter((_, i) => i % rows === row)
+      .map((name) => name.padEnd(cell))
+      .join('')
+      .trimEnd(),
+  )
+  return `${lines.join('\n')}\n`
+}
+
+/** `2026-05-01 13:20` in local time. */
+export function formatTime(ms: number): string {
+  const date = new Date(ms)
+  const two = (value: number) => String(value).padStart(2, '0')
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`
+}
+
+/** `75 s`, `12 min`, `3.5 h`. */
+export function formatDuration(ms: number): string {
+  const seconds = ms / 1000
+  if (seconds < 10) return `${seconds.toFixed(1)} s`
+  if (seconds < 120) return `${Math.round(seconds)} s`
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`
+}

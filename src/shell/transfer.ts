@@ -1,0 +1,69 @@
+// Files from the host into the tree, in pieces, with progress: behind `put` and behind files dropped on the page.
+import { formatBytes } from '../base/bytes.ts'
+import { isOsError, OsError } from '../base/errors.ts'
+import type { HostFile } from './host.ts'
+import { reason } from './messages.ts'
+import { joinPath, parentPath } from './paths.ts'
+import type { ProgramContext } from './program.ts'
+import { bar, ProgressLine } from './progress.ts'
+
+/**
+ * Stores `files` below `directory` (absolute), making the directories that they need. A file that fails is
+ * reported and the rest go on; one that is cancelled half way leaves nothing behind.
+ * @returns exit code
+ */
+export async function importFiles(
+  context: ProgramContext,
+  files: Iterable<HostFile> | AsyncIterable<HostFile>,
+  directory: string,
+  options: { rename?: string } = {},
+): Promise<number> {
+  const made = new Set([directory])
+  let code = 0
+  let count = 0
+  for await (const file of files) {
+    const path = joinPath(directory, options.rename ?? safeRelative(file.path))
+    try {
+      if (!made.has(parentPath(path))) await context.fs.mkdir(parentPath(path), { recursive: true, ...context.cancel })
+      made.add(parentPath(path))
+      await importFile(context, file, path)
+      count++
+    } catch (error) {
+      if (context.signal.aborted || !(error instanceof OsError) || isOsError(error, 'ENOSPC')) throw error
+      await context.complain(`${file.path}: ${reason(error)}`)
+      code = 1
+    }
+  }
+  if (count === 0 && code === 0) await context.complain('no files were chosen')
+  return code
+}
+
+async function importFile(context: ProgramContext, file: HostFile, path: string): Promise<void> {
+  const progress = new ProgressLine(context)
+  const startMs = context.host.now()
+  let done = 0
+  async function* counted() {
+    for await (const piece of file.read()) {
+      done += piece.byteLength
+      await progress.show(transferText(file.path, { done, total: file.size, ms: context.host.now() - startMs }))
+      yield piece
+    }
+  }
+  try {
+    await context.fs.writeFile(path, counted(), context.cancel)
+  } finally {
+    await progress.clear()
+  }
+  await context.print(`${path}  ${formatBytes(done)}\n`)
+}
+
+export function transferText(name: string, { done, total, ms }: { done: number; total: number; ms: number }): string {
+  const rate = ms > 0 ? `  ${formatBytes(Math.round((done * 1000) / ms))}/s` : ''
+  return `${bar(total > 0 ? done / total : 1, 24)} ${formatBytes(done)} of ${formatBytes(total)}${rate}  ${name}`
+}
+
+/** A relative path from outside cannot climb out of its directory. */
+function safeRelative(path: string): string {
+  const names = path.split('/').filter((name) => name !== '' && name !== '.' && name !== '..')
+  return names.join('/') || 'file'
+}
