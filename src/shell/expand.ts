@@ -114,41 +114,47 @@ function parameter(name: string, session: Session): string {
 
 /** Backslashes and tildes of unquoted text. */
 function literalPieces(
-  text: string,
+  source: string,
   session: Session,
   { context, first, last }: { context: TildeContext; first: boolean; last: boolean },
 ): Piece[] {
+  const text = source.replace(/\\([\s\S])/g, (escape, char) => (char === '\n' ? '' : escape)) // joined lines
   const pieces: Piece[] = []
   let plain = ''
-  const flush = () => {
+  const add = (quoted: string) => {
     if (plain !== '') pieces.push({ text: plain, quoted: false, split: false })
+    pieces.push({ text: quoted, quoted: true, split: false })
     plain = ''
   }
-  const home = session.get('HOME')
   let tildeHere = first
   let sawEquals = context === 'value'
   for (let at = 0; at < text.length; at++) {
     const char = text[at] ?? ''
-    const next = text[at + 1]
-    const ends = next === undefined ? last : next === '/' || (context !== 'word' && next === ':')
-    if (char === '\\') {
-      at++
-      if (next === undefined) plain += '\\'
-      else if (next !== '\n') {
-        flush()
-        const codePoint = String.fromCodePoint(text.codePointAt(at) ?? 0)
-        pieces.push({ text: codePoint, quoted: true, split: false })
-        at += codePoint.length - 1
-      }
-    } else if (char === '~' && tildeHere && ends && home !== undefined) {
-      flush()
-      pieces.push({ text: home, quoted: true, split: false })
+    const tilde = char === '~' && tildeHere ? tildePrefix(text.slice(at), { last, context, session }) : undefined
+    if (char === '\\' && at + 1 < text.length) {
+      const codePoint = String.fromCodePoint(text.codePointAt(at + 1) ?? 0)
+      add(codePoint)
+      at += codePoint.length
+    } else if (tilde) {
+      add(tilde.directory)
+      at += tilde.length - 1
     } else plain += char
     tildeHere = context !== 'word' && ((char === '=' && !sawEquals) || (char === ':' && (sawEquals || !first)))
     sawEquals ||= char === '='
   }
-  flush()
+  if (plain !== '') pieces.push({ text: plain, quoted: false, split: false })
   return pieces
+}
+
+/** `~`, `~+` or `~-`, when a slash or the word's end follows, or a colon in an assignment. */
+function tildePrefix(
+  text: string,
+  { last, context, session }: { last: boolean; context: TildeContext; session: Session },
+): { directory: string; length: number } | undefined {
+  const prefix = (context === 'word' ? /^~[+-]?(?=\/|$)/ : /^~[+-]?(?=[/:]|$)/).exec(text)?.[0]
+  if (prefix === undefined || (prefix.length === text.length && !last)) return undefined
+  const directory = session.get(prefix === '~' ? 'HOME' : prefix === '~+' ? 'PWD' : 'OLDPWD')
+  return directory === undefined ? undefined : { directory, length: prefix.length }
 }
 
 const BLANK = /[ \t\n]/

@@ -19,7 +19,7 @@ const NO_MATCH = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG'])
  * @returns undefined when nothing in the word is special, an empty list when nothing matches.
  */
 export async function expandGlob(chars: readonly PatternChar[], options: GlobOptions): Promise<string[] | undefined> {
-  const segments = splitSegments(chars)
+  const segments = splitSegments(withoutEscapes(chars))
   const matchers = segments.map(compilePattern)
   if (matchers.every((matcher) => matcher === undefined)) return undefined
   const lastPattern = matchers.findLastIndex((matcher) => matcher !== undefined)
@@ -33,6 +33,21 @@ export async function expandGlob(chars: readonly PatternChar[], options: GlobOpt
   }
   if (lastPattern < segments.length - 1) paths = await existing(paths, options)
   return paths.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+}
+
+/** A backslash that came out of a variable quotes the next character, but only where a pattern matches. */
+function withoutEscapes(chars: readonly PatternChar[]): PatternChar[] {
+  const out: PatternChar[] = []
+  for (let at = 0; at < chars.length; at++) {
+    const current = chars[at] as PatternChar
+    const next = chars[at + 1]
+    if (current.char !== '\\' || current.quoted) out.push(current)
+    else if (next) {
+      out.push({ char: next.char, quoted: true })
+      at++
+    }
+  }
+  return out
 }
 
 function splitSegments(chars: readonly PatternChar[]): PatternChar[][] {

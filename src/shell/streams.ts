@@ -82,7 +82,8 @@ export function readerOf(source: ReaderSource, signal: AbortSignal): ByteReader 
     async close() {
       if (ended) return
       ended = true
-      await iterator.return?.()
+      // Not awaited: a source that never answers `next` does not answer this either. It is the caller's own.
+      Promise.resolve(iterator.return?.()).catch(() => undefined)
     },
   }
 }
