@@ -240,7 +240,7 @@ export class Blocks {
       const total = bytes.byteLength
       for (let at = 0; at < total || at === 0; at += limits.ITEM_BYTES) {
         const piece = bytes.subarray(at, at + limits.ITEM_BYTES)
-        await context.item([index, at, total, piece], piece.byteLength + 1)
+        await context.item([index, at, total, piece])
       }
     }
   }

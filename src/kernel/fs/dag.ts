@@ -292,3 +292,9 @@ export async function allCids(blocks: Blocks, root: FileRoot, options: FetchOpti
   }
   return [...new Set(seen)]
 }
+
+/** Size of the file whose root block this is. @throws {OsError} EIO. */
+export function rootSize(cid: CidText, block: Uint8Array): number {
+  if (parseCid(cid).code === RAW) return block.byteLength
+  return Number(decodeNode(cid, block).unixfs.fileSize())
+}

@@ -2,6 +2,7 @@
 // shared-tree.ts, dag.ts and the mounts. A task's changes are staged and take effect when its event completes.
 import { OsError } from '../../base/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
+import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { Ack, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
@@ -9,7 +10,7 @@ import type { TreeOp } from '../rpc/methods.ts'
 import { DagReader, DagWriter, type FileRoot } from './dag.ts'
 import type { Entry } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
-import { joinPath, normalPath, splitPath } from './path.ts'
+import { joinPath, splitPath } from './path.ts'
 import type { SharedTree } from './shared-tree.ts'
 import type { Tree } from './tree.ts'
 
@@ -124,9 +125,17 @@ export class Fs {
     return fileWriter(writer, (file, signal) => this.#commit(at, file, mode, { ...context, signal }))
   }
 
-  /** The stored file at a path, for programs and copies. */
-  async file(path: string, context: FsContext): Promise<FileRoot> {
-    return (await this.#present(normalPath(path), 'r', context)) as FileRoot
+  /** A program's source as blocks, so that executors can fetch it. @throws {OsError} ENOENT, EISDIR, EFBIG. */
+  async programFile(path: string, context: FsContext): Promise<FileRoot> {
+    const info = await this.stat(path, context)
+    if (info.size > MAX_PROGRAM_BYTES) {
+      throw new OsError('EFBIG', `${path} is ${info.size} bytes; a program is at most ${MAX_PROGRAM_BYTES}`)
+    }
+    const handle = await this.open(path, 'r', context)
+    const bytes = await handle.read(0, Math.max(1, info.size), context.signal)
+    const writer = new DagWriter(this.#blocks)
+    await writer.write(bytes)
+    return writer.finish()
   }
 
   mkdir(path: string, recursive: boolean, context: FsContext): Promise<Ack> {

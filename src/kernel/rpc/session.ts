@@ -22,8 +22,8 @@ export interface ServeContext {
   peer: NodeId
   /** Aborts when the caller cancels, its deadline passes or the link goes. */
   signal: AbortSignal
-  /** Sends one item; resolves when the caller has room for more. `size` in bytes, for flow control. */
-  item(value: unknown, size: number): Promise<void>
+  /** Sends one item; resolves when the caller has room for more. */
+  item(value: unknown): Promise<void>
 }
 
 export type Serve = (method: MethodName, args: unknown, context: ServeContext) => Promise<unknown>
@@ -210,7 +210,7 @@ export class Session {
     const context: ServeContext = {
       peer: this.peer,
       signal,
-      item: (value, size) => this.#sendItem(lane, id, call, value, size),
+      item: (value) => this.#sendItem(lane, id, call, value),
     }
     this.#serve(name, parsed.output, context)
       .then(
@@ -235,7 +235,7 @@ export class Session {
     }
   }
 
-  async #sendItem(lane: Lane, id: number, call: Incoming, value: unknown, size: number): Promise<void> {
+  async #sendItem(lane: Lane, id: number, call: Incoming, value: unknown): Promise<void> {
     const { signal } = call.controller
     while (call.credit <= 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
@@ -245,7 +245,7 @@ export class Session {
       call.wake = undefined
     }
     signal.throwIfAborted()
-    call.credit -= size
+    call.credit -= itemSize(value)
     lane.send([FRAME.ITEM, id, value])
     if (lane.bufferedBytes > STREAM_WINDOW_BYTES) await lane.drained(STREAM_WINDOW_BYTES / 2)
   }
@@ -267,5 +267,3 @@ function itemSize(value: unknown): number {
     return value.reduce((sum: number, part) => sum + (part instanceof Uint8Array ? part.byteLength : 0), 1)
   return 1
 }
-
-export { itemSize }

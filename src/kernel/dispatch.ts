@@ -1,0 +1,130 @@
+// One handler per syscall (syscalls/table.ts), for two kinds of caller: the user's page and shell, and a running
+// event. A caller reaches only what its references and this file allow; what a task may not do is refused here.
+import { OsError } from '../base/errors.ts'
+import type { Kid } from '../base/ids.ts'
+import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic } from '../syscalls/table.ts'
+import type { KernelEvent } from '../syscalls/types.ts'
+import { kidOfCid, parseCid } from './blocks/cid.ts'
+import type { EventLog } from './events.ts'
+import type { Fs, FsContext } from './fs/fs.ts'
+import { joinPath, splitPath } from './fs/path.ts'
+import type { Dispatch } from './io/call-server.ts'
+import { References } from './io/references.ts'
+import { DEFAULT_EVENT_MS } from './limits.ts'
+import type { TaskActions } from './process/executor.ts'
+import type { Processes } from './process/processes.ts'
+
+export interface DispatchServices {
+  fs: Fs
+  processes: Processes
+  events: EventLog<KernelEvent>
+  info: { [T in Exclude<InfoTopic, 'path'>]: (signal: AbortSignal) => Promise<InfoResults[T]> }
+}
+
+type Handlers = { [K in CallName]: (args: CallArgs<K>, signal: AbortSignal) => Promise<CallResults[K]> }
+
+/** Entries of one `list` answer when the caller sets no limit. */
+const LIST_PAGE = 1_000
+
+const refuse = (call: string) => async (): Promise<never> => {
+  throw new OsError('ENOSYS', `${call} is not offered to this caller`)
+}
+
+/** Calls about files: the same for both kinds of caller. */
+function fileHandlers(
+  fs: Fs,
+  refs: References,
+  context: (signal: AbortSignal) => FsContext,
+  resolve: (path: string) => string,
+) {
+  return {
+    open: async ({ path, mode }, signal) => {
+      const handle = await fs.open(resolve(path), mode, context(signal))
+      return { ref: refs.add(handle), kind: handle.kind, size: handle.size }
+    },
+    read: async ({ ref, offset, length }, signal) => ({ bytes: await refs.get(ref).read(offset, length, signal) }),
+    write: async ({ ref, bytes }, signal) => ({ size: await refs.get(ref).write(bytes, signal) }),
+    close: async ({ ref, discard }, signal) => {
+      const { file, ack } = await refs.take(ref).close(discard ?? false, signal)
+      if (!file) return {}
+      const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size }
+      return ack ? { ...written, ack } : written
+    },
+    create: async ({ path, recursive }, signal) => ({
+      ack: await fs.mkdir(resolve(path), recursive ?? false, context(signal)),
+    }),
+    list: async ({ path, after, limit }, signal) => {
+      const all = await fs.list(resolve(path), context(signal))
+      const start = after === undefined ? 0 : all.findIndex((entry) => entry.name > after)
+      const page = start < 0 ? [] : all.slice(start, start + (limit ?? LIST_PAGE))
+      return { entries: page, more: start >= 0 && start + page.length < all.length }
+    },
+    move: async ({ from, to }, signal) => ({ ack: await fs.move(resolve(from), resolve(to), context(signal)) }),
+    remove: async ({ path, recursive }, signal) => ({
+      ack: await fs.remove(resolve(path), recursive ?? false, context(signal)),
+    }),
+  } satisfies Partial<Handlers>
+}
+
+/** The page and its shell: everything but what only a running event can do. */
+export function userDispatch(services: DispatchServices): Dispatch {
+  const { fs, processes, events } = services
+  const resolve = (path: string) => joinPath(splitPath(path))
+  const handlers: Handlers = {
+    ...fileHandlers(fs, new References(), (signal) => ({ signal }), resolve),
+    info: async (args, signal) => {
+      if (args.topic === 'path') return fs.stat(resolve(args.path), { signal })
+      return services.info[args.topic](signal)
+    },
+    run: async ({ program, args, cwd, limits }, signal) =>
+      processes.spawn({
+        program: resolve(program),
+        args,
+        cwd: resolve(cwd),
+        eventMs: limits?.eventMs ?? DEFAULT_EVENT_MS,
+        signal,
+      }),
+    emit: refuse('emit'),
+    wait: async (args, signal) => {
+      if (args.for === 'events') return events.after(args.since, signal)
+      const kids: Kid[] = []
+      for (const kid of args.kids) kids.push(await processes.resolve(kid, signal))
+      const exits = kids.map((kid) => processes.wait(kid, signal))
+      return { exits: args.any ? [await Promise.race(exits)] : await Promise.all(exits) }
+    },
+    signal: async (args, signal) => {
+      if (args.signal === 'EXIT') throw new OsError('EINVAL', 'only a running task can exit')
+      return { delivered: await processes.kill(await processes.resolve(args.kid, signal), signal) }
+    },
+  }
+  return (call, args, signal) => handlers[call](args, signal)
+}
+
+/** A running event: files (staged until it completes), output, emit, exit. */
+export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Dispatch {
+  const refs = new References()
+  const context = (signal: AbortSignal): FsContext => ({ signal, staging: actions.staging })
+  const resolve = (path: string) => joinPath(splitPath(path.startsWith('/') ? path : `${actions.cwd}/${path}`))
+  const files = fileHandlers(fs, refs, context, resolve)
+  const handlers: Handlers = {
+    ...files,
+    write: async (args, signal) => {
+      if (args.ref !== 1 && args.ref !== 2) return files.write(args, signal)
+      await actions.output(args.ref, args.bytes)
+      return { size: args.bytes.byteLength }
+    },
+    info: async (args, signal) => {
+      if (args.topic === 'path') return fs.stat(resolve(args.path), context(signal))
+      throw new OsError('EACCES', `a task may ask about paths, not about '${args.topic}'`)
+    },
+    run: refuse('run'),
+    emit: async ({ task, data, after }) => ({ id: actions.emit(task, data, after ?? null) }),
+    wait: refuse('wait'),
+    signal: async (args) => {
+      if (args.signal !== 'EXIT') throw new OsError('EACCES', 'a task may end only its own process')
+      actions.exit(args.code)
+      return { delivered: true }
+    },
+  }
+  return (call, args, signal) => handlers[call](args, signal)
+}

@@ -1,0 +1,65 @@
+// The kernel's end of one caller's port: validates each message, dispatches calls, carries cancellation, replies.
+// The same for the page's shell and for tasks; what a caller may do is decided by its dispatch function.
+import * as v from 'valibot'
+import { OsError, toOsError } from '../../base/errors.ts'
+import { MAX_CALLS_IN_FLIGHT } from '../../syscalls/limits.ts'
+import { callerMessage, type ReplyMessage } from '../../syscalls/protocol.ts'
+import { type CallName, parseCall } from '../../syscalls/table.ts'
+
+export type Dispatch = (call: CallName, args: never, signal: AbortSignal) => Promise<unknown>
+
+export class CallServer {
+  readonly #post: (message: ReplyMessage, transfer?: readonly ArrayBuffer[]) => void
+  readonly #dispatch: Dispatch
+  readonly #calls = new Map<number, AbortController>()
+
+  constructor(post: (message: ReplyMessage, transfer?: readonly ArrayBuffer[]) => void, dispatch: Dispatch) {
+    this.#post = post
+    this.#dispatch = dispatch
+  }
+
+  /** @throws {OsError} EPROTO for a malformed message or a flood: the owner decides what becomes of the caller. */
+  accept(raw: unknown): void {
+    const parsed = v.safeParse(callerMessage, raw)
+    if (!parsed.success) throw new OsError('EPROTO', `a malformed message: ${parsed.issues[0].message.slice(0, 100)}`)
+    const message = parsed.output
+    if (message.t === 'cancel') {
+      this.#calls.get(message.id)?.abort(new OsError('ECANCELED', 'cancelled by the caller'))
+      return
+    }
+    if (this.#calls.has(message.id)) throw new OsError('EPROTO', `call ${message.id} is under way already`)
+    if (this.#calls.size >= MAX_CALLS_IN_FLIGHT) {
+      throw new OsError('EPROTO', `more than ${MAX_CALLS_IN_FLIGHT} calls at once: await them`)
+    }
+    void this.#run(message.id, message.call, message.args)
+  }
+
+  /** Cancels whatever is under way. */
+  abort(reason: string): void {
+    for (const controller of this.#calls.values()) controller.abort(new OsError('ECANCELED', reason))
+  }
+
+  async #run(id: number, call: string, args: unknown): Promise<void> {
+    const controller = new AbortController()
+    this.#calls.set(id, controller)
+    try {
+      const parsed = parseCall(call, args)
+      if ('problem' in parsed) throw new OsError(call === parsed.problem ? 'ENOSYS' : 'EINVAL', parsed.problem)
+      const value = await this.#dispatch(parsed.call, parsed.args, controller.signal)
+      this.#reply(id, value)
+    } catch (error) {
+      const { code, message } = toOsError(error)
+      this.#post({ t: 'reply', id, ok: false, code, message })
+    } finally {
+      this.#calls.delete(id)
+    }
+  }
+
+  /** Bytes are copied out of the kernel's own buffers once and moved from there. */
+  #reply(id: number, value: unknown): void {
+    if (value && typeof value === 'object' && 'bytes' in value && value.bytes instanceof Uint8Array) {
+      const bytes = value.bytes.slice()
+      this.#post({ t: 'reply', id, ok: true, value: { ...value, bytes } }, [bytes.buffer])
+    } else this.#post({ t: 'reply', id, ok: true, value })
+  }
+}

@@ -1,0 +1,314 @@
+// The kernel: wires the services to the ports they need and to each other. It runs in a tab's worker, in Node and
+// by the hundred in the simulator; what differs is only the ports. Nothing here decides anything.
+import { errorLine, OsError } from '../base/errors.ts'
+import { type DeviceId, type Kid, type NodeId, shortNode } from '../base/ids.ts'
+import type { BlockStore } from '../ports/blockstore.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Hasher, Signer } from '../ports/crypto.ts'
+import type { Dht } from '../ports/dht.ts'
+import type { LogSink } from '../ports/log.ts'
+import type { LogStore } from '../ports/logstore.ts'
+import type { Network, RelayState } from '../ports/network.ts'
+import type { Random } from '../ports/random.ts'
+import type { Sandbox } from '../ports/sandbox.ts'
+import type { LifecycleEvent } from '../syscalls/control.ts'
+import type { MessageLink } from '../syscalls/protocol.ts'
+import type { KernelEvent, LogLine, NodeInfo, StorageRow } from '../syscalls/types.ts'
+import { Blocks } from './blocks/blocks.ts'
+import { Directory } from './directory/directory.ts'
+import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts'
+import { EventLog } from './events.ts'
+import { builtinMount } from './fs/builtin-mount.ts'
+import { Fs } from './fs/fs.ts'
+import { procMount } from './fs/proc-mount.ts'
+import { SharedTree } from './fs/shared-tree.ts'
+import { Tree } from './fs/tree.ts'
+import { CallServer } from './io/call-server.ts'
+import { Journals } from './journal/journal.ts'
+import { Membership } from './membership/membership.ts'
+import { Executor } from './process/executor.ts'
+import { Leases } from './process/leases.ts'
+import { Processes } from './process/processes.ts'
+import { PROTOCOL_VERSION, type Pulse } from './rpc/frames.ts'
+import { RpcNode } from './rpc/node.ts'
+
+export interface KernelPorts {
+  clock: Clock
+  random: Random
+  hasher: Hasher
+  signer: Signer
+  log: LogSink
+  network: Network
+  dht: Dht
+  blockStore: BlockStore
+  logStore: LogStore
+  sandbox: Sandbox
+}
+
+export interface KernelOptions {
+  cluster: string
+  device: DeviceId
+  slot: number
+  version: string
+  /** Files of /bin, by path below it. */
+  builtin: Readonly<Record<string, string>>
+  inviteUrl: () => string | null
+  recentLog: () => LogLine[]
+}
+
+export class Kernel {
+  readonly #ports: KernelPorts
+  readonly #options: KernelOptions
+  readonly #rpc: RpcNode
+  readonly #membership: Membership
+  readonly #directory: Directory
+  readonly #blocks: Blocks
+  readonly #shared: SharedTree
+  readonly #executor: Executor
+  readonly #leases: Leases
+  readonly #processes: Processes
+  readonly #events = new EventLog<KernelEvent>()
+  readonly #services: DispatchServices
+  readonly #startedMs: number
+  #pulse: Pulse['state'] = 'alive'
+  #relay: { state: RelayState; detail: string } = { state: 'offline', detail: 'not tried yet' }
+  #closed = false
+
+  constructor(ports: KernelPorts, options: KernelOptions) {
+    const { clock, random, hasher, signer, log, network, blockStore, logStore, sandbox, dht } = ports
+    this.#ports = ports
+    this.#options = options
+    this.#startedMs = clock.wallMs()
+    const { cluster, device } = options
+    const session = [...random.bytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+    const hello = () => ({ v: PROTOCOL_VERSION, cluster, device, session, slots: sandbox.slots })
+    this.#rpc = new RpcNode({ network, clock, log, hello })
+    const pulse = (): Pulse => ({ state: this.#pulse, running: this.#executor.running })
+    this.#membership = new Membership({ rpc: this.#rpc, network, clock, random, log, pulse })
+    this.#directory = new Directory({ dht, signer, clock, log })
+    this.#blocks = new Blocks({
+      store: blockStore,
+      hasher,
+      rpc: this.#rpc,
+      clock,
+      log,
+      peers: () => this.#membership.linked(),
+      findProviders: (cid, signal) => this.#providers(cid, signal),
+    })
+    const journals = new Journals(logStore)
+    const tree = new Tree(this.#blocks)
+    this.#shared = new SharedTree({
+      tree,
+      journals,
+      rpc: this.#rpc,
+      membership: this.#membership,
+      clock,
+      log,
+      onChange: (head, notice) => {
+        this.#events.push({ type: 'tree', version: head.version })
+        if (notice) this.#events.push({ type: 'notice', message: notice })
+      },
+    })
+    const mounts = new Map([
+      ['bin', builtinMount(options.builtin, this.#blocks)],
+      [
+        'proc',
+        procMount({
+          list: () => this.#processes.list(),
+          resolve: (kid) => this.#processes.resolve(kid),
+          read: (kid, stream, offset, length, signal) => this.#processes.read(kid, stream, offset, length, signal),
+        }),
+      ],
+    ])
+    const fs = new Fs({ tree, shared: this.#shared, blocks: this.#blocks, clock, mounts })
+    this.#leases = new Leases({ nodes: () => this.#nodes(), clock })
+    this.#executor = new Executor({
+      sandbox,
+      blocks: this.#blocks,
+      rpc: this.#rpc,
+      clock,
+      log,
+      dispatchFor: (actions) => taskDispatch(this.#services, actions),
+      onLoad: () => undefined,
+    })
+    const services = {
+      self: network.self,
+      rpc: this.#rpc,
+      blocks: this.#blocks,
+      tree: this.#shared,
+      clock,
+      log,
+      leases: this.#leases,
+    }
+    this.#processes = new Processes({
+      services,
+      fs,
+      journals,
+      membership: this.#membership,
+      hasher,
+      signer,
+      random,
+      onEvent: (event) => this.#events.push(event),
+      publishHome: (kid) => this.#publish('bs-home', kid),
+    })
+    this.#services = {
+      fs,
+      processes: this.#processes,
+      events: this.#events,
+      info: {
+        node: async () => this.#nodeInfo(),
+        peers: async () => this.#membership.rows(),
+        processes: (signal) => this.#processes.list(signal),
+        storage: (signal) => this.#storage(signal),
+        log: async () => options.recentLog(),
+      },
+    }
+  }
+
+  /** Resolves when programs and files work. The network is reached in the background. */
+  async start(): Promise<void> {
+    this.#rpc.handle('storage.usage', () => this.#ownStorage())
+    this.#membership.events.on((event) => {
+      if (event.type === 'joined') {
+        this.#events.push({ type: 'peer-joined', peer: event.peer })
+        this.#leases.pump()
+      } else if (event.type === 'left') {
+        this.#directory.forgetNode(event.peer)
+        this.#events.push({ type: 'peer-left', peer: event.peer, reason: event.reason })
+        this.#leases.pump()
+      } else this.#events.push({ type: 'peer-changed', peer: event.peer, state: event.state })
+    })
+    this.#ports.network.on((event) => {
+      if (event.type === 'relay') {
+        this.#relay = { state: event.state, detail: event.detail }
+        this.#events.push({ type: 'relay', state: event.state, detail: event.detail })
+        if (event.state === 'offline') this.#shared.settle()
+        if (event.state === 'connected') this.#publishSelf()
+      } else if (event.type === 'listed' && event.peers === 0) this.#shared.settle()
+    })
+    await this.#shared.start()
+    await this.#processes.start()
+    this.#ports.network.start().catch((error: unknown) => {
+      this.#ports.log.log('error', 'network', `the network cannot start, this tab works alone: ${errorLine(error)}`)
+      this.#shared.settle()
+    })
+  }
+
+  /** Serves the calls of a trusted caller (the page and its shell) that come over this port. */
+  serve(link: MessageLink): void {
+    const server = new CallServer((message, transfer) => link.post(message, transfer), userDispatch(this.#services))
+    link.onMessage((message) => {
+      try {
+        server.accept(message)
+      } catch (error) {
+        this.#ports.log.log('error', 'syscalls', `a malformed call of the page: ${errorLine(error)}`)
+      }
+    })
+  }
+
+  lifecycle(event: LifecycleEvent): void {
+    switch (event) {
+      case 'visible':
+      case 'hidden':
+      case 'freeze':
+      case 'resume':
+        this.#pulse = event === 'hidden' ? 'hidden' : event === 'freeze' ? 'frozen' : 'alive'
+        this.#membership.announce()
+        if (event === 'visible' || event === 'resume') this.#wake()
+        return
+      case 'online':
+        return this.#wake()
+      case 'offline':
+        return
+      case 'pagehide':
+        return this.close('its tab closed')
+    }
+  }
+
+  /** Says goodbye and stops. Storage stays open for writes under way. Idempotent. */
+  close(reason: string): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#processes.close()
+    this.#executor.close()
+    this.#leases.close()
+    this.#shared.close()
+    this.#directory.close()
+    this.#membership.close()
+    this.#rpc.close(reason)
+  }
+
+  #wake(): void {
+    this.#ports.network.wake()
+    this.#membership.wake()
+  }
+
+  #nodes() {
+    const own = {
+      id: this.#ports.network.self,
+      slots: this.#ports.sandbox.slots,
+      state: this.#pulse,
+      running: this.#executor.running,
+    }
+    const others = this.#membership.linked().flatMap((id) => {
+      const row = this.#membership.row(id)
+      return row ? [{ id, slots: row.slots, state: row.state, running: row.running }] : []
+    })
+    return [own, ...others]
+  }
+
+  #publishSelf(): void {
+    const { self } = this.#ports.network
+    this.#publish('bs-peer', self)
+    this.#publish('bs-dev', this.#options.device)
+  }
+
+  #publish(ns: 'bs-peer' | 'bs-home' | 'bs-dev', name: Kid | NodeId | DeviceId): void {
+    this.#directory.publish(ns, name, [this.#ports.network.self]).catch((error: unknown) => {
+      this.#ports.log.log('debug', 'directory', `cannot publish ${ns}/${shortNode(name)} yet: ${errorLine(error)}`)
+    })
+  }
+
+  async #providers(cid: string, signal: AbortSignal): Promise<NodeId[]> {
+    try {
+      const record = await this.#directory.lookup('bs-prov', cid, signal)
+      return ((record?.nodes ?? []) as NodeId[]).filter((node) => this.#rpc.linked(node))
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof OsError)) throw error
+      this.#ports.log.log('debug', 'directory', `no provider of ${cid} found: ${errorLine(error)}`)
+      return []
+    }
+  }
+
+  async #nodeInfo(): Promise<NodeInfo> {
+    return {
+      id: this.#ports.network.self,
+      device: this.#options.device,
+      slot: this.#options.slot,
+      cluster: this.#options.cluster,
+      version: this.#options.version,
+      slots: this.#ports.sandbox.slots,
+      relay: this.#relay.state,
+      relayDetail: this.#relay.detail,
+      nodes: this.#membership.peers().length + 1,
+      treeHome: this.#shared.home,
+      inviteUrl: this.#options.inviteUrl(),
+      startedMs: this.#startedMs,
+    }
+  }
+
+  async #ownStorage(): Promise<StorageRow> {
+    const [usage, blocks] = await Promise.all([this.#blocks.usage(), this.#blocks.count()])
+    return { node: this.#ports.network.self, device: this.#options.device, blocks, ...usage }
+  }
+
+  async #storage(signal: AbortSignal): Promise<StorageRow[]> {
+    const peers = this.#membership.linked()
+    const answers = await Promise.allSettled(
+      peers.map((peer) => this.#rpc.call(peer, 'storage.usage', null, { signal })),
+    )
+    const others = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
+    return [await this.#ownStorage(), ...others]
+  }
+}

@@ -1,0 +1,275 @@
+// Runs events for any home, this node's or another's: bounded by the node's slots, one worker per running event,
+// reused for later events of the same process. It knows nothing of journals; its answer is a completion.
+import { concat, fromUtf8 } from '../../base/bytes.ts'
+import { OsError, toOsError } from '../../base/errors.ts'
+import type { Kid, NodeId } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { Sandbox } from '../../ports/sandbox.ts'
+import { MAX_EMITS_PER_EVENT, MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
+import type { Blocks } from '../blocks/blocks.ts'
+import { DagReader, rootSize } from '../fs/dag.ts'
+import { Staging } from '../fs/fs.ts'
+import type { Dispatch } from '../io/call-server.ts'
+import * as limits from '../limits.ts'
+import type { Lease } from '../rpc/methods.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import type { ServeContext } from '../rpc/session.ts'
+import { type Completion, type Emitted, encodeCompletion } from './completion.ts'
+import { decodeData, encodeData } from './data.ts'
+import { type Outcome, TaskHost } from './task-host.ts'
+
+/** What a running event can do besides computing; the dispatcher (kernel/dispatch.ts) is built on it. */
+export interface TaskActions {
+  staging: Staging
+  cwd: string
+  /** @returns the new event's id. */
+  emit(task: string, data: unknown, after: string[] | null): string
+  output(stream: 1 | 2, bytes: Uint8Array): Promise<void>
+  exit(code: number): void
+}
+
+interface Pool {
+  source: Promise<string>
+  idle: TaskHost[]
+  all: Set<TaskHost>
+}
+
+export class Executor {
+  readonly #sandbox: Sandbox
+  readonly #blocks: Blocks
+  readonly #rpc: RpcNode
+  readonly #clock: Clock
+  readonly #log: LogSink
+  readonly #dispatchFor: (actions: TaskActions) => Dispatch
+  readonly #onLoad: () => void
+  readonly #pools = new Map<Kid, Pool>()
+  readonly #queue: (() => void)[] = []
+  #running = 0
+
+  constructor(options: {
+    sandbox: Sandbox
+    blocks: Blocks
+    rpc: RpcNode
+    clock: Clock
+    log: LogSink
+    dispatchFor: (actions: TaskActions) => Dispatch
+    onLoad: () => void
+  }) {
+    this.#sandbox = options.sandbox
+    this.#blocks = options.blocks
+    this.#rpc = options.rpc
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#dispatchFor = options.dispatchFor
+    this.#onLoad = options.onLoad
+    this.#rpc.handle('process.execute', async (lease, context) => {
+      await this.#execute(lease, context)
+      return null
+    })
+    this.#rpc.onNote('process.ended', (_peer, { kid }) => this.drop(kid))
+  }
+
+  /** Events running now. */
+  get running(): number {
+    return this.#running
+  }
+
+  /** Ends all workers of a process. Idempotent. */
+  drop(kid: Kid): void {
+    const pool = this.#pools.get(kid)
+    if (!pool) return
+    this.#pools.delete(kid)
+    for (const host of pool.all) host.kill('the process has ended')
+    this.#sandbox.dropDomain(kid)
+  }
+
+  close(): void {
+    for (const kid of [...this.#pools.keys()]) this.drop(kid)
+  }
+
+  async #execute(lease: Lease, context: ServeContext): Promise<void> {
+    await this.#slot(context.signal)
+    const startedMs = this.#clock.nowMs()
+    try {
+      const completion = await this.#complete(lease, context, startedMs)
+      context.signal.throwIfAborted()
+      const bytes = encodeCompletion(completion)
+      for (let at = 0; at < bytes.byteLength; at += limits.ITEM_BYTES) {
+        await context.item(['c', bytes.subarray(at, at + limits.ITEM_BYTES)])
+      }
+    } finally {
+      this.#running--
+      this.#queue.shift()?.()
+      this.#onLoad()
+    }
+  }
+
+  async #slot(signal: AbortSignal): Promise<void> {
+    if (this.#running >= this.#sandbox.slots) {
+      await new Promise<void>((resolve, reject) => {
+        this.#queue.push(resolve)
+        signal.addEventListener(
+          'abort',
+          () => {
+            const at = this.#queue.indexOf(resolve)
+            if (at < 0) return
+            this.#queue.splice(at, 1)
+            reject(toOsError(signal.reason, 'ECANCELED'))
+          },
+          { once: true },
+        )
+      })
+    }
+    this.#running++
+    this.#onLoad()
+  }
+
+  async #complete(lease: Lease, context: ServeContext, startedMs: number): Promise<Completion> {
+    const emits: Emitted[] = []
+    const staging = new Staging()
+    let exit: number | null = null
+    const actions: TaskActions = {
+      staging,
+      cwd: lease.cwd,
+      emit: (task, data, after) => {
+        if (emits.length >= MAX_EMITS_PER_EVENT) {
+          throw new OsError('EAGAIN', `an event may emit at most ${MAX_EMITS_PER_EVENT} events`)
+        }
+        emits.push({ task, data: encodeData(data), after })
+        return `${lease.event.id}.${emits.length - 1}`
+      },
+      output: async (stream, bytes) => {
+        for (let at = 0; at < bytes.byteLength; at += limits.OUTPUT_PIECE_BYTES) {
+          await context.item(['o', stream, bytes.subarray(at, at + limits.OUTPUT_PIECE_BYTES)])
+        }
+      },
+      exit: (code) => {
+        exit = code
+      },
+    }
+    try {
+      const outcome = await this.#run(lease, actions, context)
+      if (!outcome.ok) return { ok: false, kind: outcome.kind, message: outcome.message.slice(0, 8192) }
+      const result = encodeData(outcome.result ?? null)
+      return { ok: true, result, emits, ops: staging.ops, exit, ms: this.#clock.nowMs() - startedMs }
+    } catch (error) {
+      context.signal.throwIfAborted()
+      const problem = toOsError(error)
+      // The node's own trouble (no sandbox, no program block) is not the event's fault: another node may do better.
+      if (problem.code !== 'EINVAL' && problem.code !== 'EFBIG') throw problem
+      return {
+        ok: false,
+        kind: 'threw',
+        message: `${lease.program}: the result of task ${lease.event.task}: ${problem.message}`,
+      }
+    }
+  }
+
+  async #run(lease: Lease, actions: TaskActions, context: ServeContext): Promise<Outcome> {
+    const input = lease.input ?? (await this.#pullInput(lease, context))
+    const pool = this.#pool(lease, context.peer)
+    const host = await this.#host(pool, lease, context.signal)
+    if (!(host instanceof TaskHost)) return host
+    const onAbort = () => host.kill('the event was taken back')
+    context.signal.addEventListener('abort', onAbort, { once: true })
+    const { id, task } = lease.event
+    const outcome = await host.run(
+      { id, task, data: decodeData(input) },
+      { dispatch: this.#dispatchFor(actions), eventMs: lease.eventMs },
+    )
+    context.signal.removeEventListener('abort', onAbort)
+    this.#release(lease.kid, pool, host)
+    return outcome
+  }
+
+  async #pullInput(lease: Lease, context: ServeContext): Promise<Uint8Array> {
+    const parts: Uint8Array[] = []
+    let size = 0
+    await this.#rpc.call(
+      context.peer,
+      'process.input',
+      { kid: lease.kid, event: lease.event.id },
+      {
+        signal: context.signal,
+        onItem: (item) => {
+          if (!(item instanceof Uint8Array)) throw new OsError('EPROTO', 'malformed event input')
+          size += item.byteLength
+          if (size > limits.MAX_COMPLETION_BYTES) throw new OsError('EPROTO', 'event input is too large')
+          parts.push(item)
+        },
+      },
+    )
+    return concat(parts)
+  }
+
+  #pool(lease: Lease, home: NodeId): Pool {
+    let pool = this.#pools.get(lease.kid)
+    if (!pool) {
+      const source = this.#source(lease, home)
+      pool = { source, idle: [], all: new Set() }
+      this.#pools.set(lease.kid, pool)
+      source.catch(() => this.#pools.delete(lease.kid)) // the waiting event reports it; the next one tries anew
+    }
+    return pool
+  }
+
+  async #source(lease: Lease, home: NodeId): Promise<string> {
+    // Programs are single files of at most a few blocks; their size is what their leaves hold.
+    const bytes = await readProgram(this.#blocks, lease.programCid, [home])
+    return fromUtf8(bytes)
+  }
+
+  async #host(pool: Pool, lease: Lease, signal: AbortSignal): Promise<TaskHost | Outcome> {
+    const idle = pool.idle.pop()
+    if (idle) return idle
+    this.#evictIdle()
+    const source = await pool.source
+    const worker = await this.#sandbox.spawn({ domain: lease.kid, signal })
+    const host = new TaskHost({ worker, clock: this.#clock, program: lease.program })
+    pool.all.add(host)
+    const onAbort = () => host.kill('the event was taken back')
+    signal.addEventListener('abort', onAbort, { once: true })
+    const problem = await host.load(source)
+    signal.removeEventListener('abort', onAbort)
+    if (!problem) return host
+    pool.all.delete(host)
+    host.kill('its program did not load')
+    return problem
+  }
+
+  #release(kid: Kid, pool: Pool, host: TaskHost): void {
+    if (host.dead || this.#pools.get(kid) !== pool) {
+      pool.all.delete(host)
+      host.kill('no longer needed')
+      return
+    }
+    pool.idle.push(host)
+  }
+
+  /** Idle workers of other processes make room: a worker costs memory even when it does nothing. */
+  #evictIdle(): void {
+    let total = 0
+    for (const pool of this.#pools.values()) total += pool.all.size
+    for (const [kid, pool] of this.#pools) {
+      if (total < this.#sandbox.slots * 2) return
+      const host = pool.idle.shift()
+      if (!host) continue
+      pool.all.delete(host)
+      host.kill('idle')
+      total--
+      this.#log.log('debug', 'process', `ended an idle worker of ${kid}`)
+    }
+  }
+}
+
+/** A program's bytes from its CID. @throws {OsError} EFBIG, EIO. */
+export async function readProgram(blocks: Blocks, cid: string, hints: NodeId[]): Promise<Uint8Array> {
+  const block = await blocks.get(cid, { hints })
+  const size = rootSize(cid, block)
+  if (size > MAX_PROGRAM_BYTES)
+    throw new OsError('EFBIG', `a program is at most ${MAX_PROGRAM_BYTES} bytes, not ${size}`)
+  const parts: Uint8Array[] = []
+  for await (const part of new DagReader(blocks, { cid, size }, { hints }).read(0, size)) parts.push(part)
+  return concat(parts)
+}

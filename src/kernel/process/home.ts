@@ -1,0 +1,381 @@
+// The home of one process: keeps its journal, leases its events to executors, takes completions, ends it.
+// Above: processes.ts (the table of them). Below: state.ts (what the journal means), schedule.ts, rpc, the tree.
+//
+// Order of things: a completion is checked (fencing), its files' blocks are copied here, it is journalled, its
+// file changes are applied to the tree, and only then do its successors run. Whatever dies in between, a replay
+// continues from the journal, and nothing that was journalled happens twice.
+import { concat } from '../../base/bytes.ts'
+import { Emitter } from '../../base/emitter.ts'
+import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
+import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { ExitStatus, ProcessRow } from '../../syscalls/types.ts'
+import type { Blocks } from '../blocks/blocks.ts'
+import { RAW } from '../blocks/cid.ts'
+import { allCids } from '../fs/dag.ts'
+import type { SharedTree } from '../fs/shared-tree.ts'
+import type { Journal } from '../journal/journal.ts'
+import * as limits from '../limits.ts'
+import type { Lease, TreeOp } from '../rpc/methods.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import { decodeCompletion, parseExecutionItem, type Succeeded } from './completion.ts'
+import type { Leases } from './leases.ts'
+import { type Ended, type EventState, encodeEntry, type ProcessEntry, type ProcessState } from './state.ts'
+
+/** Output longer than this is kept as a block instead of in memory. */
+const INLINE_OUTPUT_BYTES = 4 * 1024
+/** An event whose workers die this often by themselves ends the process: it would take every tab down in turn. */
+const MAX_CRASHES = 3
+/** Trouble of executors (not of links) with one event before the process fails with it. */
+const MAX_TROUBLES = 6
+const TROUBLE_PAUSE_MS = 250
+
+export interface HomeServices {
+  self: NodeId
+  rpc: RpcNode
+  blocks: Blocks
+  tree: SharedTree
+  clock: Clock
+  log: LogSink
+  leases: Leases
+}
+
+export class ProcessHome {
+  readonly kid: Kid
+  readonly changed: Emitter<void>
+  readonly #services: HomeServices
+  readonly #journal: Journal
+  readonly #state: ProcessState
+  readonly #stop = new AbortController()
+  readonly #crashes = new Map<string, number>()
+  readonly #troubles = new Map<string, number>()
+  readonly #timers = new Set<Timer>()
+  #ending = false
+
+  constructor(kid: Kid, journal: Journal, state: ProcessState, services: HomeServices) {
+    this.kid = kid
+    this.#journal = journal
+    this.#state = state
+    this.#services = services
+    this.changed = new Emitter((error) =>
+      services.log.log('error', 'process', `a listener failed: ${errorLine(error)}`),
+    )
+  }
+
+  /** After a start or a replay: gives back lost leases, repeats what may not have been applied, and runs. */
+  resume(): void {
+    for (const event of this.#state.events.values()) if (event.status === 'leased') this.#state.giveBack(event.id)
+    this.#progress()
+  }
+
+  get ended(): Ended | undefined {
+    return this.#state.ended
+  }
+
+  /** Ready events exist: the leases ask this before offering room. */
+  get wantsRoom(): boolean {
+    return this.#state.ready.length > 0 && !this.#ending
+  }
+
+  row(): ProcessRow {
+    const { spawned, ended } = this.#state
+    return {
+      kid: this.kid,
+      program: spawned?.program ?? '?',
+      args: spawned?.args ?? [],
+      state: ended?.state ?? 'running',
+      home: this.#services.self,
+      done: this.#state.done,
+      total: this.#state.total,
+      nodes: this.#state.nodes.size,
+      startedMs: spawned?.atMs ?? 0,
+      endedMs: ended?.atMs ?? null,
+      code: ended?.code ?? null,
+      error: ended?.error ?? null,
+    }
+  }
+
+  exit(): ExitStatus | undefined {
+    const { ended } = this.#state
+    return ended && { kid: this.kid, state: ended.state, code: ended.code, error: ended.error }
+  }
+
+  async waitExit(signal: AbortSignal): Promise<ExitStatus> {
+    await this.#until(() => this.#state.ended !== undefined, signal)
+    return this.exit() as ExitStatus
+  }
+
+  /** Output from `offset`; waits for some; empty when the process has ended and there is no more. */
+  async read(stream: 1 | 2, offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    const available = () => this.#state.outputLength(stream) > offset
+    await this.#until(() => available() || this.#state.ended !== undefined, signal)
+    if (!available()) return new Uint8Array(0)
+    const pieces = this.#state.output[stream]
+    const parts: Uint8Array[] = []
+    let at = offset
+    for (let i = findPiece(pieces, offset); i < pieces.length && at < offset + length; i++) {
+      const piece = pieces[i]
+      if (!piece) break
+      const bytes = piece.bytes ?? (await this.#services.blocks.get(piece.cid as string, { signal }))
+      const part = bytes.subarray(at - piece.offset, Math.min(piece.length, offset + length - piece.offset))
+      parts.push(part)
+      at += part.byteLength
+    }
+    return concat(parts)
+  }
+
+  /** The encoded input of a leased event, for an executor that pulls it. @throws {OsError} ENOENT. */
+  input(event: string): Uint8Array {
+    if (this.#state.events.get(event)?.status !== 'leased') throw new OsError('ENOENT', `event ${event} is not leased`)
+    return this.#state.input(event)
+  }
+
+  /** @returns false when it had ended already. */
+  async kill(): Promise<boolean> {
+    if (this.#state.ended) return false
+    await this.#end({ state: 'killed', code: 130, error: null })
+    return true
+  }
+
+  /** Takes room offered by the leases: starts the next ready event there. */
+  lease(node: NodeId): void {
+    const id = this.#state.ready[0]
+    const event = id === undefined ? undefined : this.#state.events.get(id)
+    if (!event || this.#ending) return
+    const token = event.token + 1
+    this.#record({ t: 'assigned', event: event.id, token, node })
+    void this.#execute(event, node, token)
+  }
+
+  /** Stops work without an end: this tab closes. The journal continues elsewhere or after a reload. */
+  close(): void {
+    this.#ending = true
+    this.#stop.abort(new OsError('ECANCELED', 'this tab is closing'))
+    for (const timer of this.#timers) timer.cancel()
+  }
+
+  async #execute(event: EventState, node: NodeId, token: number): Promise<void> {
+    const { rpc, leases } = this.#services
+    const { id } = event
+    leases.took(node)
+    const parts: Uint8Array[] = []
+    let size = 0
+    const taken = { 1: 0, 2: 0 }
+    try {
+      await rpc.call(node, 'process.execute', this.#leaseOf(event, token), {
+        signal: this.#stop.signal,
+        onItem: async (item) => {
+          const parsed = parseExecutionItem(item)
+          if (parsed[0] === 'o') return this.#output(id, token, parsed[1], parsed[2], taken)
+          size += parsed[1].byteLength
+          if (size > limits.MAX_COMPLETION_BYTES) throw new OsError('EPROTO', 'a completion is too large')
+          parts.push(parsed[1])
+        },
+      })
+      await this.#completed(event, node, token, concat(parts))
+    } catch (error) {
+      await this.#failedToRun(event, node, token, toOsError(error))
+    } finally {
+      leases.gaveBack(node)
+    }
+  }
+
+  #leaseOf(event: EventState, token: number): Lease {
+    const spawned = this.#state.spawned
+    if (!spawned) throw new OsError('EIO', 'a process without a beginning')
+    const input = this.#state.input(event.id)
+    const { program, programCid, cwd, eventMs } = spawned
+    return {
+      kid: this.kid,
+      program,
+      programCid,
+      cwd,
+      event: { id: event.id, task: event.task },
+      ...(input.byteLength <= limits.INLINE_INPUT_BYTES ? { input } : {}),
+      token,
+      eventMs,
+    }
+  }
+
+  async #completed(event: EventState, node: NodeId, token: number, bytes: Uint8Array): Promise<void> {
+    const completion = decodeCompletion(bytes)
+    if (this.#ending) return
+    if (!completion.ok) return this.#taskFailed(event, node, completion.kind, completion.message)
+    const problem = this.#state.problem(event.id, token, completion.emits)
+    if (problem?.startsWith('gather')) {
+      return this.#end({ state: 'failed', code: 1, error: `task ${event.task}: ${problem}` })
+    }
+    if (problem) return this.#log('info', `refused a completion of ${event.id} from ${shortNode(node)}: ${problem}`)
+    await this.#holdFiles(completion, node)
+    if (this.#ending || this.#state.problem(event.id, token, completion.emits)) return
+    const { result, emits, ops, exit, ms } = completion
+    const entry: ProcessEntry = { t: 'completed', event: event.id, token, node, result, emits, ops, exit, ms }
+    await this.#journal.append([encodeEntry(entry)])
+    this.#state.apply(entry)
+    if (ops.length > 0) await this.#applyFiles(event.id, ops)
+    this.#progress()
+  }
+
+  /** Blocks of files that the event wrote: a completion counts only when they are here as well. */
+  async #holdFiles(completion: Succeeded, node: NodeId): Promise<void> {
+    if (node === this.#services.self) return
+    const { blocks } = this.#services
+    const options = { hints: [node], signal: this.#stop.signal }
+    for (const op of completion.ops) {
+      if (op.op === 'put') await blocks.hold(await allCids(blocks, op, options), options)
+    }
+  }
+
+  async #applyFiles(event: string, ops: readonly TreeOp[]): Promise<void> {
+    try {
+      await this.#services.tree.apply([...ops], this.#stop.signal)
+      this.#record({ t: 'applied', event })
+    } catch (error) {
+      if (this.#ending) return
+      await this.#end({ state: 'failed', code: 1, error: `the files of event ${event}: ${errorLine(error)}` })
+    }
+  }
+
+  /** `taken` counts what this attempt has sent: what an earlier attempt sent already is dropped. */
+  async #output(
+    id: string,
+    token: number,
+    stream: 1 | 2,
+    bytes: Uint8Array,
+    taken: Record<1 | 2, number>,
+  ): Promise<void> {
+    if (this.#ending || this.#state.events.get(id)?.token !== token) return
+    const before = this.#state.taken.get(`${id}/${stream}`) ?? 0
+    const fresh = bytes.subarray(Math.min(bytes.byteLength, Math.max(0, before - taken[stream])))
+    taken[stream] += bytes.byteLength
+    if (fresh.byteLength === 0) return
+    if (this.#state.outputLength(1) + this.#state.outputLength(2) + fresh.byteLength > limits.MAX_OUTPUT_BYTES) {
+      const error = `more than ${limits.MAX_OUTPUT_BYTES} bytes of output: write a file instead`
+      return this.#end({ state: 'failed', code: 1, error })
+    }
+    const length = fresh.byteLength
+    const entry = { t: 'output' as const, event: id, stream, length }
+    if (length <= INLINE_OUTPUT_BYTES) this.#record({ ...entry, bytes: fresh.slice() })
+    else {
+      const { blocks } = this.#services
+      const cid = await blocks.cidOf(RAW, fresh)
+      await blocks.putMany([[cid, fresh.slice()]])
+      this.#record({ ...entry, cid })
+    }
+    this.changed.emit()
+  }
+
+  async #taskFailed(event: EventState, node: NodeId, kind: string, message: string): Promise<void> {
+    if (kind === 'crashed') {
+      const crashes = (this.#crashes.get(event.id) ?? 0) + 1
+      this.#crashes.set(event.id, crashes)
+      this.#log('warn', `event ${event.id} crashed its worker on ${shortNode(node)} (${crashes}): ${message}`)
+      if (crashes < MAX_CRASHES) return this.#again(event)
+    }
+    await this.#end({ state: 'failed', code: kind === 'program' ? 126 : 1, error: message })
+  }
+
+  /** The link or the executor failed, not the task: the event runs again, elsewhere if possible. */
+  async #failedToRun(event: EventState, node: NodeId, token: number, error: OsError): Promise<void> {
+    if (this.#ending || event.token !== token || event.status !== 'leased') return
+    const linkLost = error.code === 'ECONNRESET' || error.code === 'EHOSTUNREACH'
+    this.#log('info', `event ${event.id} goes elsewhere, ${shortNode(node)} failed: ${errorLine(error)}`)
+    if (linkLost) return this.#again(event)
+    if (isOsError(error, 'EFBIG')) return this.#end({ state: 'failed', code: 1, error: error.message })
+    const troubles = (this.#troubles.get(event.id) ?? 0) + 1
+    this.#troubles.set(event.id, troubles)
+    if (troubles >= MAX_TROUBLES) {
+      return this.#end({ state: 'failed', code: 1, error: `no node could run task ${event.task}: ${errorLine(error)}` })
+    }
+    this.#services.leases.avoid(node, TROUBLE_PAUSE_MS * troubles)
+    const timer = this.#services.clock.setTimer(
+      () => {
+        this.#timers.delete(timer)
+        this.#again(event)
+      },
+      TROUBLE_PAUSE_MS * troubles,
+      'event retry',
+    )
+    this.#timers.add(timer)
+  }
+
+  #again(event: EventState): void {
+    this.#state.giveBack(event.id)
+    this.#services.leases.pump()
+  }
+
+  /** After any step: repeat unapplied files (replay), end when nothing is left, else ask for room. */
+  #progress(): void {
+    if (this.#ending) return
+    this.changed.emit()
+    if (this.#state.exitRequested && !this.#state.ended) {
+      void this.#end({ state: 'exited', code: this.#state.exitCode, error: null })
+    } else if (this.#state.finished) void this.#end({ state: 'exited', code: 0, error: null })
+    else this.#services.leases.pump()
+  }
+
+  /** Repeats file changes that were journalled but perhaps not applied before a restart. */
+  async reapply(entries: ReadonlyMap<string, readonly TreeOp[]>): Promise<void> {
+    for (const id of [...this.#state.unapplied]) await this.#applyFiles(id, entries.get(id) ?? [])
+    this.#progress()
+  }
+
+  async #end(how: Omit<Ended, 'atMs'>): Promise<void> {
+    if (this.#ending) return
+    this.#ending = true
+    const entry: ProcessEntry = { t: 'ended', ...how, atMs: this.#services.clock.wallMs() }
+    this.#stop.abort(new OsError('ECANCELED', `process ${shortKid(this.kid)} has ended`))
+    for (const timer of this.#timers) timer.cancel()
+    try {
+      await this.#journal.append([encodeEntry(entry)])
+    } catch (error) {
+      this.#log('error', `the end of the process could not be journalled: ${errorLine(error)}`)
+    }
+    this.#state.apply(entry)
+    this.#services.rpc.noteAll('process.ended', { kid: this.kid })
+    this.changed.emit()
+    this.#services.leases.pump()
+  }
+
+  /** Journals and applies at once; durability follows with the next flush, before any completion counts. */
+  #record(entry: ProcessEntry): void {
+    this.#state.apply(entry)
+    this.#journal.append([encodeEntry(entry)]).catch((error: unknown) => {
+      void this.#end({ state: 'failed', code: 1, error: `its journal cannot be written: ${errorLine(error)}` })
+    })
+    if (entry.t === 'applied') this.changed.emit()
+  }
+
+  #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
+    if (condition()) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const off = this.changed.on(() => {
+        if (!condition()) return
+        off()
+        signal.removeEventListener('abort', onAbort)
+        resolve()
+      })
+      const onAbort = () => {
+        off()
+        reject(toOsError(signal.reason, 'ECANCELED'))
+      }
+      signal.addEventListener('abort', onAbort, { once: true })
+    })
+  }
+
+  #log(level: 'info' | 'warn' | 'error', message: string): void {
+    this.#services.log.log(level, 'process', `${shortKid(this.kid)}: ${message}`)
+  }
+}
+
+function findPiece(pieces: readonly { offset: number; length: number }[], offset: number): number {
+  let low = 0
+  let high = pieces.length - 1
+  while (low < high) {
+    const middle = (low + high + 1) >>> 1
+    if ((pieces[middle]?.offset ?? 0) <= offset) low = middle
+    else high = middle - 1
+  }
+  return low
+}

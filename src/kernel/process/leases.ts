@@ -1,0 +1,87 @@
+// Room on all nodes, shared among the processes at home here: who has leased what where, and whose turn it is.
+// Placement itself is schedule.ts.
+import type { NodeId } from '../../base/ids.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
+import { type NodeLoad, place } from './schedule.ts'
+
+/** A process that wants room. */
+export interface Lessee {
+  readonly wantsRoom: boolean
+  lease(node: NodeId): void
+}
+
+export class Leases {
+  readonly #nodes: () => Omit<NodeLoad, 'leased'>[]
+  readonly #clock: Clock
+  readonly #lessees = new Set<Lessee>()
+  readonly #leased = new Map<NodeId, number>()
+  readonly #avoided = new Map<NodeId, Timer>()
+  #pumping = false
+
+  constructor(options: { nodes: () => Omit<NodeLoad, 'leased'>[]; clock: Clock }) {
+    this.#nodes = options.nodes
+    this.#clock = options.clock
+  }
+
+  add(lessee: Lessee): void {
+    this.#lessees.add(lessee)
+  }
+
+  remove(lessee: Lessee): void {
+    this.#lessees.delete(lessee)
+  }
+
+  took(node: NodeId): void {
+    this.#leased.set(node, (this.#leased.get(node) ?? 0) + 1)
+  }
+
+  gaveBack(node: NodeId): void {
+    const count = (this.#leased.get(node) ?? 1) - 1
+    if (count > 0) this.#leased.set(node, count)
+    else this.#leased.delete(node)
+    this.pump()
+  }
+
+  /** That node has trouble of its own: nothing new goes there for a while. */
+  avoid(node: NodeId, forMs: number): void {
+    this.#avoided.get(node)?.cancel()
+    const again = () => {
+      this.#avoided.delete(node)
+      this.pump()
+    }
+    this.#avoided.set(node, this.#clock.setTimer(again, forMs, 'avoid node'))
+  }
+
+  /** Hands out all room there is, in turn. Safe to call at any time. */
+  pump(): void {
+    if (this.#pumping) return
+    this.#pumping = true
+    queueMicrotask(() => {
+      this.#pumping = false
+      this.#handOut()
+    })
+  }
+
+  close(): void {
+    for (const timer of this.#avoided.values()) timer.cancel()
+    this.#lessees.clear()
+  }
+
+  #handOut(): void {
+    const loads = this.#nodes()
+      .filter(({ id }) => !this.#avoided.has(id))
+      .map((node) => ({ ...node, leased: this.#leased.get(node.id) ?? 0 }))
+    for (let given = true; given; ) {
+      given = false
+      for (const lessee of [...this.#lessees]) {
+        if (!lessee.wantsRoom) continue
+        const placement = place(loads)
+        if (!placement) return
+        const load = loads.find(({ id }) => id === placement.node)
+        if (load) load.leased++
+        lessee.lease(placement.node)
+        given = true
+      }
+    }
+  }
+}

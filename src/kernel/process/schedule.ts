@@ -1,0 +1,39 @@
+// Where the next event runs. A pure function, so that its decisions can be tested and explained.
+import type { NodeId } from '../../base/ids.ts'
+import type { PeerState } from '../../syscalls/types.ts'
+import { LEASE_DEPTH } from '../limits.ts'
+
+export interface NodeLoad {
+  id: NodeId
+  slots: number
+  state: PeerState
+  /** Events that this home has leased to it. */
+  leased: number
+  /** Events that it runs for anybody, as it last said. */
+  running: number
+}
+
+export interface Placement {
+  node: NodeId
+  /** For people: why there. */
+  reason: string
+}
+
+/** The node with the most room per slot; hidden tabs count as half as fast. Undefined: all are full, wait. */
+export function place(nodes: readonly NodeLoad[]): Placement | undefined {
+  let best: { node: NodeLoad; fill: number } | undefined
+  for (const node of nodes) {
+    if (node.slots === 0 || node.state === 'frozen' || node.state === 'stalled' || node.state === 'connecting') continue
+    if (node.leased >= node.slots * LEASE_DEPTH) continue
+    const foreign = Math.max(0, node.running - node.leased)
+    const speed = node.state === 'hidden' ? 0.5 : 1
+    const fill = (node.leased + foreign / 2) / (node.slots * speed)
+    if (!best || fill < best.fill) best = { node, fill }
+  }
+  if (!best) return undefined
+  const { node, fill } = best
+  return {
+    node: node.id,
+    reason: `least loaded: ${node.leased} leased on ${node.slots} slots, fill ${fill.toFixed(2)}`,
+  }
+}

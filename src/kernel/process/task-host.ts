@@ -1,0 +1,188 @@
+// One sandbox worker with one program in it, driven through one event at a time. The other side is hostile: each
+// message is validated, counted and bounded, and the worker is ended when it breaks the rules.
+//
+// States: starting → loading → idle ⇄ running → dead. Only this class moves them; `kill` works from any.
+import * as v from 'valibot'
+import { errorLine, OsError } from '../../base/errors.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
+import type { SandboxWorker } from '../../ports/sandbox.ts'
+import { type TaskCommand, type TaskMessage, taskMessage } from '../../syscalls/protocol.ts'
+import type { Data, TaskEvent } from '../../syscalls/types.ts'
+import { CallServer, type Dispatch } from '../io/call-server.ts'
+import { MAX_TASK_MESSAGES_PER_S, PING_GRACE_MS } from '../limits.ts'
+
+export type Outcome =
+  | { ok: true; result: Data }
+  | { ok: false; kind: 'threw' | 'program' | 'killed' | 'crashed'; message: string }
+
+/** A program's module must have run within this time: a loop at its top level is an endless loop too. */
+const LOAD_TIMEOUT_MS = 30_000
+
+export class TaskHost {
+  readonly #worker: SandboxWorker
+  readonly #clock: Clock
+  readonly #name: string
+  readonly #calls: CallServer
+  #dispatch: Dispatch | undefined
+  #settle: ((outcome: Outcome) => void) | undefined
+  #loaded: ((outcome: Outcome | undefined) => void) | undefined
+  #running: { id: string; task: string } | undefined
+  #watchdog: Timer | undefined
+  #pings = 0
+  #windowStartMs = 0
+  #windowCount = 0
+  #dead: Outcome | undefined
+
+  constructor(options: { worker: SandboxWorker; clock: Clock; program: string }) {
+    this.#worker = options.worker
+    this.#clock = options.clock
+    this.#name = options.program
+    this.#calls = new CallServer(
+      (message, transfer) => this.#worker.post(message, transfer),
+      (call, args, signal) => {
+        if (!this.#dispatch) throw new OsError('EPERM', 'calls are only possible while an event is handled')
+        return this.#dispatch(call, args, signal)
+      },
+    )
+    this.#worker.onMessage((message) => this.#receive(message))
+    this.#worker.onExit((reason) => this.#die({ ok: false, kind: 'crashed', message: `its worker died: ${reason}` }))
+  }
+
+  get dead(): boolean {
+    return this.#dead !== undefined
+  }
+
+  /** @returns undefined when the program is ready, else why not. */
+  load(source: string): Promise<Outcome | undefined> {
+    if (this.#dead) return Promise.resolve(this.#dead)
+    return new Promise((resolve) => {
+      this.#watchdog = this.#clock.setTimer(
+        () => this.kill(`${this.#name} did not finish loading within ${LOAD_TIMEOUT_MS / 1000} s: an endless loop?`),
+        LOAD_TIMEOUT_MS,
+        'program load',
+      )
+      this.#loaded = (outcome) => {
+        this.#loaded = undefined
+        this.#watchdog?.cancel()
+        resolve(outcome)
+      }
+      this.#post({ t: 'load', name: this.#name, source })
+    })
+  }
+
+  /** Handles one event. Never rejects: whatever happens is an outcome. */
+  run(event: TaskEvent, options: { dispatch: Dispatch; eventMs: number }): Promise<Outcome> {
+    if (this.#dead) return Promise.resolve(this.#dead)
+    this.#dispatch = options.dispatch
+    this.#running = { id: event.id, task: event.task }
+    this.#watch(options.eventMs)
+    return new Promise((resolve) => {
+      this.#settle = (outcome) => {
+        this.#settle = undefined
+        this.#dispatch = undefined
+        this.#running = undefined
+        this.#watchdog?.cancel()
+        this.#calls.abort('the event has ended')
+        resolve(outcome)
+      }
+      this.#post({ t: 'run', event })
+    })
+  }
+
+  /** Ends the worker at once. Idempotent. */
+  kill(message: string): void {
+    this.#die({ ok: false, kind: 'killed', message })
+  }
+
+  /** A handler may compute for long, as long as its runtime still answers now and then. */
+  #watch(eventMs: number): void {
+    const check = () => {
+      const asked = ++this.#pings
+      this.#post({ t: 'ping', n: asked })
+      this.#watchdog = this.#clock.setTimer(
+        () => {
+          const task = this.#running?.task ?? 'a task'
+          const limit = `${Math.round(eventMs / 100) / 10} s`
+          this.kill(`task ${task} has not answered for ${limit}: an endless loop? (run --timeout SECONDS allows more)`)
+        },
+        PING_GRACE_MS,
+        'task ping',
+      )
+    }
+    this.#watchdog = this.#clock.setTimer(check, eventMs, 'task watchdog')
+    this.#onPong = () => {
+      this.#watchdog?.cancel()
+      this.#watchdog = this.#clock.setTimer(check, eventMs, 'task watchdog')
+    }
+  }
+
+  #onPong: () => void = () => undefined
+
+  #post(command: TaskCommand): void {
+    this.#worker.post(command)
+  }
+
+  #receive(raw: unknown): void {
+    if (this.#dead) return
+    try {
+      this.#count()
+      const parsed = v.safeParse(taskMessage, raw)
+      if (!parsed.success) throw new OsError('EPROTO', 'it sent a malformed message to the kernel')
+      this.#accept(parsed.output, raw)
+    } catch (error) {
+      this.kill(`${this.#name} broke the task protocol: ${errorLine(error)}`)
+    }
+  }
+
+  #accept(message: TaskMessage, raw: unknown): void {
+    switch (message.t) {
+      case 'ready':
+        return
+      case 'loaded':
+        return this.#loaded?.(undefined)
+      case 'load-failed':
+        return this.#loaded?.({ ok: false, kind: 'program', message: this.#located(message) })
+      case 'done':
+        if (message.id === this.#running?.id) this.#settle?.({ ok: true, result: message.result })
+        return
+      case 'failed':
+        if (message.id === this.#running?.id)
+          this.#settle?.({ ok: false, kind: 'threw', message: this.#located(message) })
+        return
+      case 'pong':
+        if (message.n === this.#pings) this.#onPong()
+        return
+      case 'call':
+      case 'cancel':
+        this.#calls.accept(raw)
+    }
+  }
+
+  /** `program.js:12:5: TypeError: …`: where in the user's own source. */
+  #located(problem: { message: string; line?: number | undefined; column?: number | undefined }): string {
+    if (problem.line === undefined) return `${this.#name}: ${problem.message}`
+    const column = problem.column === undefined ? '' : `:${problem.column}`
+    return `${this.#name}:${problem.line}${column}: ${problem.message}`
+  }
+
+  #count(): void {
+    const nowMs = this.#clock.nowMs()
+    if (nowMs - this.#windowStartMs > 1_000) {
+      this.#windowStartMs = nowMs
+      this.#windowCount = 0
+    }
+    if (++this.#windowCount > MAX_TASK_MESSAGES_PER_S) {
+      throw new OsError('EPROTO', `more than ${MAX_TASK_MESSAGES_PER_S} messages a second`)
+    }
+  }
+
+  #die(outcome: Outcome): void {
+    if (this.#dead) return
+    this.#dead = outcome
+    this.#watchdog?.cancel()
+    this.#worker.terminate()
+    this.#calls.abort('the task was ended')
+    this.#loaded?.(outcome)
+    this.#settle?.(outcome)
+  }
+}
