@@ -15,7 +15,6 @@ import { Sockets } from './sockets.ts'
 import type { TlsMaterial } from './tls.ts'
 
 export interface FrontOptions {
-  tls: TlsMaterial
   maxPeers: number
   limits: Limits
   log: Log
@@ -44,14 +43,14 @@ export class Front {
 
   constructor(options: FrontOptions) {
     this.#options = options
-    const { limits, maxPeers, tls, metrics, log } = options
+    const { limits, maxPeers, metrics, log } = options
     this.#gate = new Gate({ maxPeers, limits })
     this.#sockets = new Sockets(limits.requestMs, (socket) => {
       log.debug('no request in time', { address: socket.remoteAddress })
       socket.destroy()
     })
     this.#http = createHttp()
-    this.#https = createHttps({ cert: tls.cert, key: tls.key })
+    this.#https = createHttps()
     this.#https.on('tlsClientError', (error, socket) => {
       log.debug('TLS handshake failed', { error })
       socket.destroy()
@@ -100,6 +99,7 @@ export class Front {
     this.#upgrade = handler
   }
 
+  /** Before the first call TLS handshakes fail. */
   setTls({ cert, key }: TlsMaterial): void {
     this.#https.setSecureContext({ cert, key })
   }

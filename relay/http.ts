@@ -23,7 +23,8 @@ export interface HttpOptions {
   files: StaticFiles
   metrics: Metrics
   log: Log
-  relayInfo: (origin: Origin) => RelayInfo
+  /** Undefined while the relay starts. */
+  relayInfo: (origin: Origin) => RelayInfo | undefined
   isHealthy: () => boolean
 }
 
@@ -43,12 +44,9 @@ export function createHandler(options: HttpOptions): Handler {
   const endpoints: Record<string, Handler> = {
     '/relay.json': (request, response, secure) => {
       response.setHeader('access-control-allow-origin', '*')
-      send(
-        response,
-        200,
-        'application/json; charset=utf-8',
-        JSON.stringify(options.relayInfo(originOf(request, secure))),
-      )
+      const info = options.relayInfo(originOf(request, secure))
+      if (info) send(response, 200, 'application/json; charset=utf-8', JSON.stringify(info))
+      else send(response, 503, text, 'starting\n')
     },
     '/healthz': (_request, response) => {
       const healthy = options.isHealthy()

@@ -42,7 +42,7 @@ type Services = { identify: Identify; ping: Ping; relay: CircuitRelayService; dh
 
 export async function startRelayNode(options: RelayNodeOptions): Promise<RelayNode> {
   const { limits, log, metrics } = options
-  const transport = new FrontTransport(limits)
+  const transport = new FrontTransport(limits, log)
   const datastore = new BoundedDatastore(limits)
   const node = await createNode(options, transport, datastore)
   const rendezvous = new Rendezvous(options)

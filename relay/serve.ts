@@ -37,68 +37,78 @@ export interface Server {
 /** @throws {OsError} with one sentence for the user when it cannot start as asked. */
 export async function serve({ options, pageFolder, limits, log }: ServeOptions): Promise<Server> {
   openDataFolder(options.data)
-  const [key, tls] = await Promise.all([loadPeerKey(options.data), openTls(options, log)])
+  const key = await loadPeerKey(options.data)
   const files = new StaticFiles(pageFolder)
   const metrics = new Metrics()
-  let node: RelayNode | undefined
+  let running: { node: RelayNode; reach: Reach } | undefined
   let draining = false
-  const reach = new Reach(options, tls)
   const onRequest = createHandler({
     files,
     metrics,
     log,
-    relayInfo: (origin) => relayInfo({ origin, options, reach, peerId: node?.peerId ?? '' }),
-    isHealthy: () => node !== undefined && !draining,
+    relayInfo: (origin) => running && relayInfo({ origin, options, reach: running.reach, peerId: running.node.peerId }),
+    isHealthy: () => running !== undefined && !draining,
   })
-  const front = new Front({ tls: tls.current, maxPeers: options.maxPeers, limits, log, metrics, onRequest })
-  reach.port = await front.listen(options.host, options.port)
-  files.warm()
-  processMetrics(metrics)
-  const startNode = startRelayNode({
-    key,
-    cluster: options.cluster,
-    announce: reach.announced(),
-    maxPeers: options.maxPeers,
-    version,
-    limits,
-    log,
-    metrics,
-  })
-  node = await startNode.catch((error) => {
+  const front = new Front({ maxPeers: options.maxPeers, limits, log, metrics, onRequest })
+  // First of all: the likeliest reason not to start is that the port is taken.
+  const port = await front.listen(options.host, options.port)
+  try {
+    const tls = await openTls(options, log)
+    front.setTls(tls.current)
+    const reach = new Reach(options, tls, port)
+    const { cluster, maxPeers } = options
+    const node = await startRelayNode({
+      key,
+      cluster,
+      announce: reach.announced(),
+      maxPeers,
+      version,
+      limits,
+      log,
+      metrics,
+    })
+    front.onUpgrade(node.upgrade)
+    running = { node, reach }
+    files.warm()
+    processMetrics(metrics)
+    const watching = watchTls(tls, front, limits, log)
+    log.info('relay started', { port, host: options.host, peerId: node.peerId, cluster, version })
+    const close = async () => {
+      draining = true
+      clearInterval(watching)
+      front.drain()
+      await within(limits.drainMs, node.close())
+      front.close()
+      log.info('relay stopped')
+    }
+    let closing: Promise<void> | undefined
+    return {
+      port,
+      peerId: node.peerId,
+      localUrl: reach.localUrl(),
+      banner: () => {
+        const urls = { localUrl: reach.localUrl(), secureUrl: reach.secureUrl() }
+        return bannerText({ version, cluster, selfSigned: tls.current.selfSigned, ...urls })
+      },
+      close: () => {
+        closing ??= close()
+        return closing
+      },
+    }
+  } catch (error) {
     front.close()
     throw error
+  }
+}
+
+/** Resolves with `work`, or after so long without it. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
   })
-  front.onUpgrade(node.upgrade)
-  const { peerId } = node
-  const watching = watchTls(tls, front, limits, log)
-  log.info('relay started', { port: reach.port, host: options.host, peerId, cluster: options.cluster, version })
-  const close = async () => {
-    draining = true
-    clearInterval(watching)
-    front.drain()
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, limits.drainMs)
-    })
-    await Promise.race([node.close(), late])
-    clearTimeout(timer)
-    front.close()
-    log.info('relay stopped')
-  }
-  let closing: Promise<void> | undefined
-  return {
-    port: reach.port,
-    peerId,
-    localUrl: reach.localUrl(),
-    banner: () => {
-      const urls = { localUrl: reach.localUrl(), secureUrl: reach.secureUrl() }
-      return bannerText({ version, cluster: options.cluster, selfSigned: tls.current.selfSigned, ...urls })
-    },
-    close: () => {
-      closing ??= close()
-      return closing
-    },
-  }
+  await Promise.race([work, late])
+  clearTimeout(timer)
 }
 
 function openTls({ tlsCert, tlsKey, data }: RelayOptions, log: Log): Promise<TlsSource> | TlsSource {
@@ -108,26 +118,27 @@ function openTls({ tlsCert, tlsKey, data }: RelayOptions, log: Log): Promise<Tls
 
 /** The URLs and multiaddrs under which this relay is reached. */
 class Reach {
-  port = 0
   readonly #options: RelayOptions
   readonly #tls: TlsSource
+  readonly #port: number
 
-  constructor(options: RelayOptions, tls: TlsSource) {
+  constructor(options: RelayOptions, tls: TlsSource, port: number) {
     this.#options = options
     this.#tls = tls
+    this.#port = port
   }
 
   localUrl(): string {
     const { host } = this.#options
     const name = isWildcard(host) || isLoopback(host) ? 'localhost' : host
     // One address only, and not loopback: there is no localhost to go to, and http is not secure there.
-    return urlOf({ host: name, port: this.port, secure: name !== 'localhost' })
+    return urlOf({ host: name, port: this.#port, secure: name !== 'localhost' })
   }
 
   /** The page for other computers. */
   secureUrl(): string | null {
     const host = this.#publicHost()
-    return host === undefined ? null : urlOf({ host, port: this.port, secure: true })
+    return host === undefined ? null : urlOf({ host, port: this.#port, secure: true })
   }
 
   /** What tabs tell each other about the relay. They have their own connections: few and short ones do. */
@@ -135,8 +146,8 @@ class Reach {
     const { announce } = this.#options
     if (announce.length > 0) return announce
     const host = this.#publicHost()
-    const lan = host === undefined ? [] : [multiaddrOf({ host, port: this.port, secure: true })]
-    return [multiaddrOf({ host: '127.0.0.1', port: this.port, secure: false }), ...lan]
+    const lan = host === undefined ? [] : [multiaddrOf({ host, port: this.#port, secure: true })]
+    return [multiaddrOf({ host: '127.0.0.1', port: this.#port, secure: false }), ...lan]
   }
 
   #publicHost(): string | undefined {

@@ -8,22 +8,33 @@ import { type WebSocketsComponents, webSockets } from '@libp2p/websockets'
 import { multiaddr } from '@multiformats/multiaddr'
 import { assert } from '../src/base/assert.ts'
 import type { Limits } from './limits.ts'
+import type { Log } from './log.ts'
 
 export const loopbackListen = '/ip4/127.0.0.1/tcp/0/ws'
 
 /** What is used of the library's listener (@libp2p/websockets 10) beyond its declared type. */
 interface UpgradeListener extends Listener {
-  onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
-  wsServer: { options: { maxPayload: number } }
+  onWsServerConnection(webSocket: NodeJS.EventEmitter, request: IncomingMessage): void
+  wsServer: {
+    options: { maxPayload: number }
+    handleUpgrade(
+      request: IncomingMessage,
+      socket: Duplex,
+      head: Buffer,
+      done: (webSocket: NodeJS.EventEmitter) => void,
+    ): void
+  }
 }
 
 export class FrontTransport {
   readonly #limits: Limits
+  readonly #log: Log
   readonly #admitted = new Set<string>()
   #listener: UpgradeListener | undefined
 
-  constructor(limits: Limits) {
+  constructor(limits: Limits, log: Log) {
     this.#limits = limits
+    this.#log = log
   }
 
   /** For libp2p's `transports`. */
@@ -50,7 +61,12 @@ export class FrontTransport {
     const key = keyOf(remoteAddress, remotePort)
     this.#admitted.add(key)
     socket.once('close', () => this.#admitted.delete(key))
-    this.#listener.onUpgrade(request, socket, head)
+    const listener = this.#listener
+    listener.wsServer.handleUpgrade(request, socket, head, (webSocket) => {
+      // The library listens for no errors: one malformed frame from anybody would end the whole process.
+      webSocket.on('error', (error) => this.#log.debug('WebSocket protocol error', { error }))
+      listener.onWsServerConnection(webSocket, request)
+    })
   }
 
   isAdmitted(connection: MultiaddrConnection): boolean {
@@ -59,8 +75,9 @@ export class FrontTransport {
 }
 
 function isUpgradeListener(listener: Listener): listener is UpgradeListener {
-  const { onUpgrade, wsServer } = listener as Partial<UpgradeListener>
-  return typeof onUpgrade === 'function' && typeof wsServer?.options?.maxPayload === 'number'
+  const { onWsServerConnection, wsServer } = listener as Partial<UpgradeListener>
+  const parts = [onWsServerConnection, wsServer?.handleUpgrade]
+  return parts.every((part) => typeof part === 'function') && typeof wsServer?.options?.maxPayload === 'number'
 }
 
 /** As the library's listener writes a remote address. */

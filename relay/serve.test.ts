@@ -1,0 +1,373 @@
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { identify } from '@libp2p/identify'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { noise } from '@libp2p/noise'
+import { ping } from '@libp2p/ping'
+import { webSockets } from '@libp2p/websockets'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { encode } from 'cborg'
+import { createLibp2p } from 'libp2p'
+import { afterEach, describe, expect, test } from 'vitest'
+import { dhtProtocol, recordSelectors, recordValidators } from './records.ts'
+import type { Server } from './serve.ts'
+import { Cleanup, get, lanIPv4, metric, relayAddress, startRelay, startTab, until } from './testing.ts'
+
+const cleanup = new Cleanup()
+afterEach(() => cleanup.run())
+
+// A machine without a network has loopback only: then it stands for the other address.
+const lan = lanIPv4() ?? '127.0.0.1'
+const origins = (port: number) =>
+  ['http', 'https'].flatMap((scheme) => ['127.0.0.1', lan].map((host) => `${scheme}://${host}:${port}`))
+const json = (body: Buffer) => JSON.parse(body.toString())
+
+describe('the one port', () => {
+  test('answers http and https, on loopback and on the machine’s own address', async () => {
+    const { port } = await startRelay(cleanup)
+    for (const origin of origins(port)) {
+      const page = await get(`${origin}/`)
+      expect([origin, page.status, page.body.toString()]).toEqual([
+        origin,
+        200,
+        '<!doctype html><title>Brittlestar</title>',
+      ])
+      expect((await get(`${origin}/healthz`)).body.toString()).toBe('ok\n')
+      const metrics = await get(`${origin}/metrics`)
+      expect(metrics.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+      expect(metrics.body.toString()).toMatch(/^# TYPE brittlestar_build_info gauge$/m)
+    }
+    expect(await metric(port, 'brittlestar_http_requests_total{status="200"}')).toBe(12)
+    expect(await metric(port, 'brittlestar_bytes_total{use="http",direction="in"}')).toBeGreaterThan(1_000)
+  })
+
+  test('its certificate is good for the addresses it is reached at, once it is trusted', async () => {
+    const data = cleanup.folder()
+    const { port } = await startRelay(cleanup, { flags: ['--data', data] })
+    const ca = readFileSync(`${data}/tls.pem`, 'utf8').replace(/^.*?(?=-----BEGIN CERT)/s, '')
+    for (const host of ['127.0.0.1', 'localhost', lan])
+      expect((await get(`https://${host}:${port}/healthz`, { ca })).status).toBe(200)
+  })
+
+  test('ends connections that bring no whole request in time', async () => {
+    const { port } = await startRelay(cleanup, { limits: { requestMs: 100 } })
+    for (const sent of ['', 'GET / HTTP/1.1\r\n', '\x16\x03\x01', 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n']) {
+      const socket = connect(port, '127.0.0.1', () => socket.write(sent, 'latin1'))
+      let closed = false
+      socket
+        .on('error', () => {})
+        .on('close', () => {
+          closed = true
+        })
+      socket.resume()
+      await until(() => closed, `the connection that sent ${JSON.stringify(sent)} is ended`)
+    }
+    await until(async () => (await metric(port, 'brittlestar_sockets{use="http"}')) === 1, 'only the scrape is open')
+  })
+
+  test('survives garbage', async () => {
+    const { port } = await startRelay(cleanup)
+    for (const garbage of [
+      '\x00\x01\x02',
+      '\x16garbage, not TLS',
+      'NONSENSE\r\n\r\n',
+      `GET / HTTP/1.1\r\nX: ${'x'.repeat(99_999)}\r\n\r\n`,
+    ]) {
+      const socket = connect(port, '127.0.0.1', () => socket.end(garbage, 'latin1'))
+      socket.resume()
+      await new Promise((resolve) => socket.on('error', () => {}).on('close', resolve))
+    }
+    expect((await get(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
+  })
+})
+
+describe('the page', () => {
+  const script = '/assets/app-1a2b3c4d.js'
+
+  test('is served with types, caching and safe headers, and without a policy that sandbox frames would inherit', async () => {
+    const { port } = await startRelay(cleanup)
+    const at = (path: string) => get(`http://127.0.0.1:${port}${path}`)
+    const [index, app, wasm] = [await at('/index.html'), await at(script), await at('/task.wasm')]
+    expect(index.headers).toMatchObject({ 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-cache' })
+    expect(app.headers).toMatchObject({
+      'content-type': 'text/javascript; charset=utf-8',
+      'cache-control': 'public, max-age=31536000, immutable',
+      'x-content-type-options': 'nosniff',
+    })
+    expect(wasm.headers['content-type']).toBe('application/wasm')
+    for (const name of ['content-security-policy', 'cross-origin-opener-policy', 'cross-origin-embedder-policy']) {
+      expect(index.headers[name]).toBeUndefined()
+    }
+    const { etag = '' } = index.headers
+    expect((await get(`http://127.0.0.1:${port}/`, { headers: { 'if-none-match': etag } })).status).toBe(304)
+    expect((await get(`http://127.0.0.1:${port}/`, { headers: { 'if-none-match': '"old"' } })).status).toBe(200)
+  })
+
+  test('is compressed for those who ask', async () => {
+    const { port } = await startRelay(cleanup)
+    const as = (encoding: string) =>
+      get(`http://127.0.0.1:${port}${script}`, { headers: { 'accept-encoding': encoding } })
+    const plain = (await as('')).body
+    const [br, gzip, none] = [await as('gzip, deflate, br'), await as('br;q=0, gzip'), await as('deflate')]
+    expect([br.headers['content-encoding'], gzip.headers['content-encoding']]).toEqual(['br', 'gzip'])
+    expect(brotliDecompressSync(br.body)).toEqual(plain)
+    expect(gunzipSync(gzip.body)).toEqual(plain)
+    expect(none.headers['content-encoding']).toBeUndefined()
+    expect(none.body).toEqual(plain)
+  })
+
+  test('HEAD gives the same headers and no body; other methods are refused', async () => {
+    const { port } = await startRelay(cleanup)
+    for (const path of ['/', '/relay.json', '/healthz']) {
+      const [head, full] = [
+        await get(`http://127.0.0.1:${port}${path}`, { method: 'HEAD' }),
+        await get(`http://127.0.0.1:${port}${path}`),
+      ]
+      expect([head.status, head.body.length, head.headers['content-length']]).toEqual([
+        200,
+        0,
+        full.headers['content-length'],
+      ])
+    }
+    for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
+      const refused = await get(`http://127.0.0.1:${port}/`, { method })
+      expect([method, refused.status, refused.headers['allow']]).toEqual([method, 405, 'GET, HEAD'])
+    }
+  })
+
+  test.each([
+    '/../brittlestar-outside.txt',
+    '/assets/../../brittlestar-outside.txt',
+    '/%2e%2e/brittlestar-outside.txt',
+    '/..%2fbrittlestar-outside.txt',
+    '/assets/..%5c..%5cbrittlestar-outside.txt',
+    '//etc/passwd',
+    '/.stamp',
+    '/%00',
+    '/assets',
+    '/assets/',
+    '/nothing',
+    '/__proto__',
+    '/constructor',
+  ])('the path %s leads nowhere', async (path) => {
+    const { port } = await startRelay(cleanup)
+    expect((await get(`http://127.0.0.1:${port}/`, { path })).status).toBe(404)
+  })
+
+  test('a malformed path is a bad request', async () => {
+    const { port } = await startRelay(cleanup)
+    for (const path of ['/%', '/%ff', 'http://other/'])
+      expect((await get(`http://127.0.0.1:${port}/`, { path })).status).toBe(400)
+  })
+})
+
+describe('/relay.json', () => {
+  test('gives the address under which the asker reaches the relay', async () => {
+    const { port, peerId } = await startRelay(cleanup)
+    const asked = async (url: string, host?: string) => {
+      const { body, headers } = await get(`${url}/relay.json`, host === undefined ? {} : { headers: { host } })
+      expect(headers['access-control-allow-origin']).toBe('*')
+      return json(body)
+    }
+    expect(await asked(`http://127.0.0.1:${port}`)).toMatchObject({
+      v: 1,
+      cluster: 'brittlestar',
+      peerId,
+      multiaddrs: [`/ip4/127.0.0.1/tcp/${port}/ws/p2p/${peerId}`],
+      iceServers: [],
+      version: '0.1.0',
+    })
+    const cases = [
+      [`http://127.0.0.1:${port}`, `localhost:${port}`, `/ip4/127.0.0.1/tcp/${port}/ws`],
+      [`https://127.0.0.1:${port}`, `localhost:${port}`, `/dns4/localhost/tcp/${port}/tls/ws`],
+      [`https://${lan}:${port}`, undefined, `/ip4/${lan}/tcp/${port}/tls/ws`],
+      [`http://127.0.0.1:${port}`, '[fd00::7]:81', '/ip6/fd00::7/tcp/81/ws'],
+      [`http://127.0.0.1:${port}`, 'bad host', `/ip4/127.0.0.1/tcp/${port}/ws`],
+    ] as const
+    for (const [url, host, address] of cases) {
+      expect((await asked(url, host)).multiaddrs).toEqual([`${address}/p2p/${peerId}`])
+    }
+  })
+
+  test('adds --announce and --ice-server, and names the cluster', async () => {
+    const flags = [
+      '--announce',
+      'https://stars.example.org',
+      '--ice-server',
+      'stun:s.example.org',
+      '--cluster',
+      'class',
+    ]
+    const { port, peerId } = await startRelay(cleanup, { flags })
+    const info = json((await get(`http://127.0.0.1:${port}/relay.json`)).body)
+    expect(info.multiaddrs[1]).toBe(`/dns4/stars.example.org/tcp/443/tls/ws/p2p/${peerId}`)
+    expect(info).toMatchObject({ iceServers: [{ urls: 'stun:s.example.org' }], cluster: 'class' })
+  })
+
+  test('points an insecure page at its secure twin, and localhost at the LAN', async () => {
+    const { port } = await startRelay(cleanup)
+    const secureUrl = async (url: string) => json((await get(`${url}/relay.json`)).body).secureUrl
+    expect(await secureUrl(`http://${lan}:${port}`)).toBe(`https://${lan}:${port}/`)
+    expect(await secureUrl(`http://127.0.0.1:${port}`)).toBe(lanIPv4() ? `https://${lan}:${port}/` : null)
+    const closed = await startRelay(cleanup, { flags: ['--host', '127.0.0.1'] })
+    expect(await secureUrl(`http://127.0.0.1:${closed.port}`)).toBeNull()
+  })
+})
+
+describe('libp2p behind the port', () => {
+  test('is reached over ws and wss, on loopback and on the machine’s own address', async () => {
+    const relay = await startRelay(cleanup)
+    const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+    cleanup.add(() => {
+      if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+      else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before
+    })
+    for (const host of new Set(['127.0.0.1', lan])) {
+      for (const secure of [false, true]) {
+        const tab = await startTab(cleanup)
+        const connection = await tab.dial(relayAddress(relay, host, secure))
+        expect(connection.remotePeer.toString()).toBe(relay.peerId)
+        await tab.stop()
+      }
+    }
+    await until(async () => (await metric(relay.port, 'brittlestar_connections')) === 0, 'all are gone')
+    expect(await metric(relay.port, 'brittlestar_bytes_total{use="websocket",direction="out"}')).toBeGreaterThan(500)
+  })
+
+  test('refuses more than --max-peers, and takes a newcomer when one has gone', async () => {
+    const relay = await startRelay(cleanup, { flags: ['--max-peers', '2'] })
+    const tabs = [await startTab(cleanup), await startTab(cleanup), await startTab(cleanup)] as const
+    await tabs[0].dial(relayAddress(relay))
+    await tabs[1].dial(relayAddress(relay))
+    await expect(tabs[2].dial(relayAddress(relay))).rejects.toThrow()
+    expect(await metric(relay.port, 'brittlestar_refused_total{reason="total"}')).toBe(1)
+    expect((await get(`http://127.0.0.1:${relay.port}/`)).status).toBe(200)
+    await tabs[0].stop()
+    await until(async () => (await metric(relay.port, 'brittlestar_connections')) === 1, 'a place is free')
+    await tabs[2].dial(relayAddress(relay))
+  })
+
+  test.each(['address', 'rate'] as const)('refuses too much from one address: %s', async (reason) => {
+    const tight =
+      reason === 'address' ? { connectionsPerAddress: 1 } : { connectBurstPerAddress: 1, connectPerSecondPerAddress: 0 }
+    const relay = await startRelay(cleanup, { limits: tight })
+    const [a, b, c] = [await startTab(cleanup), await startTab(cleanup), await startTab(cleanup)]
+    await a.dial(relayAddress(relay))
+    await expect(b.dial(relayAddress(relay))).rejects.toThrow()
+    expect(await metric(relay.port, `brittlestar_refused_total{reason="${reason}"}`)).toBe(1)
+    if (lan !== '127.0.0.1') await c.dial(relayAddress(relay, lan))
+  })
+
+  test('cannot be reached past the front', async () => {
+    const relay = await startRelay(cleanup)
+    const tab = await startTab(cleanup)
+    // The library's own listener is on some loopback port of this process.
+    const ports = listeningPorts().filter((port) => port !== relay.port)
+    expect(ports.length).toBeGreaterThan(0)
+    for (const port of ports) await expect(tab.dial(relayAddress({ ...relay, port }))).rejects.toThrow()
+    expect(await metric(relay.port, 'brittlestar_peers')).toBe(0)
+  })
+
+  test('a WebSocket message beyond the bound ends the connection', async () => {
+    const relay = await startRelay(cleanup, { limits: { webSocketMessageBytes: 1_000 } })
+    const socket = new WebSocket(`ws://127.0.0.1:${relay.port}/`)
+    const closed = new Promise<CloseEvent>((resolve) => socket.addEventListener('close', resolve))
+    await new Promise((resolve) => socket.addEventListener('open', resolve))
+    socket.send(new Uint8Array(2_000))
+    await closed
+    await until(async () => (await metric(relay.port, 'brittlestar_connections')) === 0, 'its place is free')
+  })
+
+  test('malformed WebSocket frames end their own connection only', async () => {
+    const relay = await startRelay(cleanup)
+    const frames = [
+      [0xff, 0xff],
+      [0x81, 0x05, 1, 2, 3, 4, 5],
+      [0x82, 0x7f, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+      [0x88, 0x81, 0, 0, 0, 0, 0],
+    ]
+    for (const bytes of frames) {
+      const socket = connect(relay.port, '127.0.0.1', () => {
+        socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n')
+        socket.write('Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n')
+      })
+      const ended = new Promise((resolve) => socket.on('error', () => {}).on('close', resolve))
+      socket.once('data', () => {
+        socket.write(Buffer.from(bytes))
+        socket.resume()
+      })
+      await ended
+    }
+    await (await startTab(cleanup)).dial(relayAddress(relay))
+  })
+
+  test('gives reservations, and circuits between tabs that are counted and limited', async () => {
+    const relay = await startRelay(cleanup)
+    const listener = await tabWith(relay, [`${relayAddress(relay)}/p2p-circuit`])
+    await until(() => listener.getMultiaddrs().length > 0, 'the reservation is there')
+    expect(await metric(relay.port, 'brittlestar_reservations')).toBe(1)
+    const caller = await startTab(cleanup)
+    const connection = await caller.dial(multiaddr(`${relayAddress(relay)}/p2p-circuit/p2p/${listener.peerId}`))
+    expect(connection.limits?.bytes).toBeGreaterThan(1_000_000n)
+    expect(connection.limits?.bytes).toBeLessThanOrEqual(1_048_576n)
+    expect(await metric(relay.port, 'brittlestar_circuits')).toBe(1)
+    await caller.stop()
+    await until(async () => (await metric(relay.port, 'brittlestar_circuits')) === 0, 'the circuit is gone')
+  })
+
+  test('keeps directory records for tabs, and refuses malformed ones', async () => {
+    const relay = await startRelay(cleanup)
+    const [a, b] = [await tabWith(relay), await tabWith(relay)]
+    const key = Buffer.from('/bs-peer/someone')
+    const put = async (value: Uint8Array) => {
+      let stored = 0
+      for await (const event of a.services.dht.put(key, value)) {
+        if (event.name === 'PEER_RESPONSE' && event.messageName === 'PUT_VALUE') stored++
+      }
+      return stored
+    }
+    expect(await put(encode({ v: 1, seq: 1 }))).toBeGreaterThan(0)
+    expect(await metric(relay.port, 'brittlestar_dht_records')).toBe(1)
+    let found: Uint8Array | undefined
+    for await (const event of b.services.dht.get(key)) if (event.name === 'VALUE') found = event.value
+    expect(found).toEqual(encode({ v: 1, seq: 1 }))
+    expect(await put(encode('no envelope')).catch(() => 0)).toBe(0)
+  })
+})
+
+/** A tab with a seat in the DHT, connected to the relay. */
+async function tabWith(relay: Server, listen: string[] = []) {
+  const tab = await createLibp2p({
+    addresses: { listen },
+    transports: [webSockets(), circuitRelayTransport()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionMonitor: { enabled: false },
+    services: {
+      identify: identify(),
+      ping: ping(),
+      dht: kadDHT({
+        protocol: dhtProtocol,
+        clientMode: true,
+        peerInfoMapper: passthroughMapper,
+        validators: { ...recordValidators, 'bs-peer': () => {} },
+        selectors: recordSelectors,
+      }),
+    },
+  })
+  cleanup.add(() => tab.stop())
+  await tab.dial(relayAddress(relay))
+  return tab
+}
+
+/** The ports that this process listens on. */
+function listeningPorts(): number[] {
+  type Handle = { listening?: boolean; address?: () => { port?: number } | null }
+  const { _getActiveHandles } = process as unknown as { _getActiveHandles(): Handle[] }
+  const servers = _getActiveHandles().filter(({ listening }) => listening === true)
+  return servers.map((server) => server.address?.()?.port ?? 0).filter((port) => port > 0)
+}
