@@ -45,9 +45,17 @@ export class Lane {
       HELLO_TIMEOUT_MS,
       'lane hello',
     )
+  }
+
+  /** Says hello, then begins to listen. Separate from construction, because the other side may have spoken already. */
+  start(): void {
+    try {
+      this.#stream.send(encodeFrame([FRAME.HELLO, this.#own]))
+    } catch (error) {
+      this.#fail(errorLine(error), false) // it closed before we could answer
+    }
     this.#stream.onData((chunk) => this.#receive(chunk))
     this.#stream.onClose((error) => this.#closed(error ? errorLine(error) : 'stream closed', false))
-    this.#stream.send(encodeFrame([FRAME.HELLO, this.#own]))
   }
 
   get bufferedBytes(): number {

@@ -53,6 +53,8 @@ export class RpcNode {
   readonly #noteHandlers = new Map<NoteName, (peer: NodeId, body: never) => void>()
   readonly #sessions = new Map<NodeId, Session>()
   readonly #pairings = new Map<NodeId, Pairing>()
+  /** Attempts to open lanes that are under way. */
+  readonly #opening = new Map<NodeId, AbortController>()
   readonly #goodbyes = new Map<NodeId, string>()
   #links: LinkEvents | undefined
   #closed = false
@@ -134,19 +136,28 @@ export class RpcNode {
   }
 
   async #open(peer: NodeId): Promise<void> {
-    if (this.#sessions.has(peer) || this.#pairings.has(peer)) return
+    if (this.#sessions.has(peer)) return
+    // A new connection: whatever was being opened belongs to one that is gone.
+    this.#opening.get(peer)?.abort()
+    this.#drop(peer, 'replaced by a new connection')
     const controller = new AbortController()
+    const { signal } = controller
+    this.#opening.set(peer, controller)
     const timer = this.#clock.setTimer(() => controller.abort(), HELLO_TIMEOUT_MS, 'open lanes')
     try {
       for (const kind of ['control', 'bulk'] as const) {
-        this.#adopt(peer, kind, await this.#network.open(peer, kind, { signal: controller.signal }))
+        const stream = await this.#network.open(peer, kind, { signal })
+        if (signal.aborted) return stream.abort('replaced by a new connection')
+        this.#adopt(peer, kind, stream)
       }
     } catch (error) {
+      if (this.#opening.get(peer) !== controller) return
       this.#log.log('warn', 'rpc', `cannot open a lane to ${shortNode(peer)}: ${errorLine(error)}`)
       this.#drop(peer, 'lanes could not be opened')
       this.#network.disconnect(peer)
     } finally {
       timer.cancel()
+      if (this.#opening.get(peer) === controller) this.#opening.delete(peer)
     }
   }
 
@@ -169,6 +180,7 @@ export class RpcNode {
       },
     })
     pairing[kind] = lane
+    lane.start()
   }
 
   #laneOpen(peer: NodeId, pairing: Pairing, kind: StreamKind, hello: Hello): void {
