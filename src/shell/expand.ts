@@ -118,7 +118,7 @@ function literalPieces(
   session: Session,
   { context, first, last }: { context: TildeContext; first: boolean; last: boolean },
 ): Piece[] {
-  const text = source.replace(/\\([\s\S])/g, (escape, char) => (char === '\n' ? '' : escape)) // joined lines
+  const text = source.replace(/\\([\s\S])/g, (pair, char) => (char === '\n' ? '' : pair)) // joined lines
   const pieces: Piece[] = []
   let plain = ''
   const add = (quoted: string) => {

@@ -1,35 +1,11 @@
-// Following a process from the shell: its output as it is produced, a progress bar, its exit code; Ctrl-C and time
-// limits end it. Used by `run` and by `os.run`.
-
-import { isOsError, OsError } from '../base/errors.ts'
+// A process on the terminal: its output as it is produced, a progress bar below it, its exit code; Ctrl-C ends it.
+import { isOsError } from '../base/errors.ts'
 import type { Kid } from '../base/ids.ts'
-import type { SyscallClient } from '../syscalls/client.ts'
-import { FileSystem } from '../syscalls/fs.ts'
 import type { ExitStatus, ProcessRow } from '../syscalls/types.ts'
+import { killProcess, processOutput, waitForExit } from './follow.ts'
 import type { ProgramContext } from './program.ts'
 import { bar, ProgressLine } from './progress.ts'
 import type { ByteWriter } from './streams.ts'
-
-/** What a process writes: pieces as they are produced, up to its end. */
-export function processOutput(
-  client: SyscallClient,
-  kid: Kid,
-  stream: 'stdout' | 'stderr',
-  options: { signal?: AbortSignal } = {},
-): AsyncGenerator<Uint8Array> {
-  return new FileSystem(client).read(`/proc/${kid}/${stream}`, options)
-}
-
-export async function waitForExit(
-  client: SyscallClient,
-  kid: string,
-  options: { signal?: AbortSignal } = {},
-): Promise<ExitStatus> {
-  const { exits = [] } = await client.call('wait', { for: 'exit', kids: [kid] }, options)
-  const [exit] = exits
-  if (!exit) throw new OsError('EPROTO', `the kernel did not say how ${kid} ended`)
-  return exit
-}
 
 /** Shows a process on the context's streams until it ends. Cancelling the context kills it. */
 export async function followProcess(context: ProgramContext, kid: Kid): Promise<ExitStatus> {
@@ -56,16 +32,6 @@ export async function followProcess(context: ProgramContext, kid: Kid): Promise<
     stop.abort()
     offEvents()
     await progress.clear()
-  }
-}
-
-/** Ends a process; one that has ended already is no error. */
-export async function killProcess(client: SyscallClient, kid: string): Promise<boolean> {
-  try {
-    return (await client.call('signal', { signal: 'KILL', kid })).delivered
-  } catch (error) {
-    if (isOsError(error, 'ESRCH')) return false
-    throw error
   }
 }
 

@@ -1,8 +1,9 @@
 // run: starts a program as a process of the cluster and shows it.
 import { OsError } from '../../base/errors.ts'
+import { killProcess } from '../follow.ts'
 import { EXIT } from '../interpret.ts'
 import { reason } from '../messages.ts'
-import { followProcess, killProcess } from '../processes.ts'
+import { followProcess } from '../processes.ts'
 import { defineProgram, type ProgramContext } from '../program.ts'
 
 /** What coreutils' timeout returns. */

@@ -1,7 +1,7 @@
 // wait: until processes end.
 import { OsError } from '../../base/errors.ts'
 import { isKidPrefix } from '../../base/ids.ts'
-import { waitForExit } from '../processes.ts'
+import { waitForExit } from '../follow.ts'
 import { defineProgram, forEachOperand } from '../program.ts'
 
 export const wait = defineProgram(

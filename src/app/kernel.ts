@@ -1,0 +1,125 @@
+// The page's side of its kernel worker: starts it, gives it its three ports, tells it about the tab's life, and
+// hosts what only a window can: RTCPeerConnections and sandbox frames. What the kernel does it does not know.
+import { transfer, wrap } from 'comlink'
+import { errorLine, OsError, toOsError } from '../base/errors.ts'
+import { SyscallClient } from '../syscalls/client.ts'
+import type { Booted, BootOptions, KernelControl, LifecycleEvent } from '../syscalls/control.ts'
+import type { MessageLink } from '../syscalls/protocol.ts'
+
+export interface Kernel {
+  /** Calls wait in the port until the kernel listens, so it may be used at once. */
+  readonly client: SyscallClient
+  /** @throws {OsError} when the kernel cannot start. */
+  readonly booted: Promise<Booted>
+}
+
+const SLOT_KEY = 'brittlestar.slot'
+
+/** Call once per page. */
+export function startKernel(): Kernel {
+  const worker = new Worker(new URL('../../workers/kernel.worker.ts', import.meta.url), {
+    type: 'module',
+    name: 'kernel',
+  })
+  const control = wrap<KernelControl<MessagePort>>(worker)
+  const rtc = new MessageChannel()
+  const sandbox = new MessageChannel()
+  const syscalls = new MessageChannel()
+  const options: BootOptions<MessagePort> = {
+    origin: location.origin,
+    preferredSlot: rememberedSlot(),
+    reloaded: isReload(),
+    rtcPort: rtc.port2,
+    sandboxPort: sandbox.port2,
+    syscallPort: syscalls.port2,
+  }
+  const client = new SyscallClient(portLink(syscalls.port1))
+  const booted = Promise.race([
+    control.boot(transfer(options, [rtc.port2, sandbox.port2, syscalls.port2])),
+    failureOf(worker),
+  ]).then(
+    (result) => {
+      rememberSlot(result.slot)
+      return result
+    },
+    (error: unknown) => {
+      worker.terminate()
+      client.close(`the kernel did not start: ${errorLine(error)}`)
+      throw toOsError(error, 'ENOTSUP')
+    },
+  )
+  watchLifecycle((event) => {
+    // A kernel that did not start has nothing to be told.
+    control.lifecycle(event).catch(() => undefined)
+  })
+  void booted.catch(() => undefined) // whoever asks for it sees the error
+  void hostWindowParts(rtc.port1, sandbox.port1, client)
+  return { client, booted }
+}
+
+/** Rejects when the worker's script cannot be loaded or throws; otherwise never settles. */
+function failureOf(worker: Worker): Promise<never> {
+  return new Promise((_, reject) => {
+    worker.addEventListener('error', (event) => {
+      event.preventDefault() // it is reported in words; not in the console as well
+      reject(new OsError('ENOTSUP', event.message || 'its program could not be loaded'))
+    })
+  })
+}
+
+/** Their messages wait in the ports meanwhile, so that the prompt need not wait for this code. */
+async function hostWindowParts(rtc: MessagePort, sandbox: MessagePort, client: SyscallClient): Promise<void> {
+  try {
+    const [{ hostPeerConnections }, { hostSandboxes }] = await Promise.all([
+      import('../adapters/rtc/page.ts'),
+      import('../adapters/sandbox/page.ts'),
+    ])
+    hostPeerConnections(rtc)
+    hostSandboxes(sandbox, {
+      taskRuntimeSource: () => import('virtual:brittlestar-task-runtime').then((module) => module.default),
+    })
+  } catch (error) {
+    client.close(`the page could not load all of its program: ${errorLine(error)}`)
+  }
+}
+
+function portLink(port: MessagePort): MessageLink {
+  return {
+    post: (message, buffers = []) => port.postMessage(message, [...buffers]),
+    onMessage: (listener) => {
+      port.onmessage = (event) => listener(event.data)
+    },
+    close: () => port.close(),
+  }
+}
+
+function rememberedSlot(): number | null {
+  const text = sessionStorage.getItem(SLOT_KEY)
+  const slot = text === null ? Number.NaN : Number(text)
+  return Number.isSafeInteger(slot) && slot >= 0 ? slot : null
+}
+
+function rememberSlot(slot: number): void {
+  sessionStorage.setItem(SLOT_KEY, String(slot))
+}
+
+/** After a reload or a step in the history the old worker may hold its slot a moment longer. */
+function isReload(): boolean {
+  const [entry] = performance.getEntriesByType('navigation')
+  return entry instanceof PerformanceNavigationTiming && (entry.type === 'reload' || entry.type === 'back_forward')
+}
+
+/** Tells the kernel what its tab lives through; `pagehide` is its chance to say goodbye. */
+function watchLifecycle(tell: (event: LifecycleEvent) => void): void {
+  document.addEventListener('visibilitychange', () => tell(document.hidden ? 'hidden' : 'visible'))
+  document.addEventListener('freeze', () => tell('freeze'))
+  document.addEventListener('resume', () => tell('resume'))
+  addEventListener('online', () => tell('online'))
+  addEventListener('offline', () => tell('offline'))
+  addEventListener('pagehide', () => tell('pagehide'))
+  // Back from the back/forward cache: the same page and the same worker go on.
+  addEventListener('pageshow', (event) => {
+    if (event.persisted) tell('resume')
+  })
+  if (document.hidden) tell('hidden')
+}

@@ -1,0 +1,14 @@
+// Bounds of the page, each with its reason.
+
+/** Keys typed while a command runs wait for the next prompt; more is a cat on the keyboard. */
+export const MAX_TYPE_AHEAD = 4096
+/** Characters that the terminal may have unprocessed before output waits: half a second of drawing at most. */
+export const TERMINAL_BACKLOG_BYTES = 256 * 1024
+/** Storage figures are asked for again at most this often while files change. */
+export const STORAGE_REFRESH_MS = 2000
+/** After this long without an answer the status line says that the kernel is still starting. */
+export const SLOW_BOOT_MS = 8000
+/** Files of one dropped folder: beyond it the drop is a mistake such as a whole disk. */
+export const MAX_DROPPED_FILES = 100_000
+/** A file that a user downloads is offered at this URL until the browser has surely taken it. */
+export const DOWNLOAD_URL_MS = 60_000

@@ -1,0 +1,334 @@
+// Reads lines in an xterm terminal: xterm-readline draws the line and moves in it; what it lacks is here: history
+// search by prefix of the store, Tab, word keys, Ctrl-U/W, typing ahead, taking a line back. It reaches into three
+// of xterm-readline's private fields (Internals); the version is pinned and line-editor.browser.test.ts guards it.
+import type { IDisposable, Terminal } from '@xterm/xterm'
+import { Readline } from 'xterm-readline'
+import { commonPrefix } from '../shell/complete.ts'
+import type { ReadLineRequest, ReadLineResult } from '../shell/interactive.ts'
+import type { HistoryStore } from '../shell/session.ts'
+import { formatColumns } from '../shell/table.ts'
+import { MAX_TYPE_AHEAD } from './limits.ts'
+
+interface Internals {
+  history: { append(text: string): void; prev(): undefined; next(): undefined; cursor: number; resetCursor(): void }
+  activeRead: unknown
+  state: {
+    line: { buf: string; pos: number; update(text: string, pos: number): void }
+    editing: boolean
+    refresh(): void
+    moveCursorToEnd(): void
+  }
+}
+
+interface Reading {
+  request: ReadLineRequest
+  resolve(result: ReadLineResult): void
+  /** Position in the history, counted from its end; 0 is the line being typed, kept in `draft`. */
+  back: number
+  draft: string
+}
+
+const WORD_BEFORE = /[^\s/|&;=]*[\s/|&;=]*$/
+const BLANK_WORD_BEFORE = /\S*\s*$/
+const WORD_AFTER = /^[\s/|&;=]*[^\s/|&;=]*/
+
+export class LineEditor {
+  readonly #term: Terminal
+  readonly #history: HistoryStore
+  readonly #readline = new Readline()
+  readonly #internals = this.#readline as unknown as Internals
+  readonly #interruptListeners = new Set<() => void>()
+  #feed: (data: string) => void = () => undefined
+  #reading: Reading | undefined
+  #active = false
+  #interruptWanted = false
+  #typedAhead: string[] = []
+  #killed = ''
+
+  constructor(term: Terminal, history: HistoryStore) {
+    this.#term = term
+    this.#history = history
+    this.#internals.history = noHistory()
+    this.#readline.activate(this.#facade())
+    term.onData((data) => this.#input(data))
+  }
+
+  /** Only one at a time. */
+  async readLine(request: ReadLineRequest): Promise<ReadLineResult> {
+    if (this.#interruptWanted) {
+      this.#interruptWanted = false
+      return { kind: 'interrupted', text: request.initial ?? '' }
+    }
+    await this.#beginLine()
+    return new Promise((resolve) => {
+      this.#reading = { request, resolve, back: 0, draft: '' }
+      this.#readline.setCheckHandler((text) => request.isComplete(text))
+      this.#start(request.initial ?? '')
+    })
+  }
+
+  /** Takes the line back: the read under way, or else the next one, ends with 'interrupted'. */
+  interruptLine(): void {
+    if (!this.#active) {
+      this.#interruptWanted = true
+      return
+    }
+    const text = this.#line.buf
+    this.#leave('\r\n')
+    this.#finish({ kind: 'interrupted', text })
+  }
+
+  onInterrupt(listener: () => void): () => void {
+    this.#interruptListeners.add(listener)
+    return () => this.#interruptListeners.delete(listener)
+  }
+
+  /** Nothing is typed, or nothing is being read. */
+  get isEmpty(): boolean {
+    return !this.#active || this.#line.buf === ''
+  }
+
+  get #line(): Internals['state']['line'] {
+    return this.#internals.state.line
+  }
+
+  /** The terminal as readline sees it: it draws, but gets only the keys that are left for it. */
+  #facade(): Terminal {
+    const term = this.#term
+    const facade = {
+      onData: (listener: (data: string) => void): IDisposable => {
+        this.#feed = listener
+        return { dispose: () => undefined }
+      },
+      onResize: term.onResize.bind(term),
+      attachCustomKeyEventHandler: () => undefined,
+      write: (data: string, done?: () => void) => term.write(data, done),
+      get cols() {
+        return term.cols
+      },
+      get rows() {
+        return term.rows
+      },
+      get options() {
+        return term.options
+      },
+      get buffer() {
+        return term.buffer
+      },
+    }
+    return facade as unknown as Terminal
+  }
+
+  /** A prompt begins a line of its own, whatever a command left behind. */
+  #beginLine(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#term.write('', () => {
+        if (this.#term.buffer.active.cursorX > 0) this.#term.write('\x1b[2m⏎\x1b[22m\r\n')
+        resolve()
+      })
+    })
+  }
+
+  #start(initial: string, pos = initial.length): void {
+    const reading = this.#reading
+    if (!reading) return
+    this.#readline.read(reading.request.prompt).then(
+      (text) => this.#finish({ kind: 'line', text }),
+      () => this.#finish({ kind: 'closed' }),
+    )
+    // Readline begins in the callback of a write; this one comes after it.
+    this.#term.write('', () => {
+      this.#active = true
+      if (initial !== '') this.#setLine(initial, pos)
+      if (this.#interruptWanted) {
+        this.#interruptWanted = false
+        this.interruptLine()
+      }
+      while (this.#active && this.#typedAhead.length > 0) this.#input(this.#typedAhead.shift() ?? '')
+    })
+  }
+
+  #finish(result: ReadLineResult): void {
+    const reading = this.#reading
+    this.#active = false
+    this.#reading = undefined
+    reading?.resolve(result)
+  }
+
+  /** Ends readline's read without a line. */
+  #leave(ending: string): void {
+    this.#internals.state.moveCursorToEnd()
+    this.#internals.activeRead = undefined
+    this.#active = false
+    this.#term.write(ending)
+  }
+
+  #setLine(text: string, pos: number): void {
+    this.#line.update(text, pos)
+    this.#internals.state.editing = true
+    this.#internals.state.refresh()
+  }
+
+  #input(data: string): void {
+    if (!this.#active) this.#whileRunning(data)
+    else {
+      const key = KEYS[data]
+      if (key) this[key]()
+      else if (data.length > 1 && !data.startsWith('\x1b'))
+        this.#feed(data.replaceAll('\t', '  ')) // a paste
+      else this.#feed(data)
+      if (this.#internals.activeRead === undefined) this.#active = false // Enter: the promise follows
+    }
+  }
+
+  #whileRunning(data: string): void {
+    if (data === '\x03') {
+      this.#typedAhead = []
+      for (const listener of [...this.#interruptListeners]) listener()
+    } else if (this.#typedAhead.reduce((sum, text) => sum + text.length, data.length) <= MAX_TYPE_AHEAD) {
+      this.#typedAhead.push(data)
+    }
+  }
+
+  // What keys do while a line is read; KEYS below names them.
+
+  cancel(): void {
+    this.#leave('^C\r\n')
+    this.#finish({ kind: 'cancelled' })
+  }
+
+  killWord(): void {
+    this.#killBefore(BLANK_WORD_BEFORE)
+  }
+
+  killWordPart(): void {
+    this.#killBefore(WORD_BEFORE)
+  }
+
+  killToStart(): void {
+    this.#killBefore(/[^\n]*$/)
+  }
+
+  killWordAfter(): void {
+    const { buf, pos } = this.#line
+    const length = WORD_AFTER.exec(buf.slice(pos))?.[0].length ?? 0
+    this.#killed = buf.slice(pos, pos + length)
+    this.#setLine(buf.slice(0, pos) + buf.slice(pos + length), pos)
+  }
+
+  yank(): void {
+    this.#feed(this.#killed)
+  }
+
+  wordBack(): void {
+    const { buf, pos } = this.#line
+    const length = WORD_BEFORE.exec(buf.slice(0, pos))?.[0].length ?? 0
+    this.#setLine(buf, pos - length)
+  }
+
+  wordForward(): void {
+    const { buf, pos } = this.#line
+    const length = WORD_AFTER.exec(buf.slice(pos))?.[0].length ?? 0
+    this.#setLine(buf, pos + length)
+  }
+
+  /** Up in the lines of the command, and from its first line on in the history. */
+  up(): void {
+    const { buf, pos } = this.#line
+    if (buf.slice(0, pos).includes('\n')) this.#moveLine('\x1b[A')
+    else this.#recall(1)
+  }
+
+  down(): void {
+    const { buf, pos } = this.#line
+    if (buf.slice(pos).includes('\n')) this.#moveLine('\x1b[B')
+    else this.#recall(-1)
+  }
+
+  complete(): void {
+    const reading = this.#reading
+    const { buf, pos } = this.#line
+    if (!reading) return
+    reading.request.complete(buf.slice(0, pos)).then(
+      ({ from, candidates }) => {
+        const same = this.#active && this.#reading === reading && this.#line.buf === buf && this.#line.pos === pos
+        if (!same || candidates.length === 0) return
+        const text = commonPrefix(candidates)
+        const grown = buf.slice(0, from) + text + buf.slice(pos)
+        if (candidates.length === 1 || text.length > pos - from) this.#setLine(grown, from + text.length)
+        else this.#showCandidates(candidates, buf, pos)
+      },
+      () => undefined, // nothing to offer: a Tab is no place for an error
+    )
+  }
+
+  #killBefore(pattern: RegExp): void {
+    const { buf, pos } = this.#line
+    const length = pattern.exec(buf.slice(0, pos))?.[0].length ?? 0
+    if (length === 0) return
+    this.#killed = buf.slice(pos - length, pos)
+    this.#setLine(buf.slice(0, pos - length) + buf.slice(pos), pos - length)
+  }
+
+  #moveLine(key: string): void {
+    this.#internals.state.editing = true
+    this.#feed(key)
+  }
+
+  #recall(step: 1 | -1): void {
+    const reading = this.#reading
+    if (!reading) return
+    const lines = this.#history.lines()
+    const back = reading.back + step
+    if (back < 0 || back > lines.length) return
+    if (reading.back === 0) reading.draft = this.#line.buf
+    reading.back = back
+    const text = back === 0 ? reading.draft : (lines.at(-back) ?? '')
+    this.#setLine(text, text.length)
+  }
+
+  #showCandidates(candidates: readonly string[], buf: string, pos: number): void {
+    const shown = candidates.map((text) => text.trimEnd().replace(/.*\/(?=.)/s, ''))
+    this.#leave(`\r\n${formatColumns(shown, this.#term.cols).replaceAll('\n', '\r\n')}`)
+    this.#start(buf, pos)
+  }
+}
+
+type KeyAction =
+  | 'cancel'
+  | 'complete'
+  | 'down'
+  | 'killToStart'
+  | 'killWord'
+  | 'killWordAfter'
+  | 'killWordPart'
+  | 'up'
+  | 'wordBack'
+  | 'wordForward'
+  | 'yank'
+
+const KEYS: Readonly<Record<string, KeyAction>> = {
+  '\x03': 'cancel', // Ctrl-C
+  '\t': 'complete',
+  '\x0e': 'down', // Ctrl-N
+  '\x1b[B': 'down',
+  '\x15': 'killToStart', // Ctrl-U
+  '\x17': 'killWord', // Ctrl-W
+  '\x1bd': 'killWordAfter', // Alt-D
+  '\x1b\x7f': 'killWordPart', // Alt-Backspace
+  '\x10': 'up', // Ctrl-P
+  '\x1b[A': 'up',
+  '\x1bb': 'wordBack', // Alt-B, and Alt-Left or Ctrl-Left
+  '\x1b[1;3D': 'wordBack',
+  '\x1b[1;5D': 'wordBack',
+  '\x1bf': 'wordForward', // Alt-F, and Alt-Right or Ctrl-Right
+  '\x1b[1;3C': 'wordForward',
+  '\x1b[1;5C': 'wordForward',
+  '\x19': 'yank', // Ctrl-Y
+}
+
+/** Readline's own history is switched off: it has 50 lines and one key of localStorage for everybody. */
+function noHistory(): Internals['history'] {
+  const nothing = () => undefined
+  return { append: nothing, prev: nothing, next: nothing, resetCursor: nothing, cursor: -1 }
+}

@@ -1,0 +1,111 @@
+// The page with a terminal: first screen, prompt, status line, dropped files. Loaded right after the kernel's worker
+// was started (main.ts), and paints its prompt without waiting for it.
+import { errorLine } from '../base/errors.ts'
+import type { EventFeed } from '../shell/events.ts'
+import { createShell, type Shell } from '../shell/shell.ts'
+import { acceptDrops } from './drop.ts'
+import { storedHistory } from './history.ts'
+import { pageHost } from './host.ts'
+import type { Kernel } from './kernel.ts'
+import { SLOW_BOOT_MS } from './limits.ts'
+import { StatusLine } from './status.ts'
+import { PageTerminal } from './terminal.ts'
+
+const SCREEN_READER_KEY = 'brittlestar.screen-reader'
+
+const WELCOME = `\x1b[1mBrittlestar\x1b[0m: an operating system made of browser tabs.
+
+Three things to try:
+  \x1b[36mhelp\x1b[0m                               what can be typed here
+  \x1b[36mrun /bin/examples/mandelbrot.js\x1b[0m    a picture, computed by all tabs together
+  \x1b[36minvite\x1b[0m                             a link and a QR code for another device
+Files dropped onto this page are stored in the current directory.
+
+`
+
+export function showScreen(kernel: Kernel, events: EventFeed): void {
+  const screenReader = localStorage.getItem(SCREEN_READER_KEY) === 'on'
+  const history = storedHistory(localStorage)
+  const terminal = new PageTerminal(element('terminal'), history, { screenReader })
+  const host = {
+    ...pageHost(),
+    terminalSize: () => terminal.size,
+    clearScreen: () => terminal.clear(),
+    confirm: (question: string) => terminal.confirm(question),
+  }
+  const shell = createShell({ client: kernel.client, host, events, history })
+  void terminal.write(WELCOME)
+  void shell.interactive(terminal)
+  terminal.focus()
+  performance.mark('prompt')
+
+  setUpControls(terminal, screenReader)
+  acceptDrops((files) => {
+    const put = (context: Parameters<Parameters<typeof shell.foreground>[0]['run']>[0]) =>
+      import('../shell/transfer.ts').then(({ importFiles }) => importFiles(context, files, context.session.cwd))
+    shell.foreground({ name: 'put', run: put }).catch((error) => terminal.write(`put: ${errorLine(error)}\n`))
+  })
+  const status = new StatusLine(element('status'), kernel.client)
+  void reportBoot(kernel, { events, status, shell })
+  askForPersistence(events)
+}
+
+function element(id: string): HTMLElement {
+  const found = document.getElementById(id)
+  if (!found) throw new Error(`index.html has no #${id}`)
+  return found
+}
+
+async function reportBoot(
+  kernel: Kernel,
+  { events, status, shell }: { events: EventFeed; status: StatusLine; shell: Shell },
+): Promise<void> {
+  const slow = setTimeout(() => status.say('still starting; the browser is slow to answer…', 'busy'), SLOW_BOOT_MS)
+  try {
+    await kernel.booted
+    performance.mark('ready')
+    await status.follow(events)
+  } catch (error) {
+    status.say('not running: see the terminal', 'bad')
+    const red = `\x1b[31mThe system could not start: ${errorLine(error)}\x1b[0m`
+    const { missingPageApis } = await import('../adapters/system/features.ts')
+    const missing = missingPageApis()
+    const why = missing.length > 0 ? `This browser lacks ${missing.join(', ')}.` : 'Reload the page to try again.'
+    // In the foreground, so that it does not run into a line being typed.
+    await shell.foreground({ name: 'kernel', run: (context) => context.print(`${red}\n${why}\n`).then(() => 1) })
+  } finally {
+    clearTimeout(slow)
+  }
+}
+
+/** Buttons: screen reader mode, and on touch screens the keys that a soft keyboard lacks. */
+function setUpControls(terminal: PageTerminal, screenReader: boolean): void {
+  const toggle = element('screen-reader')
+  const show = (on: boolean) => toggle.setAttribute('aria-pressed', String(on))
+  let on = screenReader
+  show(on)
+  toggle.addEventListener('click', () => {
+    on = !on
+    show(on)
+    terminal.screenReader = on
+    localStorage.setItem(SCREEN_READER_KEY, on ? 'on' : 'off')
+  })
+  for (const button of element('keys').querySelectorAll('button')) {
+    button.addEventListener('pointerdown', (event) => event.preventDefault()) // the soft keyboard stays
+    button.addEventListener('click', () => terminal.type(KEYS[button.dataset['key'] ?? ''] ?? ''))
+  }
+}
+
+const KEYS: Readonly<Record<string, string>> = { tab: '\t', up: '\x1b[A', down: '\x1b[B', interrupt: '\x03' }
+
+/**
+ * Asks the browser not to evict what is stored: once, after this person has done something and something was
+ * stored. Some browsers show a question.
+ */
+function askForPersistence(events: EventFeed): void {
+  const off = events.on((event) => {
+    if (event.type !== 'tree' || navigator.userActivation?.hasBeenActive === false) return
+    off()
+    navigator.storage.persist().catch(() => undefined) // refused is an answer too: df shows it
+  })
+}
