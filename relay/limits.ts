@@ -7,7 +7,7 @@ const KiB = 1024
 const MiB = 1024 * KiB
 
 export const limits = {
-  /** Tabs at once (--max-peers). Each costs about 100 KiB here, so this stays under 256 MiB. */
+  /** Tabs at once (--max-peers). Measured: 55 KiB of live heap each, 360 MiB resident just after 400 joined at once. */
   maxPeers: 2_000,
   /** What an operator may ask for: one process cannot hold more sockets on common systems. */
   maxPeersAllowed: 50_000,
