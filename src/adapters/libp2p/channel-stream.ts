@@ -1,0 +1,142 @@
+// A raw data channel as a ByteStream: bulk data go over one of their own beside libp2p's, because libp2p frames and
+// copies every message (measured: see docs). The connection below is authenticated, hence so is the channel.
+// States: connecting → open → closing (flushing, then `fin` sent) → closed. Only this file moves them.
+import { OsError } from '../../base/errors.ts'
+import type { ByteStream } from '../../ports/network.ts'
+import { Inbox } from './inbox.ts'
+import { CLOSE_MS, COLD_BUFFER_BYTES, COLD_BYTES, WARM_BUFFER_BYTES } from './limits.ts'
+
+/** How a connection has to be filled; all bulk streams of one connection share it. */
+export interface Pace {
+  /** Bytes sent on this connection so far: it is cold until COLD_BYTES. */
+  sentBytes: number
+  /** Largest message that both sides take. */
+  maxMessageBytes(): number
+}
+
+/** The only text message of the protocol: no more bytes come, and this was no accident. */
+const FIN = 'fin'
+/** Not worth a message of its own while earlier ones are still queued. */
+const MIN_SLICE_BYTES = 16 * 1024
+
+export class ChannelStream implements ByteStream {
+  readonly #channel: RTCDataChannel
+  readonly #pace: Pace
+  readonly #inbox = new Inbox()
+  readonly #queue: Uint8Array[] = []
+  #queuedBytes = 0
+  #waiters: { below: number; resolve: () => void }[] = []
+  #closing = false
+
+  constructor(channel: RTCDataChannel, pace: Pace) {
+    this.#channel = channel
+    this.#pace = pace
+    channel.binaryType = 'arraybuffer'
+    channel.onopen = () => this.#pump()
+    channel.onbufferedamountlow = () => this.#pump()
+    channel.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => this.#receive(data)
+    channel.onclose = () => this.#closed()
+  }
+
+  get bufferedBytes(): number {
+    return this.#inbox.ended ? 0 : this.#queuedBytes + this.#channel.bufferedAmount
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#closing || this.#inbox.ended) throw new OsError('EPIPE', 'Cannot send: the stream is closed')
+    if (bytes.byteLength === 0) return
+    this.#queue.push(bytes)
+    this.#queuedBytes += bytes.byteLength
+    this.#pump()
+  }
+
+  drained(belowBytes: number): Promise<void> {
+    if (this.bufferedBytes <= belowBytes) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#waiters.push({ below: belowBytes, resolve })
+      this.#settle()
+    })
+  }
+
+  onData(listener: (chunk: Uint8Array) => void): void {
+    this.#inbox.onData(listener)
+  }
+
+  onClose(listener: (error: Error | undefined) => void): void {
+    this.#inbox.onClose(listener)
+  }
+
+  close(): void {
+    if (this.#closing || this.#inbox.ended) return
+    this.#closing = true
+    const late = setTimeout(() => this.abort('the other side did not take the last bytes'), CLOSE_MS)
+    void this.drained(0).then(() => {
+      if (this.#channel.readyState === 'open') this.#channel.send(FIN)
+    })
+    this.#channel.addEventListener('close', () => clearTimeout(late), { once: true })
+  }
+
+  abort(reason: string): void {
+    this.#end(new OsError('ECONNRESET', reason))
+  }
+
+  #receive(data: ArrayBuffer | string): void {
+    if (typeof data !== 'string') this.#inbox.push(new Uint8Array(data))
+    else this.#end(data === FIN ? undefined : new OsError('EPROTO', 'text on a stream of bytes'))
+  }
+
+  /** The channel closed. Without a `fin`, bytes may be missing, unless this side was the one that sent it. */
+  #closed(): void {
+    const orderly = this.#closing && this.#queuedBytes === 0
+    this.#end(orderly ? undefined : new OsError('ECONNRESET', 'the connection was closed'))
+  }
+
+  #end(error: Error | undefined): void {
+    if (this.#inbox.ended) return
+    this.#queue.length = 0
+    this.#queuedBytes = 0
+    this.#inbox.end(error)
+    for (const { resolve } of this.#waiters.splice(0)) resolve()
+    this.#channel.close()
+  }
+
+  #pump(): void {
+    if (this.#channel.readyState === 'open') {
+      for (let head = this.#queue[0]; head; head = this.#queue[0]) {
+        const slice = this.#nextSlice(head)
+        if (!slice) break
+        this.#channel.send(slice as Uint8Array<ArrayBuffer>)
+        this.#pace.sentBytes += slice.byteLength
+        this.#queuedBytes -= slice.byteLength
+        if (slice.byteLength === head.byteLength) this.#queue.shift()
+        else this.#queue[0] = head.subarray(slice.byteLength)
+      }
+    }
+    this.#settle()
+  }
+
+  /** What may be sent now of the bytes at the head of the queue. */
+  #nextSlice(head: Uint8Array): Uint8Array | undefined {
+    const buffered = this.#channel.bufferedAmount
+    const max = this.#pace.maxMessageBytes()
+    if (!this.#isCold()) return buffered < WARM_BUFFER_BYTES ? head.subarray(0, max) : undefined
+    const room = COLD_BUFFER_BYTES - buffered
+    if (room < Math.min(head.byteLength, MIN_SLICE_BYTES)) return undefined
+    return head.subarray(0, Math.min(room, max))
+  }
+
+  #isCold(): boolean {
+    return this.#pace.sentBytes < COLD_BYTES
+  }
+
+  /** Resolves who waited for this much, and asks the channel to tell when the next step is due. */
+  #settle(): void {
+    const buffered = this.bufferedBytes
+    const due = this.#waiters.filter(({ below }) => buffered <= below)
+    this.#waiters = this.#waiters.filter(({ below }) => buffered > below)
+    const refill = (this.#isCold() ? COLD_BUFFER_BYTES : WARM_BUFFER_BYTES) / 2
+    const wanted = this.#waiters.reduce((highest, { below }) => Math.max(highest, below), 0)
+    this.#channel.bufferedAmountLowThreshold = this.#queue.length > 0 ? refill : wanted
+    for (const { resolve } of due) resolve()
+  }
+}

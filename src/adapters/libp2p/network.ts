@@ -1,0 +1,288 @@
+// The Network port: composes links, dialer and relay over a libp2p node that is loaded when the network starts.
+// It decides nothing about membership: what it hears becomes NetworkEvents, what it is asked for it does.
+import type { Connection } from '@libp2p/interface'
+import { assert } from '../../base/assert.ts'
+import { Emitter } from '../../base/emitter.ts'
+import { errorLine, OsError } from '../../base/errors.ts'
+import type { NodeId } from '../../base/ids.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { ByteStream, Network, NetworkEvent, StreamKind } from '../../ports/network.ts'
+import type { Random } from '../../ports/random.ts'
+import { ChannelStream } from './channel-stream.ts'
+import type { Libp2pDht } from './dht.ts'
+import { Dialer } from './dialer.ts'
+import type { Engine } from './engine.ts'
+import type { Identity } from './identity.ts'
+import { Libp2pStream } from './libp2p-stream.ts'
+import * as limits from './limits.ts'
+import { isDirect, type Link, Links } from './links.ts'
+import { type RelayInfo, RelayLink } from './relay-link.ts'
+
+const SIGNALLING_PROTOCOL = '/webrtc-signaling/0.0.1'
+const PROTOCOLS = { control: '/brittlestar/control/1', bulk: '/brittlestar/bulk/1' } as const
+const MAX_EXTRA_ADDRESSES = 2
+
+export interface Libp2pNetworkOptions {
+  identity: Identity
+  relay: RelayInfo | null
+  log: LogSink
+  random: Pick<Random, 'float'>
+  namespaces: readonly string[]
+  dht: Libp2pDht
+}
+
+type StreamListener = (peer: NodeId, kind: StreamKind, stream: ByteStream) => void
+
+/** What exists from `start` to `close`. */
+interface Running {
+  engine: Engine
+  dialer: Dialer
+  relay: RelayLink
+}
+
+export class Libp2pNetwork implements Network {
+  readonly self: NodeId
+  readonly #options: Libp2pNetworkOptions
+  readonly #emitter: Emitter<NetworkEvent>
+  readonly #links: Links
+  readonly #found = new Map<NodeId, number>()
+  readonly #limited = new Map<Connection, ReturnType<typeof setTimeout>>()
+  #relayInfo: RelayInfo | null
+  #onStream: StreamListener = () => assert(false, 'onStream must be set before start')
+  #starting: Promise<void> | undefined
+  #running: Running | undefined
+  #closed = false
+
+  constructor(options: Libp2pNetworkOptions) {
+    this.#options = options
+    this.self = options.identity.nodeId
+    this.#relayInfo = options.relay
+    const { log, dht } = options
+    this.#emitter = new Emitter((error) =>
+      log.log('error', 'network', 'a listener failed', { error: errorLine(error) }),
+    )
+    this.#links = new Links({
+      self: this.self,
+      log,
+      emit: (event) => this.#emitter.emit(event),
+      onSideChannel: (link, channel) => this.#acceptChannel(link, channel),
+      onDirect: (peer) => this.#running?.dialer.connected(peer),
+      onGone: (peer) => dht.remove(peer),
+      onReachable: (peer, reachable) => (reachable ? dht.add(peer) : dht.remove(peer)),
+    })
+  }
+
+  on(listener: (event: NetworkEvent) => void): () => void {
+    return this.#emitter.on(listener)
+  }
+
+  onStream(listener: StreamListener): void {
+    this.#onStream = listener
+  }
+
+  start(): Promise<void> {
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  setRelay(info: RelayInfo | null): void {
+    this.#relayInfo = info
+    this.#running?.relay.set(info)
+  }
+
+  async connect(peer: NodeId, options: { signal: AbortSignal }): Promise<void> {
+    if (this.#links.get(peer)) return
+    if (!this.#running) throw new OsError('EHOSTUNREACH', `Cannot connect to ${peer}: the network is not running`)
+    await this.#running.dialer.connect(peer, options)
+  }
+
+  disconnect(peer: NodeId): void {
+    const running = this.#running
+    running?.dialer.cancel(peer)
+    this.#links.close(peer, 'this node disconnected')
+    for (const connection of running?.engine.node.getConnections(running.engine.peerId(peer)) ?? []) {
+      connection.abort(new Error('this node disconnected'))
+    }
+  }
+
+  async open(peer: NodeId, kind: StreamKind, { signal }: { signal: AbortSignal }): Promise<ByteStream> {
+    const link = this.#links.get(peer)
+    if (!link) throw new OsError('EHOSTUNREACH', `Cannot open a stream to ${peer}: it is not connected`)
+    try {
+      const timeout = AbortSignal.any([signal, AbortSignal.timeout(limits.OPEN_STREAM_MS)])
+      if (kind === 'bulk' && link.below && 'onsidechannel' in link.below) return await openChannel(link, timeout)
+      const { connection } = link
+      const stream = await connection.newStream(PROTOCOLS[kind], {
+        signal: timeout,
+        maxOutboundStreams: limits.MAX_STREAMS_PER_KIND,
+      })
+      return new Libp2pStream(stream)
+    } catch (cause) {
+      const code = signal.aborted ? 'ECANCELED' : this.#links.get(peer) ? 'ETIMEDOUT' : 'ECONNRESET'
+      throw new OsError(code, `Cannot open a ${kind} stream to ${peer}: ${errorLine(cause)}`, { cause })
+    }
+  }
+
+  wake(): void {
+    this.#running?.relay.wake()
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await this.#starting?.catch(() => undefined)
+    const running = this.#running
+    this.#running = undefined
+    if (running) {
+      running.relay.close()
+      running.dialer.close()
+      for (const timer of this.#limited.values()) clearTimeout(timer)
+      for (const peer of this.#links.peers()) this.#links.close(peer, 'this node stopped')
+      await running.engine.node.stop()
+    }
+    this.#options.dht.attach(undefined)
+    this.#emitter.clear()
+  }
+
+  async #start(): Promise<void> {
+    const { identity, log, namespaces, dht, random } = this.#options
+    const { createEngine } = await import('./engine.ts')
+    const engine = await createEngine({
+      privateKeyBytes: identity.privateKeyBytes,
+      datastore: dht.datastore,
+      log,
+      namespaces,
+      iceServers: () => [...(this.#relayInfo?.iceServers ?? [])],
+      mayDial: (peer) => peer === this.#relayInfo?.peerId || this.#running?.dialer.isDialling(peer) === true,
+      isDirect: (peer) => peer === this.#relayInfo?.peerId || this.#links.get(peer as NodeId) !== undefined,
+      validate: (key, value) => dht.validate(key, value),
+      select: (key, values) => dht.select(key, values),
+    })
+    const dialer = new Dialer({
+      self: this.self,
+      node: engine.node,
+      isDirect: (peer) => this.#links.get(peer) !== undefined,
+      addresses: (peer) => this.#addresses(peer),
+    })
+    const relay = new RelayLink({
+      engine,
+      log,
+      random,
+      onState: (state, detail) => this.#emitter.emit({ type: 'relay', state, detail }),
+      onFound: (peer) => this.#foundBy(peer, 'relay'),
+      onGone: (peer) => peer !== this.self && this.#emitter.emit({ type: 'hint-gone', peer }),
+    })
+    this.#listen(engine)
+    await engine.node.start()
+    await this.#guardSignalling(engine, dialer)
+    dht.attach(engine)
+    this.#running = { engine, dialer, relay }
+    if (this.#closed) return
+    relay.set(this.#relayInfo)
+  }
+
+  #listen({ node, dht }: Engine): void {
+    for (const kind of ['control', 'bulk'] as const) {
+      const accept = (stream: ConstructorParameters<typeof Libp2pStream>[0], connection: Connection): void => {
+        this.#onStream(connection.remotePeer.toString() as NodeId, kind, new Libp2pStream(stream))
+      }
+      void node.handle(PROTOCOLS[kind], accept, { maxInboundStreams: limits.MAX_STREAMS_PER_KIND })
+    }
+    node.addEventListener('connection:open', ({ detail }) => this.#opened(detail))
+    node.addEventListener('connection:close', ({ detail }) => {
+      clearTimeout(this.#limited.get(detail))
+      this.#limited.delete(detail)
+      this.#links.closed(detail, 'the connection was closed')
+    })
+    node.addEventListener('peer:disconnect', ({ detail }) => this.#options.dht.remove(detail.toString() as NodeId))
+    dht.addEventListener?.('peer', (event) => {
+      const { detail } = event as CustomEvent<{ id: { toString(): string } }>
+      this.#foundBy(detail.id.toString() as NodeId, 'dht')
+    })
+  }
+
+  /** A relayed connection has done its work when there is a direct one; if none comes, nobody else would close it. */
+  #opened(connection: Connection): void {
+    if (connection.remotePeer.toString() === this.#relayInfo?.peerId) return
+    if (this.#links.opened(connection)) {
+      const delay = connection.direction === 'outbound' ? 0 : limits.LIMITED_LINGER_MS
+      for (const other of this.#limited.keys()) {
+        if (other.remotePeer.equals(connection.remotePeer)) this.#closeLater(other, delay)
+      }
+    } else if (!isDirect(connection)) this.#closeLater(connection, limits.DIAL_MS + limits.LIMITED_LINGER_MS)
+  }
+
+  #closeLater(limited: Connection, delayMs: number): void {
+    clearTimeout(this.#limited.get(limited))
+    const close = (): void => {
+      limited.close().catch((error: Error) => limited.abort(error))
+    }
+    this.#limited.set(limited, setTimeout(close, delayMs))
+  }
+
+  /** The dialer decides whose signalling is answered before the transport sees it. */
+  async #guardSignalling({ node, parts }: Engine, dialer: Dialer): Promise<void> {
+    const { handler, options } = parts.registrar.getHandler(SIGNALLING_PROTOCOL)
+    const answer = handler as Parameters<typeof node.handle>[1]
+    await node.handle(
+      SIGNALLING_PROTOCOL,
+      (stream, connection) => {
+        if (dialer.signalled(connection, stream)) return answer(stream, connection)
+        stream.abort(new Error('this node is dialling you'))
+      },
+      { ...options, force: true },
+    )
+  }
+
+  #foundBy(peer: NodeId, via: 'relay' | 'dht'): void {
+    if (peer === this.self || peer === this.#relayInfo?.peerId) return
+    if (via === 'dht') {
+      const now = performance.now()
+      if (this.#links.get(peer) || now - (this.#found.get(peer) ?? -Infinity) < limits.DHT_FOUND_AGAIN_MS) return
+      if (this.#found.size >= limits.DHT_FOUND_PEERS) this.#found.clear()
+      this.#found.set(peer, now)
+    }
+    this.#emitter.emit({ type: 'found', peer, via })
+  }
+
+  async #addresses(peer: NodeId): ReturnType<ConstructorParameters<typeof Dialer>[0]['addresses']> {
+    const { engine, relay } = this.#running ?? {}
+    if (!engine || !relay) return []
+    const own = relay.circuitAddress
+    const first = own === undefined ? [] : [engine.address(`${own}/webrtc/p2p/${peer}`)]
+    const id = engine.peerId(peer)
+    // Absent: nobody has told an address of it.
+    const known = (await engine.node.peerStore.has(id)) ? (await engine.node.peerStore.get(id)).addresses : []
+    const others = known
+      .map(({ multiaddr }) => multiaddr)
+      .filter((address) => {
+        const text = address.toString()
+        return text.includes('/p2p-circuit/webrtc') && !(own !== undefined && text.startsWith(own))
+      })
+    return [...first, ...others.slice(0, MAX_EXTRA_ADDRESSES)]
+  }
+
+  #acceptChannel(link: Link, channel: RTCDataChannel): void {
+    if (channel.label !== PROTOCOLS.bulk) return channel.close()
+    this.#onStream(link.peer, 'bulk', new ChannelStream(channel, link.pace))
+  }
+}
+
+/** A data channel of our own beside libp2p's, on the same authenticated connection. */
+async function openChannel(link: Link, signal: AbortSignal): Promise<ByteStream> {
+  const channel = link.below?.createDataChannel(PROTOCOLS.bulk)
+  if (!channel) throw new OsError('ECONNRESET', 'the connection is gone')
+  const stream = new ChannelStream(channel, link.pace)
+  await new Promise<void>((resolve, reject) => {
+    channel.addEventListener('open', () => resolve(), { once: true })
+    channel.addEventListener('close', () => reject(new OsError('ECONNRESET', 'the connection was closed')), {
+      once: true,
+    })
+    const onAbort = (): void => {
+      stream.abort('it took too long to open')
+      reject(new OsError('ETIMEDOUT', 'it took too long'))
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  return stream
+}
