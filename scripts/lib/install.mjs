@@ -19,6 +19,7 @@ const LOCK_WAIT_MS = 10 * 60_000
 const LOCK_POLL_MS = 100
 /** A lock folder without its pid file is being made or was left by a crash at that very moment. */
 const LOCK_GRACE_MS = 5_000
+const PARENT_POLL_MS = 250
 const BUILD_INPUTS = ['src', 'workers', 'public', 'index.html', 'vite.config.ts', 'package-lock.json']
 
 const at = (...parts) => join(ROOT, ...parts)
@@ -56,7 +57,7 @@ function newEnough(version) {
 
 /**
  * Runs a program in the project's folder and resolves to its exit code (128 + n after signal n).
- * SIGINT and SIGTERM that arrive meanwhile are passed on to it.
+ * SIGINT and SIGTERM that arrive meanwhile are passed on to it, and the end of the npm that started us ends it too.
  * @param {{ env?: object, stdio?: import('node:child_process').StdioOptions, cwd?: string, shell?: boolean,
  *   onChild?: (child: import('node:child_process').ChildProcess) => void }} [options]
  */
@@ -66,7 +67,11 @@ export function run(cmd, args, { env = {}, stdio = 'inherit', cwd = ROOT, shell 
     onChild?.(child)
     const forward = (signal) => child.kill(signal)
     process.on('SIGINT', forward).on('SIGTERM', forward)
-    const done = () => process.off('SIGINT', forward).off('SIGTERM', forward)
+    const orphaned = onOrphaned(() => child.kill('SIGTERM'))
+    const done = () => {
+      clearInterval(orphaned)
+      process.off('SIGINT', forward).off('SIGTERM', forward)
+    }
     child.on('error', (error) => {
       done()
       reject(new SetupError(`cannot run ${cmd}: ${error.message}`))
@@ -76,6 +81,18 @@ export function run(cmd, args, { env = {}, stdio = 'inherit', cwd = ROOT, shell 
       resolve(code ?? 128 + (constants.signals[signal] ?? 0))
     })
   })
+}
+
+/** npm that is told to stop leaves its scripts' programs running without a parent. */
+function onOrphaned(action) {
+  if (!process.env.npm_lifecycle_event) return undefined
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    action()
+  }, PARENT_POLL_MS)
+  return timer.unref()
 }
 
 /** As `run`, but keeps the output: for programs whose output matters only when they fail. */

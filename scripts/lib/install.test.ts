@@ -171,6 +171,22 @@ describe('run', () => {
     expect((await done).code).toBe(5)
   })
 
+  test('ends the program when the npm that started the command is gone', async () => {
+    const program = `process.on('SIGTERM', () => { console.log('ended'); process.exit() })
+      setInterval(() => {}, 1000)
+      require('node:fs').writeFileSync('up', '')`
+    const command = `import { run } from './scripts/lib/install.mjs'
+      await run(process.execPath, ['-e', ${JSON.stringify(program)}])`
+    const npm = node(
+      `import { spawn } from 'node:child_process'
+      import { existsSync } from 'node:fs'
+      spawn(process.execPath, ['--input-type=module', '-e', ${JSON.stringify(command)}], { stdio: 'inherit' })
+      setInterval(() => existsSync('up') && process.kill(process.pid, 'SIGKILL'), 5)`,
+      { npm_lifecycle_event: 'start' },
+    )
+    expect((await npm.done).output).toBe('ended\n')
+  })
+
   test('names a program that is not there', async () => {
     const { code, output } = await node(`await command(() => run('/no/such/program', []))`).done
     expect([code, output]).toEqual([1, 'brittlestar: cannot run /no/such/program: spawn /no/such/program ENOENT\n'])
