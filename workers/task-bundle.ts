@@ -1,5 +1,5 @@
 // Vite plugin: the task runtime as text. An opaque origin can load no script by URL, so task.worker.ts is bundled
-// into one self-contained module, alike in the build, the dev server and the tests.
+// into one self-contained classic script, alike in the build, the dev server and the tests.
 import { join } from 'node:path'
 import { build, type Plugin } from 'vite'
 
@@ -33,7 +33,7 @@ export async function bundleTaskRuntime(): Promise<{ code: string; files: string
       write: false,
       target: 'es2022',
       sourcemap: false,
-      lib: { entry: ENTRY, formats: ['es'], fileName: 'task' },
+      lib: { entry: ENTRY, formats: ['iife'], name: 'task', fileName: 'task' },
       minify: true,
     },
   })

@@ -1,10 +1,11 @@
 // The worker in which a program's tasks run: locks down its own global, then speaks the task protocol over the one
-// port it is given. Started by adapters/sandbox in an opaque-origin frame, as a single self-contained file.
+// port it is given. Started by adapters/sandbox in an opaque-origin frame, as a single self-contained file and as a
+// classic script: Chromium starts no module workers from blobs of opaque origins.
 import { runTasks, type TaskRuntime } from '../src/syscalls/task-runtime.ts'
 import { taskConsole } from './task/console.ts'
+import { errorLocator } from './task/locate.ts'
 import { lockDown } from './task/lockdown.ts'
-import { listenTo, moduleUrl, nextTask, platform, postTo } from './task/primordials.ts'
-import { locateSyntaxError } from './task/syntax.ts'
+import { listenTo, moduleUrl, timers as platformTimers, postTo, rejectionsReported } from './task/primordials.ts'
 import { taskTimers } from './task/timers.ts'
 
 declare const self: DedicatedWorkerGlobalScope
@@ -16,13 +17,18 @@ function begin(port: MessagePort | undefined): void {
   let programUrl: string | undefined
   let runtime: TaskRuntime | undefined
   const uncaught = (event: Event, error: unknown) => {
+    if (!runtime) return // it failed to start: the frame's error listener ends the worker
     event.preventDefault()
-    runtime?.uncaught(error)
+    runtime.uncaught(error)
   }
-  self.addEventListener('error', (event) => uncaught(event, event.error ?? new Error(event.message)))
+  const locator = errorLocator()
+  self.addEventListener('error', (event) => {
+    if (locator.take(event)) event.preventDefault()
+    else uncaught(event, event.error ?? new Error(event.message))
+  })
   self.addEventListener('unhandledrejection', (event) => uncaught(event, event.reason))
 
-  const timers = taskTimers(platform.timers)
+  const timers = taskTimers(platformTimers)
   const left = lockDown()
   if (left.length > 0) throw new Error(`cannot lock down: ${left.join(', ')}`)
   Object.assign(globalThis, timers.api, { console: taskConsole((line) => runtime?.log(line)) })
@@ -37,6 +43,11 @@ function begin(port: MessagePort | undefined): void {
       programUrl = moduleUrl(source)
       return import(/* @vite-ignore */ programUrl)
     },
-    { programUrl: () => programUrl, locateSyntaxError, turn: nextTask, afterEvent: timers.clearAll },
+    {
+      programUrl: () => programUrl,
+      locateSyntaxError: (error) => locator.locate(error, programUrl ?? ''),
+      turn: rejectionsReported,
+      afterEvent: timers.clearAll,
+    },
   )
 }

@@ -48,8 +48,11 @@ function preview(value: unknown): string {
   return JSON.stringify(value)?.slice(0, 200) ?? 'an object'
 }
 
+/** Without the runtime's own frames, which are a blob as well and tell the user nothing. */
 function named(stack: string, { name, url }: ProgramSource): string {
-  return url ? stack.replaceAll(url, name) : stack
+  if (!url) return stack
+  const lines = stack.split('\n').filter((line) => line.includes(url) || !line.includes('blob:'))
+  return lines.join('\n').replaceAll(url, name)
 }
 
 /** Line and column of the topmost frame that lies in the program. */

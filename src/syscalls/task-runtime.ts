@@ -21,7 +21,7 @@ export interface TaskRuntimeOptions {
   /** How stacks name the loaded program, e.g. its blob URL. Without it failures carry no line. */
   programUrl?: () => string | undefined
   /** Where a program does not parse, if the error itself does not say. */
-  locateSyntaxError?: (source: string) => Promise<Place | undefined>
+  locateSyntaxError?: (error: SyntaxError) => Place | undefined
   /** One turn of the host's event loop, so that it can report unhandled rejections before an event is done. */
   turn?: () => Promise<void>
   /** After each event: ends what the program left behind (timers). */
@@ -80,9 +80,8 @@ export function runTasks(link: MessageLink, load: LoadProgram, options: TaskRunt
     } catch (error) {
       program = { name, url: options.programUrl?.() }
       const { message, line, column } = describeFailure(error, program)
-      const place =
-        line === undefined && error instanceof SyntaxError ? await options.locateSyntaxError?.(source) : undefined
-      send({ t: 'load-failed', message, ...withPlace(place ?? withPlace({ line, column })) })
+      const told = line === undefined && error instanceof SyntaxError ? options.locateSyntaxError?.(error) : undefined
+      send({ t: 'load-failed', message, ...withPlace(told ?? { line, column }) })
     }
   }
 

@@ -14,7 +14,7 @@ declare module 'virtual:brittlestar-examples' {
   export default examples
 }
 declare module 'virtual:brittlestar-task-runtime' {
-  /** The task worker as the text of one self-contained module (workers/task-bundle.ts). */
+  /** The task worker as the text of one self-contained script (workers/task-bundle.ts). */
   const source: string
   export default source
 }

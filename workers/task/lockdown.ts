@@ -38,5 +38,7 @@ export function lockDown(): string[] {
 
 function removed(object: object, name: string): boolean {
   if (Reflect.deleteProperty(object, name)) return true
-  return Reflect.defineProperty(object, name, { value: undefined, writable: false, configurable: false })
+  if (Reflect.defineProperty(object, name, { value: undefined, writable: false, configurable: false })) return true
+  const value: unknown = Reflect.getOwnPropertyDescriptor(object, name)?.value
+  return typeof value === 'number' // a constant, e.g. TEMPORARY and PERSISTENT in Chromium
 }

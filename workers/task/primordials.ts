@@ -8,18 +8,14 @@ const { postMessage, addEventListener, start } = {
   addEventListener: EventTarget.prototype.addEventListener,
   start: MessagePort.prototype.start,
 }
-const WorkerConstructor = Worker
 const BlobConstructor = Blob
 const createObjectURL = URL.createObjectURL.bind(URL)
-const revokeObjectURL = URL.revokeObjectURL.bind(URL)
-const timers = {
+export const timers = {
   setTimeout: setTimeout.bind(self),
   setInterval: setInterval.bind(self),
   clearTimeout: clearTimeout.bind(self),
   clearInterval: clearInterval.bind(self),
 }
-
-export const platform = { timers, createObjectURL, revokeObjectURL }
 
 /** Posts without ever looking up a method on the port. */
 export function postTo(port: MessagePort, message: unknown, transfer?: readonly ArrayBuffer[]): void {
@@ -39,10 +35,6 @@ export function moduleUrl(source: string): string {
   return createObjectURL(new BlobConstructor([source], { type: 'text/javascript' }))
 }
 
-export function startModuleWorker(url: string): Worker {
-  return new WorkerConstructor(url, { type: 'module' })
-}
-
 const turns = new MessageChannel()
 const waiting: Record<number, () => void> = Object.create(null)
 let lastTurn = 0
@@ -52,8 +44,16 @@ listenTo(turns.port1, (turn) => {
   resume?.()
 })
 
-/** Resolves in a later task of this worker's event loop. */
-export function nextTask(): Promise<void> {
+/**
+ * Resolves after rejections that nobody has handled so far were reported. Two turns of the event loop: the report
+ * becomes a task only when the microtasks in which the first turn begins have run.
+ */
+export async function rejectionsReported(): Promise<void> {
+  await turn()
+  await turn()
+}
+
+function turn(): Promise<void> {
   return new Promise((resolve) => {
     waiting[++lastTurn] = resolve
     postTo(turns.port2, lastTurn)

@@ -3,7 +3,8 @@
 // document itself: there RTCPeerConnection would work despite the policy, and it could navigate away with data.
 
 /**
- * Runs in the frame. Plain text, since its hash is what the policy admits; speaks messages.ts.
+ * Runs in the frame. Plain text, since its hash is what the policy admits; speaks messages.ts. The workers are
+ * classic ones: Chromium (156) starts no module workers from blobs of an opaque origin.
  * A worker's own messages to its parent are not listened to.
  */
 const BOOTSTRAP = `
@@ -17,7 +18,7 @@ addEventListener('message', (event) => {
     workers.delete(id)
   }
   const start = (id, port) => {
-    const worker = new Worker(url, { type: 'module' })
+    const worker = new Worker(url)
     workers.set(id, worker)
     worker.onerror = (error) => {
       error.preventDefault()
@@ -27,7 +28,8 @@ addEventListener('message', (event) => {
     worker.postMessage(0, [port])
   }
   kernel.onmessage = ({ data, ports }) => {
-    if (data.t === 'terminate') end(data.id)
+    if (data.t === 'ping') kernel.postMessage({ t: 'pong' })
+    else if (data.t === 'terminate') end(data.id)
     else if (data.t === 'spawn') {
       try {
         start(data.id, ports[0])

@@ -8,3 +8,7 @@ export const MAX_FRAMES = 64
 export const MAX_WORKERS_PER_FRAME = 64
 /** Messages kept until the kernel listens to a worker: it does so in the same turn in which the spawn resolves. */
 export const MAX_EARLY_MESSAGES = 64
+/** How often a frame with workers is asked whether it lives: its renderer may be killed without any event. */
+export const FRAME_PING_MS = 2_000
+/** Pings without an answer before a frame counts as dead: half a minute, longer than any page is merely busy. */
+export const FRAME_MISSED_PINGS = 15

@@ -8,12 +8,12 @@ export type ToPage = { t: 'frame'; domain: number } | { t: 'drop'; domain: numbe
 export type FromPage = { t: 'frame-failed'; domain: number; reason: string }
 
 /** Kernel worker → frame. `spawn` comes with one port: the task's. */
-export type ToFrame = { t: 'spawn'; id: number } | { t: 'terminate'; id: number }
+export type ToFrame = { t: 'spawn'; id: number } | { t: 'terminate'; id: number } | { t: 'ping' }
 
 /** Frame → kernel worker. */
-export type FromFrame = { t: 'exit'; id: number; reason: string }
+export type FromFrame = { t: 'exit'; id: number; reason: string } | { t: 'pong' }
 
-/** Page → frame, once, with the kernel's port: the task runtime as one self-contained module. */
+/** Page → frame, once, with the kernel's port: the task runtime as one self-contained script. */
 export interface FrameStart {
   runtime: string
 }

@@ -6,7 +6,7 @@ import { MAX_FRAMES } from './limits.ts'
 import type { FrameStart, FromPage, ToPage } from './messages.ts'
 
 export interface SandboxHostOptions {
-  /** The text of the task runtime as one self-contained module; fetched when the first frame is made. */
+  /** The task runtime as one self-contained script without imports; asked for when the first frame is made. */
   taskRuntimeSource: () => Promise<string>
 }
 
@@ -34,7 +34,7 @@ export function hostSandboxes(port: MessagePort, options: SandboxHostOptions): S
     const [source, html] = await Promise.all([runtime, frameDocument()])
     if (frames.get(domain) !== frame) return kernel.close()
     await loaded(frame, html)
-    const start: FrameStart = { runtime: source }
+    const start: FrameStart = { runtime: enclosed(source) }
     frame.contentWindow?.postMessage(start, '*', [kernel]) // an opaque origin cannot be named as a target
   }
 
@@ -53,11 +53,22 @@ export function hostSandboxes(port: MessagePort, options: SandboxHostOptions): S
 
   return {
     close() {
+      for (const domain of [...frames.keys()]) {
+        remove(domain)
+        port.postMessage({ t: 'frame-failed', domain, reason: 'the page has closed its sandboxes' } satisfies FromPage)
+      }
       port.close()
-      for (const domain of [...frames.keys()]) remove(domain)
     },
     frameCount: () => frames.size,
   }
+}
+
+/**
+ * Strict, and in a block: what a classic script declares at its top level is visible to every program in the worker,
+ * and the functions of sloppy code can be had from a stack trace.
+ */
+function enclosed(source: string): string {
+  return `'use strict';{${source}\n}`
 }
 
 /** Neither seen nor focusable nor read out; scripts, and nothing else that `sandbox` takes away. */

@@ -4,13 +4,20 @@
 // A worker is starting → running → gone (terminated here, or exited by itself).
 import { OsError } from '../../base/errors.ts'
 import type { Sandbox, SandboxWorker } from '../../ports/sandbox.ts'
-import { MAX_EARLY_MESSAGES, MAX_WORKERS_PER_FRAME, SPAWN_TIMEOUT_MS } from './limits.ts'
+import {
+  FRAME_MISSED_PINGS,
+  FRAME_PING_MS,
+  MAX_EARLY_MESSAGES,
+  MAX_WORKERS_PER_FRAME,
+  SPAWN_TIMEOUT_MS,
+} from './limits.ts'
 import type { FromFrame, FromPage, ToFrame, ToPage } from './messages.ts'
 
 export interface SandboxOptions {
   /** Workers that can usefully compute at once; the machine's logical processors unless told. */
   slots?: number
   spawnTimeoutMs?: number
+  framePingMs?: number
 }
 
 /** @param port to the page's `hostSandboxes`. */
@@ -30,8 +37,9 @@ export function createSandbox(port: MessagePort, options: SandboxOptions = {}): 
     if (known) return known
     const number = ++lastNumber
     const { port1, port2 } = new MessageChannel()
-    const domain = new Domain(name, number, port1)
-    port1.addEventListener('close', () => lose(domain, 'the frame has gone')) // e.g. its renderer was killed
+    const domain = new Domain(name, number, port1, options.framePingMs ?? FRAME_PING_MS, () =>
+      lose(domain, 'its frame does not answer any more'),
+    )
     domains.set(name, domain)
     byNumber.set(number, domain)
     port.postMessage({ t: 'frame', domain: number } satisfies ToPage, [port2])
@@ -73,13 +81,24 @@ class Domain {
   readonly number: number
   readonly #frame: MessagePort
   readonly #workers = new Map<number, TaskWorker>()
+  readonly #pings: ReturnType<typeof setInterval>
+  #missed = 0
   #lastId = 0
 
-  constructor(name: string, number: number, frame: MessagePort) {
+  constructor(name: string, number: number, frame: MessagePort, pingMs: number, onDead: () => void) {
     this.name = name
     this.number = number
     this.#frame = frame
-    frame.onmessage = (event: MessageEvent<FromFrame>) => this.#workers.get(event.data.id)?.exited(event.data.reason)
+    frame.onmessage = ({ data }: MessageEvent<FromFrame>) => {
+      if (data.t === 'pong') this.#missed = 0
+      else this.#workers.get(data.id)?.exited(data.reason)
+    }
+    // Missed pings are counted, not time: this tab may itself have been frozen.
+    this.#pings = setInterval(() => {
+      if (this.#workers.size === 0) return
+      if (++this.#missed > FRAME_MISSED_PINGS) return onDead()
+      frame.postMessage({ t: 'ping' } satisfies ToFrame)
+    }, pingMs)
   }
 
   async spawn(signal: AbortSignal, timeoutMs: number): Promise<SandboxWorker> {
@@ -103,6 +122,7 @@ class Domain {
       if (reason === undefined) worker.terminate()
       else worker.exited(reason)
     }
+    clearInterval(this.#pings)
     this.#frame.close()
   }
 }
@@ -122,8 +142,6 @@ class TaskWorker implements SandboxWorker {
     this.#port = port
     this.#onGone = onGone
     port.onmessage = (event) => this.#receive(event.data)
-    // The other end went away without a word: closed by itself, out of memory, its renderer killed.
-    port.addEventListener('close', () => this.exited('the worker has gone'))
   }
 
   /** Resolves with the first message: the runtime says that it is ready. */
