@@ -46,7 +46,8 @@ export interface KernelPorts {
 }
 
 export interface KernelOptions {
-  cluster: string
+  /** Known once the relay has said it. */
+  cluster: () => string
   device: DeviceId
   slot: number
   version: string
@@ -79,9 +80,9 @@ export class Kernel {
     this.#ports = ports
     this.#options = options
     this.#startedMs = clock.wallMs()
-    const { cluster, device } = options
+    const { device } = options
     const session = [...random.bytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-    const hello = () => ({ v: PROTOCOL_VERSION, cluster, device, session, slots: sandbox.slots })
+    const hello = () => ({ v: PROTOCOL_VERSION, cluster: options.cluster(), device, session, slots: sandbox.slots })
     this.#rpc = new RpcNode({ network, clock, log, hello })
     const pulse = (): Pulse => ({ state: this.#pulse, running: this.#executor.running })
     this.#membership = new Membership({ rpc: this.#rpc, network, clock, random, log, pulse })
@@ -165,8 +166,11 @@ export class Kernel {
     }
   }
 
-  /** Resolves when programs and files work. The network is reached in the background. */
-  async start(): Promise<void> {
+  /**
+   * Resolves when programs and files work. The network is reached in the background.
+   * @param ready what the network should wait for (the relay's address), so that it does not start without it.
+   */
+  async start(ready: Promise<void> = Promise.resolve()): Promise<void> {
     this.#rpc.handle('storage.usage', () => this.#ownStorage())
     this.#membership.events.on((event) => {
       if (event.type === 'joined') {
@@ -188,10 +192,12 @@ export class Kernel {
     })
     await this.#shared.start()
     await this.#processes.start()
-    this.#ports.network.start().catch((error: unknown) => {
-      this.#ports.log.log('error', 'network', `the network cannot start, this tab works alone: ${errorLine(error)}`)
-      this.#shared.settle()
-    })
+    ready
+      .then(() => this.#ports.network.start())
+      .catch((error: unknown) => {
+        this.#ports.log.log('error', 'network', `the network cannot start, this tab works alone: ${errorLine(error)}`)
+        this.#shared.settle()
+      })
   }
 
   /** Serves the calls of a trusted caller (the page and its shell) that come over this port. */
@@ -286,7 +292,7 @@ export class Kernel {
       id: this.#ports.network.self,
       device: this.#options.device,
       slot: this.#options.slot,
-      cluster: this.#options.cluster,
+      cluster: this.#options.cluster(),
       version: this.#options.version,
       slots: this.#ports.sandbox.slots,
       relay: this.#relay.state,

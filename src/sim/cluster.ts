@@ -87,7 +87,7 @@ export class SimNode {
         sandbox: new MemorySandbox({ clock, slots: options.slots ?? 2, load }),
       },
       {
-        cluster: 'sim',
+        cluster: () => 'sim',
         device: this.device,
         slot: 0,
         version: 'sim',
