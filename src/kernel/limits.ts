@@ -30,6 +30,8 @@ export const MAX_SUSPECT_MS = 10_000
 export const OWN_STALL_MS = 400
 /** How long a closed link may take to come back before its peer counts as gone. */
 export const RECONNECT_GRACE_MS = 3_000
+/** How long a service waits for a link to a node that is no neighbour. */
+export const REACH_TIMEOUT_MS = 10_000
 export const DIAL_TIMEOUT_MS = 20_000
 export const REDIAL_MIN_MS = 1_000
 export const REDIAL_MAX_MS = 60_000

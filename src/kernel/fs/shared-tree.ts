@@ -101,7 +101,8 @@ export class SharedTree {
     this.#rpc.handle('tree.apply', ({ ops }) => this.#applyHere(ops))
     this.#rpc.onNote('tree.head', (peer, head) => this.#claimed(peer, head))
     this.#membership.events.on((event) => {
-      if (event.type === 'joined') this.#rpc.note(event.peer, 'tree.head', this.#head)
+      // What a searching node knows of is a home that is away: no claim to spread.
+      if (event.type === 'joined' && this.#role !== 'searching') this.#rpc.note(event.peer, 'tree.head', this.#head)
       else if (event.type === 'left') this.#lost(event.peer)
     })
     this.#timers.push(this.#clock.setTimer(() => this.settle(), SETTLE_MS, 'tree settle'))
@@ -119,12 +120,15 @@ export class SharedTree {
   async head(signal?: AbortSignal): Promise<TreeHead> {
     await this.#ready(signal)
     if (this.#role !== 'following') return this.#head
+    const { home } = this.#head
     try {
-      const head = await this.#rpc.call(this.#head.home, 'tree.head', null, { signal })
+      await this.#membership.reach(home, signal)
+      const head = await this.#rpc.call(home, 'tree.head', null, { signal })
       if (head && newer(head, this.#head)) this.#adopt(head)
     } catch (error) {
       signal?.throwIfAborted()
       this.#log.log('debug', 'fs', `reading the tree as last known: ${errorLine(error)}`)
+      if (isOsError(error, 'EHOSTUNREACH')) this.#lost(home)
     }
     return this.#head
   }
@@ -139,12 +143,14 @@ export class SharedTree {
       try {
         if (this.#role === 'home' && !this.#yielding) return await this.#applyHere(ops)
         if (this.#role === 'searching') throw new OsError('EHOSTUNREACH', 'the node that keeps / is away')
+        await this.#membership.reach(this.#head.home, signal)
         const applied = await this.#rpc.call(this.#head.home, 'tree.apply', { ops }, { signal })
         if (newer(applied.head, this.#head)) this.#adopt(applied.head)
         return applied
       } catch (error) {
         // ECONNRESET is not retried: the change may have been made.
         if (!isOsError(error, 'EHOSTUNREACH') && !isOsError(error, 'EAGAIN')) throw error
+        if (this.#role === 'following') this.#lost(this.#head.home)
         if (attempt === 8) {
           const reason = 'the node that keeps / is away and no other has taken over yet: try again in a moment'
           throw new OsError('EHOSTUNREACH', reason, { cause: error })
@@ -199,9 +205,12 @@ export class SharedTree {
     return done
   }
 
+  /** A claim by the home itself, or hearsay of one: in a large cluster not everybody is the home's neighbour. */
   #claimed(peer: NodeId, head: TreeHead): void {
-    if (head.home === peer) this.#claims.set(peer, head)
-    else this.#claims.delete(peer)
+    if (head.home !== peer) this.#claims.delete(peer)
+    if (head.home === this.#rpc.self) return
+    const known = this.#claims.get(head.home)
+    if (!known || newer(head, known)) this.#claims.set(head.home, head)
     this.#evaluate()
   }
 
@@ -231,6 +240,7 @@ export class SharedTree {
     this.#takeover?.cancel()
     this.#takeover = undefined
     this.#role = 'following'
+    if (best.home !== this.#head.home) this.#rpc.noteAll('tree.head', best)
     if (best.home !== this.#head.home || newer(best, this.#head)) this.#adopt(best)
     if (best.version > 0 || best.generation > 0) this.settle()
   }
@@ -273,6 +283,7 @@ export class SharedTree {
     const own = this.#head
     this.#role = 'following'
     this.#adopt(best)
+    this.#rpc.noteAll('tree.head', best)
     try {
       const contained = best.baseGeneration === own.generation && best.baseVersion >= own.version
       const unborn = own.generation === 0 && own.version === 0

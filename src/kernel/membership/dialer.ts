@@ -13,6 +13,8 @@ interface Candidate {
   failures: number
   notBeforeMs: number
   dialing: boolean
+  /** Wanted although it is no neighbour. */
+  asked: boolean
 }
 
 /** Dials that fail this often are forgotten until somebody mentions the peer again. */
@@ -54,14 +56,20 @@ export class Dialer {
     } else {
       if (this.#candidates.size >= MAX_CANDIDATES) this.#forgetOne()
       const waitMs = this.#network.self < peer ? 0 : POLITENESS_MS
-      this.#candidates.set(peer, { failures: 0, notBeforeMs: this.#clock.nowMs() + waitMs, dialing: false })
+      this.#candidates.set(peer, {
+        failures: 0,
+        notBeforeMs: this.#clock.nowMs() + waitMs,
+        dialing: false,
+        asked: false,
+      })
     }
     this.#schedule()
   }
 
-  /** A link that just broke: try again at once, whoever we are. */
-  retryNow(peer: NodeId): void {
-    this.#candidates.set(peer, { failures: 0, notBeforeMs: this.#clock.nowMs(), dialing: false })
+  /** A link that just broke, or (`asked`) one that a service needs: try at once, whoever we are. */
+  retryNow(peer: NodeId, asked = false): void {
+    const dialing = this.#candidates.get(peer)?.dialing ?? false
+    this.#candidates.set(peer, { failures: 0, notBeforeMs: this.#clock.nowMs(), dialing, asked })
     this.#schedule()
   }
 
@@ -103,7 +111,8 @@ export class Dialer {
     const wanted = wantedNeighbours(this.#network.self, this.known())
     let nextMs = Number.POSITIVE_INFINITY
     for (const [peer, candidate] of this.#candidates) {
-      if (!wanted.has(peer) || candidate.dialing || candidate.failures >= MAX_FAILURES || this.#isLinked(peer)) continue
+      if (!(wanted.has(peer) || candidate.asked) || candidate.dialing) continue
+      if (candidate.failures >= MAX_FAILURES || this.#isLinked(peer)) continue
       if (candidate.notBeforeMs > nowMs) nextMs = Math.min(nextMs, candidate.notBeforeMs)
       else if (this.#dialing < MAX_DIALS) void this.#dial(peer, candidate)
       // else: a dial that ends calls #schedule again

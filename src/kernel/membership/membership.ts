@@ -8,14 +8,14 @@
 //   left:    it said goodbye; or its link broke and did not come back; or it is silent AND there is evidence
 //            that nobody is there: its network stack is unreachable, or the relay saw its connection close.
 import { Emitter } from '../../base/emitter.ts'
-import { errorLine } from '../../base/errors.ts'
+import { errorLine, OsError } from '../../base/errors.ts'
 import { type DeviceId, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Network, NetworkEvent } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
 import type { PeerRow, PeerState } from '../../syscalls/types.ts'
-import { HEARTBEAT_MS, MAX_GOSSIP_PEERS, OWN_STALL_MS, RECONNECT_GRACE_MS } from '../limits.ts'
+import { HEARTBEAT_MS, MAX_GOSSIP_PEERS, OWN_STALL_MS, REACH_TIMEOUT_MS, RECONNECT_GRACE_MS } from '../limits.ts'
 import type { Hello, Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { SilenceDetector } from './detector.ts'
@@ -109,6 +109,28 @@ export class Membership {
 
   rows(): PeerRow[] {
     return [...this.#members.values()].map((member) => this.#row(member)).sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  /** Makes sure of a link to a node that is not a neighbour. @throws {OsError} EHOSTUNREACH, ECANCELED. */
+  reach(peer: NodeId, signal?: AbortSignal): Promise<void> {
+    if (this.#rpc.linked(peer) || peer === this.#rpc.self) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const done = (error?: OsError) => {
+        timer.cancel()
+        off()
+        signal?.removeEventListener('abort', onAbort)
+        if (error) reject(error)
+        else resolve()
+      }
+      const onAbort = () => done(new OsError('ECANCELED', 'cancelled while reaching a node'))
+      const giveUp = () => done(new OsError('EHOSTUNREACH', `node ${shortNode(peer)} cannot be reached`))
+      const timer = this.#clock.setTimer(giveUp, REACH_TIMEOUT_MS, 'reach a node')
+      const off = this.events.on((event) => {
+        if (event.type === 'joined' && event.peer === peer) done()
+      })
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#dialer.retryNow(peer, true)
+    })
   }
 
   /** Tells every peer at once: the tab was hidden, shown, is about to be frozen, or woke. */
