@@ -10,7 +10,7 @@ import type { ByteStream, Network, NetworkEvent, StreamKind } from '../../ports/
 import type { Random } from '../../ports/random.ts'
 import { ChannelStream } from './channel-stream.ts'
 import type { Libp2pDht } from './dht.ts'
-import { Dialer } from './dialer.ts'
+import { Dialer, orAborted } from './dialer.ts'
 import type { Engine } from './engine.ts'
 import type { Identity } from './identity.ts'
 import { Libp2pStream } from './libp2p-stream.ts'
@@ -273,16 +273,17 @@ async function openChannel(link: Link, signal: AbortSignal): Promise<ByteStream>
   const channel = link.below?.createDataChannel(PROTOCOLS.bulk)
   if (!channel) throw new OsError('ECONNRESET', 'the connection is gone')
   const stream = new ChannelStream(channel, link.pace)
-  await new Promise<void>((resolve, reject) => {
+  const opened = new Promise<void>((resolve, reject) => {
     channel.addEventListener('open', () => resolve(), { once: true })
     channel.addEventListener('close', () => reject(new OsError('ECONNRESET', 'the connection was closed')), {
       once: true,
     })
-    const onAbort = (): void => {
-      stream.abort('it took too long to open')
-      reject(new OsError('ETIMEDOUT', 'it took too long'))
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
   })
+  try {
+    await orAborted(opened, signal, () => new OsError('ETIMEDOUT', 'it took too long'))
+  } catch (error) {
+    stream.abort('it did not open')
+    throw error
+  }
   return stream
 }
