@@ -51,10 +51,6 @@ export class Front {
     })
     this.#http = createHttp()
     this.#https = createHttps()
-    this.#https.on('tlsClientError', (error, socket) => {
-      log.debug('TLS handshake failed', { error })
-      socket.destroy()
-    })
     this.#prepare(this.#http, false)
     this.#prepare(this.#https, true)
     const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.tcpKeepAliveMs }
@@ -133,7 +129,9 @@ export class Front {
     })
     server.on('clientError', (error: Error, socket: Duplex) => {
       this.#options.log.debug('bad request', { error })
-      refuse(socket, '400 Bad Request')
+      // Only what arrived as HTTP is answered so; a failed TLS handshake ends up here as well.
+      if (codeOf(error)?.startsWith('HPE_')) refuse(socket, '400 Bad Request')
+      else socket.destroy()
     })
     server.timeout = this.#options.limits.httpIdleMs
     // Node enforces its own deadlines only for sockets from its own listen(): sockets.ts does it here.

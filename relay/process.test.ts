@@ -1,7 +1,9 @@
+import { spawn, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { limits } from './limits.ts'
 import { Cleanup, get, pageFixture, rendezvous, spawnRelay, startTab, until } from './testing.ts'
 
 const cleanup = new Cleanup()
@@ -87,6 +89,18 @@ test('--help prints the flags and exits with 0', async () => {
   expect(relay.stderr()).toBe('')
 })
 
+test.each([
+  [['--version'], 0, /^\d+\.\d+\.\d+\n$/],
+  [['--help'], 0, /^Usage: brittlestar relay/],
+  [['relay', '--help'], 0, /--max-peers <number>/],
+  [['relay', '--bad'], 2, /^brittlestar relay: unknown flag --bad\n$/],
+  [['dance'], 2, /^brittlestar: unknown command "dance"/],
+  [[], 2, /^Usage: brittlestar relay/],
+])('brittlestar %j exits with %i', (argv, code, output) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, 'bin.mjs'), ...argv])
+  expect([status, `${stdout}${stderr}`]).toEqual([code, expect.stringMatching(output)])
+})
+
 test('a running relay prints URLs for people on stdout and JSON on stderr', async () => {
   const relay = await running()
   expect(relay.stdout()).toContain(`This computer:  http://localhost:${relay.port}/`)
@@ -99,7 +113,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s drains and exits with 0, also with
   const relay = await running()
   const { peerId } = await relay.info()
   const tab = await startTab(cleanup)
-  const heard = await rendezvous(tab, { ...relay, peerId, localUrl: '', banner: () => '', close: async () => {} })
+  const heard = await rendezvous(tab, { port: relay.port, peerId })
   await until(() => heard.events.length === 1, 'the tab has joined')
   const began = performance.now()
   relay.child.kill(signal)
@@ -110,13 +124,36 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s drains and exits with 0, also with
   await until(() => heard.closed, 'the tab notices')
 })
 
+test.each([
+  [1, 0],
+  [2, 1],
+])('with a frozen tab, %i signals end it with exit code %i in time', async (signals, code) => {
+  const relay = await running()
+  const { peerId } = await relay.info()
+  const tab = spawn(process.execPath, [join(import.meta.dirname, 'testing-tab.ts'), String(relay.port), peerId])
+  cleanup.add(() => tab.kill('SIGKILL'))
+  await new Promise((resolve) => tab.stdout.once('data', resolve))
+  tab.kill('SIGSTOP')
+  const began = performance.now()
+  relay.child.kill('SIGTERM')
+  if (signals === 2) {
+    await until(() => performance.now() - began > limits.signalDebounceMs * 1.5, 'it is no longer the same request')
+    relay.child.kill('SIGTERM')
+  }
+  expect(await relay.exit).toBe(code)
+  const tookMs = performance.now() - began
+  if (signals === 2) expect(tookMs).toBeLessThan(limits.drainMs)
+  else expect(tookMs).toBeGreaterThanOrEqual(limits.drainMs - 50)
+  expect(tookMs).toBeLessThan(4_000)
+})
+
 test('peer id and certificate stay the same over restarts, and another data folder has others', async () => {
   const first = await running()
   const before = await first.info()
   const cert = await certificate(first.port)
   first.child.kill('SIGTERM')
   await first.exit
-  const second = await running(['--data', first.data].slice(0, 0), { BRITTLESTAR_DATA: '' })
+  const second = await running()
   const again = spawnRelay(cleanup, ['--port', '0', '--data', first.data], page())
   await until(() => started.test(again.stdout()), 'the relay is back')
   const port = Number(started.exec(again.stdout())?.[1])

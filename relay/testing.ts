@@ -44,8 +44,8 @@ export class Cleanup {
 
 /** A page of three files; the script is large enough to be compressed. */
 export function pageFixture(cleanup: Cleanup): string {
-  const folder = cleanup.folder()
-  mkdirSync(join(folder, 'assets'))
+  const folder = join(cleanup.folder(), 'dist')
+  mkdirSync(join(folder, 'assets'), { recursive: true })
   writeFileSync(join(folder, 'index.html'), '<!doctype html><title>Brittlestar</title>')
   writeFileSync(join(folder, 'assets/app-1a2b3c4d.js'), 'export const answer = 42\n'.repeat(500))
   writeFileSync(join(folder, 'task.wasm'), Buffer.from([0, 0x61, 0x73, 0x6d]))
@@ -175,7 +175,10 @@ export async function startTab(cleanup: Cleanup): Promise<Libp2p<{ identify: Ide
   return tab
 }
 
-export function relayAddress({ port, peerId }: Server, host = '127.0.0.1', secure = false) {
+/** As much of a relay as a tab needs to know. */
+export type Where = Pick<Server, 'port' | 'peerId'>
+
+export function relayAddress({ port, peerId }: Where, host = '127.0.0.1', secure = false) {
   return multiaddr(`/ip4/${host}/tcp/${port}${secure ? '/tls' : ''}/ws/p2p/${peerId}`)
 }
 
@@ -232,7 +235,7 @@ export function frame(value: unknown): Buffer {
 /** Opens a rendezvous stream and sends `first` as its first bytes. */
 export async function rendezvous(
   tab: Libp2p,
-  relay: Server,
+  relay: Where,
   first = frame({ v: 1, cluster: 'brittlestar' }),
 ): Promise<Heard> {
   const stream = await tab.dialProtocol(relayAddress(relay), rendezvousProtocol)
