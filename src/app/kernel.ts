@@ -44,8 +44,9 @@ export function startKernel(): Kernel {
     },
     (error: unknown) => {
       worker.terminate()
-      client.close(`the kernel did not start: ${errorLine(error)}`)
-      throw toOsError(error, 'ENOTSUP')
+      const failure = toOsError(error, 'ENOTSUP')
+      client.close(`the kernel did not start: ${failure.message}`)
+      throw failure
     },
   )
   watchLifecycle((event) => {

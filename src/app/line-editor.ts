@@ -3,7 +3,7 @@
 // of xterm-readline's private fields (Internals); the version is pinned and line-editor.browser.test.ts guards it.
 import type { IDisposable, Terminal } from '@xterm/xterm'
 import { Readline } from 'xterm-readline'
-import { commonPrefix } from '../shell/complete.ts'
+import { type Completion, commonPrefix } from '../shell/complete.ts'
 import type { ReadLineRequest, ReadLineResult } from '../shell/interactive.ts'
 import type { HistoryStore } from '../shell/session.ts'
 import { formatColumns } from '../shell/table.ts'
@@ -42,6 +42,8 @@ export class LineEditor {
   #reading: Reading | undefined
   #active = false
   #interruptWanted = false
+  /** A Tab waits for its answer; keys wait with it. */
+  #completing = false
   #typedAhead: string[] = []
   #killed = ''
 
@@ -83,9 +85,9 @@ export class LineEditor {
     return () => this.#interruptListeners.delete(listener)
   }
 
-  /** Nothing is typed, or nothing is being read. */
+  /** A line is being read and nothing is typed yet. */
   get isEmpty(): boolean {
-    return !this.#active || this.#line.buf === ''
+    return this.#active && !this.#completing && this.#line.buf === ''
   }
 
   get #line(): Internals['state']['line'] {
@@ -144,8 +146,12 @@ export class LineEditor {
         this.#interruptWanted = false
         this.interruptLine()
       }
-      while (this.#active && this.#typedAhead.length > 0) this.#input(this.#typedAhead.shift() ?? '')
+      this.#takeTypedAhead()
     })
+  }
+
+  #takeTypedAhead(): void {
+    while (this.#active && !this.#completing && this.#typedAhead.length > 0) this.#input(this.#typedAhead.shift() ?? '')
   }
 
   #finish(result: ReadLineResult): void {
@@ -170,12 +176,12 @@ export class LineEditor {
   }
 
   #input(data: string): void {
-    if (!this.#active) this.#whileRunning(data)
+    if (this.#completing && data !== '\x03') this.#typeAhead(data)
+    else if (!this.#active) this.#whileRunning(data)
     else {
       const key = KEYS[data]
       if (key) this[key]()
-      else if (data.length > 1 && !data.startsWith('\x1b'))
-        this.#feed(data.replaceAll('\t', '  ')) // a paste
+      else if (data.length > 1 && !data.startsWith('\x1b')) this.#feed(pasted(data))
       else this.#feed(data)
       if (this.#internals.activeRead === undefined) this.#active = false // Enter: the promise follows
     }
@@ -185,14 +191,19 @@ export class LineEditor {
     if (data === '\x03') {
       this.#typedAhead = []
       for (const listener of [...this.#interruptListeners]) listener()
-    } else if (this.#typedAhead.reduce((sum, text) => sum + text.length, data.length) <= MAX_TYPE_AHEAD) {
-      this.#typedAhead.push(data)
-    }
+    } else this.#typeAhead(data)
+  }
+
+  #typeAhead(data: string): void {
+    const size = this.#typedAhead.reduce((sum, text) => sum + text.length, data.length)
+    if (size <= MAX_TYPE_AHEAD) this.#typedAhead.push(data)
   }
 
   // What keys do while a line is read; KEYS below names them.
 
   cancel(): void {
+    this.#completing = false
+    this.#typedAhead = []
     this.#leave('^C\r\n')
     this.#finish({ kind: 'cancelled' })
   }
@@ -247,19 +258,24 @@ export class LineEditor {
 
   complete(): void {
     const reading = this.#reading
-    const { buf, pos } = this.#line
     if (!reading) return
-    reading.request.complete(buf.slice(0, pos)).then(
-      ({ from, candidates }) => {
-        const same = this.#active && this.#reading === reading && this.#line.buf === buf && this.#line.pos === pos
-        if (!same || candidates.length === 0) return
-        const text = commonPrefix(candidates)
-        const grown = buf.slice(0, from) + text + buf.slice(pos)
-        if (candidates.length === 1 || text.length > pos - from) this.#setLine(grown, from + text.length)
-        else this.#showCandidates(candidates, buf, pos)
-      },
-      () => undefined, // nothing to offer: a Tab is no place for an error
-    )
+    const { buf, pos } = this.#line
+    this.#completing = true
+    reading.request
+      .complete(buf.slice(0, pos))
+      .catch(() => ({ from: 0, candidates: [] })) // nothing to offer: a Tab is no place for an error
+      .then((completion) => {
+        this.#completing = false
+        if (this.#active && this.#reading === reading) this.#showCompletion(completion, buf, pos)
+        this.#takeTypedAhead()
+      })
+  }
+
+  #showCompletion({ from, candidates }: Completion, buf: string, pos: number): void {
+    if (candidates.length === 0) return
+    const text = commonPrefix(candidates)
+    if (candidates.length > 1 && text.length <= pos - from) return this.#showCandidates(candidates, buf, pos)
+    this.#setLine(buf.slice(0, from) + text + buf.slice(pos), from + text.length)
   }
 
   #killBefore(pattern: RegExp): void {
@@ -325,6 +341,11 @@ const KEYS: Readonly<Record<string, KeyAction>> = {
   '\x1b[1;3C': 'wordForward',
   '\x1b[1;5C': 'wordForward',
   '\x19': 'yank', // Ctrl-Y
+}
+
+/** Several lines become one command, run by the next Enter; a Tab would be lost. */
+function pasted(data: string): string {
+  return data.replaceAll('\t', '  ').replace(/\r+$/, '')
 }
 
 /** Readline's own history is switched off: it has 50 lines and one key of localStorage for everybody. */

@@ -13,15 +13,22 @@ import { PageTerminal } from './terminal.ts'
 
 const SCREEN_READER_KEY = 'brittlestar.screen-reader'
 
-const WELCOME = `\x1b[1mBrittlestar\x1b[0m: an operating system made of browser tabs.
+const TO_TRY = [
+  ['help', 'what can be typed here'],
+  ['run /bin/examples/mandelbrot.js', 'a picture, computed by all tabs together'],
+  ['invite', 'a link and a QR code for another device'],
+] as const
 
-Three things to try:
-  \x1b[36mhelp\x1b[0m                               what can be typed here
-  \x1b[36mrun /bin/examples/mandelbrot.js\x1b[0m    a picture, computed by all tabs together
-  \x1b[36minvite\x1b[0m                             a link and a QR code for another device
-Files dropped onto this page are stored in the current directory.
-
-`
+/** The first screen; on a narrow one the explanations go below what they explain. */
+function welcome(columns: number): string {
+  const wide = columns >= 80
+  const lines = TO_TRY.map(([command, what]) => {
+    const shown = `  \x1b[36m${wide ? command.padEnd(33) : command}\x1b[0m`
+    return wide ? `${shown}  ${what}` : `${shown}\n    ${what}`
+  })
+  const drop = wide ? '\nFiles dropped onto this page are stored in the current directory.\n' : ''
+  return `\x1b[1mBrittlestar\x1b[0m: an operating system${wide ? ' ' : '\n'}made of browser tabs.\n\nThree things to try:\n${lines.join('\n')}\n${drop}\n`
+}
 
 export function showScreen(kernel: Kernel, events: EventFeed): void {
   const screenReader = localStorage.getItem(SCREEN_READER_KEY) === 'on'
@@ -34,7 +41,7 @@ export function showScreen(kernel: Kernel, events: EventFeed): void {
     confirm: (question: string) => terminal.confirm(question),
   }
   const shell = createShell({ client: kernel.client, host, events, history })
-  void terminal.write(WELCOME)
+  void terminal.write(welcome(terminal.size.columns))
   void shell.interactive(terminal)
   terminal.focus()
   performance.mark('prompt')
@@ -67,7 +74,8 @@ async function reportBoot(
     await status.follow(events)
   } catch (error) {
     status.say('not running: see the terminal', 'bad')
-    const red = `\x1b[31mThe system could not start: ${errorLine(error)}\x1b[0m`
+    const reason = error instanceof Error ? error.message : String(error)
+    const red = `\x1b[31mThe system could not start: ${reason}.\x1b[0m`
     const { missingPageApis } = await import('../adapters/system/features.ts')
     const missing = missingPageApis()
     const why = missing.length > 0 ? `This browser lacks ${missing.join(', ')}.` : 'Reload the page to try again.'

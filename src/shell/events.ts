@@ -12,7 +12,7 @@ export class EventFeed {
   #since = 0
   #poll: AbortController | undefined
 
-  /** @param onError a listener's own exception, or the reason why events stopped. */
+  /** @param onError a listener's own exception, or why events stopped other than by the connection's end. */
   constructor(client: SyscallClient, onError: (error: unknown) => void) {
     this.#client = client
     this.#onError = onError
@@ -44,7 +44,7 @@ export class EventFeed {
       }
     } catch (error) {
       if (this.#poll === poll) this.#poll = undefined
-      if (!isOsError(error, 'ECANCELED')) this.#onError(error)
+      if (!isOsError(error, 'ECANCELED') && !isOsError(error, 'ECONNRESET')) this.#onError(error)
     }
   }
 }

@@ -28,9 +28,10 @@ export const invite = defineProgram(
       return 0
     }
     const { renderUnicodeCompact } = await import('uqr')
-    const code = renderUnicodeCompact(url, { border: 2 })
-    const coloured = code.split('\n').map((line) => QR_COLOURS + line + RESET)
-    await context.print(`${url}\n\n${context.stdout.isTerminal ? coloured.join('\n') : code}\n`)
+    // A line holds two rows of an odd number of rows: the last one, half empty, is left out with a row of border.
+    const lines = renderUnicodeCompact(url, { border: 3 }).split('\n').slice(0, -1)
+    const shown = context.stdout.isTerminal ? lines.map((line) => QR_COLOURS + line + RESET) : lines
+    await context.print(`${url}\n\n${shown.join('\n')}\n`)
     return 0
   },
 )
