@@ -48,21 +48,24 @@ async function ours(text: string): Promise<string> {
   return stdout + stderr
 }
 
+/** `${NAME}`: with braces, so that what follows does not become part of the name. */
+const braced = (name: string) => `\${${name}}`
+
 const fragment = fc.oneof(
   fc.constantFrom('a', 'b', '.', '.txt', 'd/', 'é', '✦', '-n', '=', 'A=', ':', '#', '!', '^', ',', '%', '@', '+'),
   fc.constantFrom('*', '?', '*/', '[ab]', '[!a]', '[a-c]', '[', ']', '[[:alpha:]]', '[^.]', '[]a]', "['*']", '["?"x]'),
   fc.constantFrom(
-    '${X}',
-    '${Y}',
-    '${E}',
-    '${T}',
-    '${N}',
-    '${S}',
+    braced('X'),
+    braced('Y'),
+    braced('E'),
+    braced('T'),
+    braced('N'),
+    braced('S'),
     '"$X"',
     '"$Y"',
     '"$E"',
     '"$N"',
-    '${UNSET}',
+    braced('UNSET'),
     '"$UNSET"',
     '$?',
     '$#',

@@ -6,11 +6,13 @@ import type { Program } from '../program.ts'
 const NAME = 'echo'
 const SUMMARY = 'Print a line of text'
 const HELP = formatHelp(
-  { name: NAME, summary: SUMMARY, usage: ['[-n] [-e] [TEXT]...'] },
   {
-    'no-newline': { short: 'n', help: '(only as -n) do not end the line' },
-    escapes: { short: 'e', help: '(only as -e) \\n, \\t, \\\\ and the like have a meaning; -E switches that off' },
+    name: NAME,
+    summary: SUMMARY,
+    usage: ['[-neE] [TEXT]...'],
+    details: '-n: do not end the line. -e: \\n, \\t, \\x41 and the like have a meaning. -E: they have none.',
   },
+  {},
 )
 
 export const echo: Program = {

@@ -54,8 +54,8 @@ export const run = defineProgram(
     }
     try {
       const exit = await followProcess(context, kid)
-      if (timedOut) await context.complain(`${program}: killed after ${options.timeout} s`)
-      else if (exit.error !== null) await context.complain(`${program}: ${exit.error}`)
+      if (timedOut) await tell(context, program, `killed after ${options.timeout} s`)
+      else if (exit.error !== null) await tell(context, program, exit.error)
       return timedOut ? EXIT_TIMEOUT : exit.code
     } finally {
       timer.abort()
@@ -73,8 +73,13 @@ async function start(
     return await context.client.call('run', call, context.cancel)
   } catch (error) {
     if (!(error instanceof OsError) || context.signal.aborted) throw error
-    await context.complain(`${program}: ${reason(error)}`)
+    await tell(context, program, reason(error))
     if (error.code === 'ENOENT') return EXIT.notFound
     return ['ENOEXEC', 'EISDIR', 'EACCES'].includes(error.code) ? EXIT.cannotRun : EXIT.failure
   }
+}
+
+/** A program started by its path has that for a name already. */
+function tell(context: ProgramContext, program: string, message: string): Promise<void> {
+  return context.complain(context.name === program ? message : `${program}: ${message}`)
 }

@@ -1,0 +1,284 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { OsError } from '../../base/errors.ts'
+import type { HostFile } from '../host.ts'
+import { testShell } from '../test-shell.ts'
+import { programs } from './index.ts'
+
+const TREE = { '/a.txt': 'alpha\n', '/dir/b.txt': 'beta\n', '/dir/sub/c': 'gamma', '/dir/.hidden': '' }
+const KID = /^K-[0-9a-f]{64}$/
+
+describe('every program', () => {
+  it('explains itself with --help and refuses an unknown option with exit code 2', async () => {
+    const { shell } = testShell()
+    for (const { name, help } of programs) {
+      expect(await shell.execute(`${name} --help`)).toEqual({ stdout: help, stderr: '', code: 0 })
+      expect(help).toMatch(new RegExp(`^Usage: ${name}[ \\n]`))
+      if (name === 'echo') continue // prints what it does not know, as everywhere
+      const { stderr, code } = await shell.execute(`${name} --no-such-option`)
+      expect({ name, stderr, code }).toEqual({
+        name,
+        stderr: `${name}: unrecognized option '--no-such-option'\nTry '${name} --help' for more information.\n`,
+        code: 2,
+      })
+    }
+  })
+
+  it('prints pure JSON where it lists something', async () => {
+    const { out } = testShell(TREE)
+    for (const line of [
+      'help',
+      'peers',
+      'ps',
+      'df',
+      'ls',
+      'ls -a /dir',
+      'env',
+      'export',
+      'history',
+      'uname',
+      'invite',
+      'kid /a.txt',
+    ]) {
+      JSON.parse(await out(`${line} --json`))
+    }
+  })
+
+  it('is described in docs/shell.md', () => {
+    const text = readFileSync(new URL('../../../docs/shell.md', import.meta.url), 'utf8')
+    const described = [...text.matchAll(/^### `([a-z]+)/gm)].map((match) => match[1])
+    expect(described.toSorted()).toEqual(programs.map(({ name }) => name).toSorted())
+    for (const { name, help } of programs) {
+      for (const [, option] of help.matchAll(/^ {2}(?:-.,| {3}) --([a-z-]+)/gm)) {
+        if (option === 'help') continue
+        const section = text.slice(text.indexOf(`### \`${name}`)).split('\n### ')[0]
+        expect(section, `${name} --${option}`).toContain(`--${option}`)
+      }
+    }
+  })
+})
+
+describe('ls', () => {
+  it('lists names one per line when nobody looks', async () => {
+    const { out } = testShell(TREE)
+    expect(await out('ls /dir')).toBe('b.txt\nsub\n')
+    expect(await out('ls -a /dir')).toBe('.\n..\n.hidden\nb.txt\nsub\n')
+    expect(await out('ls /dir /a.txt')).toBe('/a.txt\n\n/dir:\nb.txt\nsub\n')
+    expect(await out('cd /dir; ls -l')).toMatch(/^- {2}5 .* b\.txt\nd {2}0 .* sub\n$/)
+  })
+
+  it('gives rows with a path in JSON', async () => {
+    const { out } = testShell(TREE)
+    const row = { name: 'b.txt', path: '/dir/b.txt', kind: 'file', size: 5, mtimeMs: 0 }
+    expect(JSON.parse(await out('ls --json /dir'))[0]).toEqual(row)
+  })
+
+  it('goes on after a path that is not there and exits with 2', async () => {
+    const { shell } = testShell(TREE)
+    expect(await shell.execute('ls /none /a.txt')).toEqual({
+      stdout: '/a.txt\n',
+      stderr: "ls: cannot access '/none': No such file or directory\n",
+      code: 2,
+    })
+  })
+
+  it('reads directories of any length', async () => {
+    const { out } = testShell(
+      Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`/f${String(i).padStart(2, '0')}`, ''])),
+    )
+    expect((await out('ls')).split('\n')).toHaveLength(21)
+  })
+})
+
+describe('cat', () => {
+  it('prints files and goes on after one that fails', async () => {
+    const { shell } = testShell(TREE)
+    expect(await shell.execute('cat a.txt none dir dir/b.txt')).toEqual({
+      stdout: 'alpha\nbeta\n',
+      stderr: 'cat: none: No such file or directory\ncat: dir: Is a directory\n',
+      code: 1,
+    })
+  })
+})
+
+describe('cp, mv, rm and mkdir', () => {
+  it('copy files, into directories and as new names', async () => {
+    const { out, kernel } = testShell(TREE)
+    await out('cp a.txt copy; cp a.txt copy dir; cp -r dir dir2; cp -r dir dir2')
+    expect(kernel.text('/copy')).toBe('alpha\n')
+    expect(kernel.text('/dir/copy')).toBe('alpha\n')
+    expect(kernel.text('/dir2/sub/c')).toBe('gamma')
+    expect(kernel.text('/dir2/dir/sub/c')).toBe('gamma')
+  })
+
+  it('refuse what makes no sense', async () => {
+    const { shell } = testShell(TREE)
+    const refused: [string, string][] = [
+      ['cp dir x', "cp: cannot copy 'dir': Is a directory\n"],
+      ['cp a.txt a.txt', 'same file'],
+      ['cp -r dir dir/sub/x', 'into itself'],
+      ['cp a.txt dir/b.txt none', 'cp: No such file or directory\n'],
+      ['mv none x', "mv: cannot move 'none': No such file or directory\n"],
+      ['rm dir', "rm: cannot remove 'dir': Is a directory\n"],
+      ['rm none', "rm: cannot remove 'none': No such file or directory\n"],
+      ['rm -r /', "rm: cannot remove '/': Operation not permitted\n"],
+      ['mkdir dir', "mkdir: cannot create directory 'dir': File exists\n"],
+      ['mkdir x/y', "mkdir: cannot create directory 'x/y': No such file or directory\n"],
+      ['cp a.txt', 'cp: missing operand'],
+    ]
+    for (const [line, message] of refused) {
+      const { stderr, code } = await shell.execute(line)
+      expect(stderr, line).toContain(message)
+      expect(code, line).toBe(line === 'cp a.txt' ? 2 : 1)
+    }
+  })
+
+  it('move, remove and make', async () => {
+    const { out, kernel } = testShell(TREE)
+    await out('mv a.txt dir; mv dir moved; mkdir -p x/y x/y; rm -rf moved/sub none; rm moved/a.txt')
+    expect([...kernel.entries.keys()].toSorted()).toEqual([
+      '/',
+      '/moved',
+      '/moved/.hidden',
+      '/moved/b.txt',
+      '/x',
+      '/x/y',
+    ])
+  })
+
+  it('remove asks with -i and keeps what is not confirmed', async () => {
+    const { shell, kernel, host } = testShell(TREE)
+    const asked: string[] = []
+    Object.assign(host, { confirm: async (question: string) => asked.push(question) === 1 })
+    await shell.execute('rm -i a.txt dir/b.txt')
+    expect(asked).toEqual(["rm: remove 'a.txt'?", "rm: remove 'dir/b.txt'?"])
+    expect(kernel.text('/a.txt')).toBeUndefined()
+    expect(kernel.text('/dir/b.txt')).toBe('beta\n')
+  })
+})
+
+describe('put and get', () => {
+  const file = (path: string, ...pieces: string[]): HostFile => ({
+    path,
+    size: pieces.join('').length,
+    async *read() {
+      for (const piece of pieces) yield new TextEncoder().encode(piece)
+    },
+  })
+
+  it('store chosen files under their names, or one under a new name', async () => {
+    const { shell, kernel, host } = testShell(TREE)
+    let files = [file('one', 'a', 'b'), file('folder/two', 'c'), file('../../evil', 'd')]
+    Object.assign(host, { pickFiles: async () => files })
+    expect((await shell.execute('cd dir; put')).stdout).toBe('/dir/one  2 B\n/dir/folder/two  1 B\n/dir/evil  1 B\n')
+    files = [file('x', 'y')]
+    await shell.execute('put /renamed; put /dir; put /new/')
+    expect(['/renamed', '/dir/x', '/new/x'].map((path) => kernel.text(path))).toEqual(['y', 'y', 'y'])
+  })
+
+  it('leave nothing of a file that fails half way', async () => {
+    const { shell, kernel, host } = testShell()
+    const broken: HostFile = {
+      path: 'broken',
+      size: 2,
+      async *read() {
+        yield new Uint8Array(1)
+        throw new OsError('EIO', 'the disk is gone')
+      },
+    }
+    Object.assign(host, { pickFiles: async () => [broken, file('fine', 'z')] })
+    expect(await shell.execute('put')).toEqual({
+      stdout: '/fine  1 B\n',
+      stderr: 'put: broken: the disk is gone (EIO)\n',
+      code: 1,
+    })
+    expect(kernel.entries.has('/broken')).toBe(false)
+  })
+
+  it('hand a file to the host', async () => {
+    const { shell, host } = testShell(TREE)
+    const taken: string[] = []
+    const download = async (name: string, content: AsyncIterable<Uint8Array>, size: number) => {
+      for await (const piece of content) taken.push(name, String(size), new TextDecoder().decode(piece))
+    }
+    Object.assign(host, { download })
+    expect((await shell.execute('get dir/b.txt dir')).stderr).toBe('get: dir: Is a directory\n')
+    expect(taken).toEqual(['b.txt', '5', 'beta\n'])
+  })
+
+  it('say what the host lacks', async () => {
+    const { shell } = testShell(TREE)
+    for (const [line, words] of [
+      ['put', 'put: no file picker here'],
+      ['get a.txt', 'get: no downloads here'],
+      ['clear', 'clear: no screen here'],
+      ['rm -i a.txt', 'rm: nobody here'],
+      ['invite --open', 'invite: no browser here'],
+    ]) {
+      expect(await shell.execute(line ?? '')).toMatchObject({ code: 1, stderr: expect.stringContaining(words ?? '') })
+    }
+  })
+})
+
+describe('the cluster', () => {
+  it('is listed as the kernel describes it', async () => {
+    const { out, kernel } = testShell()
+    const peer = {
+      id: 'node-abcdefgh',
+      device: 'd'.repeat(32),
+      state: 'alive',
+      direct: true,
+      rttMs: 1.5,
+      slots: 2,
+      running: 0,
+    } as const
+    kernel.peers = [peer]
+    kernel.storage = [
+      { node: 'node-abcdefgh', device: 'd', usedBytes: 1536, quotaBytes: 3072, blocks: 2, persisted: true },
+    ]
+    expect(JSON.parse(await out('peers --json'))).toEqual([peer])
+    expect(JSON.parse(await out('df --json'))).toEqual(kernel.storage)
+    expect(await out('peers')).toBe(
+      'NODE      DEVICE    STATE  DIRECT     RTT  RUNNING\nabcdefgh  dddddddd  alive  yes     1.5 ms      0/2\n',
+    )
+    expect(await out('df')).toContain('1.5 KiB  3.0 KiB   50%')
+    expect(await out('uname; uname -n; uname -r')).toBe(`Brittlestar\n${kernel.node.id}\n0.1.0\n`)
+    expect(await out('uname -a')).toBe(`Brittlestar ${kernel.node.id} 0.1.0 test slot 0 device ${kernel.node.device}\n`)
+  })
+
+  it('invites with a link and a QR code, or says why not', async () => {
+    const { shell, out, kernel } = testShell()
+    const shown = await out('invite')
+    expect(shown.split('\n')[0]).toBe('https://192.0.2.1:8443/')
+    expect(shown).toMatch(/[▀▄█]{10}/)
+    kernel.node = { ...kernel.node, inviteUrl: null }
+    expect(await shell.execute('invite')).toMatchObject({ code: 1, stderr: expect.stringContaining('no relay') })
+  })
+})
+
+describe('kid', () => {
+  it('prints KIDs and CIDs', async () => {
+    const { out } = testShell(TREE)
+    expect((await out('kid /a.txt')).trim()).toMatch(KID)
+    expect(await out('kid --cid /a.txt')).toBe('bafkrei06\n')
+    expect((await out('kid /a.txt dir/b.txt')).split('\n')[1]).toMatch(/^K-[0-9a-f]{64} {2}dir\/b\.txt$/)
+  })
+})
+
+describe('cd, history and help', () => {
+  it('changes the directory, back and home', async () => {
+    const { shell, out } = testShell({ ...TREE, '/home/x': '' })
+    expect(await out('cd dir/sub; pwd; cd ..; pwd; cd -; cd; pwd')).toBe('/dir/sub\n/dir\n/dir/sub\n/home\n')
+    expect(await shell.execute('cd /a.txt')).toMatchObject({ stderr: 'cd: /a.txt: Not a directory\n', code: 1 })
+    expect(await shell.execute('cd /none')).toMatchObject({ stderr: 'cd: /none: No such file or directory\n', code: 1 })
+  })
+
+  it('explains a command or says that there is none', async () => {
+    const { shell, out } = testShell()
+    expect(await out('help ls')).toBe(programs.find(({ name }) => name === 'ls')?.help)
+    expect(await shell.execute('help nothing')).toMatchObject({
+      code: 1,
+      stderr: "help: no command is called 'nothing'\n",
+    })
+  })
+})

@@ -1,0 +1,177 @@
+import { describe, expect, it } from 'vitest'
+import { utf8 } from '../../base/bytes.ts'
+import { OsError } from '../../base/errors.ts'
+import { emptyReader, sinkWriter } from '../streams.ts'
+import { testShell } from '../test-shell.ts'
+
+/** Runs a line as on a terminal. @returns what the terminal got */
+function onTerminal(test: ReturnType<typeof testShell>, line: string, signal = new AbortController().signal) {
+  let screen = ''
+  const decoder = new TextDecoder()
+  const writer = sinkWriter((bytes) => {
+    screen += decoder.decode(bytes, { stream: true })
+  }, true)
+  const done = test.shell.run(line, { stdin: emptyReader, stdout: writer, stderr: writer }, signal)
+  return { done, screen: () => screen }
+}
+
+describe('run', () => {
+  it('shows the output of both streams and exits as the program did', async () => {
+    const { shell, kernel } = testShell({ '/p.js': '' })
+    kernel.programs.set('/p.js', ({ args, cwd, stdout, stderr }) => {
+      stdout(`args ${args.join('|')} in ${cwd}\n`)
+      stderr('careful\n')
+      return 3
+    })
+    expect(await shell.execute('run p.js -x --help "a b"')).toEqual({
+      stdout: 'args -x|--help|a b in /\n',
+      stderr: 'careful\n',
+      code: 3,
+    })
+  })
+
+  it('starts a program that is named by its path', async () => {
+    const { shell, kernel } = testShell({ '/bin/p.js': '', '/bin/text': '', '/q.js': '' })
+    kernel.programs.set('/bin/p.js', ({ args, stdout }) => {
+      stdout(args.join(' '))
+      return 0
+    })
+    expect(await shell.execute('cd /bin; ./p.js --json 1')).toMatchObject({ stdout: '--json 1', code: 0 })
+    expect(await shell.execute('/bin/text')).toMatchObject({ code: 126 })
+    expect(await shell.execute('/bin')).toEqual({ stdout: '', stderr: 'sh: /bin: Is a directory\n', code: 126 })
+    expect(await shell.execute('/none')).toMatchObject({ code: 127 })
+    expect(await shell.execute('/none.js')).toEqual({
+      stdout: '',
+      stderr: '/none.js: No such file or directory\n',
+      code: 127,
+    })
+  })
+
+  it('delivers output as it is produced, redirected or piped', async () => {
+    const { shell, kernel } = testShell({ '/p.js': '' })
+    let release: () => void = () => undefined
+    const heard = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    kernel.programs.set('/p.js', async ({ stdout }) => {
+      stdout('first\n')
+      await heard
+      stdout('second\n')
+      return 0
+    })
+    const result = await shell.execute('/p.js | cat', { onStdout: release })
+    expect(result).toEqual({ stdout: 'first\nsecond\n', stderr: '', code: 0 })
+    await shell.execute('/p.js > /out')
+    expect(kernel.text('/out')).toBe('first\nsecond\n')
+  })
+
+  it('tells why a program failed', async () => {
+    const { shell, kernel } = testShell({ '/p.js': '', '/text': '' })
+    kernel.programs.set('/p.js', () => {
+      throw new OsError('ETASK', 'TypeError: no (p.js:3:1)')
+    })
+    expect(await shell.execute('run p.js')).toEqual({
+      stdout: '',
+      stderr: 'run: p.js: TypeError: no (p.js:3:1)\n',
+      code: 1,
+    })
+    expect(await shell.execute('run text')).toMatchObject({ code: 126 })
+    expect(await shell.execute('run none')).toMatchObject({
+      code: 127,
+      stderr: 'run: none: No such file or directory\n',
+    })
+    expect(await shell.execute('run')).toMatchObject({ code: 2 })
+  })
+
+  it('kills a process whose output nobody reads any more', async () => {
+    const { shell, kernel } = testShell({ '/p.js': '' })
+    kernel.programs.set('/p.js', async ({ stdout, killed }) => {
+      for (let i = 0; i < 10; i++) stdout('y\n')
+      await killed
+      return 0
+    })
+    expect((await shell.execute('/p.js | true')).code).toBe(0)
+    expect(kernel.rows[0]?.state).toBe('killed')
+  })
+
+  it('kills it when its time is over', async () => {
+    const { shell, kernel, host } = testShell({ '/p.js': '' })
+    kernel.programs.set('/p.js', ({ stdout, killed }) => {
+      stdout('on and on\n')
+      return killed.then(() => 0)
+    })
+    const result = await shell.execute('run --timeout 2.5 p.js', { onStdout: () => host.advance(2500) })
+    expect(result).toEqual({ stdout: 'on and on\n', stderr: 'run: p.js: killed after 2.5 s\n', code: 124 })
+    expect(kernel.calls.find(({ call }) => call === 'run')?.args).toMatchObject({ limits: { eventMs: 2500 } })
+  })
+
+  it('starts in the background with --detach; wait and kill reach it by its KID', async () => {
+    const { shell, out, kernel } = testShell({ '/p.js': '' })
+    kernel.programs.set('/p.js', ({ killed, args }) => (args[0] ? Number(args[0]) : killed.then(() => 0)))
+    const kid = (await out('run --detach p.js')).trim()
+    expect(JSON.parse(await out('ps --json'))).toMatchObject([
+      { kid, program: '/p.js', state: 'running', done: 0, total: 1 },
+    ])
+    expect(await out('ps')).toContain(kid.slice(0, 10))
+    await out(`kill ${kid.slice(0, 12)}`)
+    expect(await shell.execute(`wait ${kid}`)).toMatchObject({ code: 130 })
+    expect(await shell.execute(`kill ${kid}`)).toMatchObject({ code: 1, stderr: `kill: ${kid}: No such process\n` })
+    expect(await shell.execute('kill 17')).toMatchObject({ code: 1, stderr: expect.stringContaining('K-0123abcd') })
+    expect((await shell.execute('run -d p.js 7; run -d p.js 8; wait')).code).toBe(0)
+    expect(await shell.execute('wait')).toEqual({ stdout: '', stderr: '', code: 0 })
+  })
+})
+
+describe('run on a terminal', () => {
+  it('draws progress below the output and takes it away at the end', async () => {
+    const test = testShell({ '/p.js': '' })
+    const { kernel, host } = test
+    kernel.programs.set('/p.js', async ({ stdout, progress, killed }) => {
+      stdout('one\n')
+      await expect.poll(screen).toBe('one\n')
+      progress(3, 12)
+      await Promise.race([killed, drawn])
+      stdout('two\n')
+      return 0
+    })
+    let release: () => void = () => undefined
+    const drawn = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    host.nowMs = 1000
+    const { done, screen } = onTerminal(test, '/p.js')
+    const bar = '[######------------------]  25%  3/12  1 tab'
+    await expect.poll(screen).toContain(bar)
+    release()
+    expect(await done).toBe(0)
+    expect(screen()).toBe(`one\n\r\x1b[K${bar}\r\x1b[Ktwo\n`)
+  })
+
+  it('is ended by Ctrl-C with exit code 130', async () => {
+    const test = testShell({ '/p.js': '' })
+    test.kernel.programs.set('/p.js', ({ killed, stdout }) => {
+      stdout('running\n')
+      return killed.then(() => 0)
+    })
+    const controller = new AbortController()
+    const { done, screen } = onTerminal(test, '/p.js; echo never', controller.signal)
+    await expect.poll(screen).toBe('running\n')
+    controller.abort()
+    expect(await done).toBe(130)
+    expect(test.kernel.rows[0]?.state).toBe('killed')
+    expect(screen()).not.toContain('never')
+  })
+
+  it('never draws into a line that is not finished', async () => {
+    const test = testShell({ '/p.js': '' })
+    test.kernel.programs.set('/p.js', async ({ stdout, progress }) => {
+      stdout('no newline')
+      progress(1, 2)
+      return 0
+    })
+    const { done, screen } = onTerminal(test, '/p.js')
+    expect(await done).toBe(0)
+    expect(screen()).toBe('no newline')
+    expect(utf8(screen()).byteLength).toBe(10)
+  })
+})
