@@ -1,7 +1,7 @@
 // The kernel: wires the services to the ports they need and to each other. It runs in a tab's worker, in Node and
 // by the hundred in the simulator; what differs is only the ports. Nothing here decides anything.
 import { errorLine, OsError } from '../base/errors.ts'
-import { type DeviceId, type Kid, type NodeId, shortNode } from '../base/ids.ts'
+import { type DeviceId, type NodeId, shortNode } from '../base/ids.ts'
 import type { BlockStore } from '../ports/blockstore.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Hasher, Signer } from '../ports/crypto.ts'
@@ -15,7 +15,7 @@ import type { LifecycleEvent } from '../syscalls/control.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import type { KernelEvent, LogLine, NodeInfo, StorageRow } from '../syscalls/types.ts'
 import { Blocks } from './blocks/blocks.ts'
-import { Directory } from './directory/directory.ts'
+import { Directory, type Namespace } from './directory/directory.ts'
 import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts'
 import { EventLog } from './events.ts'
 import { builtinMount } from './fs/builtin-mount.ts'
@@ -121,7 +121,8 @@ export class Kernel {
         }),
       ],
     ])
-    const fs = new Fs({ tree, shared: this.#shared, blocks: this.#blocks, clock, mounts })
+    const onWritten = (cid: string) => this.#publish('bs-prov', cid)
+    const fs = new Fs({ tree, shared: this.#shared, blocks: this.#blocks, clock, mounts, onWritten })
     this.#leases = new Leases({ nodes: () => this.#nodes(), clock })
     this.#executor = new Executor({
       sandbox,
@@ -269,7 +270,7 @@ export class Kernel {
     this.#publish('bs-dev', this.#options.device)
   }
 
-  #publish(ns: 'bs-peer' | 'bs-home' | 'bs-dev', name: Kid | NodeId | DeviceId): void {
+  #publish(ns: Namespace, name: string): void {
     this.#directory.publish(ns, name, [this.#ports.network.self]).catch((error: unknown) => {
       this.#ports.log.log('debug', 'directory', `cannot publish ${ns}/${shortNode(name)} yet: ${errorLine(error)}`)
     })
@@ -278,7 +279,9 @@ export class Kernel {
   async #providers(cid: string, signal: AbortSignal): Promise<NodeId[]> {
     try {
       const record = await this.#directory.lookup('bs-prov', cid, signal)
-      return ((record?.nodes ?? []) as NodeId[]).filter((node) => this.#rpc.linked(node))
+      const holders = (record?.nodes ?? []) as NodeId[]
+      const reached = await Promise.allSettled(holders.map((node) => this.#membership.reach(node, signal)))
+      return holders.filter((_node, i) => reached[i]?.status === 'fulfilled')
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof OsError)) throw error

@@ -57,6 +57,7 @@ export class Directory {
   readonly #log: LogSink
   readonly #published = new Map<string, Published>()
   readonly #cache = new Map<string, { record: DirectoryRecord; untilMs: number }>()
+  #tail: Promise<unknown> = Promise.resolve()
   #timer: Timer | undefined
   #closed = false
 
@@ -90,7 +91,10 @@ export class Directory {
       expiresMs: wallMs + RECORD_TTL_MS,
       nodes: [...nodes],
     }
-    return this.#put(record)
+    // One after the other: a shell that writes a thousand files must not start a thousand queries.
+    const put = this.#tail.then(() => this.#put(record))
+    this.#tail = put.catch(() => 0)
+    return put
   }
 
   /** No longer ours to say. */

@@ -55,6 +55,7 @@ export class Fs {
   readonly #blocks: Blocks
   readonly #clock: Clock
   readonly #mounts: ReadonlyMap<string, Mount>
+  readonly #onWritten: (cid: string) => void
 
   constructor(options: {
     tree: Tree
@@ -63,12 +64,15 @@ export class Fs {
     clock: Clock
     /** By name of the top-level directory. */
     mounts: ReadonlyMap<string, Mount>
+    /** This node now holds a file with that root: for the directory. */
+    onWritten: (cid: string) => void
   }) {
     this.#tree = options.tree
     this.#shared = options.shared
     this.#blocks = options.blocks
     this.#clock = options.clock
     this.#mounts = options.mounts
+    this.#onWritten = options.onWritten
   }
 
   async stat(path: string, context: FsContext): Promise<FileInfo> {
@@ -196,6 +200,7 @@ export class Fs {
   }
 
   #commit(path: string, file: FileRoot, mode: OpenMode, context: FsContext): Promise<Ack> {
+    if (!context.staging) this.#onWritten(file.cid)
     const op: TreeOp = {
       op: 'put',
       path,

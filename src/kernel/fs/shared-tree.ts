@@ -30,6 +30,8 @@ const TAKEOVER_MS = 1_500
 /** Followers record the head at most this often: for a cold start, not for durability. */
 const RECORD_MS = 2_000
 const MERGE_BATCH = 500
+/** Directory CIDs remembered as copied: a few MB; forgetting costs a walk. */
+const MAX_COPIED = 50_000
 
 type Role = 'home' | 'following' | 'searching'
 
@@ -50,6 +52,13 @@ export class SharedTree {
   #role: Role = 'searching'
   #head!: TreeHead
   readonly #claims = new Map<NodeId, TreeHead>()
+  /** Homes found away, with the generation of their claim: hearsay about them is not believed. */
+  readonly #away = new Map<NodeId, number>()
+  /** The newest head whose directories are all here: what a takeover can start from. */
+  #complete: TreeHead | undefined
+  /** Directories known to be here with everything below them. */
+  readonly #copied = new Set<string>()
+  #copying = false
   #settled = false
   #whenSettled: (() => void)[] = []
   #timers: Timer[] = []
@@ -92,9 +101,9 @@ export class SharedTree {
     if (last) {
       this.#head = v.parse(treeHead, decode(last))
       this.#role = this.#head.home === this.#rpc.self ? 'home' : 'searching'
+      await this.#copyDirectories()
     } else {
-      const root = await this.#tree.create()
-      this.#head = { generation: 0, version: 0, root, home: this.#rpc.self, baseGeneration: 0, baseVersion: 0 }
+      this.#head = await this.#firstHead()
       this.#role = 'home'
     }
     this.#rpc.handle('tree.head', async () => this.#head)
@@ -196,6 +205,7 @@ export class SharedTree {
       const head = { ...this.#head, root, version: this.#head.version + 1 }
       const ack = await this.#journal.append([encode(head)])
       this.#head = head
+      this.#complete = head
       this.#rpc.noteAll('tree.head', head)
       this.#onChange(head)
       if (this.#journal.length >= COMPACT_ENTRIES) await this.#journal.compact(encode(head))
@@ -208,13 +218,16 @@ export class SharedTree {
   /** A claim by the home itself, or hearsay of one: in a large cluster not everybody is the home's neighbour. */
   #claimed(peer: NodeId, head: TreeHead): void {
     if (head.home !== peer) this.#claims.delete(peer)
-    if (head.home === this.#rpc.self) return
+    else this.#away.delete(peer)
+    if (head.home === this.#rpc.self || (this.#away.get(head.home) ?? -1) >= head.generation) return
     const known = this.#claims.get(head.home)
     if (!known || newer(head, known)) this.#claims.set(head.home, head)
     this.#evaluate()
   }
 
   #lost(peer: NodeId): void {
+    const claim = this.#claims.get(peer)
+    if (claim) this.#away.set(peer, claim.generation)
     this.#claims.delete(peer)
     if (this.#role === 'following' && this.#head.home === peer) {
       this.#role = 'searching'
@@ -243,6 +256,16 @@ export class SharedTree {
     if (best.home !== this.#head.home) this.#rpc.noteAll('tree.head', best)
     if (best.home !== this.#head.home || newer(best, this.#head)) this.#adopt(best)
     if (best.version > 0 || best.generation > 0) this.settle()
+    this.#checkHome(best.home)
+  }
+
+  /** Hearsay may be of a home that is gone: find out now, not when somebody needs it. */
+  #checkHome(home: NodeId): void {
+    if (this.#membership.has(home)) return
+    this.#membership.reach(home).catch((error: unknown) => {
+      this.#log.log('debug', 'fs', `the home of / is away: ${errorLine(error)}`)
+      if (!this.#closed && !this.#membership.has(home)) this.#lost(home)
+    })
   }
 
   /** Everybody in the cluster knows the same ids, so the line is the same everywhere. */
@@ -258,21 +281,28 @@ export class SharedTree {
 
   async #becomeHome(): Promise<void> {
     if (this.#role !== 'searching' || this.#closed) return
-    const { generation, version } = this.#head
+    const from = this.#complete ?? (await this.#firstHead())
+    const lost = this.#head.version - from.version
     const head: TreeHead = {
-      ...this.#head,
-      generation: generation + 1,
+      generation: this.#head.generation + 1,
+      version: this.#head.version,
+      root: from.root,
       home: this.#rpc.self,
-      baseGeneration: generation,
-      baseVersion: version,
+      baseGeneration: from.generation,
+      baseVersion: from.version,
     }
     await this.#journal.append([encode(head)])
     this.#head = head
     this.#role = 'home'
     this.#log.log('info', 'fs', `this node now keeps / (generation ${head.generation})`)
     this.#rpc.noteAll('tree.head', head)
-    this.#onChange(head)
+    this.#onChange(head, lost > 0 ? `the last ${lost} changes of / are only on a tab that is away` : undefined)
     this.#evaluate()
+  }
+
+  async #firstHead(): Promise<TreeHead> {
+    const root = await this.#tree.create()
+    return { generation: 0, version: 0, root, home: this.#rpc.self, baseGeneration: 0, baseVersion: 0 }
   }
 
   /** Gives up a home of our own for a better one, after bringing over what only we have. */
@@ -318,6 +348,7 @@ export class SharedTree {
   #adopt(head: TreeHead): void {
     this.#head = head
     this.#onChange(head)
+    void this.#copyDirectories()
     this.#record ??= this.#clock.setTimer(
       () => {
         this.#record = undefined
@@ -326,7 +357,6 @@ export class SharedTree {
           () => (this.#journal.length >= COMPACT_ENTRIES ? this.#journal.compact(encode(this.#head)) : undefined),
           (error: unknown) => this.#log.log('warn', 'fs', `cannot record the tree's head: ${errorLine(error)}`),
         )
-        void this.#copyDirectories(this.#head.root)
       },
       RECORD_MS,
       'record tree head',
@@ -334,20 +364,28 @@ export class SharedTree {
   }
 
   /** So that a takeover finds the directories here; file content is fetched when it is read. */
-  async #copyDirectories(root: string): Promise<void> {
-    const seen = new Set<string>()
-    const visit = async (cid: string): Promise<void> => {
-      if (seen.has(cid) || this.#closed) return
-      seen.add(cid)
-      for (const entry of (await this.#tree.directory(cid)).values()) {
-        if (entry.kind === 'directory') await visit(entry.cid)
-      }
-    }
+  async #copyDirectories(): Promise<void> {
+    if (this.#copying) return
+    this.#copying = true
     try {
-      await visit(root)
+      for (let head = this.#head; this.#complete?.root !== head.root && !this.#closed; head = this.#head) {
+        await this.#copyBelow(head.root)
+        this.#complete = head
+      }
     } catch (error) {
       this.#log.log('debug', 'fs', `directories not copied yet: ${errorLine(error)}`)
+    } finally {
+      this.#copying = false
     }
+  }
+
+  async #copyBelow(cid: string): Promise<void> {
+    if (this.#copied.has(cid) || this.#closed) return
+    for (const entry of (await this.#tree.directory(cid, { hints: [this.#head.home] })).values()) {
+      if (entry.kind === 'directory') await this.#copyBelow(entry.cid)
+    }
+    if (this.#copied.size >= MAX_COPIED) this.#copied.clear()
+    this.#copied.add(cid)
   }
 }
 

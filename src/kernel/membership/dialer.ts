@@ -1,6 +1,6 @@
 // Turns candidates (hints that a peer exists) into connections: few dials at a time, each failure backed off
 // with jitter, the smaller id first so that two nodes do not dial each other at once.
-import { errorLine } from '../../base/errors.ts'
+import { errorLine, type OsError, toOsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -13,8 +13,6 @@ interface Candidate {
   failures: number
   notBeforeMs: number
   dialing: boolean
-  /** Wanted although it is no neighbour. */
-  asked: boolean
 }
 
 /** Dials that fail this often are forgotten until somebody mentions the peer again. */
@@ -60,17 +58,24 @@ export class Dialer {
         failures: 0,
         notBeforeMs: this.#clock.nowMs() + waitMs,
         dialing: false,
-        asked: false,
       })
     }
     this.#schedule()
   }
 
-  /** A link that just broke, or (`asked`) one that a service needs: try at once, whoever we are. */
-  retryNow(peer: NodeId, asked = false): void {
+  /** A link that just broke: try at once, whoever we are. */
+  retryNow(peer: NodeId): void {
     const dialing = this.#candidates.get(peer)?.dialing ?? false
-    this.#candidates.set(peer, { failures: 0, notBeforeMs: this.#clock.nowMs(), dialing, asked })
+    this.#candidates.set(peer, { failures: 0, notBeforeMs: this.#clock.nowMs(), dialing })
     this.#schedule()
+  }
+
+  /** One attempt for a service that needs this peer, neighbour or not. @throws {OsError} why it failed. */
+  async dialNow(peer: NodeId): Promise<void> {
+    const candidate = { failures: 0, notBeforeMs: this.#clock.nowMs(), dialing: false }
+    this.#candidates.set(peer, candidate)
+    const error = await this.#dial(peer, candidate)
+    if (error) throw error
   }
 
   forget(peer: NodeId): void {
@@ -111,7 +116,7 @@ export class Dialer {
     const wanted = wantedNeighbours(this.#network.self, this.known())
     let nextMs = Number.POSITIVE_INFINITY
     for (const [peer, candidate] of this.#candidates) {
-      if (!(wanted.has(peer) || candidate.asked) || candidate.dialing) continue
+      if (!wanted.has(peer) || candidate.dialing) continue
       if (candidate.failures >= MAX_FAILURES || this.#isLinked(peer)) continue
       if (candidate.notBeforeMs > nowMs) nextMs = Math.min(nextMs, candidate.notBeforeMs)
       else if (this.#dialing < MAX_DIALS) void this.#dial(peer, candidate)
@@ -122,7 +127,7 @@ export class Dialer {
     }
   }
 
-  async #dial(peer: NodeId, candidate: Candidate): Promise<void> {
+  async #dial(peer: NodeId, candidate: Candidate): Promise<OsError | undefined> {
     candidate.dialing = true
     this.#dialing++
     const controller = new AbortController()
@@ -132,6 +137,7 @@ export class Dialer {
       candidate.failures = 0
       // If the lanes do not come up, this is the earliest next attempt.
       candidate.notBeforeMs = this.#clock.nowMs() + REDIAL_MIN_MS * 5
+      return undefined
     } catch (error) {
       candidate.failures++
       const backoffMs = Math.min(REDIAL_MAX_MS, REDIAL_MIN_MS * 2 ** (candidate.failures - 1))
@@ -139,6 +145,7 @@ export class Dialer {
       this.#log.log('debug', 'membership', `cannot reach ${shortNode(peer)}: ${errorLine(error)}`, {
         failures: candidate.failures,
       })
+      return toOsError(error, 'EHOSTUNREACH')
     } finally {
       timer.cancel()
       candidate.dialing = false

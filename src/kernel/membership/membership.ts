@@ -129,7 +129,7 @@ export class Membership {
         if (event.type === 'joined' && event.peer === peer) done()
       })
       signal?.addEventListener('abort', onAbort, { once: true })
-      this.#dialer.retryNow(peer, true)
+      this.#dialer.dialNow(peer).catch(done)
     })
   }
 
