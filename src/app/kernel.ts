@@ -5,6 +5,8 @@ import { errorLine, OsError, toOsError } from '../base/errors.ts'
 import { SyscallClient } from '../syscalls/client.ts'
 import type { Booted, BootOptions, KernelControl, LifecycleEvent } from '../syscalls/control.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
+import { whenIdle } from './idle.ts'
+import { IDLE_TIMEOUT_MS } from './limits.ts'
 
 export interface Kernel {
   /** Calls wait in the port until the kernel listens, so it may be used at once. */
@@ -70,6 +72,7 @@ function failureOf(worker: Worker): Promise<never> {
 
 /** Their messages wait in the ports meanwhile, so that the prompt need not wait for this code. */
 async function hostWindowParts(rtc: MessagePort, sandbox: MessagePort, client: SyscallClient): Promise<void> {
+  await whenIdle(IDLE_TIMEOUT_MS)
   try {
     const [{ hostPeerConnections }, { hostSandboxes }] = await Promise.all([
       import('../adapters/rtc/page.ts'),

@@ -12,3 +12,5 @@ export const SLOW_BOOT_MS = 8000
 export const MAX_DROPPED_FILES = 100_000
 /** A file that a user downloads is offered at this URL until the browser has surely taken it. */
 export const DOWNLOAD_URL_MS = 60_000
+/** Loading what the prompt does not need waits for an idle moment, but not longer than this. */
+export const IDLE_TIMEOUT_MS = 250

@@ -1,31 +1,15 @@
-// The first code of the page: starts the kernel's worker, defines `globalThis.os`, then loads the terminal.
-import { EventFeed } from '../shell/events.ts'
-import { startKernel } from './kernel.ts'
-import { boot, type Os } from './os.ts'
+// Entry of the page: a terminal where the system can run, an explanation where it cannot.
+import { begun } from './begin.ts' // first: modules run in the order of their imports
 
-declare global {
-  var os: Os
-}
+import { showScreen } from './screen.ts'
 
-if (isSecureContext) start()
-else void import('./trouble.ts').then(({ explainInsecurePage }) => explainInsecurePage(mainElement()))
+if (begun) showScreen(begun.kernel, begun.events)
+else void explain()
 
-function start(): void {
-  if (typeof Worker !== 'function' || typeof MessageChannel !== 'function') return void explainMissing()
-  const kernel = startKernel()
-  const events = new EventFeed(kernel.client, (error) => reportError(error))
-  globalThis.os = boot({ kernel, events })
-  void import('./screen.ts').then(({ showScreen }) => showScreen(kernel, events))
-}
-
-async function explainMissing(): Promise<void> {
-  const [{ explainMissing }, { missingPageApis }] = await Promise.all([
-    import('./trouble.ts'),
-    import('../adapters/system/features.ts'),
-  ])
-  explainMissing(mainElement(), missingPageApis())
-}
-
-function mainElement(): HTMLElement {
-  return document.querySelector('main') ?? document.body
+async function explain(): Promise<void> {
+  const element = document.querySelector('main') ?? document.body
+  const { explainInsecurePage, explainMissing } = await import('./trouble.ts')
+  if (!isSecureContext) return explainInsecurePage(element)
+  const { missingPageApis } = await import('../adapters/system/features.ts')
+  explainMissing(element, missingPageApis())
 }

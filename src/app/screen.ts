@@ -1,5 +1,5 @@
-// The page with a terminal: first screen, prompt, status line, dropped files. Loaded right after the kernel's worker
-// was started (main.ts), and paints its prompt without waiting for it.
+// The page with a terminal: first screen, prompt, status line, dropped files. The kernel's worker was started before
+// (begin.ts); the prompt is painted without waiting for it.
 import { errorLine } from '../base/errors.ts'
 import type { EventFeed } from '../shell/events.ts'
 import { createShell, type Shell } from '../shell/shell.ts'

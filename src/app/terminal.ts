@@ -4,7 +4,8 @@ import { FitAddon } from '@xterm/addon-fit'
 import { Terminal } from '@xterm/xterm'
 import type { ReadLineRequest, ReadLineResult, ShellTerminal } from '../shell/interactive.ts'
 import type { HistoryStore } from '../shell/session.ts'
-import { TERMINAL_BACKLOG_BYTES } from './limits.ts'
+import { whenIdle } from './idle.ts'
+import { IDLE_TIMEOUT_MS, TERMINAL_BACKLOG_BYTES } from './limits.ts'
 import { LineEditor } from './line-editor.ts'
 import { colourScheme, onSchemeChange } from './theme.ts'
 
@@ -67,6 +68,10 @@ export class PageTerminal implements ShellTerminal {
 
   interruptLine(): void {
     this.#editor.interruptLine()
+  }
+
+  whenIdle(): Promise<void> {
+    return whenIdle(IDLE_TIMEOUT_MS)
   }
 
   onInterrupt(listener: () => void): () => void {

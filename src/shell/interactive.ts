@@ -30,6 +30,8 @@ export interface ShellTerminal {
   interruptLine(): void
   /** Resolves when the terminal can take more. */
   write(bytes: Uint8Array): Promise<void>
+  /** Resolves when the prompt is painted and heavier work may begin; absent where nothing is painted. */
+  whenIdle?(): Promise<void>
   /** Ctrl-C while no line is being read. @returns a function that stops listening */
   onInterrupt(listener: () => void): () => void
 }
@@ -76,10 +78,9 @@ export class PromptLoop {
   async run(): Promise<void> {
     const { session } = this.#shell
     let initial = ''
+    void this.#loadSoon()
     for (;;) {
-      const reading = this.#terminal.readLine(this.#request(initial))
-      this.#loadSoon()
-      const result = await reading
+      const result = await this.#terminal.readLine(this.#request(initial))
       initial = ''
       if (result.kind === 'closed') return
       if (result.kind === 'cancelled') session.lastStatus = 130
@@ -107,14 +108,9 @@ export class PromptLoop {
     }
   }
 
-  #loadSoon(): void {
-    if (this.#engine) return
-    import('./engine.ts').then(
-      (engine) => {
-        this.#engine = engine
-      },
-      () => undefined, // the first command asks again and reports it
-    )
+  async #loadSoon(): Promise<void> {
+    await this.#terminal.whenIdle?.()
+    this.#engine ??= await import('./engine.ts').catch(() => undefined) // the first command asks again and reports it
   }
 
   /** For a line that was entered before the parser was there. */
