@@ -1,0 +1,100 @@
+// Who is here and who is gone, as people see it: closed, killed, reloaded tabs; a relay that dies and returns.
+import { expect, test } from './fixtures.ts'
+
+test('tabs find each other and connect directly; a closed tab is gone from every list within 1 s', async ({
+  cluster,
+}) => {
+  const [a, b, c] = await cluster(3)
+  if (!a || !b || !c) throw new Error('three tabs')
+  const gone = await c.id()
+  const began = Date.now()
+  await c.page.close({ runBeforeUnload: false })
+  await Promise.all([a.untilPeers(1), b.untilPeers(1)])
+  const tookMs = Date.now() - began
+  expect((await a.peers()).map((peer) => peer.id)).not.toContain(gone)
+  expect(tookMs, 'time until nobody listed it').toBeLessThan(1_000)
+})
+
+test('a killed tab is gone from every list within 5 s', async ({ tab, cluster }) => {
+  const [a, b] = await cluster(2)
+  const victim = await tab({ ignoreErrors: true })
+  await Promise.all([a?.untilPeers(2), b?.untilPeers(2)])
+  const began = Date.now()
+  await victim.crash()
+  await Promise.all([a?.untilPeers(1), b?.untilPeers(1)])
+  expect(Date.now() - began, 'time until nobody listed it').toBeLessThan(5_000)
+})
+
+test('a reload keeps identity, files and history; a second tab is another node of the same device', async ({ tab }) => {
+  const a = await tab()
+  const before = await a.page.evaluate(() => globalThis.os.node)
+  await a.out('echo kept > /kept.txt')
+  await a.page.reload()
+  await a.ready()
+  const after = await a.page.evaluate(() => globalThis.os.node)
+  expect(after.id).toBe(before.id)
+  expect(after.slot).toBe(before.slot)
+  expect(await a.out('cat /kept.txt')).toBe('kept\n')
+  const b = await tab({ beside: a })
+  const other = await b.page.evaluate(() => globalThis.os.node)
+  expect(other.id).not.toBe(before.id)
+  expect(other.device).toBe(before.device)
+  await a.untilPeers(1)
+  expect(await b.out('cat /kept.txt')).toBe('kept\n')
+})
+
+test('when the relay dies the mesh goes on; when it returns, new tabs join within 10 s', async ({
+  relay,
+  tab,
+  cluster,
+}) => {
+  const [a, b] = await cluster(2)
+  if (!a || !b) throw new Error('two tabs')
+  await relay.stop('SIGKILL')
+  await expect.poll(async () => (await a.sh('uname -a')).code).toBe(0)
+  await a.out('echo still here > /still.txt')
+  expect(await b.out('cat /still.txt')).toBe('still here\n')
+  expect(await a.out('run /bin/examples/primes.js 100000')).toContain('9592')
+  await a.untilPeers(1)
+  await relay.start()
+  const began = Date.now()
+  const c = await tab()
+  await c.untilPeers(2)
+  await a.untilPeers(2)
+  expect(Date.now() - began).toBeLessThan(10_000)
+  a.errors.length = 0 // the browser itself reports the refused WebSocket while the relay is down
+  b.errors.length = 0
+})
+
+test('a hidden tab is not declared dead', async ({ cluster, chrome }) => {
+  const [a, b] = await cluster(2)
+  if (!a || !b) throw new Error('two tabs')
+  void chrome
+  await b.page.evaluate(() => {
+    Object.defineProperty(document, 'hidden', { value: true, configurable: true })
+    Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })
+    document.dispatchEvent(new Event('visibilitychange'))
+  })
+  await expect.poll(async () => (await a.peers())[0]?.state).toBe('hidden')
+})
+
+test('a page thread blocked for 5 s is not felt: calls go on and membership does not blink', async ({ cluster }) => {
+  const [a, b] = await cluster(2)
+  if (!a || !b) throw new Error('two tabs')
+  await a.out('echo x > /x.txt') // the head of / is at one of the two
+  const states = a.page.evaluate(async () => {
+    const seen = new Set<string>()
+    const until = performance.now() + 6_000
+    while (performance.now() < until) {
+      const [peer] = await globalThis.os.peers()
+      seen.add(peer ? peer.state : 'gone')
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    return [...seen]
+  })
+  await b.page.evaluate(() => {
+    const until = performance.now() + 5_000
+    while (performance.now() < until);
+  })
+  expect(await states).toEqual(['alive'])
+})
