@@ -4,7 +4,7 @@
 
 export async function start({ data: { args } }, os) {
   const limit = Number(args[0] ?? 5_000_000)
-  const chunk = Number(args[1] ?? 500_000)
+  const chunk = Number(args[1] ?? Math.min(Math.ceil(limit / 10) || 1, 20_000_000)) // twenty million: about 50 ms
   if (!Number.isSafeInteger(limit) || limit < 0 || limit > 1e12 || !Number.isSafeInteger(chunk) || chunk < 1) {
     os.error('usage: primes.js [LIMIT, at most 1e12] [CHUNK]')
     return os.exit(2)
