@@ -44,7 +44,7 @@ async function sample(os, path, size) {
   for (let i = 0; i < 32; i++) {
     const begin = Math.floor((size * i) / 32)
     for await (const bytes of os.fs.read(path, { start: begin, end: begin + 4096 })) {
-      for (const word of countWords(bytes.slice()).keys()) words.add(word.slice(0, 32))
+      for (const [word] of countWords(bytes.slice())) words.add(word.slice(0, 32))
     }
   }
   const sorted = [...words].sort()
@@ -55,7 +55,7 @@ async function sample(os, path, size) {
 export async function map({ data: { path, begin, end, temp, limits } }, os) {
   const bytes = await readWords(os, path, begin, end)
   const counts = countWords(bytes)
-  if (begin === 0 && bytes.length > 0 && LOWER[bytes[0]] === 0) counts.set('', 1)
+  if (begin === 0 && bytes.length > 0 && LOWER[bytes[0]] === 0) counts.push(['', 1])
   const lines = Array.from({ length: RANGES }, () => [])
   for (const [word, n] of counts) {
     let range = 0 // binary search: the first whose limit is beyond the word
@@ -97,16 +97,18 @@ async function join(pieces) {
   return new Uint8Array(await new Blob(pieces).arrayBuffer())
 }
 
-/** How often each word occurs. A hash table over the bytes is four times as fast as strings in a Map. */
+/** Pairs of word and count. A hash table over the bytes is four times as fast as strings in a Map. */
 function countWords(bytes) {
   const [starts, lengths, hashes, counts] = [[], [], [], []] // of each different word
   let slots = new Int32Array(1 << 15) // by hash: the word's number, from 1; 0 when free
   for (let i = 0; i < bytes.length; i++) {
     const start = i
     let hash = 0
-    for (let byte = LOWER[bytes[i]]; byte > 0; byte = LOWER[bytes[++i]]) {
+    while (i < bytes.length) {
+      const byte = LOWER[bytes[i]]
+      if (byte === 0) break
       hash = (Math.imul(hash, 31) + byte) | 0
-      bytes[i] = byte
+      bytes[i++] = byte
     }
     const length = i - start
     if (length === 0) continue
@@ -131,7 +133,7 @@ function countWords(bytes) {
     if (counts.length * 2 > slots.length) slots = rehash(hashes, slots.length * 2)
   }
   const text = new TextDecoder('latin1').decode(bytes) // one character per byte
-  return new Map(starts.map((start, i) => [text.slice(start, start + lengths[i]), counts[i]]))
+  return starts.map((start, i) => [text.slice(start, start + lengths[i]), counts[i]])
 }
 
 function same(bytes, a, b, length) {
