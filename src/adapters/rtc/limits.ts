@@ -29,5 +29,12 @@ export const KEEPALIVE_CHANNEL_LABEL = 'brittlestar/keepalive'
 /** Incoming channels with this prefix are not shown to libp2p's muxer: see FacadePeerConnection.onsidechannel. */
 export const SIDE_CHANNEL_PREFIX = '/brittlestar/'
 
+/**
+ * @libp2p/webrtc 6.0.33 opens a channel of this label to have something to negotiate. Its muxer closes it at the side
+ * that was called; where that is faster than the caller's own code, the caller waits in vain for it to open, until
+ * its dial times out (1 of 23 dials). The caller closes it anyhow, so the called side does not get to see it.
+ */
+export const NEGOTIATION_CHANNEL_LABEL = 'init'
+
 /** Text of a session description or candidate: real ones have a few KiB. */
 export const MAX_SDP_LENGTH = 256 * 1024

@@ -2,7 +2,7 @@
 // connections on the page (page.ts). Install it before that library is imported: it copies the global then.
 import type { LogSink } from '../../ports/log.ts'
 import { type Handler, HandlerTarget } from './handlers.ts'
-import { MAX_HELD_CHANNELS, SIDE_CHANNEL_PREFIX } from './limits.ts'
+import { MAX_HELD_CHANNELS, NEGOTIATION_CHANNEL_LABEL, SIDE_CHANNEL_PREFIX } from './limits.ts'
 import { type Candidate, type Description, type HostEvent, type HostRequest, parseEvent } from './protocol.ts'
 import { FacadeDataChannel } from './worker-channel.ts'
 
@@ -238,6 +238,7 @@ export class FacadePeerConnection extends HandlerTarget {
     const { label, protocol, ordered } = event
     const channel = this.#bridge.addChannel({ number: event.channel, label, protocol, ordered }, this)
     channel.adopt(event.rtc as RTCDataChannel | undefined)
+    if (label === NEGOTIATION_CHANNEL_LABEL) return
     if (!label.startsWith(SIDE_CHANNEL_PREFIX)) {
       this.dispatchEvent(Object.assign(new Event('datachannel'), { channel }))
     } else if (this.#onSideChannel) this.#onSideChannel(channel)
