@@ -235,11 +235,14 @@ describe('the kernel’s port', () => {
   // Wraps every function it can find and looks at each `this`, argument and result for a port or a link.
   const SPY = `
 const apply = Reflect.apply, isPort = MessagePort, caught = []
-const own = new MessageChannel()
+const own = new MessageChannel(), isEvent = Event
+const targets = ['target', 'currentTarget', 'srcElement'].map((name) => Object.getOwnPropertyDescriptor(Event.prototype, name).get)
 function look(value, where) {
   if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return
   if (value instanceof isPort && value !== own.port1 && value !== own.port2) caught[caught.length] = where + ' is a port'
-  else if (typeof value.post === 'function') caught[caught.length] = where + ' is a link'
+  else if (value instanceof isEvent) {
+    for (let i = 0; i < targets.length; i++) look(apply(targets[i], value, []), where + ' event target')
+  } else if (typeof value.post === 'function') caught[caught.length] = where + ' is a link'
   else if (typeof value.accept === 'function') caught[caught.length] = where + ' is a client'
 }
 function spy(object, path) {
@@ -293,7 +296,7 @@ Error.prepareStackTrace = (error, sites) => {
   for (let i = 0; i < sites.length; i++) { look(sites[i].getThis?.(), 'stack this'); look(sites[i].getFunction?.(), 'stack function') }
   return ''
 }
-for (const type of ['message', 'error', 'unhandledrejection']) addEventListener(type, (event) => look(event.ports?.[0] ?? event.target, type))
+for (const type of ['message', 'error', 'unhandledrejection']) addEventListener(type, (event) => look(event, type))
 export async function start(event, os) {
   await os.print('one'); await os.error('two'); console.log('three')
   await os.emit('start', { a: [1] }); await os.gather(['0.0'], 'start')
