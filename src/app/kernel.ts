@@ -36,11 +36,13 @@ export function startKernel(): Kernel {
     syscallPort: syscalls.port2,
   }
   const client = new SyscallClient(portLink(syscalls.port1))
+  const starting = new AbortController()
   const booted = Promise.race([
     control.boot(transfer(options, [rtc.port2, sandbox.port2, syscalls.port2])),
-    failureOf(worker),
+    failureOf(worker, starting.signal),
   ]).then(
     (result) => {
+      starting.abort() // a later error is a bug: the console shows it
       rememberSlot(result.slot)
       return result
     },
@@ -61,12 +63,13 @@ export function startKernel(): Kernel {
 }
 
 /** Rejects when the worker's script cannot be loaded or throws; otherwise never settles. */
-function failureOf(worker: Worker): Promise<never> {
+function failureOf(worker: Worker, starting: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    worker.addEventListener('error', (event) => {
+    const onError = (event: ErrorEvent) => {
       event.preventDefault() // it is reported in words; not in the console as well
       reject(new OsError('ENOTSUP', event.message || 'its program could not be loaded'))
-    })
+    }
+    worker.addEventListener('error', onError, { signal: starting })
   })
 }
 

@@ -1,5 +1,5 @@
-// Reads lines in an xterm terminal: xterm-readline draws the line and moves in it; what it lacks is here: history
-// search by prefix of the store, Tab, word keys, Ctrl-U/W, typing ahead, taking a line back. It reaches into three
+// Reads lines in an xterm terminal: xterm-readline draws the line and moves in it; what it lacks is here: history,
+// Tab, word keys, Ctrl-U/W, typing ahead, taking a line back. keys.ts names the keys. It reaches into three
 // of xterm-readline's private fields (Internals); the version is pinned and line-editor.browser.test.ts guards it.
 import type { IDisposable, Terminal } from '@xterm/xterm'
 import { Readline } from 'xterm-readline'
@@ -7,6 +7,7 @@ import { type Completion, commonPrefix } from '../shell/complete.ts'
 import type { ReadLineRequest, ReadLineResult } from '../shell/interactive.ts'
 import type { HistoryStore } from '../shell/session.ts'
 import { formatColumns } from '../shell/table.ts'
+import { KEYS } from './keys.ts'
 import { MAX_TYPE_AHEAD } from './limits.ts'
 
 interface Internals {
@@ -199,7 +200,7 @@ export class LineEditor {
     if (size <= MAX_TYPE_AHEAD) this.#typedAhead.push(data)
   }
 
-  // What keys do while a line is read; KEYS below names them.
+  // What keys do while a line is read; KEYS names them.
 
   cancel(): void {
     this.#completing = false
@@ -308,39 +309,6 @@ export class LineEditor {
     this.#leave(`\r\n${formatColumns(shown, this.#term.cols).replaceAll('\n', '\r\n')}`)
     this.#start(buf, pos)
   }
-}
-
-type KeyAction =
-  | 'cancel'
-  | 'complete'
-  | 'down'
-  | 'killToStart'
-  | 'killWord'
-  | 'killWordAfter'
-  | 'killWordPart'
-  | 'up'
-  | 'wordBack'
-  | 'wordForward'
-  | 'yank'
-
-const KEYS: Readonly<Record<string, KeyAction>> = {
-  '\x03': 'cancel', // Ctrl-C
-  '\t': 'complete',
-  '\x0e': 'down', // Ctrl-N
-  '\x1b[B': 'down',
-  '\x15': 'killToStart', // Ctrl-U
-  '\x17': 'killWord', // Ctrl-W
-  '\x1bd': 'killWordAfter', // Alt-D
-  '\x1b\x7f': 'killWordPart', // Alt-Backspace
-  '\x10': 'up', // Ctrl-P
-  '\x1b[A': 'up',
-  '\x1bb': 'wordBack', // Alt-B, and Alt-Left or Ctrl-Left
-  '\x1b[1;3D': 'wordBack',
-  '\x1b[1;5D': 'wordBack',
-  '\x1bf': 'wordForward', // Alt-F, and Alt-Right or Ctrl-Right
-  '\x1b[1;3C': 'wordForward',
-  '\x1b[1;5C': 'wordForward',
-  '\x19': 'yank', // Ctrl-Y
 }
 
 /** Several lines become one command, run by the next Enter; a Tab would be lost. */

@@ -52,7 +52,7 @@ export class Shell {
   constructor(options: ShellOptions) {
     this.#options = options
     this.#fs = new FileSystem(options.client)
-    this.#events = options.events ?? new EventFeed(options.client, () => undefined)
+    this.#events = options.events ?? new EventFeed(options.client, () => undefined) // progress bars only: comfort
     this.session = new Session({
       cwd: options.cwd ?? '/',
       env: options.env ?? {},

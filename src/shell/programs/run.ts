@@ -44,13 +44,13 @@ export const run = defineProgram(
     const timer = new AbortController()
     let timedOut = false
     if (timeoutMs !== undefined) {
-      context.host.sleep(timeoutMs, AbortSignal.any([timer.signal, context.signal])).then(
-        async () => {
+      context.host
+        .sleep(timeoutMs, AbortSignal.any([timer.signal, context.signal]))
+        .then(() => {
           timedOut = true
-          await killProcess(context.client, kid)
-        },
-        () => undefined, // ended in time
-      )
+          return killProcess(context.client, kid)
+        })
+        .catch(() => undefined) // it ended in time, or the kernel is gone: followProcess tells which
     }
     try {
       const exit = await followProcess(context, kid)
