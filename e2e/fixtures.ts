@@ -81,14 +81,19 @@ export class Tab {
   /** Resolves when this tab lists exactly `count` others, all directly connected. @returns ms it took. */
   async untilPeers(count: number, timeout = 20_000): Promise<number> {
     const began = performance.now()
-    await this.page.waitForFunction(
-      async (wanted) => {
-        const peers = await globalThis.os.peers()
-        return peers.length === wanted && peers.every((peer) => peer.direct)
+    const seen = await this.page.evaluate(
+      async ([wanted, limitMs]) => {
+        const untilMs = performance.now() + limitMs
+        for (;;) {
+          const peers = await globalThis.os.peers()
+          if (peers.length === wanted && peers.every((peer) => peer.direct)) return undefined
+          if (performance.now() > untilMs) return JSON.stringify(peers)
+          await new Promise((resolve) => setTimeout(resolve, 20))
+        }
       },
-      count,
-      { timeout, polling: 50 },
+      [count, timeout] as const,
     )
+    if (seen !== undefined) throw new Error(`not ${count} peers within ${timeout} ms, but ${seen}`)
     return performance.now() - began
   }
 

@@ -290,6 +290,7 @@ export class SharedTree {
       home: this.#rpc.self,
       baseGeneration: from.generation,
       baseVersion: from.version,
+      sinceMs: this.#clock.wallMs(),
     }
     await this.#journal.append([encode(head)])
     this.#head = head
@@ -302,7 +303,8 @@ export class SharedTree {
 
   async #firstHead(): Promise<TreeHead> {
     const root = await this.#tree.create()
-    return { generation: 0, version: 0, root, home: this.#rpc.self, baseGeneration: 0, baseVersion: 0 }
+    const home = this.#rpc.self
+    return { generation: 0, version: 0, root, home, baseGeneration: 0, baseVersion: 0, sinceMs: this.#clock.wallMs() }
   }
 
   /** Gives up a home of our own for a better one, after bringing over what only we have. */
@@ -392,5 +394,6 @@ export class SharedTree {
 function newer(a: TreeHead, b: TreeHead): boolean {
   if (a.generation !== b.generation) return a.generation > b.generation
   if (a.version !== b.version) return a.version > b.version
+  if (a.sinceMs !== b.sinceMs) return a.sinceMs < b.sinceMs
   return a.home > b.home
 }

@@ -30,6 +30,8 @@ const MAX_CRASHES = 3
 /** Trouble of executors (not of links) with one event before the process fails with it. */
 const MAX_TROUBLES = 6
 const TROUBLE_PAUSE_MS = 250
+/** Homes of the tree that may vanish under one set of file changes before the process gives up. */
+const MAX_APPLY_REPEATS = 5
 
 export interface HomeServices {
   self: NodeId
@@ -229,7 +231,16 @@ export class ProcessHome {
 
   async #applyFiles(event: string, ops: readonly TreeOp[]): Promise<void> {
     try {
-      await this.#services.tree.apply([...ops], this.#stop.signal)
+      for (let attempt = 0; ; attempt++) {
+        try {
+          await this.#services.tree.apply(attempt === 0 ? [...ops] : ops.map(repeatable), this.#stop.signal)
+          break
+        } catch (error) {
+          // Perhaps made, perhaps not: repeated in a form that has the same effect twice.
+          const unanswered = isOsError(error, 'ECONNRESET') || isOsError(error, 'ETIMEDOUT')
+          if (!unanswered || attempt === MAX_APPLY_REPEATS) throw error
+        }
+      }
       this.#record({ t: 'applied', event })
     } catch (error) {
       if (this.#ending) return
@@ -367,6 +378,12 @@ export class ProcessHome {
   #log(level: 'info' | 'warn' | 'error', message: string): void {
     this.#services.log.log(level, 'process', `${shortKid(this.kid)}: ${message}`)
   }
+}
+
+/** The same change in a form that may have been made already. */
+function repeatable(op: TreeOp): TreeOp {
+  if (op.op === 'remove') return { ...op, force: true }
+  return op.op === 'mkdir' ? { ...op, recursive: true } : op
 }
 
 function findPiece(pieces: readonly { offset: number; length: number }[], offset: number): number {

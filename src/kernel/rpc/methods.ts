@@ -28,6 +28,8 @@ export const treeHead = v.strictObject({
   /** Version of the previous generation that this one started from. */
   baseGeneration: int(),
   baseVersion: int(),
+  /** Unix time at which this home began: of two trees that are otherwise equal the older one stays. */
+  sinceMs: int(),
 })
 export type TreeHead = v.InferOutput<typeof treeHead>
 
