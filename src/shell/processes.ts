@@ -63,6 +63,6 @@ function watchProgress(
 
 export function progressText(row: ProcessRow): string {
   const fraction = row.total > 0 ? row.done / row.total : 0
-  const nodes = row.nodes === 1 ? '1 tab' : `${row.nodes} tabs`
+  const nodes = row.nodes <= 1 ? '1 tab' : `${row.nodes} tabs` // until the first event is done, nobody has taken part
   return `${bar(fraction, 24)} ${String(Math.floor(fraction * 100)).padStart(3)}%  ${row.done}/${row.total}  ${nodes}`
 }
