@@ -25,12 +25,15 @@ export interface TransactionOptions {
 
 export class SlotDatabase {
   readonly #name: string
+  readonly #factory: IDBFactory
   #db: Promise<IDBDatabase> | undefined
   #mark: string | undefined
   #ended: OsError | undefined
 
-  constructor(slot: number) {
+  /** @param factory another than the origin's own, e.g. a storage bucket's. */
+  constructor(slot: number, factory: IDBFactory = indexedDB) {
     this.#name = databaseName(slot)
+    this.#factory = factory
   }
 
   /** @throws {OsError} EIO when the browser refuses to open it. */
@@ -75,7 +78,7 @@ export class SlotDatabase {
   }
 
   async #connect(): Promise<IDBDatabase> {
-    const request = indexedDB.open(this.#name, VERSION)
+    const request = this.#factory.open(this.#name, VERSION)
     request.onupgradeneeded = () => {
       for (const store of [...Object.values(STORES), MARK_STORE]) request.result.createObjectStore(store)
     }
