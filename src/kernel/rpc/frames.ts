@@ -2,6 +2,7 @@
 // state about calls; session.ts does. Everything that arrives is validated and bounded here.
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
+import { concat } from '../../base/bytes.ts'
 import { errorCodes, OsError, toOsError } from '../../base/errors.ts'
 import { MAX_FRAME_BYTES } from '../limits.ts'
 
@@ -93,16 +94,22 @@ export function decodeFrame(body: Uint8Array): Frame {
   return parsed.output
 }
 
+/** Pieces of an unfinished frame that are joined into one: a frame sent byte by byte must not cost 200 times its size. */
+const JOIN_PIECES = 64
+
 /** Cuts a byte stream into frame bodies. Holds at most one frame's bytes plus one chunk. */
 export class FrameReader {
   #chunks: Uint8Array[] = []
   #size = 0
+  /** Chunks at the end that have not been joined. */
+  #loose = 0
 
   /** @throws {OsError} EPROTO as soon as a length beyond the limit is announced. */
   push(chunk: Uint8Array): Uint8Array[] {
     if (chunk.byteLength > 0) {
       this.#chunks.push(chunk)
       this.#size += chunk.byteLength
+      this.#loose++
     }
     const bodies: Uint8Array[] = []
     while (this.#size >= 4) {
@@ -113,6 +120,11 @@ export class FrameReader {
       if (this.#size < 4 + length) break
       this.#take(4)
       bodies.push(this.#take(length))
+      this.#loose = this.#chunks.length
+    }
+    if (this.#loose >= JOIN_PIECES) {
+      this.#chunks.push(concat(this.#chunks.splice(-this.#loose)))
+      this.#loose = 0
     }
     return bodies
   }
