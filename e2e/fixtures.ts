@@ -97,6 +97,17 @@ export class Tab {
     return performance.now() - began
   }
 
+  /** Resolves when nothing is left to load from the relay. */
+  async untilLoaded(): Promise<void> {
+    await this.page.waitForFunction(() => performance.getEntriesByName('loaded').length > 0)
+  }
+
+  /** Drops errors that a journey provokes on purpose. */
+  forgive(pattern: RegExp): void {
+    const others = this.errors.filter((error) => !pattern.test(error))
+    this.errors.splice(0, this.errors.length, ...others)
+  }
+
   /** Ends the tab's renderer at once, as a crash or the task manager does. */
   async crash(): Promise<void> {
     const crashed = this.page.waitForEvent('crash')

@@ -6,7 +6,7 @@ import { SyscallClient } from '../syscalls/client.ts'
 import type { Booted, BootOptions, KernelControl, LifecycleEvent } from '../syscalls/control.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import { whenIdle } from './idle.ts'
-import { IDLE_TIMEOUT_MS } from './limits.ts'
+import { IDLE_TIMEOUT_MS, REST_TIMEOUT_MS } from './limits.ts'
 
 export interface Kernel {
   /** Calls wait in the port until the kernel listens, so it may be used at once. */
@@ -82,12 +82,21 @@ async function hostWindowParts(rtc: MessagePort, sandbox: MessagePort, client: S
       import('../adapters/sandbox/page.ts'),
     ])
     hostPeerConnections(rtc)
-    hostSandboxes(sandbox, {
-      taskRuntimeSource: () => import('virtual:brittlestar-task-runtime').then((module) => module.default),
-    })
+    hostSandboxes(sandbox, { taskRuntimeSource })
+    await loadRest()
   } catch (error) {
     client.close(`the page could not load all of its program: ${errorLine(error)}`)
   }
+}
+
+const taskRuntimeSource = () => import('virtual:brittlestar-task-runtime').then((module) => module.default)
+
+/** A tab goes on when the relay dies, so nothing may be left to load from it. */
+async function loadRest(): Promise<void> {
+  await whenIdle(REST_TIMEOUT_MS)
+  const { preloadShell } = await import('../shell/preload.ts')
+  await Promise.all([taskRuntimeSource(), preloadShell()])
+  performance.mark('loaded')
 }
 
 function portLink(port: MessagePort): MessageLink {

@@ -14,3 +14,5 @@ export const MAX_DROPPED_FILES = 100_000
 export const DOWNLOAD_URL_MS = 60_000
 /** Loading what the prompt does not need waits for an idle moment, but not longer than this. */
 export const IDLE_TIMEOUT_MS = 250
+/** The rest of the page's code (parser, programs, task runtime) may come this much later than the terminal. */
+export const REST_TIMEOUT_MS = 1_000
