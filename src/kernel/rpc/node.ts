@@ -235,9 +235,14 @@ export class RpcNode {
   ): Promise<MethodResult<M>> {
     const { onItem } = options
     const signal = options.signal ?? new AbortController().signal
-    const item = async (value: unknown) => {
-      signal.throwIfAborted()
-      await onItem?.(value)
+    let tail: Promise<void> = Promise.resolve()
+    const item = (value: unknown) => {
+      const taken = tail.then(async () => {
+        signal.throwIfAborted()
+        await onItem?.(value)
+      })
+      tail = taken.catch(() => undefined) // whoever gave the item gets its error
+      return taken
     }
     try {
       return (await this.#serve(method, args, { peer: this.self, signal, item })) as MethodResult<M>

@@ -41,6 +41,8 @@ interface Incoming {
   controller: AbortController
   credit: number
   wake: (() => void) | undefined
+  /** Items go out in the order in which they were given, also when several wait for credit. */
+  tail: Promise<void>
 }
 
 export class Session {
@@ -196,7 +198,7 @@ export class Session {
     if (!parsed.success) {
       return this.#trySend(lane, [FRAME.ERROR, id, 'EINVAL', `${method}: ${parsed.issues[0].message.slice(0, 200)}`])
     }
-    const call: Incoming = { controller: new AbortController(), credit, wake: undefined }
+    const call: Incoming = { controller: new AbortController(), credit, wake: undefined, tail: Promise.resolve() }
     this.#incoming.set(id, call)
     const { signal } = call.controller
     const timer =
@@ -210,7 +212,11 @@ export class Session {
     const context: ServeContext = {
       peer: this.peer,
       signal,
-      item: (value) => this.#sendItem(lane, id, call, value),
+      item: (value) => {
+        const sent = call.tail.then(() => this.#sendItem(lane, id, call, value))
+        call.tail = sent.catch(() => undefined) // whoever gave the item gets its error
+        return sent
+      },
     }
     this.#serve(name, parsed.output, context)
       .then(
