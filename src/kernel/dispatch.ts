@@ -2,7 +2,7 @@
 // event. A caller reaches only what its references and this file allow; what a task may not do is refused here.
 import { OsError } from '../base/errors.ts'
 import type { Kid } from '../base/ids.ts'
-import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic } from '../syscalls/table.ts'
+import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic, RecordNamespace } from '../syscalls/table.ts'
 import type { KernelEvent } from '../syscalls/types.ts'
 import { kidOfCid, parseCid } from './blocks/cid.ts'
 import type { EventLog } from './events.ts'
@@ -18,7 +18,8 @@ export interface DispatchServices {
   fs: Fs
   processes: Processes
   events: EventLog<KernelEvent>
-  info: { [T in Exclude<InfoTopic, 'path'>]: (signal: AbortSignal) => Promise<InfoResults[T]> }
+  info: { [T in Exclude<InfoTopic, 'path' | 'record'>]: (signal: AbortSignal) => Promise<InfoResults[T]> }
+  record: (namespace: RecordNamespace, name: string, signal: AbortSignal) => Promise<InfoResults['record']>
 }
 
 type Handlers = { [K in CallName]: (args: CallArgs<K>, signal: AbortSignal) => Promise<CallResults[K]> }
@@ -74,6 +75,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
     ...fileHandlers(fs, new References(), (signal) => ({ signal }), resolve),
     info: async (args, signal) => {
       if (args.topic === 'path') return fs.stat(resolve(args.path), { signal })
+      if (args.topic === 'record') return services.record(args.namespace, args.name, signal)
       return services.info[args.topic](signal)
     },
     run: async ({ program, args, cwd, limits }, signal) =>

@@ -13,7 +13,8 @@ import type { Random } from '../ports/random.ts'
 import type { Sandbox } from '../ports/sandbox.ts'
 import type { LifecycleEvent } from '../syscalls/control.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
-import type { KernelEvent, LogLine, NodeInfo, StorageRow } from '../syscalls/types.ts'
+import type { RecordNamespace } from '../syscalls/table.ts'
+import type { KernelEvent, LogLine, NodeInfo, RecordAnswer, StorageRow } from '../syscalls/types.ts'
 import { Blocks } from './blocks/blocks.ts'
 import { Directory, type Namespace } from './directory/directory.ts'
 import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts'
@@ -55,6 +56,13 @@ export interface KernelOptions {
   builtin: Readonly<Record<string, string>>
   inviteUrl: () => string | null
   recentLog: () => LogLine[]
+}
+
+const NAMESPACES: Readonly<Record<RecordNamespace, Namespace>> = {
+  peer: 'bs-peer',
+  home: 'bs-home',
+  provider: 'bs-prov',
+  device: 'bs-dev',
 }
 
 export class Kernel {
@@ -164,6 +172,7 @@ export class Kernel {
         storage: (signal) => this.#storage(signal),
         log: async () => options.recentLog(),
       },
+      record: (namespace, name, signal) => this.#record(NAMESPACES[namespace], name, signal),
     }
   }
 
@@ -288,6 +297,12 @@ export class Kernel {
       this.#ports.log.log('debug', 'directory', `no provider of ${cid} found: ${errorLine(error)}`)
       return []
     }
+  }
+
+  async #record(ns: Namespace, name: string, signal: AbortSignal): Promise<RecordAnswer | null> {
+    const beganMs = this.#ports.clock.nowMs()
+    const record = await this.#directory.query(ns, name, signal)
+    return record ? { nodes: record.nodes, seq: record.seq, ms: this.#ports.clock.nowMs() - beganMs } : null
   }
 
   async #nodeInfo(): Promise<NodeInfo> {

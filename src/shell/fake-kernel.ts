@@ -10,9 +10,11 @@ import type {
   DirectoryEntry,
   FileInfo,
   KernelEvent,
+  LogLine,
   NodeInfo,
   PeerRow,
   ProcessRow,
+  RecordAnswer,
   StorageRow,
 } from '../syscalls/types.ts'
 import { type FakeProcess, type FakeProgram, Output } from './fake-process.ts'
@@ -44,6 +46,9 @@ export class FakeKernel {
   readonly events: KernelEvent[] = []
   peers: PeerRow[] = []
   storage: StorageRow[] = []
+  log: LogLine[] = []
+  /** By `namespace/name`. */
+  readonly records = new Map<string, RecordAnswer>()
   node: NodeInfo = {
     id: '12D3KooWFakeNodeOfThisTab',
     device: '0123456789abcdef0123456789abcdef',
@@ -212,8 +217,10 @@ export class FakeKernel {
       if (args.topic === 'path') return this.#info(args.path)
       if (args.topic === 'node') return this.node
       if (args.topic === 'peers') return this.peers
+      if (args.topic === 'record') return this.records.get(`${args.namespace}/${args.name}`) ?? null
+      if (args.topic === 'log') return this.log
       if (args.topic === 'processes') return structured(this.rows)
-      return args.topic === 'storage' ? this.storage : []
+      return this.storage
     },
     move: ({ from, to }) => {
       const entry = this.entries.get(from)

@@ -54,7 +54,7 @@ export class SyscallClient {
     })
   }
 
-  info<T extends InfoTopic>(
+  info<T extends Exclude<InfoTopic, 'record'>>(
     topic: T,
     ...rest: T extends 'path' ? [path: string, options?: CallOptions] : [options?: CallOptions]
   ): Promise<InfoResults[T]> {

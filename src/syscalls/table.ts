@@ -18,6 +18,7 @@ import type {
   NodeInfo,
   PeerRow,
   ProcessRow,
+  RecordAnswer,
   StorageRow,
 } from './types.ts'
 
@@ -38,6 +39,10 @@ const bytes = v.pipe(
 )
 const kid = v.pipe(v.string(), v.check(isKidPrefix, 'a KID is K- and at least four hex digits'))
 const taskName = v.pipe(v.string(), v.regex(/^[A-Za-z_$][\w$]{0,127}$/, 'a task is named like an exported function'))
+const recordName = v.pipe(
+  v.string(),
+  v.regex(/^[\w.-]{1,200}$/, 'a directory name has 1 to 200 letters, digits, dots, dashes'),
+)
 const data = v.custom<Data>(() => true) // checked and measured by the kernel when it encodes it (kernel/process/data.ts)
 const count = (max: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(max))
 
@@ -46,6 +51,10 @@ export const processLimits = v.strictObject({
   /** A handler that has not answered for this long is ended, and its process with it. */
   eventMs: v.optional(count(24 * 3600 * 1000)),
 })
+
+/** What the directory answers for: node ids, KIDs of processes, CIDs of files, device ids. */
+export const recordNamespaces = ['peer', 'home', 'provider', 'device'] as const
+export type RecordNamespace = (typeof recordNamespaces)[number]
 
 /** Arguments of each call. */
 export const syscalls = {
@@ -65,7 +74,7 @@ export const syscalls = {
     after: v.optional(v.pipe(v.string(), v.maxLength(limits.MAX_PATH_LENGTH))),
     limit: v.optional(count(10_000)),
   }),
-  /** What the kernel knows: about a path, this node, its peers, processes, storage, its log. */
+  /** What the kernel knows: about a path, this node, its peers, processes, storage, its log, a record of the directory. */
   info: v.variant('topic', [
     v.strictObject({ topic: v.literal('path'), path }),
     v.strictObject({ topic: v.literal('node') }),
@@ -73,6 +82,7 @@ export const syscalls = {
     v.strictObject({ topic: v.literal('processes') }),
     v.strictObject({ topic: v.literal('storage') }),
     v.strictObject({ topic: v.literal('log') }),
+    v.strictObject({ topic: v.literal('record'), namespace: v.picklist(recordNamespaces), name: recordName }),
   ]),
   /** Renames within the tree; replaces a file, or an empty directory by a directory. */
   move: v.strictObject({ from: path, to: path }),
@@ -119,6 +129,8 @@ export interface InfoResults {
   processes: ProcessRow[]
   storage: StorageRow[]
   log: LogLine[]
+  /** null: nobody knows the name. */
+  record: RecordAnswer | null
 }
 export type InfoTopic = keyof InfoResults
 

@@ -119,6 +119,16 @@ export interface LogLine {
   fields: Record<string, unknown>
 }
 
+/** What the directory says about a name, asked anew. */
+export interface RecordAnswer {
+  /** Nodes that answer for the name. */
+  nodes: string[]
+  /** Of two records for one name the higher number wins. */
+  seq: number
+  /** How long it took until the first valid record was there. */
+  ms: number
+}
+
 /** What `wait` for kernel events delivers, and what `os.on` hands to listeners. */
 export type KernelEvent =
   | { type: 'peer-joined'; peer: string }

@@ -109,6 +109,12 @@ export class Directory {
     if (own) return own.record
     const cached = this.#cache.get(path)
     if (cached && cached.untilMs > this.#clock.nowMs()) return cached.record
+    return this.query(ns, key, signal)
+  }
+
+  /** As `lookup`, but asks the network whatever is remembered here. */
+  async query(ns: Namespace, key: string, signal?: AbortSignal): Promise<DirectoryRecord | undefined> {
+    const path = `/${ns}/${key}`
     const controller = new AbortController()
     const onAbort = () => controller.abort(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
@@ -154,8 +160,12 @@ export class Directory {
     const value = encode([content, await this.#signer.sign(content)])
     const controller = new AbortController()
     const timer = this.#clock.setTimer(() => controller.abort(), LOOKUP_TIMEOUT_MS, 'directory put')
+    const beganMs = this.#clock.nowMs()
     try {
-      return await this.#dht.put(path, value, { signal: controller.signal })
+      const holders = await this.#dht.put(path, value, { signal: controller.signal })
+      const ms = Math.round((this.#clock.nowMs() - beganMs) * 10) / 10
+      this.#log.log('debug', 'directory', `put ${path}`, { ms, holders })
+      return holders
     } finally {
       timer.cancel()
     }

@@ -5,6 +5,7 @@ import { cd } from './cd.ts'
 import { clear } from './clear.ts'
 import { cp } from './cp.ts'
 import { df } from './df.ts'
+import { dmesg } from './dmesg.ts'
 import { echo } from './echo.ts'
 import { env } from './env.ts'
 import { exportProgram } from './export.ts'
@@ -15,6 +16,7 @@ import { history } from './history.ts'
 import { invite } from './invite.ts'
 import { kid } from './kid.ts'
 import { kill } from './kill.ts'
+import { lookup } from './lookup.ts'
 import { ls } from './ls.ts'
 import { mkdir } from './mkdir.ts'
 import { mv } from './mv.ts'
@@ -35,6 +37,8 @@ export const programs: readonly Program[] = [
   invite,
   df,
   uname,
+  lookup,
+  dmesg,
   // processes
   run,
   ps,

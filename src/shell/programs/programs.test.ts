@@ -39,6 +39,7 @@ describe('every program', () => {
       'uname',
       'invite',
       'kid /a.txt',
+      'dmesg',
     ]) {
       JSON.parse(await out(`${line} --json`))
     }
@@ -253,6 +254,33 @@ describe('the cluster', () => {
     expect(shown).toMatch(/[▀▄█]{10}/)
     kernel.node = { ...kernel.node, inviteUrl: null }
     expect(await shell.execute('invite')).toMatchObject({ code: 1, stderr: expect.stringContaining('no relay') })
+  })
+})
+
+describe('lookup and dmesg', () => {
+  it('show a record of the directory, also by the path of a file', async () => {
+    const { out, shell, kernel } = testShell({ '/a.txt': 'a' })
+    const record = { nodes: ['node-one', 'node-two'], seq: 7, ms: 1.5 }
+    kernel.records.set('peer/node-one', record)
+    expect(JSON.parse(await out('lookup --json peer node-one'))).toEqual(record)
+    expect(await out('lookup peer node-one')).toBe('node-one\nnode-two\n')
+    kernel.records.set(`provider/${(await out('kid --cid /a.txt')).trim()}`, record)
+    expect(await out('lookup provider /a.txt')).toBe('node-one\nnode-two\n')
+    expect(await shell.execute('lookup peer nobody')).toMatchObject({ code: 1, stdout: '' })
+    expect(await shell.execute('lookup planet earth')).toMatchObject({ code: 2 })
+  })
+
+  it('show messages from the level asked for', async () => {
+    const { out, shell, kernel } = testShell()
+    const line = { atMs: 0, area: 'rpc', fields: {} }
+    kernel.log = [
+      { ...line, level: 'debug', message: 'small' },
+      { ...line, level: 'warn', message: 'grave', fields: { peer: 'x' } },
+    ]
+    expect(JSON.parse(await out('dmesg --json'))).toEqual(kernel.log)
+    expect((await out('dmesg')).split('\n')).toHaveLength(3)
+    expect(await out('dmesg --level info')).toMatch(/^\S+ \S+ warn +rpc: grave \{"peer":"x"\}\n$/)
+    expect(await shell.execute('dmesg --level loud')).toMatchObject({ code: 2 })
   })
 })
 
