@@ -12,7 +12,7 @@ import { decodeFrame, encodeFrame, FRAME, type Frame, FrameReader, type Hello, P
 
 export interface LaneEvents {
   onOpen(hello: Hello): void
-  onFrame(frame: Frame): void
+  onFrame(frame: Frame, encodedBytes: number): void
   /** Once; `hostile` when the peer broke the protocol. */
   onClose(reason: string, hostile: boolean): void
 }
@@ -90,7 +90,7 @@ export class Lane {
         const frame = decodeFrame(body)
         if (this.#state === 'greeting') this.#greet(frame)
         else if (frame[0] === FRAME.HELLO) throw new OsError('EPROTO', 'said hello twice')
-        else this.#events.onFrame(frame)
+        else this.#events.onFrame(frame, body.byteLength)
         if ((this.#state as string) === 'closed') return
       }
     } catch (error) {

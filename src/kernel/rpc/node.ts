@@ -6,7 +6,7 @@ import * as v from 'valibot'
 import { assert } from '../../base/assert.ts'
 import { errorLine, OsError, toOsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
-import type { Clock } from '../../ports/clock.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { ByteStream, Network, StreamKind } from '../../ports/network.ts'
 import { HELLO_TIMEOUT_MS } from '../limits.ts'
@@ -38,10 +38,14 @@ interface Pairing {
   open: Set<StreamKind>
   /** Frames that came on one lane before the other had its hello: the peer saw both open first. */
   early: [Lane, Frame][]
+  earlyBytes: number
+  /** Ends a pairing that never gets its second lane. */
+  timer: Timer
 }
 
 /** More than a peer can rightly send before it has seen our second hello. */
 const MAX_EARLY_FRAMES = 256
+const MAX_EARLY_BYTES = 8 * 1024 * 1024
 
 export class RpcNode {
   readonly self: NodeId
@@ -130,7 +134,7 @@ export class RpcNode {
   /** Says goodbye to everybody and closes. Idempotent. */
   close(reason: string): void {
     if (this.#closed) return
-    for (const session of this.#sessions.values()) session.sendControl([FRAME.BYE, reason])
+    for (const session of this.#sessions.values()) session.goodbye(reason)
     this.#closed = true
     for (const peer of [...this.#sessions.keys()]) this.#drop(peer, reason)
   }
@@ -165,8 +169,7 @@ export class RpcNode {
     if (this.#closed) return stream.abort('closing')
     // A second lane of a kind means that the peer has begun anew (a reload we have not noticed yet).
     if (this.#sessions.has(peer) || this.#pairings.get(peer)?.[kind]) this.#drop(peer, 'replaced by a new link')
-    const pairing = this.#pairings.get(peer) ?? { open: new Set<StreamKind>(), early: [] }
-    this.#pairings.set(peer, pairing)
+    const pairing = this.#pairings.get(peer) ?? this.#newPairing(peer)
     const lane: Lane = new Lane({
       peer,
       kind,
@@ -175,12 +178,24 @@ export class RpcNode {
       clock: this.#clock,
       events: {
         onOpen: (hello) => this.#laneOpen(peer, pairing, kind, hello),
-        onFrame: (frame) => this.#frame(peer, lane, frame),
+        onFrame: (frame, encodedBytes) => this.#frame(peer, lane, frame, encodedBytes),
         onClose: (reason, hostile) => this.#laneClosed(peer, lane, reason, hostile),
       },
     })
     pairing[kind] = lane
     lane.start()
+  }
+
+  /** Each lane watches for its own hello; this watches for a second lane. */
+  #newPairing(peer: NodeId): Pairing {
+    const giveUp = () => {
+      const lane = pairing.control ?? pairing.bulk
+      if (this.#pairings.get(peer) === pairing && lane) this.#laneClosed(peer, lane, 'opened one lane only', true)
+    }
+    const timer = this.#clock.setTimer(giveUp, 2 * HELLO_TIMEOUT_MS, 'pair lanes')
+    const pairing: Pairing = { open: new Set(), early: [], earlyBytes: 0, timer }
+    this.#pairings.set(peer, pairing)
+    return pairing
   }
 
   #laneOpen(peer: NodeId, pairing: Pairing, kind: StreamKind, hello: Hello): void {
@@ -189,18 +204,23 @@ export class RpcNode {
     const { control, bulk } = pairing
     if (!control || !bulk || pairing.open.size < 2 || this.#pairings.get(peer) !== pairing) return
     this.#pairings.delete(peer)
+    pairing.timer.cancel()
     this.#goodbyes.delete(peer)
     const serve = (method: MethodName, args: unknown, context: ServeContext) => this.#serve(method, args, context)
     this.#sessions.set(peer, new Session({ peer, hello: pairing.hello, control, bulk, clock: this.#clock, serve }))
     this.#links?.onUp(peer, pairing.hello)
-    for (const [lane, frame] of pairing.early) this.#frame(peer, lane, frame)
+    for (const [lane, frame] of pairing.early) this.#frame(peer, lane, frame, 0)
   }
 
-  #frame(peer: NodeId, lane: Lane, frame: Frame): void {
+  #frame(peer: NodeId, lane: Lane, frame: Frame, encodedBytes: number): void {
     const session = this.#sessions.get(peer)
     if (!session) {
-      const early = this.#pairings.get(peer)?.early
-      if (early && early.push([lane, frame]) > MAX_EARLY_FRAMES) throw new OsError('EPROTO', 'too much before hello')
+      const pairing = this.#pairings.get(peer)
+      if (!pairing) return
+      pairing.earlyBytes += encodedBytes
+      if (pairing.early.push([lane, frame]) > MAX_EARLY_FRAMES || pairing.earlyBytes > MAX_EARLY_BYTES) {
+        throw new OsError('EPROTO', 'too much before hello')
+      }
       return
     }
     this.#links?.onHeard(peer)
@@ -263,6 +283,7 @@ export class RpcNode {
   #drop(peer: NodeId, reason: string): void {
     const pairing = this.#pairings.get(peer)
     this.#pairings.delete(peer)
+    pairing?.timer.cancel()
     pairing?.control?.close(reason)
     pairing?.bulk?.close(reason)
     const session = this.#sessions.get(peer)

@@ -34,6 +34,8 @@ interface Outgoing {
   onItem: CallOptions['onItem']
   /** Items are taken one after the other, and the result waits for the last. */
   items: Promise<void>
+  /** Bytes of items that came and were not taken yet: at most the credit given. */
+  untakenBytes: number
   settle(error: OsError | undefined, value?: unknown): void
 }
 
@@ -94,7 +96,7 @@ export class Session {
         this.#trySend(lane, [FRAME.CANCEL, id])
       }
       const onAbort = () => giveUp(new OsError('ECANCELED', `${method} was cancelled`))
-      this.#outgoing.set(id, { method, lane, onItem, items: Promise.resolve(), settle })
+      this.#outgoing.set(id, { method, lane, onItem, items: Promise.resolve(), untakenBytes: 0, settle })
       if (timeoutMs > 0) {
         timer = this.#clock.setTimer(
           () => giveUp(new OsError('ETIMEDOUT', `${method} was not answered within ${timeoutMs} ms`)),
@@ -117,6 +119,11 @@ export class Session {
 
   sendControl(frame: Frame): void {
     this.#trySend(this.#lanes.control, frame)
+  }
+
+  /** On both lanes: whichever the peer sees end first, it has heard why. */
+  goodbye(reason: string): void {
+    for (const lane of Object.values(this.#lanes)) this.#trySend(lane, [FRAME.BYE, reason])
   }
 
   /** @throws {OsError} EPROTO when the frame makes no sense here: the lane is closed for it. */
@@ -173,10 +180,17 @@ export class Session {
     if (!call.onItem) throw new OsError('EPROTO', `${call.method} was answered with items that nobody asked for`)
     const { onItem, lane } = call
     const size = itemSize(value)
+    if (size === undefined) throw new OsError('EPROTO', `sent an item of ${call.method} that no method sends`)
+    // A sender stops when its credit is used up, and may overshoot by the item that did it.
+    if (call.untakenBytes >= STREAM_WINDOW_BYTES) {
+      throw new OsError('EPROTO', `sent more than it was given credit for in answer to ${call.method}`)
+    }
+    call.untakenBytes += size
     call.items = call.items.then(async () => {
       if (!this.#outgoing.has(id)) return
       try {
         await onItem(value)
+        call.untakenBytes -= size
         this.#trySend(lane, [FRAME.CREDIT, id, size])
       } catch (error) {
         this.#trySend(lane, [FRAME.CANCEL, id])
@@ -243,15 +257,21 @@ export class Session {
 
   async #sendItem(lane: Lane, id: number, call: Incoming, value: unknown): Promise<void> {
     const { signal } = call.controller
+    const size = itemSize(value)
+    if (size === undefined) throw new OsError('EINVAL', 'an item is bytes, a string, a number or a flat array of those')
     while (call.credit <= 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
-        call.wake = resolve
-        signal.addEventListener('abort', resolve, { once: true })
+        const wake = () => {
+          signal.removeEventListener('abort', wake)
+          resolve()
+        }
+        call.wake = wake
+        signal.addEventListener('abort', wake, { once: true })
       })
       call.wake = undefined
     }
     signal.throwIfAborted()
-    call.credit -= itemSize(value)
+    call.credit -= size
     lane.send([FRAME.ITEM, id, value])
     if (lane.bufferedBytes > STREAM_WINDOW_BYTES) await lane.drained(STREAM_WINDOW_BYTES / 2)
   }
@@ -266,10 +286,23 @@ export class Session {
   }
 }
 
-/** What an item costs in credit: the bytes it carries, at least 1. Both sides compute it alike. */
-function itemSize(value: unknown): number {
+/**
+ * What an item costs in credit: the bytes it carries, at least 1. Both sides compute it alike.
+ * @returns undefined for what is not flat: nesting would hide bytes from the credit.
+ */
+function itemSize(value: unknown): number | undefined {
+  if (!Array.isArray(value)) return plainSize(value)
+  let total = 1
+  for (const part of value) {
+    const size = plainSize(part)
+    if (size === undefined) return undefined
+    total += size
+  }
+  return total
+}
+
+function plainSize(value: unknown): number | undefined {
   if (value instanceof Uint8Array) return Math.max(1, value.byteLength)
-  if (Array.isArray(value))
-    return value.reduce((sum: number, part) => sum + (part instanceof Uint8Array ? part.byteLength : 0), 1)
-  return 1
+  if (typeof value === 'string') return Math.max(1, value.length)
+  return typeof value === 'object' && value !== null ? undefined : 1
 }
