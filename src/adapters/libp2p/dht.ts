@@ -30,6 +30,11 @@ export class Libp2pDht implements Dht {
     this.datastore = new BoundedDatastore((before, after) => this.#isNewer(before, after))
   }
 
+  /** Nodes in the routing table: those that can be asked. */
+  get peers(): number {
+    return this.#engine?.dht.routingTable.size ?? 0
+  }
+
   setRules(rules: DhtRules): void {
     this.#rules = rules
   }
@@ -49,10 +54,10 @@ export class Libp2pDht implements Dht {
   }
 
   async put(key: string, value: Uint8Array, { signal }: { signal: AbortSignal }): Promise<number> {
-    this.#check(key, value)
+    await this.validate(key, value)
     this.#keep(key, value)
     const engine = this.#engine
-    if (!engine || engine.dht.routingTable.size === 0) return 0
+    if (!engine || this.peers === 0) return 0
     const confirmed = new Set<string>()
     try {
       for await (const event of engine.dht.put(utf8(key), value, { signal })) {
@@ -73,7 +78,7 @@ export class Libp2pDht implements Dht {
       yield held
     }
     const engine = this.#engine
-    if (!engine || engine.dht.routingTable.size === 0) return
+    if (!engine || this.peers === 0) return
     try {
       // Its own values come at the end of the query; each peer's answer, already validated, comes at once.
       for await (const event of engine.dht.get(utf8(key), { signal })) {

@@ -1,6 +1,7 @@
 // The Network port: composes links, dialer and relay over a libp2p node that is loaded when the network starts.
 // It decides nothing about membership: what it hears becomes NetworkEvents, what it is asked for it does.
 import type { Connection } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { assert } from '../../base/assert.ts'
 import { Emitter } from '../../base/emitter.ts'
 import { errorLine, OsError } from '../../base/errors.ts'
@@ -169,6 +170,10 @@ export class Libp2pNetwork implements Network {
       log,
       random,
       onState: (state, detail) => this.#emitter.emit({ type: 'relay', state, detail }),
+      onListed: (peers) => {
+        for (const peer of peers) this.#foundBy(peer, 'relay')
+        this.#emitter.emit({ type: 'listed', peers: peers.filter((peer) => peer !== this.self).length })
+      },
       onFound: (peer) => this.#foundBy(peer, 'relay'),
       onGone: (peer) => peer !== this.self && this.#emitter.emit({ type: 'hint-gone', peer }),
     })
@@ -245,21 +250,21 @@ export class Libp2pNetwork implements Network {
     this.#emitter.emit({ type: 'found', peer, via })
   }
 
-  async #addresses(peer: NodeId): ReturnType<ConstructorParameters<typeof Dialer>[0]['addresses']> {
+  /** Through our relay; then as peers have told, e.g. through another tab. */
+  async #addresses(peer: NodeId): Promise<Multiaddr[]> {
     const { engine, relay } = this.#running ?? {}
     if (!engine || !relay) return []
     const own = relay.circuitAddress
-    const first = own === undefined ? [] : [engine.address(`${own}/webrtc/p2p/${peer}`)]
+    const { peerStore } = engine.node
     const id = engine.peerId(peer)
-    // Absent: nobody has told an address of it.
-    const known = (await engine.node.peerStore.has(id)) ? (await engine.node.peerStore.get(id)).addresses : []
+    const known = (await peerStore.has(id)) ? (await peerStore.get(id)).addresses : []
     const others = known
-      .map(({ multiaddr }) => multiaddr)
-      .filter((address) => {
-        const text = address.toString()
-        return text.includes('/p2p-circuit/webrtc') && !(own !== undefined && text.startsWith(own))
-      })
-    return [...first, ...others.slice(0, MAX_EXTRA_ADDRESSES)]
+      .map(({ multiaddr }) => multiaddr.toString().replace(`/p2p/${peer}`, ''))
+      .filter((text) => text.endsWith('/p2p-circuit/webrtc'))
+      .filter((text) => own === undefined || !text.includes(`/p2p/${this.#relayInfo?.peerId}/`))
+      .slice(0, MAX_EXTRA_ADDRESSES)
+    const all = own === undefined ? others : [`${own}/webrtc`, ...others]
+    return all.map((text) => engine.address(`${text}/p2p/${peer}`))
   }
 
   #acceptChannel(link: Link, channel: RTCDataChannel): void {

@@ -26,12 +26,15 @@ export interface RelayLinkOptions {
   log: LogSink
   random: Pick<Random, 'float'>
   onState(state: RelayState, detail: string): void
+  /** Once per rendezvous stream, before anything else of it: who is here. */
+  onListed(peers: readonly NodeId[]): void
   onFound(peer: NodeId): void
   onGone(peer: NodeId): void
 }
 
 export class RelayLink {
   readonly #options: RelayLinkOptions
+  #info: RelayInfo | null = null
   #session = new AbortController()
   #connection: Connection | undefined
   /** Ends the current pause. */
@@ -51,9 +54,11 @@ export class RelayLink {
     return `${withPeerId(this.#connection.remoteAddr.toString(), this.#connection.remotePeer.toString())}/p2p-circuit`
   }
 
-  /** Changes relays, or starts and stops having one. */
+  /** Changes relays, or starts and stops having one. What is known already is only taken as a hint to look again. */
   set(info: RelayInfo | null): void {
     if (this.#closed) return
+    if (info && sameRelay(info, this.#info)) return this.wake()
+    this.#info = info
     const before = this.#connection
     this.#session.abort()
     this.#session = new AbortController()
@@ -185,7 +190,7 @@ export class RelayLink {
   #heard(stream: Stream, decoder: RendezvousDecoder, bytes: Uint8Array): void {
     try {
       for (const event of decoder.push(bytes)) {
-        if (event.t === 'peers') for (const peer of event.peers) this.#options.onFound(peer)
+        if (event.t === 'peers') this.#options.onListed(event.peers)
         else if (event.t === 'joined') this.#options.onFound(event.peer)
         else this.#options.onGone(event.peer)
       }
@@ -208,6 +213,10 @@ export class RelayLink {
     this.#state = state
     this.#options.onState(state, detail)
   }
+}
+
+function sameRelay(a: RelayInfo, b: RelayInfo | null): boolean {
+  return a.peerId === b?.peerId && a.cluster === b.cluster && a.multiaddrs.join() === b.multiaddrs.join()
 }
 
 function withPeerId(address: string, peerId: string): string {

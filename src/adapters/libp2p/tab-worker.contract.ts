@@ -1,8 +1,11 @@
 // Test support: the worker of harness.contract.ts. It runs one node, echoes control streams, swallows bulk streams
 // and answers commands.
 import type { NodeId } from '../../base/ids.ts'
+import { contractRules, type DhtTrio, dhtContract } from '../../ports/dht.contract.ts'
+import { type NetworkPair, networkContract, type Scenario } from '../../ports/network.contract.ts'
 import type { ByteStream, NetworkEvent } from '../../ports/network.ts'
 import { installPeerConnection } from '../rtc/worker.ts'
+import { Libp2pDht } from './dht.ts'
 import { createIdentity, loadIdentity } from './identity.ts'
 import { createLibp2pNode, type Libp2pNode, type RelayInfo } from './node.ts'
 
@@ -67,6 +70,54 @@ async function roundTrip(stream: ByteStream): Promise<number> {
   return performance.now() - began
 }
 
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 30_000
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`timed out: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+const quiet = { log: () => undefined }
+
+async function extraNode(relay: RelayInfo | null): Promise<Libp2pNode> {
+  return createLibp2pNode({ identity: await createIdentity(random), relay, log: quiet, random })
+}
+
+async function makePair(relay: RelayInfo): Promise<NetworkPair> {
+  const [a, b] = await Promise.all([extraNode(relay), extraNode(relay)])
+  const close = async () => void (await Promise.all([a.close(), b.close()]))
+  return { a: a.network, b: b.network, until, close }
+}
+
+async function makeTrio(relay: RelayInfo): Promise<DhtTrio> {
+  const [a, b, alone] = await Promise.all([extraNode(relay), extraNode(relay), extraNode(null)])
+  for (const each of [a, b, alone]) each.dht.setRules(contractRules)
+  let found = false
+  a.network.on((event) => {
+    if (event.type === 'found' && event.peer === b.network.self) found = true
+  })
+  await Promise.all([a, b, alone].map((each) => each.network.start()))
+  await until(() => found, 'they find each other')
+  await a.network.connect(b.network.self, patience())
+  // The relay is one peer of the DHT; they enter each other's tables a little after they are connected.
+  const peers = ({ dht }: Libp2pNode): number => (dht instanceof Libp2pDht ? dht.peers : 0)
+  await until(() => peers(a) > 1 && peers(b) > 1, 'both know each other in the DHT')
+  const close = async () => void (await Promise.all([a.close(), b.close(), alone.close()]))
+  return { a: a.dht, b: b.dht, alone: alone.dht, until, close }
+}
+
+async function perform(scenarios: Scenario[], name: string): Promise<void> {
+  const scenario = scenarios.find((each) => each.name === name)
+  if (!scenario) throw new Error(`no such scenario: ${name}`)
+  await scenario.run()
+}
+
+async function get(key: string): Promise<string | undefined> {
+  for await (const value of node.dht.get(key, patience())) return new TextDecoder().decode(value)
+  return undefined
+}
+
 const commands: Record<string, (...args: never[]) => unknown> = {
   async init(rtcPort: MessagePort, relay: RelayInfo, privateKey?: number[]) {
     installPeerConnection(rtcPort)
@@ -84,6 +135,16 @@ const commands: Record<string, (...args: never[]) => unknown> = {
     await node.network.start()
     return identity.nodeId
   },
+  networkContract: (relay: RelayInfo, name: string) =>
+    perform(
+      networkContract(() => makePair(relay)),
+      name,
+    ),
+  dhtContract: (relay: RelayInfo, name: string) =>
+    perform(
+      dhtContract(() => makeTrio(relay)),
+      name,
+    ),
   events: () => events,
   logs: () => logs,
   privateKey: () => [...privateKeyBytes],
@@ -93,8 +154,12 @@ const commands: Record<string, (...args: never[]) => unknown> = {
   setRelay: (relay: RelayInfo | null) => node.setRelay(relay),
   close: () => node.close(),
   put: (key: string, text: string) => node.dht.put(key, new TextEncoder().encode(text), patience()),
-  async get(key: string) {
-    for await (const value of node.dht.get(key, patience())) return new TextDecoder().decode(value)
+  get,
+  dhtPeers: () => (node.dht instanceof Libp2pDht ? node.dht.peers : 0),
+  async timedGet(key: string) {
+    const began = performance.now()
+    const value = await get(key)
+    return { value, ms: performance.now() - began }
   },
   async rtt(peer: NodeId, times: number, everyMs = 0) {
     const stream = await streamTo(peer, 'control')

@@ -3,7 +3,8 @@
 import { installPeerConnection } from './worker.ts'
 
 type Signal =
-  | { t: 'offer' | 'answer'; session: number; sdp: string }
+  | { t: 'offer'; session: number; sdp: string }
+  | { t: 'answer'; session: number; sdp: string }
   | { t: 'candidate'; session: number; from: 'caller' | 'answerer'; candidate: RTCIceCandidateInit }
 
 let signals: MessagePort

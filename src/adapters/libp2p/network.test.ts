@@ -1,0 +1,200 @@
+// The real thing: tabs of one Chromium, their networks in workers, a relay process. Contracts run inside a worker.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { dhtContract } from '../../ports/dht.contract.ts'
+import { networkContract } from '../../ports/network.contract.ts'
+import { type DrivenTab, Testbed, until } from './testbed.contract.ts'
+
+const MIB = 1024 * 1024
+let bed: Testbed
+/** What the browser itself reports when a relay is gone. */
+let expectedComplaints: RegExp | undefined
+
+beforeAll(async () => {
+  bed = await Testbed.start()
+}, 60_000)
+afterAll(() => bed?.close())
+afterEach(async () => {
+  const complaints = await bed.clear()
+  const unexpected = complaints.filter((text) => !expectedComplaints?.test(text))
+  expectedComplaints = undefined
+  expect(unexpected).toEqual([])
+})
+
+const never = () => Promise.reject(new Error('runs in the browser only'))
+
+async function relayInfo(): Promise<unknown> {
+  return (await fetch(new URL('/relay.json', bed.relay.url))).json()
+}
+
+describe.each([{ mode: 'transferred channels' }, { mode: 'forwarded messages', forward: true }])(
+  'libp2p in a worker, with $mode, keeps the network contract',
+  ({ forward = false }) => {
+    test.each(networkContract(never))('$name', { timeout: 60_000 }, async ({ name }) => {
+      const tab = await bed.tab({ forward })
+      await tab.run('networkContract', await relayInfo(), name)
+      await until(async () => (await tab.connections()) === 0, 'no RTCPeerConnection is left')
+    })
+  },
+)
+
+describe('libp2p in a worker keeps the DHT contract', () => {
+  test.each(dhtContract(never))('$name', { timeout: 60_000 }, async ({ name }) => {
+    const tab = await bed.tab()
+    await tab.run('dhtContract', await relayInfo(), name)
+  })
+})
+
+describe('two tabs', () => {
+  test('end up with one direct connection and without the relayed one that led to it', async () => {
+    const [a, b] = await bed.pair()
+    expect(await a.connections()).toBe(1)
+    expect(await b.connections()).toBe(1)
+    await until(async () => (await bed.relay.metric('brittlestar_circuits')) === 0, 'the circuit is closed')
+    expect((await a.run<number[]>('rtt', b.id, 5)).length).toBe(5)
+  })
+
+  test('that dial each other at the same moment, ten times, use one connection each time', async () => {
+    const [a, b] = await bed.pair()
+    for (let round = 1; round <= 10; round++) {
+      await a.run('disconnect', b.id)
+      await until(async () => (await b.count('disconnected', a.id)) === round, 'b hears of it')
+      await Promise.all([a.run('connect', b.id), b.run('connect', a.id)])
+      await until(async () => (await a.connections()) === 1 && (await b.connections()) === 1, 'one connection is left')
+      expect((await a.run<number[]>('rtt', b.id, 1)).length).toBe(1)
+    }
+    expect(await a.count('connected', b.id)).toBe(11)
+    expect(await b.count('connected', a.id)).toBe(11)
+  })
+
+  test('move 64 MiB over a bulk stream', { timeout: 60_000 }, async () => {
+    const [a, b] = await bed.pair()
+    await a.run('bulk', b.id, 64 * MIB, MIB)
+    await a.run('bulk', b.id, MIB, 1000)
+  })
+
+  test('do not notice on an open stream that the page of one is busy for 5 seconds', { timeout: 60_000 }, async () => {
+    const [a, b] = await bed.pair()
+    await a.run('rtt', b.id, 10)
+    const blocked = b.block(5_000)
+    const took: number[] = []
+    while (took.length < 400) took.push(...(await a.run<number[]>('rtt', b.id, 50, 10)))
+    await blocked
+    took.sort((x, y) => x - y)
+    expect(took[Math.floor(took.length * 0.99)]).toBeLessThanOrEqual(50)
+    expect((await a.events()).some((event) => event.type === 'reachable')).toBe(false)
+  })
+
+  test('hear within a second that the other one navigated away', async () => {
+    const [a, b] = await bed.pair()
+    const at = Date.now()
+    await b.page.goto('about:blank')
+    await until(async () => (await a.count('disconnected', b.id)) === 1, 'a hears of it')
+    const heard = (await a.events()).find((event) => event.type === 'disconnected')
+    expect((heard?.at ?? 0) - at).toBeLessThan(1_000)
+  })
+
+  test('hear at once from the relay, and in 8 s from ICE, that the other one was killed', {
+    timeout: 60_000,
+  }, async () => {
+    const a = await bed.tab()
+    const before = await bed.renderers()
+    const b = await bed.tab()
+    const renderers = (await bed.renderers()).filter((pid) => !before.includes(pid))
+    await a.found(b)
+    await a.run('connect', b.id)
+    const at = Date.now()
+    for (const pid of renderers) process.kill(pid, 'SIGKILL')
+    await until(async () => (await a.count('reachable', b.id)) === 1, 'ICE hears nothing')
+    const events = (await a.events()).filter((event) => event.at >= at)
+    const msUntil = (type: string): number => (events.find((event) => event.type === type)?.at ?? Number.NaN) - at
+    expect(msUntil('hint-gone')).toBeLessThan(1_000)
+    expect(msUntil('reachable')).toBeLessThan(8_000)
+  })
+
+  test('of which one reloads with its identity are connected anew', { timeout: 60_000 }, async () => {
+    const [a, b] = await bed.pair()
+    const [privateKey, id] = [await b.run<number[]>('privateKey'), b.id]
+    await b.page.goto('about:blank')
+    await b.init(bed.relay.url, privateKey)
+    expect(b.id).toBe(id)
+    await b.found(a)
+    await b.run('connect', a.id)
+    await until(async () => (await a.count('connected', b.id)) === 2, 'a hears of it')
+    expect((await a.run<number[]>('rtt', b.id, 5)).length).toBe(5)
+    await until(async () => (await a.connections()) === 1, 'the old connection is gone')
+  })
+})
+
+describe('a relay that is killed', () => {
+  const relayStates = async (tab: DrivenTab): Promise<string[]> =>
+    (await tab.events()).flatMap((event) => (event.type === 'relay' ? [event.state] : []))
+
+  test('is not missed by those who are connected, and found within 10 s of its return', {
+    timeout: 90_000,
+  }, async () => {
+    expectedComplaints = /WebSocket connection to .* failed/
+    const [a, b] = await bed.pair()
+    await bed.relay.kill()
+    await until(async () => (await relayStates(a)).at(-1) === 'offline', 'a knows')
+    await until(async () => (await relayStates(b)).at(-1) === 'offline', 'b knows')
+    expect((await a.run<number[]>('rtt', b.id, 20)).length).toBe(20)
+    expect(await a.count('disconnected', b.id)).toBe(0)
+    await bed.relay.start()
+    const returned = Date.now()
+    for (const each of [a, b]) {
+      await until(async () => (await relayStates(each)).at(-1) === 'connected', 'it has found the relay')
+      expect((await each.events()).findLast((event) => event.type === 'relay')?.at).toBeLessThan(returned + 10_000)
+    }
+    // Others can reach them through the new relay: their places there are back, too.
+    const c = await bed.tab()
+    await c.found(a)
+    await c.run('connect', a.id)
+    await c.run('connect', b.id)
+  })
+
+  test('costs a tab alone nothing but the news', { timeout: 60_000 }, async () => {
+    expectedComplaints = /WebSocket connection to .* failed/
+    const a = await bed.tab()
+    await until(async () => (await relayStates(a)).at(-1) === 'connected', 'it is connected')
+    await bed.relay.kill()
+    await until(async () => (await relayStates(a)).at(-1) === 'offline', 'a knows')
+    expect(await a.run('put', '/bs-peer/alone', 'kept')).toBe(0)
+    expect(await a.run('get', '/bs-peer/alone')).toBe('kept')
+    await bed.relay.start()
+    await a.run('wake')
+    await until(async () => (await relayStates(a)).at(-1) === 'connected', 'it has found the relay')
+  })
+})
+
+describe('the directory of four tabs', () => {
+  test('answers at once when one of them was just killed', { timeout: 90_000 }, async () => {
+    const tabs = [await bed.tab(), await bed.tab(), await bed.tab()]
+    const before = await bed.renderers()
+    const victim = await bed.tab()
+    const renderers = (await bed.renderers()).filter((pid) => !before.includes(pid))
+    const all = [...tabs, victim]
+    for (const [i, each] of all.entries()) {
+      for (const other of all.slice(i + 1)) {
+        await each.found(other)
+        await each.run('connect', other.id)
+      }
+    }
+    await until(
+      async () => Math.min(...(await Promise.all(all.map((each) => each.run<number>('dhtPeers'))))) >= 4,
+      'tables',
+    )
+    for (let i = 0; i < 20; i++)
+      expect(await tabs[0]?.run('put', `/bs-peer/record-${i}`, `${i}`)).toBeGreaterThanOrEqual(3)
+    for (const pid of renderers) process.kill(pid, 'SIGKILL')
+    for (let i = 0; i < 20; i++) {
+      const { value, ms } =
+        (await tabs[1 + (i % 2)]?.run<{ value: string; ms: number }>('timedGet', `/bs-peer/record-${i}`)) ?? {}
+      expect(value).toBe(`${i}`)
+      expect(ms).toBeLessThanOrEqual(500)
+    }
+    // Nobody holds this one: all must be asked, also the one that is dead.
+    const { value, ms } = (await tabs[1]?.run<{ value?: string; ms: number }>('timedGet', '/bs-peer/nobody')) ?? {}
+    expect(value).toBeUndefined()
+    expect(ms).toBeLessThanOrEqual(2_000)
+  })
+})
