@@ -1,0 +1,141 @@
+// Pacing and closing against a data channel whose buffer the test empties; real ones: network.test.ts.
+import { describe, expect, test } from 'vitest'
+import { ChannelStream } from './channel-stream.ts'
+import { COLD_BUFFER_BYTES, COLD_BYTES, MAX_MESSAGE_BYTES, WARM_BUFFER_BYTES } from './limits.ts'
+
+class FakeChannel extends EventTarget {
+  binaryType = 'blob'
+  readyState = 'open'
+  bufferedAmount = 0
+  bufferedAmountLowThreshold = 0
+  highest = 0
+  readonly sent: (Uint8Array | string)[] = []
+  onopen: (() => void) | null = null
+  onclose: (() => void) | null = null
+  onmessage: ((event: { data: ArrayBuffer | string }) => void) | null = null
+  onbufferedamountlow: (() => void) | null = null
+
+  send(data: Uint8Array | string): void {
+    this.sent.push(data)
+    if (typeof data === 'string') return
+    this.bufferedAmount += data.byteLength
+    this.highest = Math.max(this.highest, this.bufferedAmount)
+  }
+
+  /** The network takes some bytes. */
+  take(bytes: number): void {
+    const before = this.bufferedAmount
+    this.bufferedAmount = Math.max(0, before - bytes)
+    const threshold = this.bufferedAmountLowThreshold
+    if (before > threshold && this.bufferedAmount <= threshold) this.onbufferedamountlow?.()
+  }
+
+  close(): void {
+    if (this.readyState === 'closed') return
+    this.readyState = 'closed'
+    this.onclose?.()
+    this.dispatchEvent(new Event('close'))
+  }
+
+  get sentBytes(): number {
+    return this.sent.reduce((sum, data) => sum + (typeof data === 'string' ? 0 : data.byteLength), 0)
+  }
+}
+
+function makeStream(sentBytes = 0): { channel: FakeChannel; stream: ChannelStream; closes: (Error | undefined)[] } {
+  const channel = new FakeChannel()
+  const pace = { sentBytes, maxMessageBytes: () => MAX_MESSAGE_BYTES }
+  const stream = new ChannelStream(channel as unknown as RTCDataChannel, pace)
+  const closes: (Error | undefined)[] = []
+  stream.onData(() => undefined)
+  stream.onClose((error) => closes.push(error))
+  return { channel, stream, closes }
+}
+
+const MIB = 1024 * 1024
+
+describe('a bulk stream', () => {
+  test('keeps at most 64 KiB in the buffer for the first 8 MiB of a connection, then 1 MiB', () => {
+    const { channel, stream } = makeStream()
+    stream.send(new Uint8Array(16 * MIB))
+    while (channel.sentBytes < COLD_BYTES) {
+      expect(channel.highest).toBeLessThanOrEqual(COLD_BUFFER_BYTES)
+      channel.take(20_000)
+    }
+    while (channel.sentBytes < 16 * MIB) channel.take(300_000)
+    expect(channel.highest).toBeGreaterThan(WARM_BUFFER_BYTES / 2)
+    expect(channel.highest).toBeLessThan(WARM_BUFFER_BYTES + MAX_MESSAGE_BYTES)
+    expect(channel.sentBytes).toBe(16 * MIB)
+  })
+
+  test('sends no message that is larger than both sides take', () => {
+    const { channel, stream } = makeStream(COLD_BYTES)
+    stream.send(new Uint8Array(3 * MAX_MESSAGE_BYTES + 1))
+    const sizes = channel.sent.map((data) => data.length)
+    expect(sizes).toEqual([MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES, 1])
+  })
+
+  test('tells honestly what is buffered: its own queue and that of the channel', async () => {
+    const { channel, stream } = makeStream(COLD_BYTES)
+    stream.send(new Uint8Array(4 * MIB))
+    expect(stream.bufferedBytes).toBe(4 * MIB)
+    let drained = false
+    const waiting = stream.drained(MIB / 4).then(() => {
+      drained = true
+    })
+    while (stream.bufferedBytes > MIB / 4) {
+      await Promise.resolve()
+      expect(drained).toBe(false)
+      channel.take(200_000)
+    }
+    await waiting
+    while (stream.bufferedBytes > 0) channel.take(200_000)
+    await stream.drained(0)
+  })
+
+  test('sends what was queued while the channel was opening', () => {
+    const { channel, stream } = makeStream()
+    channel.readyState = 'connecting'
+    stream.send(new Uint8Array(10))
+    expect(channel.sent).toHaveLength(0)
+    channel.readyState = 'open'
+    channel.onopen?.()
+    expect(channel.sentBytes).toBe(10)
+  })
+
+  test('says fin when all is out, and ends orderly when the other side closes', async () => {
+    const { channel, stream, closes } = makeStream()
+    stream.send(new Uint8Array(200_000))
+    stream.close()
+    expect(() => stream.send(new Uint8Array(1))).toThrowError(expect.objectContaining({ code: 'EPIPE' }))
+    while (stream.bufferedBytes > 0) channel.take(50_000)
+    await Promise.resolve()
+    expect(channel.sent.at(-1)).toBe('fin')
+    channel.close()
+    expect(closes).toEqual([undefined])
+  })
+
+  test('ends orderly at fin, with an error without it, and with one for any other text', () => {
+    const orderly = makeStream()
+    orderly.channel.onmessage?.({ data: 'fin' })
+    expect(orderly.closes).toEqual([undefined])
+    expect(orderly.channel.readyState).toBe('closed')
+    const lost = makeStream()
+    lost.channel.close()
+    expect(lost.closes[0]).toMatchObject({ code: 'ECONNRESET' })
+    const strange = makeStream()
+    strange.channel.onmessage?.({ data: 'hello' })
+    expect(strange.closes[0]).toMatchObject({ code: 'EPROTO' })
+  })
+
+  test('lets nobody wait for a stream that has ended', async () => {
+    const { stream, closes } = makeStream()
+    stream.send(new Uint8Array(4 * MIB))
+    const waiting = stream.drained(0)
+    stream.abort('the test says so')
+    await waiting
+    expect(stream.bufferedBytes).toBe(0)
+    expect(closes).toHaveLength(1)
+    await stream.drained(0)
+  })
+})
