@@ -1,11 +1,14 @@
 // What the kernel's tests share: virtual time that runs until something has happened, kernels' parts over the
 // simulated network, and a peer that says whatever a test wants. Nothing here is part of the product.
 import { VirtualClock } from '../adapters/memory/clock.ts'
+import { MemoryHasher } from '../adapters/memory/crypto.ts'
 import { MemoryHub, MemoryNetwork } from '../adapters/memory/network.ts'
 import { SeededRandom } from '../adapters/memory/random.ts'
+import { Disk, MemoryBlockStore } from '../adapters/memory/stores.ts'
 import type { DeviceId, NodeId } from '../base/ids.ts'
 import type { LogLevel, LogSink } from '../ports/log.ts'
 import type { ByteStream, StreamKind } from '../ports/network.ts'
+import { Blocks } from './blocks/blocks.ts'
 import { decodeFrame, encodeFrame, FRAME, type Frame, FrameReader, type Hello, PROTOCOL_VERSION } from './rpc/frames.ts'
 import { type LinkEvents, RpcNode } from './rpc/node.ts'
 
@@ -197,4 +200,19 @@ export class RawPeer {
     bulk.hello(change)
     return { control, bulk }
   }
+}
+
+/** A node's block service over its own disk. */
+export function blocksOf(lab: Lab, node: LabNode, options: { findProviders?: () => Promise<NodeId[]> } = {}) {
+  const disk = new Disk()
+  const blocks = new Blocks({
+    store: new MemoryBlockStore(disk),
+    hasher: new MemoryHasher(),
+    rpc: node.rpc,
+    clock: lab.clock,
+    log: node.log,
+    peers: () => node.rpc.linkedPeers(),
+    findProviders: options.findProviders ?? (async () => []),
+  })
+  return { disk, blocks }
 }

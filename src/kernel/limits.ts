@@ -47,6 +47,8 @@ export const DAG_FANOUT = 1024
 export const MAX_BLOCK_BYTES = 2 * 1024 * 1024
 /** Depth of a file's DAG: 1024^4 MiB is beyond any file; deeper is an attack. */
 export const MAX_DAG_DEPTH = 5
+/** Leaves of one file: 256 GiB in our blocks, beyond any browser's quota; a few hostile blocks can unfold into billions. */
+export const MAX_DAG_LEAVES = 262_144
 /** CIDs in one have/get call. */
 export const MAX_CIDS_PER_CALL = 256
 /** Blocks fetched ahead of a sequential reader: bounds memory per open file. */

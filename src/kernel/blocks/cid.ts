@@ -34,6 +34,17 @@ export function parseCid(text: CidText): CID {
   return cid
 }
 
+/** True for the CIDs of blocks that this kernel keeps. */
+export function isStoredCid(text: CidText): boolean {
+  try {
+    parseCid(text)
+    return true
+  } catch (error) {
+    if (error instanceof OsError) return false
+    throw error
+  }
+}
+
 export function kidOfCid(cid: CID): Kid {
   return kidFromHex(toHex(cid.multihash.digest))
 }

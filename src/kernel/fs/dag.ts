@@ -6,8 +6,15 @@ import { UnixFS } from 'ipfs-unixfs'
 import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
-import { type CidText, DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
-import { BLOCK_BYTES, DAG_FANOUT, MAX_DAG_DEPTH, READAHEAD_BLOCKS, WRITE_BATCH_BLOCKS } from '../limits.ts'
+import { type CidText, DAG_PB, isStoredCid, parseCid, RAW } from '../blocks/cid.ts'
+import {
+  BLOCK_BYTES,
+  DAG_FANOUT,
+  MAX_DAG_DEPTH,
+  MAX_DAG_LEAVES,
+  READAHEAD_BLOCKS,
+  WRITE_BATCH_BLOCKS,
+} from '../limits.ts'
 
 export interface FileRoot {
   cid: CidText
@@ -201,7 +208,7 @@ export class DagReader {
     return content
   }
 
-  /** All leaves in order, level by level. Bounded by depth and by the size that the file claims. */
+  /** All leaves in order, level by level. Bounded by depth and by their number, whatever size the file claims. */
   async #walk(): Promise<Leaf[]> {
     if (parseCid(this.#root.cid).code === RAW) return [{ cid: this.#root.cid, size: this.#root.size, start: 0 }]
     let level: { cid: CidText; size: number }[] = [{ cid: this.#root.cid, size: this.#root.size }]
@@ -222,9 +229,16 @@ export class DagReader {
         for (const child of part) {
           const block = bytes[nodes.indexOf(child)]
           const children = block ? fileChildren(child.cid, block) : undefined
-          if (children) interior = true
-          next.push(...(children ?? [child]))
-          if (next.length > this.#root.size + 1) throw new OsError('EIO', `the DAG of ${this.#root.cid} is malformed`)
+          if (children) {
+            interior = true
+            if (children.reduce((sum, each) => sum + each.size, 0) !== child.size) {
+              throw new OsError('EIO', `the DAG node ${child.cid} is not of the size that its parent says`)
+            }
+          }
+          for (const each of children ?? [child]) next.push(each)
+          if (next.length > MAX_DAG_LEAVES) {
+            throw new OsError('EIO', `the DAG of ${this.#root.cid} has more than ${MAX_DAG_LEAVES} leaves`)
+          }
         }
       }
       level = next
@@ -270,27 +284,31 @@ function fileChildren(cid: CidText, bytes: Uint8Array): { cid: CidText; size: nu
     throw new OsError('EIO', `${cid} is a ${unixfs.type}, not a file`)
   if (node.Links.length === 0) return undefined
   if (unixfs.blockSizes.length !== node.Links.length) throw new OsError('EIO', `the DAG node ${cid} is malformed`)
-  return node.Links.map((link, i) => ({ cid: link.Hash.toString(), size: Number(unixfs.blockSizes[i]) }))
+  return node.Links.map((link, i) => {
+    const child = link.Hash.toString()
+    if (!isStoredCid(child)) throw new OsError('EIO', `the DAG node ${cid} links to ${child}, which is no file block`)
+    return { cid: child, size: Number(unixfs.blockSizes[i]) }
+  })
 }
 
 /** Every block of the file, interior nodes first: for copying it whole to another node. */
 export async function allCids(blocks: Blocks, root: FileRoot, options: FetchOptions): Promise<CidText[]> {
   if (parseCid(root.cid).code === RAW) return [root.cid]
-  const seen: CidText[] = []
-  let level = [root.cid]
-  for (let depth = 0; level.length > 0; depth++) {
+  const seen = new Set<CidText>()
+  let level = new Set([root.cid])
+  for (let depth = 0; level.size > 0; depth++) {
     if (depth > MAX_DAG_DEPTH) throw new OsError('EIO', `the DAG of ${root.cid} is too deep`)
-    const next: CidText[] = []
+    const next = new Set<CidText>()
     for (const cid of level) {
-      seen.push(cid)
+      seen.add(cid)
       if (parseCid(cid).code === RAW) continue
       const children = fileChildren(cid, await blocks.get(cid, options)) ?? []
-      if (children.length > DAG_FANOUT * 64) throw new OsError('EIO', `the DAG node ${cid} is too wide`)
-      next.push(...children.map((child) => child.cid))
+      for (const child of children) next.add(child.cid)
+      if (seen.size + next.size > MAX_DAG_LEAVES) throw new OsError('EIO', `the DAG of ${root.cid} is too large`)
     }
     level = next
   }
-  return [...new Set(seen)]
+  return [...seen]
 }
 
 /** Size of the file whose root block this is. @throws {OsError} EIO. */
