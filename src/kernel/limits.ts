@@ -71,6 +71,8 @@ export const DEFAULT_EVENT_MS = 60_000
 export const PING_GRACE_MS = 2_000
 /** Messages per second from one task; ordinary programs stay two orders below. */
 export const MAX_TASK_MESSAGES_PER_S = 50_000
+/** Messages that a task may send before it answers a ping: its client library keeps to an eighth of it. */
+export const MAX_UNANSWERED_MESSAGES = 2_048
 /** Output of one event not yet taken by its home: pushes back on the task beyond. */
 export const OUTPUT_PIECE_BYTES = 64 * 1024
 /** Output of one process, both streams together. */

@@ -1,6 +1,7 @@
 // The caller's side of the ABI: numbers calls, matches replies, carries cancellation. Used by the page, by the
 // shell and inside task workers. It does not know who is on the other side.
 import { OsError, toOsError } from '../base/errors.ts'
+import { MAX_WAITING_CALLS } from './limits.ts'
 import type { MessageLink, ReplyMessage } from './protocol.ts'
 import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic } from './table.ts'
 
@@ -17,13 +18,20 @@ interface Pending {
 export class SyscallClient {
   readonly #link: MessageLink
   readonly #pending = new Map<number, Pending>()
+  readonly #window: number
+  /** Calls that wait for the window, by id. */
+  readonly #waiting = new Map<number, () => void>()
   #nextId = 1
   #closed: OsError | undefined
 
-  /** @param listen false when the owner of the link routes replies here through `accept` (a task's runtime). */
-  constructor(link: MessageLink, options: { listen: boolean } = { listen: true }) {
+  /**
+   * @param options.listen false when the owner of the link routes replies here through `accept` (a task's runtime).
+   * @param options.window calls under way at most; further ones wait here for their turn.
+   */
+  constructor(link: MessageLink, options: { listen?: boolean; window?: number } = {}) {
     this.#link = link
-    if (options.listen) link.onMessage((message) => this.accept(message as ReplyMessage))
+    this.#window = options.window ?? Number.POSITIVE_INFINITY
+    if (options.listen ?? true) link.onMessage((message) => this.accept(message as ReplyMessage))
   }
 
   /** @throws {OsError} with the kernel's code; ECANCELED when `signal` aborts (the kernel is told). */
@@ -31,26 +39,36 @@ export class SyscallClient {
     const { signal } = options
     if (this.#closed) return Promise.reject(this.#closed)
     if (signal?.aborted) return Promise.reject(new OsError('ECANCELED', `${call} was cancelled before it began`))
+    if (this.#waiting.size >= MAX_WAITING_CALLS) {
+      return Promise.reject(new OsError('EAGAIN', `more than ${MAX_WAITING_CALLS} calls are waiting: await them`))
+    }
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       const onAbort = () => {
-        if (!this.#pending.delete(id)) return
-        this.#link.post({ t: 'cancel', id })
+        if (!this.#waiting.delete(id)) {
+          if (!this.#pending.delete(id)) return
+          this.#link.post({ t: 'cancel', id })
+          this.#sendNext()
+        }
         reject(new OsError('ECANCELED', `${call} was cancelled`))
       }
-      this.#pending.set(id, {
-        resolve: resolve as (value: unknown) => void,
-        reject,
-        stopListening: () => signal?.removeEventListener('abort', onAbort),
-      })
-      signal?.addEventListener('abort', onAbort, { once: true })
-      try {
-        this.#link.post({ t: 'call', id, call, args })
-      } catch (error) {
-        this.#pending.delete(id)
-        signal?.removeEventListener('abort', onAbort)
-        reject(toOsError(error, 'EINVAL')) // arguments that cannot be cloned
+      const send = () => {
+        this.#pending.set(id, {
+          resolve: resolve as (value: unknown) => void,
+          reject,
+          stopListening: () => signal?.removeEventListener('abort', onAbort),
+        })
+        try {
+          this.#link.post({ t: 'call', id, call, args })
+        } catch (error) {
+          this.#pending.delete(id)
+          signal?.removeEventListener('abort', onAbort)
+          reject(toOsError(error, 'EINVAL')) // arguments that cannot be cloned
+        }
       }
+      signal?.addEventListener('abort', onAbort, { once: true })
+      if (this.#pending.size < this.#window) send()
+      else this.#waiting.set(id, send)
     })
   }
 
@@ -69,13 +87,25 @@ export class SyscallClient {
     if (!pending) return // cancelled meanwhile
     this.#pending.delete(message.id)
     pending.stopListening()
+    this.#sendNext()
     if (message.ok) pending.resolve(message.value)
     else pending.reject(new OsError(message.code, message.message))
+  }
+
+  #sendNext(): void {
+    const [next] = this.#waiting
+    if (!next || this.#pending.size >= this.#window) return
+    this.#waiting.delete(next[0])
+    next[1]()
   }
 
   /** Fails every call under way and every later one. Idempotent. */
   close(reason: string): void {
     this.#closed ??= new OsError('ECONNRESET', reason)
+    for (const [id, send] of this.#waiting) {
+      this.#waiting.delete(id)
+      send() // becomes pending, and fails with the others
+    }
     for (const [id, pending] of this.#pending) {
       this.#pending.delete(id)
       pending.stopListening()

@@ -10,6 +10,10 @@ export const MAX_IO_BYTES = 4 * 1024 * 1024
 export const MAX_OPEN_REFS = 256
 /** Most calls of one caller under way at once; a task that exceeds it is flooding and is ended. */
 export const MAX_CALLS_IN_FLIGHT = 256
+/** Calls that the client library of a task has under way; further ones wait in the task. */
+export const CALL_WINDOW = 128
+/** Calls that wait for that window: what one event may emit without awaiting. Beyond, EAGAIN. */
+export const MAX_WAITING_CALLS = 65_536
 /** Encoded size of one event's data or result; larger state belongs in a file. */
 export const MAX_EVENT_BYTES = 1024 * 1024
 /** Results that one `gather` may hand to a single event, encoded. */

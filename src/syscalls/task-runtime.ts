@@ -8,6 +8,7 @@
 import { OsError } from '../base/errors.ts'
 import { type CallOptions, SyscallClient } from './client.ts'
 import { assertData } from './data.ts'
+import { CALL_WINDOW } from './limits.ts'
 import type { MessageLink, ReplyMessage, TaskCommand, TaskMessage } from './protocol.ts'
 import type { CallArgs, CallName, CallResults } from './table.ts'
 import { TaskOs } from './task.ts'
@@ -43,7 +44,7 @@ const EFFECTS: ReadonlySet<CallName> = new Set(['write', 'close', 'create', 'mov
 
 /** Starts the runtime: posts `ready` and serves commands for as long as the link lives. */
 export function runTasks(link: MessageLink, load: LoadProgram, options: TaskRuntimeOptions = {}): TaskRuntime {
-  const client = new SyscallClient(link, { listen: false })
+  const client = new SyscallClient(link, { listen: false, window: CALL_WINDOW })
   const waiting: TaskEvent[] = []
   const early: string[] = []
   let program: ProgramSource = { name: '', url: undefined }

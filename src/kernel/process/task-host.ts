@@ -6,10 +6,11 @@ import * as v from 'valibot'
 import { errorLine, OsError } from '../../base/errors.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { SandboxWorker } from '../../ports/sandbox.ts'
+import { MAX_CALLS_IN_FLIGHT } from '../../syscalls/limits.ts'
 import { type TaskCommand, type TaskMessage, taskMessage } from '../../syscalls/protocol.ts'
 import type { Data, TaskEvent } from '../../syscalls/types.ts'
 import { CallServer, type Dispatch } from '../io/call-server.ts'
-import { MAX_TASK_MESSAGES_PER_S, PING_GRACE_MS } from '../limits.ts'
+import { MAX_TASK_MESSAGES_PER_S, MAX_UNANSWERED_MESSAGES, PING_GRACE_MS } from '../limits.ts'
 
 export type Outcome =
   | { ok: true; result: Data }
@@ -31,6 +32,9 @@ export class TaskHost {
   #pings = 0
   #windowStartMs = 0
   #windowCount = 0
+  /** Messages since the task last showed that it takes ours. */
+  #unanswered = 0
+  #floodPing = 0
   #dead: Outcome | undefined
 
   constructor(options: { worker: SandboxWorker; clock: Clock; program: string }) {
@@ -150,6 +154,7 @@ export class TaskHost {
           this.#settle?.({ ok: false, kind: 'threw', message: this.#located(message) })
         return
       case 'pong':
+        if (message.n >= this.#floodPing) this.#unanswered = 0
         if (message.n === this.#pings) this.#onPong()
         return
       case 'call':
@@ -173,6 +178,14 @@ export class TaskHost {
     }
     if (++this.#windowCount > MAX_TASK_MESSAGES_PER_S) {
       throw new OsError('EPROTO', `more than ${MAX_TASK_MESSAGES_PER_S} messages a second`)
+    }
+    // A task that sends without ever taking an answer fills this kernel's queue, however fast we empty it.
+    this.#unanswered++
+    if (this.#unanswered === MAX_CALLS_IN_FLIGHT) {
+      this.#floodPing = ++this.#pings
+      this.#post({ t: 'ping', n: this.#floodPing })
+    } else if (this.#unanswered > MAX_UNANSWERED_MESSAGES) {
+      throw new OsError('EPROTO', `flooding: ${MAX_UNANSWERED_MESSAGES} messages without taking an answer`)
     }
   }
 

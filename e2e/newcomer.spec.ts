@@ -1,0 +1,118 @@
+// The first minutes of somebody who has just opened the page, by keyboard and eye; and what the README promises.
+import { readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import { join } from 'node:path'
+import { expect, type Tab, test } from './fixtures.ts'
+
+const README = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
+
+/** What the terminal shows, as text. */
+function screen(tab: Tab): Promise<string> {
+  return tab.page.evaluate(() => document.querySelector('.xterm-rows')?.textContent?.replaceAll('\u00a0', ' ') ?? '')
+}
+
+async function type(tab: Tab, line: string): Promise<void> {
+  await tab.page.keyboard.type(line)
+  await tab.page.keyboard.press('Enter')
+}
+
+test('a newcomer sees three things to try, types them, and finds them in the history after a reload', async ({
+  tab,
+}) => {
+  const a = await tab()
+  for (const hint of ['Three things to try', 'help', 'mandelbrot.js', 'invite']) {
+    await expect.poll(() => screen(a)).toContain(hint)
+  }
+  await expect(a.page.getByRole('status')).toContainText('1 node')
+  await type(a, 'echo typed by hand')
+  await expect.poll(() => screen(a)).toContain('typed by hand')
+  await type(a, 'run /bin/examples/mandelbrot.js 60 20')
+  await expect.poll(() => screen(a)).toContain('@@@@@@')
+  await a.page.reload()
+  await a.ready()
+  await expect.poll(() => screen(a)).toContain('Three things to try')
+  await a.page.keyboard.press('ArrowUp')
+  await expect.poll(() => screen(a)).toContain('mandelbrot.js 60 20')
+})
+
+test('Ctrl-C ends the foreground process and gives the prompt back', async ({ tab }) => {
+  const a = await tab()
+  await a.out(`echo 'export const start = () => { for (;;) {} }' > /loop.js`)
+  await type(a, 'run /loop.js')
+  await expect
+    .poll(async () => (await a.json<{ state: string }[]>('ps --json')).map((row) => row.state))
+    .toEqual(['running'])
+  await a.page.keyboard.press('Control+c')
+  await expect
+    .poll(async () => (await a.json<{ state: string }[]>('ps --json')).map((row) => row.state))
+    .toEqual(['killed'])
+  await type(a, 'echo back at the prompt')
+  await expect.poll(() => screen(a)).toContain('back at the prompt')
+})
+
+test('every command of the README’s first five minutes works', async ({ tab }) => {
+  const a = await tab()
+  const b = await tab()
+  await b.untilPeers(1)
+  const block = /```brittlestar\n([\s\S]*?)```/.exec(README)?.[1]
+  const lines = (block ?? '').trim().split('\n')
+  expect(lines.length).toBeGreaterThan(5)
+  for (const line of lines) expect(await a.sh(line), line).toMatchObject({ code: 0 })
+})
+
+test('the README’s program runs', async ({ tab }) => {
+  const a = await tab()
+  const source = /```js\n([\s\S]*?)```/.exec(README)?.[1] ?? ''
+  await a.page.evaluate((text) => globalThis.os.fs.writeFile('/readme.js', text), source)
+  expect(await a.out('run /readme.js')).toBe('1 4 9\n')
+})
+
+test('the README names scripts that exist and the packages that are installed', async () => {
+  const manifest = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8'))
+  for (const [, name] of README.matchAll(/npm (?:run )?(start|test|check|dev|sim|bench)\b/g)) {
+    expect(Object.keys(manifest.scripts)).toContain(name)
+  }
+  const lock = JSON.parse(readFileSync(join(import.meta.dirname, '../package-lock.json'), 'utf8'))
+  const said = Number(/installs (\d+) packages/.exec(README)?.[1])
+  const packages = Object.values<{ optional?: boolean }>(lock.packages).filter((each) => !each.optional).length
+  expect(
+    Math.abs(said - packages),
+    `the README says ${said}, the lock has ${packages} that are not optional`,
+  ).toBeLessThan(40)
+})
+
+test('a page from a LAN address on plain http explains itself and links to https, where it works', async ({
+  tab,
+  relay,
+  chrome,
+}) => {
+  const address = Object.values(networkInterfaces())
+    .flat()
+    .find((each) => each?.family === 'IPv4' && !each.internal)?.address
+  if (!address) throw new Error('this machine has no address but loopback')
+  const page = await (await chrome.newContext()).newPage()
+  await page.goto(`http://${address}:${relay.port}/`)
+  const link = page.getByRole('link', { name: new RegExp(`https://${address.replaceAll('.', '\\.')}`) })
+  await expect(link).toBeVisible()
+  await page.context().close()
+  const secure = await tab({ url: `https://${address}:${relay.port}/` })
+  const local = await tab()
+  await secure.untilPeers(1)
+  await local.out('echo across > /across.txt')
+  expect(await secure.out('cat /across.txt')).toBe('across\n')
+})
+
+test('a lone tab whose relay cannot be reached works by itself', async ({ tab, chrome, relay }) => {
+  const context = await chrome.newContext()
+  await context.route('**/relay.json', (route) => route.abort())
+  const page = await context.newPage()
+  await page.goto(relay.url)
+  await page.waitForFunction(() => 'os' in globalThis)
+  await page.evaluate(() => globalThis.os.ready)
+  const run = (line: string) => page.evaluate((text) => globalThis.os.sh(text), line)
+  expect(await run('echo alone > /a.txt && cat /a.txt')).toMatchObject({ stdout: 'alone\n', code: 0 })
+  expect(await run('run /bin/examples/primes.js 1000')).toMatchObject({ code: 0 })
+  await expect(page.getByRole('status')).toContainText(/relay/i)
+  await context.close()
+  void tab
+})
