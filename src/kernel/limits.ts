@@ -55,8 +55,10 @@ export const MAX_CIDS_PER_CALL = 256
 export const READAHEAD_BLOCKS = 8
 /** Leaves collected before they are stored with one transaction. */
 export const WRITE_BATCH_BLOCKS = 8
-/** A holder that sends nothing for this long is passed over. */
+/** A holder that makes no progress for this long is passed over. */
 export const FETCH_STALL_MS = 3_000
+/** What counts as progress, or a finished block: pieces are ITEM_BYTES, so only a holder that drips sends less. */
+export const FETCH_PROGRESS_BYTES = 64 * 1024
 /** Rounds of asking everybody before a missing block is an error. */
 export const FETCH_ROUNDS = 3
 /** Directory depth of the tree: POSIX paths end before. */

@@ -19,13 +19,15 @@ export interface Assembler {
 
 export function createAssembler(count: number): Assembler {
   let current: { index: number; bytes: Uint8Array; filled: number } | undefined
+  let lastIndex = -1
   return {
     add(value) {
       const parsed = v.safeParse(item, value)
       if (!parsed.success) throw new OsError('EPROTO', 'sent a malformed block piece')
       const [index, offset, total, piece] = parsed.output
       if (index >= count) throw new OsError('EPROTO', 'sent a block that was not asked for')
-      if (offset === 0) current = { index, bytes: new Uint8Array(total), filled: 0 }
+      // Each block once and in the order asked for: whoever begins again could go on for ever.
+      if (!current && offset === 0 && index > lastIndex) current = { index, bytes: new Uint8Array(total), filled: 0 }
       const { byteLength } = piece
       const expected = current && current.index === index && current.filled === offset
       if (!current || !expected || current.bytes.byteLength !== total || offset + byteLength > total) {
@@ -39,6 +41,7 @@ export function createAssembler(count: number): Assembler {
       }
       const { bytes } = current
       current = undefined
+      lastIndex = index
       return { index, bytes }
     },
   }

@@ -141,12 +141,19 @@ export class Blocks {
   async #fetch(cids: readonly CidText[], options: FetchOptions): Promise<Map<CidText, Uint8Array>> {
     const found = new Map<CidText, Uint8Array>()
     const missing = () => cids.filter((cid) => !found.has(cid))
-    for (let round = 0; round < limits.FETCH_ROUNDS && missing().length > 0; round++) {
+    /** Holders that did not deliver: asked again only when there is nobody else. */
+    const passed = new Set<NodeId>()
+    for (let round = 0; round < limits.FETCH_ROUNDS && missing().length > 0; ) {
       options.signal?.throwIfAborted()
-      for (const holder of await this.#holders(missing(), options)) {
+      const holders = await this.#holders(missing(), options, passed)
+      if (holders.length === 0) {
+        round++
+        passed.clear()
+      }
+      for (const holder of holders) {
         const wanted = missing().filter((cid) => holder.cids.has(cid))
         if (wanted.length > 0) await this.#fetchFrom(holder.peer, wanted, found, options.signal)
-        if (missing().length === 0) break
+        if (wanted.some((cid) => !found.has(cid))) passed.add(holder.peer)
       }
     }
     const [lost, ...more] = missing()
@@ -161,8 +168,13 @@ export class Blocks {
   }
 
   /** Who has what: hints first, then everybody connected, then the directory; those who hold most come first. */
-  async #holders(cids: readonly CidText[], options: FetchOptions): Promise<{ peer: NodeId; cids: Set<CidText> }[]> {
-    const connected = this.#peers().filter((peer) => !this.#liars.has(peer))
+  async #holders(
+    cids: readonly CidText[],
+    options: FetchOptions,
+    passed: ReadonlySet<NodeId>,
+  ): Promise<{ peer: NodeId; cids: Set<CidText> }[]> {
+    const welcome = (peer: NodeId) => !this.#liars.has(peer) && !passed.has(peer)
+    const connected = this.#peers().filter(welcome)
     const hinted = (options.hints ?? []).filter((peer) => connected.includes(peer))
     if (hinted.length > 0) {
       const found = await this.#ask(hinted, cids)
@@ -172,25 +184,25 @@ export class Blocks {
     const [first] = cids
     if (found.length > 0 || first === undefined) return found
     const signal = options.signal ?? new AbortController().signal
-    return this.#ask(
-      (await this.#findProviders(first, signal)).filter((peer) => !this.#liars.has(peer)),
-      cids,
-    )
+    return this.#ask((await this.#findProviders(first, signal)).filter(welcome), cids)
   }
 
+  /** Settles when one peer has them all, or when everybody has answered: nobody waits for the mute without need. */
   async #ask(peers: readonly NodeId[], cids: readonly CidText[]): Promise<{ peer: NodeId; cids: Set<CidText> }[]> {
-    const answers = await Promise.all(
-      peers.map(async (peer) => {
-        try {
-          const held = await this.#rpc.call(peer, 'blocks.have', { cids: [...cids] })
-          return { peer, cids: new Set(cids.filter((_cid, i) => held[i] === 1)) }
-        } catch (error) {
-          this.#log.log('debug', 'blocks', `${shortNode(peer)} did not say what it holds: ${errorLine(error)}`)
-          return { peer, cids: new Set<CidText>() }
-        }
-      }),
-    )
-    return answers.filter(({ cids }) => cids.size > 0).sort((a, b) => b.cids.size - a.cids.size)
+    const holders: { peer: NodeId; cids: Set<CidText> }[] = []
+    const { promise: complete, resolve } = Promise.withResolvers<void>()
+    const answers = peers.map(async (peer) => {
+      try {
+        const held = await this.#rpc.call(peer, 'blocks.have', { cids: [...cids] })
+        const holder = { peer, cids: new Set(cids.filter((_cid, i) => held[i] === 1)) }
+        if (holder.cids.size > 0) holders.push(holder)
+        if (holder.cids.size === cids.length) resolve()
+      } catch (error) {
+        this.#log.log('debug', 'blocks', `${shortNode(peer)} did not say what it holds: ${errorLine(error)}`)
+      }
+    })
+    await Promise.race([complete, Promise.all(answers)])
+    return [...holders].sort((a, b) => b.cids.size - a.cids.size)
   }
 
   async #fetchFrom(
@@ -204,6 +216,7 @@ export class Blocks {
     const onAbort = () => stall.abort()
     signal?.addEventListener('abort', onAbort, { once: true })
     const assembler: Assembler = createAssembler(cids.length)
+    let progressBytes = 0
     try {
       await this.#rpc.call(
         peer,
@@ -212,10 +225,14 @@ export class Blocks {
         {
           signal: stall.signal,
           onItem: async (item) => {
-            timer.cancel()
-            timer = this.#clock.setTimer(() => stall.abort(), limits.FETCH_STALL_MS, 'block stall')
             const done = assembler.add(item)
             const cid = done && cids[done.index]
+            progressBytes += (item as [number, number, number, Uint8Array])[3].byteLength
+            if (done || progressBytes >= limits.FETCH_PROGRESS_BYTES) {
+              progressBytes = 0
+              timer.cancel()
+              timer = this.#clock.setTimer(() => stall.abort(), limits.FETCH_STALL_MS, 'block stall')
+            }
             if (!done || cid === undefined) return
             if (!(await this.#verify(cid, done.bytes))) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)
             found.set(cid, done.bytes)

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest'
+import { utf8 } from '../../base/bytes.ts'
+import { MAX_BLOCK_BYTES } from '../limits.ts'
+import { createAssembler } from './assemble.ts'
+
+describe('the assembler of block pieces', () => {
+  it('puts blocks together from pieces that come in order', () => {
+    const assembler = createAssembler(3)
+    expect(assembler.add([0, 0, 4, utf8('ab')])).toBeUndefined()
+    expect(assembler.add([0, 2, 4, utf8('cd')])).toEqual({ index: 0, bytes: utf8('abcd') })
+    expect(assembler.add([2, 0, 1, utf8('x')])).toEqual({ index: 2, bytes: utf8('x') })
+  })
+
+  it('accepts an empty block', () => {
+    expect(createAssembler(1).add([0, 0, 0, utf8('')])).toEqual({ index: 0, bytes: utf8('') })
+  })
+
+  it.each([
+    ['what is no piece', [[0, 0]]],
+    ['a piece that is no bytes', [[0, 0, 1, 'x']]],
+    ['a negative offset', [[0, -1, 1, utf8('x')]]],
+    ['a block that was not asked for', [[2, 0, 1, utf8('x')]]],
+    ['a block larger than any block', [[0, 0, MAX_BLOCK_BYTES + 1, utf8('x')]]],
+    ['more bytes than were announced', [[0, 0, 1, utf8('xy')]]],
+    ['a beginning that is missing', [[0, 1, 3, utf8('x')]]],
+    ['a gap', [[0, 0, 3, utf8('x')], [0, 2, 3, utf8('z')]]], // biome-ignore format: one case, one line
+    ['another total than before', [[0, 0, 3, utf8('x')], [0, 1, 4, utf8('y')]]], // biome-ignore format: one case, one line
+    ['a piece of another block in between', [[0, 0, 3, utf8('x')], [1, 1, 3, utf8('y')]]], // biome-ignore format: one case, one line
+    ['an empty piece, which could go on for ever', [[0, 0, 3, utf8('')]]],
+    ['a new beginning of an unfinished block', [[0, 0, 3, utf8('x')], [0, 0, 3, utf8('x')]]], // biome-ignore format: one case, one line
+    ['a finished block once more', [[0, 0, 1, utf8('x')], [0, 0, 1, utf8('x')]]], // biome-ignore format: one case, one line
+    ['a block that comes too late', [[1, 0, 1, utf8('x')], [0, 0, 1, utf8('x')]]], // biome-ignore format: one case, one line
+  ] as [string, unknown[]][])('refuses %s', (_what, items) => {
+    const assembler = createAssembler(2)
+    expect(() => items.map((item) => assembler.add(item))).toThrow(/^sent /)
+  })
+})
