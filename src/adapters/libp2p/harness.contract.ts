@@ -14,6 +14,8 @@ worker.onmessage = ({ data: { call, value, error } }) => {
   calls.delete(call)
 }
 
+worker.onerror = ({ message }) => reportError(new Error(`in the worker: ${message}`))
+
 function run(command: string, args: unknown[], transfer: Transferable[] = []): Promise<unknown> {
   return new Promise((resolve, reject) => {
     calls.set(++last, { resolve, reject })

@@ -41,13 +41,20 @@ interface Running {
   relay: RelayLink
 }
 
+/** A relayed connection and what will close it. */
+interface Limited {
+  timer: ReturnType<typeof setTimeout>
+  /** It has led to a direct connection. */
+  used: boolean
+}
+
 export class Libp2pNetwork implements Network {
   readonly self: NodeId
   readonly #options: Libp2pNetworkOptions
   readonly #emitter: Emitter<NetworkEvent>
   readonly #links: Links
   readonly #found = new Map<NodeId, number>()
-  readonly #limited = new Map<Connection, ReturnType<typeof setTimeout>>()
+  readonly #limited = new Map<Connection, Limited>()
   #relayInfo: RelayInfo | null
   #onStream: StreamListener = () => assert(false, 'onStream must be set before start')
   #starting: Promise<void> | undefined
@@ -137,7 +144,7 @@ export class Libp2pNetwork implements Network {
     if (running) {
       running.relay.close()
       running.dialer.close()
-      for (const timer of this.#limited.values()) clearTimeout(timer)
+      for (const { timer } of this.#limited.values()) clearTimeout(timer)
       for (const peer of this.#links.peers()) this.#links.close(peer, 'this node stopped')
       await running.engine.node.stop()
     }
@@ -163,7 +170,10 @@ export class Libp2pNetwork implements Network {
       self: this.self,
       node: engine.node,
       isDirect: (peer) => this.#links.get(peer) !== undefined,
-      addresses: (peer) => this.#addresses(peer),
+      addresses: (peer) => {
+        this.#dropUsed(peer)
+        return this.#addresses(peer)
+      },
     })
     const relay = new RelayLink({
       engine,
@@ -195,7 +205,7 @@ export class Libp2pNetwork implements Network {
     }
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail))
     node.addEventListener('connection:close', ({ detail }) => {
-      clearTimeout(this.#limited.get(detail))
+      clearTimeout(this.#limited.get(detail)?.timer)
       this.#limited.delete(detail)
       this.#links.closed(detail, 'the connection was closed')
     })
@@ -212,17 +222,17 @@ export class Libp2pNetwork implements Network {
     if (this.#links.opened(connection)) {
       const delay = connection.direction === 'outbound' ? 0 : limits.LIMITED_LINGER_MS
       for (const other of this.#limited.keys()) {
-        if (other.remotePeer.equals(connection.remotePeer)) this.#closeLater(other, delay)
+        if (other.remotePeer.equals(connection.remotePeer)) this.#closeLater(other, delay, true)
       }
-    } else if (!isDirect(connection)) this.#closeLater(connection, limits.DIAL_MS + limits.LIMITED_LINGER_MS)
+    } else if (!isDirect(connection)) this.#closeLater(connection, limits.DIAL_MS + limits.LIMITED_LINGER_MS, false)
   }
 
-  #closeLater(limited: Connection, delayMs: number): void {
-    clearTimeout(this.#limited.get(limited))
+  #closeLater(limited: Connection, delayMs: number, used: boolean): void {
+    clearTimeout(this.#limited.get(limited)?.timer)
     const close = (): void => {
       limited.close().catch((error: Error) => limited.abort(error))
     }
-    this.#limited.set(limited, setTimeout(close, delayMs))
+    this.#limited.set(limited, { timer: setTimeout(close, delayMs), used })
   }
 
   /** The dialer decides whose signalling is answered before the transport sees it. */
@@ -248,6 +258,13 @@ export class Libp2pNetwork implements Network {
       this.#found.set(peer, now)
     }
     this.#emitter.emit({ type: 'found', peer, via })
+  }
+
+  /** The transport would signal over a relayed connection that the other side is just closing. */
+  #dropUsed(peer: NodeId): void {
+    for (const [connection, { used }] of [...this.#limited]) {
+      if (used && connection.remotePeer.toString() === peer) connection.abort(new Error('it has done its work'))
+    }
   }
 
   /** Through our relay; then as peers have told, e.g. through another tab. */

@@ -188,6 +188,13 @@ const commands: Record<string, (...args: never[]) => unknown> = {
   },
 }
 
+// Told to the page as an uncaught error: the tests count those.
+addEventListener('unhandledrejection', ({ reason }) => {
+  setTimeout(() => {
+    throw reason
+  })
+})
+
 addEventListener('message', ({ data: { call, command, args } }: MessageEvent) => {
   const run = async () => commands[command]?.(...(args as never[]))
   run().then(
