@@ -13,6 +13,8 @@ export function splitPath(path: string): string[] {
   if (path.length > MAX_PATH_LENGTH)
     throw new OsError('ENAMETOOLONG', `a path is at most ${MAX_PATH_LENGTH} characters`)
   if (path.includes('\0')) throw new OsError('EINVAL', 'a path must not contain NUL')
+  // Half a surrogate pair has no UTF-8: it would come back from its directory as another name.
+  if (!path.isWellFormed()) throw new OsError('EINVAL', 'a path must be proper Unicode')
   const names: string[] = []
   for (const name of path.split('/')) {
     if (name === '' || name === '.') continue

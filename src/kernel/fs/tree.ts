@@ -7,17 +7,24 @@ import type { TreeOp } from '../rpc/methods.ts'
 import { type Directory, decodeDirectory, type Entry, encodeDirectory } from './directory.ts'
 import { joinPath, splitPath } from './path.ts'
 
-/** Decoded directories kept: a few thousand small maps. */
+/** Decoded directories kept: a few thousand small maps, and at most so many entries in all (some 15 MB). */
 const CACHE_SIZE = 2048
+const CACHE_ENTRIES = 100_000
 /** What every new tree starts with. Times are 0, so that all new trees have the same root. */
 const FIRST_DIRECTORIES = ['home', 'tmp']
 
 export class Tree {
   readonly #blocks: Blocks
   readonly #cache = new Map<CidText, Directory>()
+  #cachedEntries = 0
 
   constructor(blocks: Blocks) {
     this.#blocks = blocks
+  }
+
+  /** Entries of all directories kept decoded. */
+  get cachedEntries(): number {
+    return this.#cachedEntries
   }
 
   /** The root of a new tree, stored. */
@@ -166,12 +173,18 @@ export class Tree {
   }
 
   #remember(cid: CidText, directory: Directory): void {
-    this.#cache.delete(cid)
+    this.#forget(cid)
     this.#cache.set(cid, directory)
-    if (this.#cache.size > CACHE_SIZE) {
+    this.#cachedEntries += directory.size
+    while (this.#cache.size > CACHE_SIZE || (this.#cachedEntries > CACHE_ENTRIES && this.#cache.size > 1)) {
       const [oldest] = this.#cache.keys()
-      if (oldest !== undefined) this.#cache.delete(oldest)
+      if (oldest !== undefined) this.#forget(oldest)
     }
+  }
+
+  #forget(cid: CidText): void {
+    this.#cachedEntries -= this.#cache.get(cid)?.size ?? 0
+    this.#cache.delete(cid)
   }
 }
 

@@ -1,0 +1,355 @@
+import { sha256 } from '@noble/hashes/sha2.js'
+import fc from 'fast-check'
+import { CID } from 'multiformats/cid'
+import { create as createDigest } from 'multiformats/hashes/digest'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { utf8 } from '../../base/bytes.ts'
+import { OsError } from '../../base/errors.ts'
+import type { Blocks } from '../blocks/blocks.ts'
+import { RAW } from '../blocks/cid.ts'
+import { blocksOf, Lab } from '../harness.contract.ts'
+import type { TreeOp } from '../rpc/methods.ts'
+import { decodeDirectory, type Entry, encodeDirectory } from './directory.ts'
+import { joinPath, splitPath } from './path.ts'
+import { Tree } from './tree.ts'
+
+let blocks: Blocks
+let tree: Tree
+let root: string
+const files = ['one', 'two', 'three'].map((text) => {
+  return CID.createV1(RAW, createDigest(0x12, sha256(utf8(text)))).toString()
+})
+beforeEach(async () => {
+  const lab = new Lab()
+  ;({ blocks } = blocksOf(lab, await lab.node('a')))
+  tree = new Tree(blocks)
+  root = await tree.create()
+})
+
+const put = (path: string, more: Partial<Extract<TreeOp, { op: 'put' }>> = {}): TreeOp => {
+  return { op: 'put', path, cid: files[0] as string, size: 3, mode: 0o644, mtimeMs: 5, ...more }
+}
+const mkdir = (path: string, recursive = false): TreeOp => ({ op: 'mkdir', path, recursive, mtimeMs: 7 })
+const remove = (path: string, recursive = false, force = false): TreeOp => ({ op: 'remove', path, recursive, force })
+const move = (from: string, to: string): TreeOp => ({ op: 'move', from, to, mtimeMs: 9 })
+
+async function apply(...ops: TreeOp[]): Promise<void> {
+  for (const op of ops) root = await tree.apply(root, op)
+}
+async function codeOf(op: TreeOp): Promise<string> {
+  try {
+    await apply(op)
+    return 'ok'
+  } catch (error) {
+    if (!(error instanceof OsError)) throw error
+    return error.code
+  }
+}
+async function paths(cid = root, at = ''): Promise<string[]> {
+  const out: string[] = []
+  for (const [name, entry] of await tree.directory(cid)) {
+    out.push(`${at}/${name}`)
+    if (entry.kind === 'directory') out.push(...(await paths(entry.cid, `${at}/${name}`)))
+  }
+  return out.sort()
+}
+
+describe('a tree answers as POSIX does', () => {
+  beforeEach(() => apply(mkdir('/d'), mkdir('/d/full'), put('/d/full/f'), mkdir('/d/empty'), put('/f')))
+
+  it.each([
+    ['put', put('/new'), 'ok'],
+    ['put over a file', put('/f'), 'ok'],
+    ['put over a directory', put('/d'), 'EISDIR'],
+    ['put at the root', put('/'), 'EISDIR'],
+    ['put below a file', put('/f/x'), 'ENOTDIR'],
+    ['put into a directory that is not there', put('/no/x'), 'ENOENT'],
+    ['put that makes its parents', put('/no/such/x', { parents: true }), 'ok'],
+    ['put that makes its parents, below a file', put('/f/such/x', { parents: true }), 'ENOTDIR'],
+    ['exclusive put of a new file', put('/new', { exclusive: true }), 'ok'],
+    ['exclusive put over a file', put('/f', { exclusive: true }), 'EEXIST'],
+    ['mkdir', mkdir('/new'), 'ok'],
+    ['mkdir over a directory', mkdir('/d'), 'EEXIST'],
+    ['mkdir -p over a directory', mkdir('/d', true), 'ok'],
+    ['mkdir over a file', mkdir('/f'), 'EEXIST'],
+    ['mkdir -p over a file', mkdir('/f', true), 'EEXIST'],
+    ['mkdir below a file', mkdir('/f/x'), 'ENOTDIR'],
+    ['mkdir -p below a file', mkdir('/f/x/y', true), 'ENOTDIR'],
+    ['mkdir without its parent', mkdir('/no/x'), 'ENOENT'],
+    ['mkdir -p without its parent', mkdir('/no/x/y', true), 'ok'],
+    ['mkdir of the root', mkdir('/'), 'EEXIST'],
+    ['mkdir -p of the root', mkdir('/', true), 'ok'],
+    ['rm of a file', remove('/f'), 'ok'],
+    ['rm of an empty directory', remove('/d/empty'), 'ok'],
+    ['rm of a full directory', remove('/d'), 'ENOTEMPTY'],
+    ['rm -r of a full directory', remove('/d', true), 'ok'],
+    ['rm of what is not there', remove('/no'), 'ENOENT'],
+    ['rm -f of what is not there', remove('/no', false, true), 'ok'],
+    ['rm below a file', remove('/f/x'), 'ENOTDIR'],
+    ['rm of the root', remove('/', true), 'EBUSY'],
+    ['mv of a file', move('/f', '/g'), 'ok'],
+    ['mv of a file into a directory', move('/f', '/d/empty/f'), 'ok'],
+    ['mv of a file over a file', move('/f', '/d/full/f'), 'ok'],
+    ['mv of a file over a directory', move('/f', '/d/empty'), 'EISDIR'],
+    ['mv of a directory', move('/d/full', '/full'), 'ok'],
+    ['mv of a directory over an empty one', move('/d/full', '/d/empty'), 'ok'],
+    ['mv of a directory over a full one', move('/d/empty', '/d/full'), 'ENOTEMPTY'],
+    ['mv of a directory over its own parent', move('/d/full', '/d'), 'ENOTEMPTY'],
+    ['mv of a directory over a file', move('/d', '/f'), 'ENOTDIR'],
+    ['mv of a directory into itself', move('/d', '/d/full/d'), 'EINVAL'],
+    ['mv of a thing onto itself', move('/d', '/d'), 'ok'],
+    ['mv of what is not there', move('/no', '/g'), 'ENOENT'],
+    ['mv to a directory that is not there', move('/f', '/no/f'), 'ENOENT'],
+    ['mv below a file', move('/d', '/f/d'), 'ENOTDIR'],
+    ['mv of the root', move('/', '/d/root'), 'EBUSY'],
+    ['a relative path', put('x'), 'EINVAL'],
+    ['a NUL in a path', put('/a\0b'), 'EINVAL'],
+    ['a name of 256 bytes', put(`/${'é'.repeat(128)}`), 'ENAMETOOLONG'],
+    ['a path of 4097 characters', put(`/${'a/'.repeat(2048)}`), 'ENAMETOOLONG'],
+    ['257 directories below one another', mkdir('/a'.repeat(257), true), 'ENAMETOOLONG'],
+    ['a name that is no proper Unicode', put('/\ud800'), 'EINVAL'],
+  ])('%s', async (_what, op, expected) => {
+    const before = root
+    expect(await codeOf(op)).toBe(expected)
+    if (expected !== 'ok') expect(root).toBe(before)
+  })
+
+  it('keeps a file’s mode when it is overwritten, and takes its new time', async () => {
+    await apply(put('/x', { mode: 0o600 }), put('/x', { mode: 0o777, mtimeMs: 99, cid: files[1] as string }))
+    expect(await tree.lookup(root, '/x')).toMatchObject({ mode: 0o600, mtimeMs: 99, cid: files[1] })
+  })
+
+  it('gives the same root for the same content, however it came about', async () => {
+    const before = root
+    await apply(put('/d/x'), move('/d/x', '/d/y'), remove('/d/y'))
+    expect(root).toBe(before)
+  })
+
+  it('looks up along the path, and says which part is missing', async () => {
+    expect(await tree.lookup(root, '/d/full/f')).toMatchObject({ kind: 'file', size: 3 })
+    expect(await tree.lookup(root, '/d/../d/./full//f')).toMatchObject({ kind: 'file' })
+    expect(await tree.lookup(root, '/')).toMatchObject({ kind: 'directory', cid: root })
+    await expect(tree.lookup(root, '/d/no/x')).rejects.toMatchObject({ code: 'ENOENT', message: /^\/d\/no:/ })
+    await expect(tree.lookup(root, '/f/x')).rejects.toMatchObject({ code: 'ENOTDIR', message: /^\/f is/ })
+  })
+})
+
+describe('names', () => {
+  it.each([
+    '__proto__',
+    'constructor',
+    'toString',
+    'hasOwnProperty',
+    ' ',
+    '...',
+    '-rf',
+    'a\nb',
+    'a\\b',
+    'ä',
+    'a\u0308',
+    '👨‍👩‍👧',
+    '\u202e',
+    'é'.repeat(127),
+    'x'.repeat(255),
+  ])('%j is a name like any other', async (name) => {
+    await apply(put(`/${name}`), mkdir(`/tmp/${name}`), put(`/tmp/${name}/${name}`))
+    const again = new Tree(blocks)
+    expect([...(await again.directory(root)).keys()]).toContain(name)
+    expect(await again.lookup(root, `/tmp/${name}/${name}`)).toMatchObject({ kind: 'file', cid: files[0] })
+    await apply(move(`/tmp/${name}`, `/${name}2`.slice(0, 200)), remove(`/${name}`))
+    expect((await tree.directory(root)).has(name)).toBe(false)
+  })
+
+  it('that look alike but are written differently are different (no normalisation)', async () => {
+    await apply(put('/ä'), put('/a\u0308', { cid: files[1] as string }))
+    expect((await tree.lookup(root, '/ä')).cid).not.toBe((await tree.lookup(root, '/a\u0308')).cid)
+  })
+
+  it('with .. never leave the root', () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom('..', '.', '', 'a', 'b', '...'), { maxLength: 20 }), (parts) => {
+        const names = splitPath(`/${parts.join('/')}`)
+        expect(names.every((name) => ['a', 'b', '...'].includes(name))).toBe(true)
+        expect(splitPath(joinPath(names))).toEqual(names)
+      }),
+    )
+  })
+})
+
+describe('a directory', () => {
+  const entry = (cid: string, more: Partial<Entry> = {}): Entry => {
+    return { kind: 'file', cid, size: 3, mode: 0o644, mtimeMs: 1, ...more }
+  }
+  const name = fc
+    .string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
+    .filter((text) => !/[/\0]/.test(text) && text !== '.' && text !== '..')
+
+  it('comes out of its block as it went in', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uniqueArray(name, { maxLength: 30 }), async (names) => {
+        const directory = new Map(
+          names.map((each, i) => [
+            each,
+            entry(files[i % 3] as string, { kind: i % 2 ? 'file' : 'directory', size: i }),
+          ]),
+        )
+        const bytes = encodeDirectory(directory)
+        expect(new Map([...decodeDirectory('x', bytes)].sort())).toEqual(new Map([...directory].sort()))
+        const shuffled = new Map([...directory].reverse())
+        expect(encodeDirectory(shuffled)).toEqual(bytes)
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  it('that is too large for one block is EFBIG, with advice', async () => {
+    const many = new Map(
+      Array.from({ length: 30_000 }, (_, i) => [`a rather long name ${i}`, entry(files[0] as string)]),
+    )
+    expect(() => encodeDirectory(many)).toThrow(/use subdirectories/)
+  })
+
+  it('whatever its bytes, decodes or is EIO', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        try {
+          decodeDirectory('x', bytes)
+        } catch (error) {
+          if (!(error instanceof OsError && error.code === 'EIO')) throw error
+        }
+      }),
+    )
+  })
+
+  it('with one byte changed, decodes or is EIO', () => {
+    const bytes = encodeDirectory(new Map([['a', entry(files[0] as string)], ['b', entry(files[1] as string)]])) // biome-ignore format: one line
+    fc.assert(
+      fc.property(fc.nat(bytes.byteLength - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
+        const broken = bytes.slice()
+        broken[at] = (broken[at] ?? 0) ^ change
+        try {
+          for (const each of decodeDirectory('x', broken).keys()) expect(each).not.toMatch(/[/\0]|^\.{0,2}$/)
+        } catch (error) {
+          if (!(error instanceof OsError && error.code === 'EIO')) throw error
+        }
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+// --- differential test ----------------------------------------------------------------------------------------
+
+/** What POSIX says, over a plain map from path to content (undefined for a directory). */
+class Model {
+  readonly nodes = new Map<string, string | undefined>([
+    ['/', undefined],
+    ['/home', undefined],
+    ['/tmp', undefined],
+  ])
+
+  #parent(path: string): string {
+    return path.slice(0, Math.max(1, path.lastIndexOf('/')))
+  }
+  #isDirectory(path: string): boolean {
+    return this.nodes.has(path) && this.nodes.get(path) === undefined
+  }
+  #below(path: string): string[] {
+    return [...this.nodes.keys()].filter((each) => each.startsWith(`${path}/`))
+  }
+  /** ENOTDIR or ENOENT on the way to a path's parent. */
+  #way(path: string): string | undefined {
+    const names = path.split('/').slice(1, -1)
+    for (let i = 1; i <= names.length; i++) {
+      const at = `/${names.slice(0, i).join('/')}`
+      if (!this.nodes.has(at)) return 'ENOENT'
+      if (!this.#isDirectory(at)) return 'ENOTDIR'
+    }
+    return undefined
+  }
+
+  apply(op: TreeOp): string {
+    if (op.op === 'move') return this.#move(op.from, op.to)
+    const { path } = op
+    if (op.op === 'put' || op.op === 'mkdir') {
+      const parents = op.op === 'put' ? op.parents : op.recursive
+      const problem = this.#way(path)
+      if (problem === 'ENOTDIR' || (problem && !parents)) return problem
+      if (this.nodes.has(path)) {
+        if (op.op === 'mkdir') return op.recursive && this.#isDirectory(path) ? 'ok' : 'EEXIST'
+        if (this.#isDirectory(path)) return 'EISDIR'
+        if (op.exclusive) return 'EEXIST'
+      }
+      for (let at = this.#parent(path); !this.nodes.has(at); at = this.#parent(at)) this.nodes.set(at, undefined)
+      this.nodes.set(path, op.op === 'put' ? op.cid : undefined)
+      return 'ok'
+    }
+    const problem = this.#way(path)
+    if (problem) return op.force && problem === 'ENOENT' ? 'ok' : problem
+    if (!this.nodes.has(path)) return op.force ? 'ok' : 'ENOENT'
+    if (!op.recursive && this.#below(path).length > 0) return 'ENOTEMPTY'
+    for (const each of [path, ...this.#below(path)]) this.nodes.delete(each)
+    return 'ok'
+  }
+
+  #move(from: string, to: string): string {
+    const problem = this.#way(from)
+    if (problem) return problem
+    if (!this.nodes.has(from)) return 'ENOENT'
+    if (from === to) return 'ok'
+    if (to.startsWith(`${from}/`)) return 'EINVAL'
+    const blocked = this.#way(to)
+    if (blocked) return blocked
+    if (this.nodes.has(to)) {
+      if (this.#isDirectory(from) && !this.#isDirectory(to)) return 'ENOTDIR'
+      if (!this.#isDirectory(from) && this.#isDirectory(to)) return 'EISDIR'
+      if (this.#below(to).length > 0) return 'ENOTEMPTY'
+    }
+    for (const each of [from, ...this.#below(from)]) {
+      this.nodes.set(to + each.slice(from.length), this.nodes.get(each))
+      this.nodes.delete(each)
+    }
+    return 'ok'
+  }
+}
+
+it('any sequence of changes does what a simple model of POSIX does', async () => {
+  const name = fc.constantFrom('a', 'b', 'c')
+  const path = fc.array(name, { minLength: 1, maxLength: 4 }).map((names) => `/${names.join('/')}`)
+  const flag = fc.boolean()
+  const op: fc.Arbitrary<TreeOp> = fc.oneof(
+    fc.tuple(path, flag, flag, fc.nat(2)).map(([at, exclusive, parents, n]): TreeOp => {
+      return put(at, { exclusive, parents, cid: files[n] as string })
+    }),
+    fc.tuple(path, flag).map(([at, recursive]) => mkdir(at, recursive)),
+    fc.tuple(path, flag, flag).map(([at, recursive, force]) => remove(at, recursive, force)),
+    fc.tuple(path, path).map(([from, to]) => move(from, to)),
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(op, { minLength: 1, maxLength: 25 }), async (ops) => {
+      const model = new Model()
+      root = await tree.create()
+      for (const each of ops) expect([each, await codeOf(each)]).toEqual([each, model.apply(each)])
+      expect(['/', ...(await paths())].sort()).toEqual([...model.nodes.keys()].sort())
+      for (const [at, content] of model.nodes) {
+        const entry = await tree.lookup(root, at)
+        expect(entry.kind === 'file' ? entry.cid : undefined).toBe(content)
+      }
+    }),
+    { numRuns: 150 },
+  )
+})
+
+it('remembers decoded directories only up to a bound, however large they are', async () => {
+  const wide = await tree.store(
+    new Map(
+      Array.from({ length: 4_000 }, (_, i) => [
+        `n${i}`,
+        { kind: 'file', cid: files[0] as string, size: 3, mode: 0o644, mtimeMs: 0 },
+      ]),
+    ),
+  )
+  root = await tree.store(new Map([['wide', { kind: 'directory', cid: wide, size: 0, mode: 0o755, mtimeMs: 0 }]]))
+  for (let i = 0; i < 30; i++) await apply(put(`/wide/x${i}`))
+  expect(tree.cachedEntries).toBeLessThanOrEqual(100_000)
+})
