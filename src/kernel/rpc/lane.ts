@@ -112,8 +112,9 @@ export class Lane {
 
   #fail(reason: string, hostile: boolean): void {
     if (this.#state === 'closed') return
-    this.#stream.abort(reason)
+    // First our own word for it: the stream may report the abort before it returns, as an ordinary close.
     this.#closed(reason, hostile)
+    this.#stream.abort(reason)
   }
 
   #closed(reason: string, hostile: boolean): void {
