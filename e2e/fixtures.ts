@@ -97,6 +97,12 @@ export class Tab {
     return performance.now() - began
   }
 
+  kernelWorker(): Worker {
+    const worker = this.page.workers().find((each) => each.url().includes('kernel'))
+    if (!worker) throw new Error('this tab has no kernel worker')
+    return worker
+  }
+
   /** Resolves when nothing is left to load from the relay. */
   async untilLoaded(): Promise<void> {
     await this.page.waitForFunction(() => performance.getEntriesByName('loaded').length > 0)

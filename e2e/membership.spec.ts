@@ -1,5 +1,5 @@
 // Who is here and who is gone, as people see it: closed, killed, reloaded tabs; a relay that dies and returns.
-import { expect, test } from './fixtures.ts'
+import { expect, type Tab, test } from './fixtures.ts'
 
 test('tabs find each other and connect directly; a closed tab is gone from every list within 1 s', async ({
   cluster,
@@ -98,4 +98,71 @@ test('a page thread blocked for 5 s is not felt: calls go on and membership does
     while (performance.now() < until);
   })
   expect(await states).toEqual(['alive'])
+})
+
+/** Everything that `watcher` says of its only peer while `action` runs. */
+async function statesDuring(watcher: Tab, action: () => Promise<unknown>): Promise<string[]> {
+  const seen = new Set<string>()
+  let over = false
+  const done = action().finally(() => {
+    over = true
+  })
+  while (!over) {
+    const [peer] = await watcher.peers()
+    seen.add(peer?.state ?? 'gone')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  await done
+  return [...seen]
+}
+
+test('a tab whose kernel is busy for 8 s is shown as stalled, never as gone, and comes back', async ({ cluster }) => {
+  const [a, b] = await cluster(2)
+  if (!a || !b) throw new Error('two tabs')
+  const states = await statesDuring(a, () =>
+    b.kernelWorker().evaluate(() => {
+      const until = performance.now() + 8_000
+      while (performance.now() < until);
+    }),
+  )
+  expect(states).toContain('stalled')
+  expect(states).not.toContain('gone')
+  await expect.poll(async () => (await a.peers())[0]?.state).toBe('alive')
+})
+
+test('a frozen tab says so before, is never declared dead, and goes on when it thaws', async ({ cluster }) => {
+  const [a, b] = await cluster(2)
+  if (!a || !b) throw new Error('two tabs')
+  // Headless Chromium never hides a page, so it cannot be told to freeze one: the page's event and the silence of its
+  // worker are made here as a freeze makes them.
+  const states = await statesDuring(a, async () => {
+    await b.page.evaluate(() => document.dispatchEvent(new Event('freeze')))
+    await expect.poll(async () => (await a.peers())[0]?.state).toBe('frozen')
+    await b.kernelWorker().evaluate(() => {
+      const until = performance.now() + 12_000
+      while (performance.now() < until);
+    })
+    await b.page.evaluate(() => document.dispatchEvent(new Event('resume')))
+  })
+  expect(states).not.toContain('gone')
+  await expect.poll(async () => (await a.peers())[0]?.state).toMatch(/alive|hidden/)
+  await a.out('echo after the thaw > /thaw.txt')
+  expect(await b.out('cat /thaw.txt')).toBe('after the thaw\n')
+})
+
+test('a relay that died for good leaves a killed tab to be noticed by the transport', async ({
+  relay,
+  tab,
+  cluster,
+}) => {
+  const [a] = await cluster(1)
+  const victim = await tab({ ignoreErrors: true })
+  if (!a) throw new Error('a tab')
+  await a.untilPeers(1)
+  await a.untilLoaded()
+  await relay.stop('SIGKILL')
+  await victim.crash()
+  const tookMs = await a.untilPeers(0, 30_000)
+  test.info().annotations.push({ type: 'noticed after', description: `${Math.round(tookMs)} ms` })
+  a.forgive(/net::ERR_CONNECTION_(REFUSED|RESET)/)
 })

@@ -1,0 +1,77 @@
+// What people meet when storage runs out, and what files of many sizes must survive.
+import { createHash } from 'node:crypto'
+import { expect, test } from './fixtures.ts'
+
+test('a full disk gives a clear error and loses nothing that was there', async ({ tab }) => {
+  const a = await tab()
+  await a.out('echo precious > /precious.txt')
+  // What the browser does when the quota is used up, without filling a real disk; the adapter's own tests use a real
+  // quota (a small storage bucket).
+  await a.kernelWorker().evaluate(() => {
+    const { put } = IDBObjectStore.prototype
+    Object.assign(globalThis, { put })
+    IDBObjectStore.prototype.put = () => {
+      throw new DOMException('The quota has been exceeded.', 'QuotaExceededError')
+    }
+  })
+  const error = await a.page.evaluate(async () => {
+    function* noise(): Generator<Uint8Array> {
+      for (let i = 0; i < 32; i++) {
+        const piece = new Uint8Array(1024 * 1024)
+        for (let at = 0; at < piece.byteLength; at += 65_536) crypto.getRandomValues(piece.subarray(at, at + 65_536))
+        yield piece
+      }
+    }
+    try {
+      await globalThis.os.fs.writeFile('/big.bin', noise())
+      return 'no error'
+    } catch (thrown) {
+      return `${(thrown as { code: string }).code}: ${(thrown as Error).message}`
+    }
+  })
+  expect(error).toContain('ENOSPC')
+  expect((await a.sh('ls /big.bin')).code).not.toBe(0)
+  expect(await a.out('cat /precious.txt')).toBe('precious\n')
+  await a.kernelWorker().evaluate(() => {
+    IDBObjectStore.prototype.put = (globalThis as unknown as { put: IDBObjectStore['put'] }).put
+  })
+  await a.out('echo there is room again > /again.txt')
+})
+
+test('files of awkward sizes read back on another tab as they were written', async ({ cluster }) => {
+  const [a, b] = await cluster(2)
+  if (!a || !b) throw new Error('two tabs')
+  for (const size of [0, 1, 1024 * 1024 - 1, 1024 * 1024, 1024 * 1024 + 1, 5 * 1024 * 1024 + 7]) {
+    const path = `/size-${size}`
+    await a.page.evaluate(
+      ([to, length]) => {
+        const bytes = new Uint8Array(length)
+        for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >> 8)) & 0xff
+        return globalThis.os.fs.writeFile(to, bytes)
+      },
+      [path, size] as const,
+    )
+    const digest = await b.page.evaluate(async (from) => {
+      const bytes = await globalThis.os.fs.readFile(from)
+      const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', new Uint8Array(bytes)))
+      return [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+    }, path)
+    const expected = Buffer.from(Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) & 0xff))
+    expect(digest, path).toBe(createHash('sha256').update(expected).digest('hex'))
+  }
+})
+
+test('get downloads what put stored', async ({ tab }) => {
+  const a = await tab()
+  const chooser = a.page.waitForEvent('filechooser')
+  const put = a.sh('put /stored.txt')
+  await (await chooser).setFiles({ name: 'local.txt', mimeType: 'text/plain', buffer: Buffer.from('from my disk') })
+  expect(await put).toMatchObject({ code: 0 })
+  expect(await a.out('cat /stored.txt')).toBe('from my disk')
+  const download = a.page.waitForEvent('download')
+  expect(await a.sh('get /stored.txt')).toMatchObject({ code: 0 })
+  const stream = await (await download).createReadStream()
+  const chunks: Buffer[] = []
+  for await (const chunk of stream) chunks.push(chunk as Buffer)
+  expect(Buffer.concat(chunks).toString()).toBe('from my disk')
+})
