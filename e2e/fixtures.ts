@@ -1,14 +1,7 @@
 // What the journeys share: a relay, tabs (each in a browser profile of its own unless told), and the rule that no
 // tab may print an error to its console. It drives the product from outside and imports nothing of it.
 import { existsSync } from 'node:fs'
-import {
-  type Browser,
-  type BrowserContext,
-  test as base,
-  chromium,
-  type Page,
-  type Worker as PageWorker,
-} from 'playwright/test'
+import { type Browser, type BrowserContext, test as base, chromium, type Page } from 'playwright/test'
 import { Relay } from './relay.ts'
 
 export { expect } from 'playwright/test'
@@ -104,7 +97,7 @@ export class Tab {
     return performance.now() - began
   }
 
-  kernelWorker(): PageWorker {
+  kernelWorker(): ReturnType<Page['workers']>[number] {
     const worker = this.page.workers().find((each) => each.url().includes('kernel'))
     if (!worker) throw new Error('this tab has no kernel worker')
     return worker
