@@ -203,7 +203,11 @@ export class RawPeer {
 }
 
 /** A node's block service over its own disk. */
-export function blocksOf(lab: Lab, node: LabNode, options: { findProviders?: () => Promise<NodeId[]> } = {}) {
+export function blocksOf(
+  lab: Lab,
+  node: LabNode,
+  options: { findProviders?: () => Promise<NodeId[]>; mayReturn?: () => boolean } = {},
+) {
   const disk = new Disk()
   const blocks = new Blocks({
     store: new MemoryBlockStore(disk),
@@ -212,6 +216,7 @@ export function blocksOf(lab: Lab, node: LabNode, options: { findProviders?: () 
     clock: lab.clock,
     log: node.log,
     peers: () => node.rpc.linkedPeers(),
+    mayReturn: options.mayReturn ?? (() => false),
     findProviders: options.findProviders ?? (async () => []),
   })
   return { disk, blocks }

@@ -102,6 +102,7 @@ export class Kernel {
       clock,
       log,
       peers: () => this.#membership.linked(),
+      mayReturn: () => this.#membership.linked().length < this.#membership.peers().length,
       findProviders: (cid, signal) => this.#providers(cid, signal),
     })
     const journals = new Journals(logStore)

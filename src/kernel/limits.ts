@@ -34,7 +34,11 @@ export const RECONNECT_GRACE_MS = 3_000
 export const REACH_TIMEOUT_MS = 10_000
 export const DIAL_TIMEOUT_MS = 20_000
 export const REDIAL_MIN_MS = 1_000
+/** Within RECONNECT_GRACE_MS of a broken link: some six dials, before its peer counts as gone. */
+export const REDIAL_URGENT_MS = 500
 export const REDIAL_MAX_MS = 60_000
+/** Every so often one member is told who else is here, so that links that nobody redials are found again. */
+export const GOSSIP_MS = 30_000
 /** Peer ids in one gossip note. */
 export const MAX_GOSSIP_PEERS = 64
 
@@ -61,6 +65,17 @@ export const FETCH_STALL_MS = 3_000
 export const FETCH_PROGRESS_BYTES = 64 * 1024
 /** Rounds of asking everybody before a missing block is an error. */
 export const FETCH_ROUNDS = 3
+/** While a member's link is broken and may come back: pauses between asking again, together beyond its grace. */
+export const FETCH_PAUSE_MS = 700
+export const FETCH_PAUSES = 5
+/** Earlier homes that a tree's head remembers: one of those that returns has nothing to merge. About 60 bytes each. */
+export const MAX_TREE_BASES = 16
+/** Claims of the tree's home that are considered at once, and homes found away that are remembered. */
+export const MAX_TREE_CLAIMS = 32
+export const MAX_TREE_AWAY = 256
+/** A head this far ahead is not believed: counters at the end of their range would stop the tree for ever. */
+export const MAX_GENERATION_LEAP = 1_000_000
+export const MAX_VERSION_LEAP = 2 ** 40
 /** Directory depth of the tree: POSIX paths end before. */
 export const MAX_TREE_DEPTH = 256
 

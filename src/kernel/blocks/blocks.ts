@@ -29,6 +29,8 @@ export class Blocks {
   readonly #clock: Clock
   readonly #log: LogSink
   readonly #peers: () => NodeId[]
+  /** A link broke a moment ago: worth waiting for. */
+  readonly #mayReturn: () => boolean
   /** More holders, from the directory, when no neighbour has a block. */
   readonly #findProviders: (cid: CidText, signal: AbortSignal) => Promise<NodeId[]>
   /** Nodes that sent wrong bytes: not asked again in this session. */
@@ -41,6 +43,7 @@ export class Blocks {
     clock: Clock
     log: LogSink
     peers: () => NodeId[]
+    mayReturn: () => boolean
     findProviders: (cid: CidText, signal: AbortSignal) => Promise<NodeId[]>
   }) {
     this.#store = options.store
@@ -49,6 +52,7 @@ export class Blocks {
     this.#clock = options.clock
     this.#log = options.log
     this.#peers = options.peers
+    this.#mayReturn = options.mayReturn
     this.#findProviders = options.findProviders
     this.#rpc.handle('blocks.have', async ({ cids }) => {
       return Uint8Array.from(await this.#store.hasMany(cids), (held) => (held ? 1 : 0))
@@ -143,12 +147,14 @@ export class Blocks {
     const missing = () => cids.filter((cid) => !found.has(cid))
     /** Holders that did not deliver: asked again only when there is nobody else. */
     const passed = new Set<NodeId>()
+    let pauses = 0
     for (let round = 0; round < limits.FETCH_ROUNDS && missing().length > 0; ) {
       options.signal?.throwIfAborted()
       const holders = await this.#holders(missing(), options, passed)
       if (holders.length === 0) {
-        round++
         passed.clear()
+        if (this.#mayReturn() && pauses++ < limits.FETCH_PAUSES) await this.#pause(options.signal)
+        else round++
       }
       for (const holder of holders) {
         const wanted = missing().filter((cid) => holder.cids.has(cid))
@@ -165,6 +171,19 @@ export class Blocks {
       )
     }
     return found
+  }
+
+  /** A link that has just broken may be back in a moment, and with it the block. */
+  #pause(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        timer.cancel()
+        signal?.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = this.#clock.setTimer(done, limits.FETCH_PAUSE_MS, 'ask for blocks again')
+      signal?.addEventListener('abort', done, { once: true })
+    })
   }
 
   /** Who has what: hints first, then everybody connected, then the directory; those who hold most come first. */

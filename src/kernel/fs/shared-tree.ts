@@ -15,7 +15,7 @@ import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Ack } from '../../syscalls/types.ts'
 import type { Journal, Journals } from '../journal/journal.ts'
-import { COMPACT_ENTRIES } from '../limits.ts'
+import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import { type TreeHead, type TreeOp, treeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
@@ -30,6 +30,9 @@ const TAKEOVER_MS = 1_500
 /** Followers record the head at most this often: for a cold start, not for durability. */
 const RECORD_MS = 2_000
 const MERGE_BATCH = 500
+/** Attempts to merge while others change the same names or the home goes away, and the pause between them. */
+const MERGE_ATTEMPTS = 10
+const MERGE_PAUSE_MS = 3_000
 /** Directory CIDs remembered as copied: a few MB; forgetting costs a walk. */
 const MAX_COPIED = 50_000
 
@@ -66,6 +69,7 @@ export class SharedTree {
   #record: Timer | undefined
   #queue: Promise<unknown> = Promise.resolve()
   #yielding = false
+  #checking = false
   #closed = false
 
   constructor(options: {
@@ -97,9 +101,9 @@ export class SharedTree {
   async start(): Promise<void> {
     const { journal, snapshot, entries } = await this.#journals.open(JOURNAL)
     this.#journal = journal
-    const last = entries.at(-1) ?? snapshot
+    const last = this.#recorded(entries.at(-1) ?? snapshot)
     if (last) {
-      this.#head = v.parse(treeHead, decode(last))
+      this.#head = last
       this.#role = this.#head.home === this.#rpc.self ? 'home' : 'searching'
       await this.#copyDirectories()
     } else {
@@ -109,12 +113,25 @@ export class SharedTree {
     this.#rpc.handle('tree.head', async () => this.#head)
     this.#rpc.handle('tree.apply', ({ ops }) => this.#applyHere(ops))
     this.#rpc.onNote('tree.head', (peer, head) => this.#claimed(peer, head))
-    this.#membership.events.on((event) => {
+    this.#membership.onLink((peer) => {
       // What a searching node knows of is a home that is away: no claim to spread.
-      if (event.type === 'joined' && this.#role !== 'searching') this.#rpc.note(event.peer, 'tree.head', this.#head)
-      else if (event.type === 'left') this.#lost(event.peer)
+      if (this.#role !== 'searching') this.#rpc.note(peer, 'tree.head', this.#head)
+    })
+    this.#membership.events.on((event) => {
+      if (event.type === 'left') this.#lost(event.peer)
     })
     this.#timers.push(this.#clock.setTimer(() => this.settle(), SETTLE_MS, 'tree settle'))
+  }
+
+  /** The head that the journal holds. One that cannot be read must not keep the tab from starting. */
+  #recorded(bytes: Uint8Array | undefined): TreeHead | undefined {
+    if (!bytes) return undefined
+    try {
+      return v.parse(treeHead, decode(bytes))
+    } catch (error) {
+      this.#log.log('error', 'fs', `the recorded head of / cannot be read, beginning anew: ${errorLine(error)}`)
+      return undefined
+    }
   }
 
   /** There is nobody (else) to wait for: no relay, nobody listed, or a head was received. */
@@ -133,11 +150,11 @@ export class SharedTree {
     try {
       await this.#membership.reach(home, signal)
       const head = await this.#rpc.call(home, 'tree.head', null, { signal })
-      if (head && newer(head, this.#head)) this.#adopt(head)
+      if (head && newer(head, this.#head) && this.#plausible(head)) this.#adopt(head)
     } catch (error) {
       signal?.throwIfAborted()
       this.#log.log('debug', 'fs', `reading the tree as last known: ${errorLine(error)}`)
-      if (isOsError(error, 'EHOSTUNREACH')) this.#lost(home)
+      if (isOsError(error, 'EHOSTUNREACH')) this.#unreachable(home)
     }
     return this.#head
   }
@@ -154,12 +171,15 @@ export class SharedTree {
         if (this.#role === 'searching') throw new OsError('EHOSTUNREACH', 'the node that keeps / is away')
         await this.#membership.reach(this.#head.home, signal)
         const applied = await this.#rpc.call(this.#head.home, 'tree.apply', { ops }, { signal })
-        if (newer(applied.head, this.#head)) this.#adopt(applied.head)
+        if (newer(applied.head, this.#head) && this.#plausible(applied.head)) this.#adopt(applied.head)
         return applied
       } catch (error) {
         // ECONNRESET is not retried: the change may have been made.
         if (!isOsError(error, 'EHOSTUNREACH') && !isOsError(error, 'EAGAIN')) throw error
-        if (this.#role === 'following') this.#lost(this.#head.home)
+        if (this.#role === 'following') {
+          if (isOsError(error, 'EAGAIN')) await this.#askHome(this.#head.home, signal)
+          else this.#unreachable(this.#head.home)
+        }
         if (attempt === 8) {
           const reason = 'the node that keeps / is away and no other has taken over yet: try again in a moment'
           throw new OsError('EHOSTUNREACH', reason, { cause: error })
@@ -174,6 +194,30 @@ export class SharedTree {
     for (const timer of this.#timers) timer.cancel()
     this.#takeover?.cancel()
     this.#record?.cancel()
+  }
+
+  /** A link that broke a moment ago may come back: membership decides who is gone. */
+  #unreachable(home: NodeId): void {
+    if (!this.#membership.has(home)) this.#lost(home)
+  }
+
+  /** It refused a change: it is busy, or home no longer and knows who is. */
+  async #askHome(home: NodeId, signal?: AbortSignal): Promise<void> {
+    try {
+      const head = await this.#rpc.call(home, 'tree.head', null, { signal })
+      if (head) this.#claimed(home, head)
+    } catch (error) {
+      signal?.throwIfAborted()
+      this.#log.log('debug', 'fs', `the home of / does not say where it is: ${errorLine(error)}`)
+    }
+  }
+
+  #plausible(head: TreeHead): boolean {
+    const { generation, version } = this.#head
+    const good =
+      head.generation <= generation + limits.MAX_GENERATION_LEAP && head.version <= version + limits.MAX_VERSION_LEAP
+    if (!good) this.#log.log('warn', 'fs', `ignored a head of / of generation ${head.generation}: it cannot be true`)
+    return good
   }
 
   #ready(signal?: AbortSignal): Promise<void> {
@@ -208,7 +252,7 @@ export class SharedTree {
       this.#complete = head
       this.#rpc.noteAll('tree.head', head)
       this.#onChange(head)
-      if (this.#journal.length >= COMPACT_ENTRIES) await this.#journal.compact(encode(head))
+      if (this.#journal.length >= limits.COMPACT_ENTRIES) await this.#journal.compact(encode(head))
       return { head, ack }
     })
     this.#queue = done.catch(() => undefined) // the caller gets the error; the next batch starts afresh
@@ -220,14 +264,20 @@ export class SharedTree {
     if (head.home !== peer) this.#claims.delete(peer)
     else this.#away.delete(peer)
     if (head.home === this.#rpc.self || (this.#away.get(head.home) ?? -1) >= head.generation) return
+    if (!this.#plausible(head)) return
     const known = this.#claims.get(head.home)
-    if (!known || newer(head, known)) this.#claims.set(head.home, head)
+    if (!known || newer(head, known)) {
+      this.#claims.delete(head.home)
+      this.#claims.set(head.home, head)
+      dropOldest(this.#claims, limits.MAX_TREE_CLAIMS, this.#head.home)
+    }
     this.#evaluate()
   }
 
   #lost(peer: NodeId): void {
     const claim = this.#claims.get(peer)
     if (claim) this.#away.set(peer, claim.generation)
+    dropOldest(this.#away, limits.MAX_TREE_AWAY)
     this.#claims.delete(peer)
     if (this.#role === 'following' && this.#head.home === peer) {
       this.#role = 'searching'
@@ -259,13 +309,22 @@ export class SharedTree {
     this.#checkHome(best.home)
   }
 
-  /** Hearsay may be of a home that is gone: find out now, not when somebody needs it. */
+  /** Hearsay may be of a home that is gone: find out now, not when somebody needs it. One home at a time. */
   #checkHome(home: NodeId): void {
-    if (this.#membership.has(home)) return
-    this.#membership.reach(home).catch((error: unknown) => {
-      this.#log.log('debug', 'fs', `the home of / is away: ${errorLine(error)}`)
-      if (!this.#closed && !this.#membership.has(home)) this.#lost(home)
-    })
+    if (this.#checking || this.#membership.has(home)) return
+    this.#checking = true
+    this.#membership
+      .reach(home)
+      .catch((error: unknown) => {
+        this.#log.log('debug', 'fs', `the home of / is away: ${errorLine(error)}`)
+        return error
+      })
+      .then((error) => {
+        this.#checking = false
+        if (this.#closed) return
+        if (error && !this.#membership.has(home)) this.#lost(home)
+        else this.#evaluate()
+      })
   }
 
   /** Everybody in the cluster knows the same ids, so the line is the same everywhere. */
@@ -283,13 +342,13 @@ export class SharedTree {
     if (this.#role !== 'searching' || this.#closed) return
     const from = this.#complete ?? (await this.#firstHead())
     const lost = this.#head.version - from.version
+    const base: TreeHead['bases'][number] = [from.generation, from.version, from.home]
     const head: TreeHead = {
       generation: this.#head.generation + 1,
       version: this.#head.version,
       root: from.root,
       home: this.#rpc.self,
-      baseGeneration: from.generation,
-      baseVersion: from.version,
+      bases: [base, ...from.bases].slice(0, limits.MAX_TREE_BASES),
       sinceMs: this.#clock.wallMs(),
     }
     await this.#journal.append([encode(head)])
@@ -304,7 +363,7 @@ export class SharedTree {
   async #firstHead(): Promise<TreeHead> {
     const root = await this.#tree.create()
     const home = this.#rpc.self
-    return { generation: 0, version: 0, root, home, baseGeneration: 0, baseVersion: 0, sinceMs: this.#clock.wallMs() }
+    return { generation: 0, version: 0, root, home, bases: [], sinceMs: this.#clock.wallMs() }
   }
 
   /** Gives up a home of our own for a better one, after bringing over what only we have. */
@@ -316,20 +375,31 @@ export class SharedTree {
     this.#role = 'following'
     this.#adopt(best)
     this.#rpc.noteAll('tree.head', best)
-    try {
-      const contained = best.baseGeneration === own.generation && best.baseVersion >= own.version
-      const unborn = own.generation === 0 && own.version === 0
-      if (!contained && !unborn) await this.#merge(own, best)
-    } catch (error) {
-      this.#log.log('error', 'fs', `could not merge this node's files: ${errorLine(error)}`, { root: own.root })
-    } finally {
-      this.#yielding = false
-    }
+    if (!contains(best, own)) await this.#bringOver(own, best)
+    this.#yielding = false
     this.settle()
     this.#evaluate()
   }
 
-  async #merge(own: TreeHead, best: TreeHead): Promise<void> {
+  /** Does not give up at once: the new home may go as well, and others may use the same names meanwhile. */
+  async #bringOver(own: TreeHead, best: TreeHead): Promise<void> {
+    for (let attempt = 1; !this.#closed; attempt++) {
+      try {
+        const count = await this.#merge(own.root, attempt === 1 ? best : await this.head())
+        const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
+        this.#log.log('info', 'fs', notice)
+        return this.#onChange(this.#head, count > 0 ? notice : undefined)
+      } catch (error) {
+        this.#log.log('error', 'fs', `could not merge this node's files: ${errorLine(error)}`, { root: own.root })
+        if (attempt === MERGE_ATTEMPTS) {
+          return this.#onChange(this.#head, `files of this tab could not be merged into / (their root is ${own.root})`)
+        }
+        if (!isOsError(error, 'EEXIST')) await this.#pause(MERGE_PAUSE_MS)
+      }
+    }
+  }
+
+  async #merge(mine: string, theirs: TreeHead): Promise<number> {
     let batch: TreeOp[] = []
     let count = 0
     const flush = async () => {
@@ -337,14 +407,13 @@ export class SharedTree {
       count += batch.length
       batch = []
     }
-    for await (const op of mergeOps(this.#tree, own.root, best.root, shortNode(this.#rpc.self))) {
+    const options = { hints: [theirs.home] }
+    for await (const op of mergeOps(this.#tree, mine, theirs.root, shortNode(this.#rpc.self), options)) {
       batch.push(op)
       if (batch.length === MERGE_BATCH) await flush()
     }
     await flush()
-    const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
-    this.#log.log('info', 'fs', notice)
-    this.#onChange(this.#head, count > 0 ? notice : undefined)
+    return count
   }
 
   #adopt(head: TreeHead): void {
@@ -356,7 +425,8 @@ export class SharedTree {
         this.#record = undefined
         if (this.#role === 'home') return
         this.#journal.append([encode(this.#head)]).then(
-          () => (this.#journal.length >= COMPACT_ENTRIES ? this.#journal.compact(encode(this.#head)) : undefined),
+          () =>
+            this.#journal.length >= limits.COMPACT_ENTRIES ? this.#journal.compact(encode(this.#head)) : undefined,
           (error: unknown) => this.#log.log('warn', 'fs', `cannot record the tree's head: ${errorLine(error)}`),
         )
       },
@@ -396,4 +466,20 @@ function newer(a: TreeHead, b: TreeHead): boolean {
   if (a.version !== b.version) return a.version > b.version
   if (a.sinceMs !== b.sinceMs) return a.sinceMs < b.sinceMs
   return a.home > b.home
+}
+
+/** Whether everything that `own` was is part of what `head` has become. */
+function contains(head: TreeHead, own: TreeHead): boolean {
+  if (own.generation === 0 && own.version === 0) return true // never had anything
+  if (head.home === own.home && head.generation === own.generation) return head.version >= own.version
+  return head.bases.some(([generation, version, home]) => {
+    return generation === own.generation && home === own.home && version >= own.version
+  })
+}
+
+function dropOldest<K, V>(map: Map<K, V>, most: number, keep?: K): void {
+  for (const key of map.keys()) {
+    if (map.size <= most) return
+    if (key !== keep) map.delete(key)
+  }
 }

@@ -6,13 +6,24 @@ import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Network } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
-import { DIAL_TIMEOUT_MS, MAX_CANDIDATES, MAX_DIALS, REDIAL_MAX_MS, REDIAL_MIN_MS } from '../limits.ts'
+import {
+  DIAL_TIMEOUT_MS,
+  MAX_CANDIDATES,
+  MAX_DIALS,
+  RECONNECT_GRACE_MS,
+  REDIAL_MAX_MS,
+  REDIAL_MIN_MS,
+  REDIAL_URGENT_MS,
+} from '../limits.ts'
 import { wantedNeighbours } from './neighbours.ts'
 
 interface Candidate {
   failures: number
   notBeforeMs: number
-  dialing: boolean
+  /** Its link broke a moment ago: until then each next attempt comes soon. */
+  urgentUntilMs: number
+  /** The attempt under way. */
+  dial: Promise<OsError | undefined> | undefined
 }
 
 /** Dials that fail this often are forgotten until somebody mentions the peer again. */
@@ -27,6 +38,8 @@ export class Dialer {
   readonly #log: LogSink
   readonly #isLinked: (peer: NodeId) => boolean
   readonly #candidates = new Map<NodeId, Candidate>()
+  /** Peers that `dialNow` is asked for and nobody suggested. */
+  readonly #visits = new Map<NodeId, Candidate>()
   #dialing = 0
   #timer: Timer | undefined
   #closed = false
@@ -57,7 +70,8 @@ export class Dialer {
       this.#candidates.set(peer, {
         failures: 0,
         notBeforeMs: this.#clock.nowMs() + waitMs,
-        dialing: false,
+        urgentUntilMs: 0,
+        dial: undefined,
       })
     }
     this.#schedule()
@@ -65,16 +79,23 @@ export class Dialer {
 
   /** A link that just broke: try at once, whoever we are. */
   retryNow(peer: NodeId): void {
-    const dialing = this.#candidates.get(peer)?.dialing ?? false
-    this.#candidates.set(peer, { failures: 0, notBeforeMs: this.#clock.nowMs(), dialing })
+    const candidate = this.#candidates.get(peer) ?? this.#visits.get(peer) ?? newCandidate()
+    candidate.failures = 0
+    candidate.notBeforeMs = this.#clock.nowMs()
+    candidate.urgentUntilMs = candidate.notBeforeMs + RECONNECT_GRACE_MS
+    this.#candidates.set(peer, candidate)
     this.#schedule()
   }
 
-  /** One attempt for a service that needs this peer, neighbour or not. @throws {OsError} why it failed. */
+  /**
+   * One attempt for a service that needs this peer, neighbour or not; joins one that is under way.
+   * @throws {OsError} why it failed.
+   */
   async dialNow(peer: NodeId): Promise<void> {
-    const candidate = { failures: 0, notBeforeMs: this.#clock.nowMs(), dialing: false }
-    this.#candidates.set(peer, candidate)
-    const error = await this.#dial(peer, candidate)
+    const candidate = this.#candidates.get(peer) ?? this.#visits.get(peer) ?? newCandidate()
+    if (!this.#candidates.has(peer)) this.#visits.set(peer, candidate)
+    const error = await (candidate.dial ?? this.#dial(peer, candidate))
+    this.#visits.delete(peer)
     if (error) throw error
   }
 
@@ -102,7 +123,7 @@ export class Dialer {
 
   #forgetOne(): void {
     for (const [peer, candidate] of this.#candidates) {
-      if (candidate.dialing || this.#isLinked(peer)) continue
+      if (candidate.dial || this.#isLinked(peer)) continue
       this.#candidates.delete(peer)
       return
     }
@@ -113,10 +134,12 @@ export class Dialer {
     this.#timer?.cancel()
     if (this.#closed) return
     const nowMs = this.#clock.nowMs()
-    const wanted = wantedNeighbours(this.#network.self, this.known())
+    // Those given up must not stand in the way of others that could be neighbours.
+    const alive = this.known().filter((peer) => (this.#candidates.get(peer)?.failures ?? 0) < MAX_FAILURES)
+    const wanted = wantedNeighbours(this.#network.self, alive)
     let nextMs = Number.POSITIVE_INFINITY
     for (const [peer, candidate] of this.#candidates) {
-      if (!wanted.has(peer) || candidate.dialing) continue
+      if (!wanted.has(peer) || candidate.dial) continue
       if (candidate.failures >= MAX_FAILURES || this.#isLinked(peer)) continue
       if (candidate.notBeforeMs > nowMs) nextMs = Math.min(nextMs, candidate.notBeforeMs)
       else if (this.#dialing < MAX_DIALS) void this.#dial(peer, candidate)
@@ -127,8 +150,12 @@ export class Dialer {
     }
   }
 
-  async #dial(peer: NodeId, candidate: Candidate): Promise<OsError | undefined> {
-    candidate.dialing = true
+  #dial(peer: NodeId, candidate: Candidate): Promise<OsError | undefined> {
+    candidate.dial = this.#attempt(peer, candidate)
+    return candidate.dial
+  }
+
+  async #attempt(peer: NodeId, candidate: Candidate): Promise<OsError | undefined> {
     this.#dialing++
     const controller = new AbortController()
     const timer = this.#clock.setTimer(() => controller.abort(), DIAL_TIMEOUT_MS, 'dial')
@@ -139,18 +166,24 @@ export class Dialer {
       candidate.notBeforeMs = this.#clock.nowMs() + REDIAL_MIN_MS * 5
       return undefined
     } catch (error) {
-      candidate.failures++
-      const backoffMs = Math.min(REDIAL_MAX_MS, REDIAL_MIN_MS * 2 ** (candidate.failures - 1))
-      candidate.notBeforeMs = this.#clock.nowMs() + backoffMs * (0.5 + this.#random.float())
+      const nowMs = this.#clock.nowMs()
+      const urgent = nowMs < candidate.urgentUntilMs
+      if (!urgent) candidate.failures++
+      const backoffMs = urgent ? REDIAL_URGENT_MS : REDIAL_MIN_MS * 2 ** (candidate.failures - 1)
+      candidate.notBeforeMs = nowMs + Math.min(REDIAL_MAX_MS, backoffMs) * (0.5 + this.#random.float())
       this.#log.log('debug', 'membership', `cannot reach ${shortNode(peer)}: ${errorLine(error)}`, {
         failures: candidate.failures,
       })
       return toOsError(error, 'EHOSTUNREACH')
     } finally {
       timer.cancel()
-      candidate.dialing = false
+      candidate.dial = undefined
       this.#dialing--
       this.#schedule()
     }
   }
+}
+
+function newCandidate(): Candidate {
+  return { failures: 0, notBeforeMs: 0, urgentUntilMs: 0, dial: undefined }
 }

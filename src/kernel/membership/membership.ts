@@ -15,7 +15,14 @@ import type { LogSink } from '../../ports/log.ts'
 import type { Network, NetworkEvent } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
 import type { PeerRow, PeerState } from '../../syscalls/types.ts'
-import { HEARTBEAT_MS, MAX_GOSSIP_PEERS, OWN_STALL_MS, REACH_TIMEOUT_MS, RECONNECT_GRACE_MS } from '../limits.ts'
+import {
+  GOSSIP_MS,
+  HEARTBEAT_MS,
+  MAX_GOSSIP_PEERS,
+  OWN_STALL_MS,
+  REACH_TIMEOUT_MS,
+  RECONNECT_GRACE_MS,
+} from '../limits.ts'
 import type { Hello, Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { SilenceDetector } from './detector.ts'
@@ -50,13 +57,16 @@ export class Membership {
   readonly events: Emitter<MembershipEvent>
   readonly #rpc: RpcNode
   readonly #clock: Clock
+  readonly #random: Random
   readonly #log: LogSink
   readonly #dialer: Dialer
   readonly #members = new Map<NodeId, Member>()
   readonly #own: () => Pulse
+  readonly #linkUp: Emitter<NodeId>
   #tick: Timer | undefined
   #lastTickMs = 0
   #tickDueMs = 0
+  #lastGossipMs = 0
   #pingCount = 0
   #closed = false
 
@@ -70,9 +80,11 @@ export class Membership {
   }) {
     this.#rpc = options.rpc
     this.#clock = options.clock
+    this.#random = options.random
     this.#log = options.log
     this.#own = options.pulse
     this.events = new Emitter((error) => this.#log.log('error', 'membership', `a listener failed: ${errorLine(error)}`))
+    this.#linkUp = new Emitter((error) => this.#log.log('error', 'membership', `cannot go on: ${errorLine(error)}`))
     this.#dialer = new Dialer({ ...options, isLinked: (peer) => this.#rpc.linked(peer) })
     options.network.on((event) => this.#networkEvent(event))
     options.rpc.onNote('membership.peers', (_peer, { peers }) => {
@@ -90,6 +102,11 @@ export class Membership {
 
   has(peer: NodeId): boolean {
     return this.#members.has(peer)
+  }
+
+  /** Called for every link that comes up: with a new member, or again with one whose link had broken. */
+  onLink(listener: (peer: NodeId) => void): () => void {
+    return this.#linkUp.on(listener)
   }
 
   /** Ids of all members, this node not included. */
@@ -125,8 +142,8 @@ export class Membership {
       const onAbort = () => done(new OsError('ECANCELED', 'cancelled while reaching a node'))
       const giveUp = () => done(new OsError('EHOSTUNREACH', `node ${shortNode(peer)} cannot be reached`))
       const timer = this.#clock.setTimer(giveUp, REACH_TIMEOUT_MS, 'reach a node')
-      const off = this.events.on((event) => {
-        if (event.type === 'joined' && event.peer === peer) done()
+      const off = this.#linkUp.on((up) => {
+        if (up === peer) done()
       })
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#dialer.dialNow(peer).catch(done)
@@ -174,7 +191,7 @@ export class Membership {
       if (!member) return this.#dialer.forget(event.peer)
       member.hintGoneMs = this.#clock.nowMs()
       // A link that is already down and a closed relay connection together leave no doubt.
-      if (!member.linked) this.#leave(member, 'its tab closed')
+      if (!member.linked) this.#leave(member, 'its tab closed', 'gone')
     }
   }
 
@@ -182,7 +199,7 @@ export class Membership {
     const nowMs = this.#clock.nowMs()
     const before = this.#members.get(peer)
     before?.graceTimer?.cancel()
-    if (before && before.session !== hello.session) this.#leave(before, 'its tab was reloaded')
+    if (before && before.session !== hello.session) this.#leave(before, 'its tab was reloaded', 'gone')
     const again = this.#members.get(peer)
     if (again) {
       again.linked = true
@@ -214,6 +231,7 @@ export class Membership {
     }
     const member = this.#members.get(peer)
     if (member) this.#ping(member)
+    this.#linkUp.emit(peer)
     this.#gossip(peer)
     this.#startTicking()
   }
@@ -230,27 +248,29 @@ export class Membership {
     const member = this.#members.get(peer)
     if (!member || this.#closed) return
     member.linked = false
-    if (said !== undefined) return this.#leave(member, said)
+    if (said !== undefined) return this.#leave(member, said, 'gone')
     const nowMs = this.#clock.nowMs()
     if (member.hintGoneMs !== undefined && nowMs - member.hintGoneMs < RECONNECT_GRACE_MS) {
-      return this.#leave(member, 'its tab closed')
+      return this.#leave(member, 'its tab closed', 'gone')
     }
     this.#dialer.retryNow(peer)
     member.graceTimer?.cancel()
     // A frozen tab cannot redial; it announced its silence, so it gets as long as the transport kept it.
     const graceMs = member.announced === 'frozen' ? RECONNECT_GRACE_MS * 10 : RECONNECT_GRACE_MS
     member.graceTimer = this.#clock.setTimer(
-      () => this.#leave(member, `its link broke (${reason}) and did not come back`),
+      () => this.#leave(member, `its link broke (${reason}) and did not come back`, 'lost'),
       graceMs,
       'reconnect grace',
     )
   }
 
-  #leave(member: Member, reason: string): void {
+  /** `lost`: perhaps only the way to it is broken, so it is worth a few more dials; `gone`: there is nobody. */
+  #leave(member: Member, reason: string, how: 'gone' | 'lost'): void {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
     member.graceTimer?.cancel()
-    this.#dialer.forget(member.id)
+    if (how === 'gone') this.#dialer.forget(member.id)
+    else this.#dialer.suggest(member.id)
     this.#log.log('info', 'membership', `${shortNode(member.id)} left: ${reason}`)
     if (member.linked) {
       member.linked = false
@@ -320,6 +340,12 @@ export class Membership {
       this.#ping(member)
     }
     this.#lastTickMs = nowMs
+    if (nowMs - this.#lastGossipMs > GOSSIP_MS) {
+      this.#lastGossipMs = nowMs
+      const linked = this.linked()
+      const listener = linked[Math.floor(this.#random.float() * linked.length)]
+      if (listener) this.#gossip(listener)
+    }
     this.#setTick()
   }
 
@@ -327,8 +353,8 @@ export class Membership {
     if (!member.linked) return
     const { detector } = member
     if (!detector.suspicious(nowMs)) return
-    if (!member.reachable) return this.#leave(member, 'its network stack stopped answering')
-    if (member.hintGoneMs !== undefined) return this.#leave(member, 'silent since its tab closed')
+    if (!member.reachable) return this.#leave(member, 'its network stack stopped answering', 'lost')
+    if (member.hintGoneMs !== undefined) return this.#leave(member, 'silent since its tab closed', 'gone')
     if (member.announced === 'alive') this.#show(member, 'stalled')
   }
 }

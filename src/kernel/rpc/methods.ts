@@ -25,9 +25,8 @@ export const treeHead = v.strictObject({
   version: int(),
   root: cid,
   home: nodeId,
-  /** Version of the previous generation that this one started from. */
-  baseGeneration: int(),
-  baseVersion: int(),
+  /** What this tree contains of earlier homes: generation, version and node, the latest first. */
+  bases: v.pipe(v.array(v.strictTuple([int(), int(), nodeId])), v.maxLength(limits.MAX_TREE_BASES)),
   /** Unix time at which this home began: of two trees that are otherwise equal the older one stays. */
   sinceMs: int(),
 })

@@ -1,0 +1,79 @@
+// Whole kernels for tests of the kernel's services: a simulated cluster, booted and meshed.
+import { isOsError } from '../base/errors.ts'
+import { Cluster, type ClusterOptions, type SimNode } from '../sim/cluster.ts'
+import type { KernelEvent } from '../syscalls/types.ts'
+
+/** Task programs run in this very process, so a turn of the event loop lets their promises settle. */
+const settle = () => new Promise<void>((resolve) => setTimeout(resolve, 0))
+const quickSettle = () => new Promise<void>((resolve) => setImmediate(resolve))
+const load = (source: string) => import(`data:text/javascript,${encodeURIComponent(source)}`)
+
+export interface TestCluster extends Cluster {
+  lines: string[]
+}
+
+export function newCluster(options: Partial<ClusterOptions> & { programs?: boolean } = {}): TestCluster {
+  const lines: string[] = []
+  const { programs, ...rest } = options
+  const cluster = new Cluster({
+    seed: 1,
+    settle: programs ? settle : quickSettle,
+    onLog: (line) => lines.push(line),
+    ...(programs ? { load } : {}),
+    ...rest,
+  })
+  return Object.assign(cluster, { lines })
+}
+
+export async function boot<N extends SimNode[]>(cluster: Cluster, count: N['length']): Promise<N> {
+  const nodes = Array.from({ length: count }, () => cluster.addNode())
+  for (const node of nodes) await cluster.run(node.boot())
+  await meshed(cluster, nodes)
+  return nodes as N
+}
+
+export async function meshed(cluster: Cluster, nodes: readonly SimNode[] = cluster.up()): Promise<void> {
+  await cluster.until(async () => {
+    const counts = await Promise.all(nodes.map(async (node) => (await node.os.info('peers')).length))
+    return counts.every((count) => count === nodes.length - 1)
+  }, `full mesh of ${nodes.length}`)
+}
+
+export const homeOf = async (cluster: Cluster, node: SimNode) => (await cluster.run(node.os.info('node'))).treeHome
+
+/** Waits until all see the same home of the tree. */
+export async function oneHome(cluster: Cluster, nodes: readonly SimNode[] = cluster.up()): Promise<string> {
+  let homes: (string | null)[] = []
+  await cluster.until(async () => {
+    homes = await Promise.all(nodes.map(async (node) => (await node.os.info('node')).treeHome))
+    return homes[0] !== null && homes.every((home) => home === homes[0])
+  }, 'one home')
+  return homes[0] as string
+}
+
+export async function codeOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise
+    return 'ok'
+  } catch (error) {
+    if (!isOsError(error)) throw error
+    return error.code
+  }
+}
+
+/** Kernel events of a node so far. */
+export async function eventsOf(cluster: Cluster, node: SimNode): Promise<KernelEvent[]> {
+  return (await cluster.run(node.os.call('wait', { for: 'events', since: 0 }))).events ?? []
+}
+
+/** A whole tree as a plain object: path to text; directories end with a slash. */
+export async function snapshot(cluster: Cluster, node: SimNode, at = '/'): Promise<Record<string, string>> {
+  const out: Record<string, string> = {}
+  for (const entry of await cluster.run(node.fs.readdir(at, { withFileTypes: true }))) {
+    const path = `${at === '/' ? '' : at}/${entry.name}`
+    if (at === '/' && (entry.name === 'bin' || entry.name === 'proc')) continue
+    if (entry.isDirectory()) Object.assign(out, { [`${path}/`]: '' }, await snapshot(cluster, node, path))
+    else out[path] = await cluster.run(node.fs.readFile(path, 'utf8'))
+  }
+  return out
+}
