@@ -86,7 +86,7 @@ const tab = {
   connections: () => host.openCount(),
   async init(privateKey?: number[]): Promise<unknown> {
     const relay = await (await fetch('/relay.json')).json()
-    return run('init', [port2, relay, privateKey], [port2])
+    return run('init', [port2, relay, privateKey, location.hash === '#plain'], [port2])
   },
   run: (command: string, ...args: unknown[]) => run(command, args),
   /** Keeps this page's thread busy. */

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { dhtContract } from '../../ports/dht.contract.ts'
 import { networkContract } from '../../ports/network.contract.ts'
-import { type DrivenTab, Testbed, until } from './testbed.contract.ts'
+import { type DrivenTab, type Mode, Testbed, until } from './testbed.contract.ts'
 
 const MIB = 1024 * 1024
 let bed: Testbed
@@ -26,16 +26,17 @@ async function relayInfo(): Promise<unknown> {
   return (await fetch(new URL('/relay.json', bed.relay.url))).json()
 }
 
-describe.each([{ mode: 'transferred channels' }, { mode: 'forwarded messages', forward: true }])(
-  'libp2p in a worker, with $mode, keeps the network contract',
-  ({ forward = false }) => {
-    test.each(networkContract(never))('$name', { timeout: 60_000 }, async ({ name }) => {
-      const tab = await bed.tab({ forward })
-      await tab.run('networkContract', await relayInfo(), name)
-      await until(async () => (await tab.connections()) === 0, 'no RTCPeerConnection is left')
-    })
-  },
-)
+describe.each<{ how: string; mode: Mode }>([
+  { how: 'transferred channels', mode: '' },
+  { how: 'forwarded messages', mode: 'forward' },
+  { how: 'bulk streams through libp2p', mode: 'plain' },
+])('libp2p in a worker, with $how, keeps the network contract', ({ mode }) => {
+  test.each(networkContract(never))('$name', { timeout: 60_000 }, async ({ name }) => {
+    const tab = await bed.tab({ mode })
+    await tab.run('networkContract', await relayInfo(), name)
+    await until(async () => (await tab.connections()) === 0, 'no RTCPeerConnection is left')
+  })
+})
 
 describe('libp2p in a worker keeps the DHT contract', () => {
   test.each(dhtContract(never))('$name', { timeout: 60_000 }, async ({ name }) => {
@@ -73,14 +74,23 @@ describe('two tabs', () => {
   })
 
   test('do not notice on an open stream that the page of one is busy for 5 seconds', { timeout: 60_000 }, async () => {
-    const [a, b] = await bed.pair()
-    await a.run('rtt', b.id, 10)
-    const blocked = b.block(5_000)
-    const took: number[] = []
-    while (took.length < 400) took.push(...(await a.run<number[]>('rtt', b.id, 50, 10)))
+    const [a, busy] = await bed.pair()
+    const idle = await bed.tab()
+    await a.found(idle)
+    await a.run('connect', idle.id)
+    const took: { busy: number[]; idle: number[] } = { busy: [], idle: [] }
+    const blocked = busy.block(5_000)
+    while (took.busy.length < 400) {
+      const both = [busy, idle].map(({ id }) => a.run<number[]>('rtt', id, 50, 10))
+      const [ofBusy, ofIdle] = await Promise.all(both)
+      took.busy.push(...(ofBusy ?? []))
+      took.idle.push(...(ofIdle ?? []))
+    }
     await blocked
-    took.sort((x, y) => x - y)
-    expect(took[Math.floor(took.length * 0.99)]).toBeLessThanOrEqual(50)
+    const p99 = (values: number[]): number =>
+      values.sort((x, y) => x - y)[Math.floor(values.length * 0.99)] ?? Number.NaN
+    // On a machine with other work everybody waits: a tab with an idle page, asked at the same time, is the measure.
+    expect(p99(took.busy)).toBeLessThanOrEqual(Math.max(50, 3 * p99(took.idle)))
     expect((await a.events()).some((event) => event.type === 'reachable')).toBe(false)
   })
 

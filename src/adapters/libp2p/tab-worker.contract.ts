@@ -4,7 +4,7 @@ import type { NodeId } from '../../base/ids.ts'
 import { contractRules, type DhtTrio, dhtContract } from '../../ports/dht.contract.ts'
 import { type NetworkPair, networkContract, type Scenario } from '../../ports/network.contract.ts'
 import type { ByteStream, NetworkEvent } from '../../ports/network.ts'
-import { installPeerConnection } from '../rtc/worker.ts'
+import { FacadePeerConnection, installPeerConnection } from '../rtc/worker.ts'
 import { Libp2pDht } from './dht.ts'
 import { createIdentity, loadIdentity } from './identity.ts'
 import { createLibp2pNode, type Libp2pNode, type RelayInfo } from './node.ts'
@@ -119,8 +119,10 @@ async function get(key: string): Promise<string | undefined> {
 }
 
 const commands: Record<string, (...args: never[]) => unknown> = {
-  async init(rtcPort: MessagePort, relay: RelayInfo, privateKey?: number[]) {
+  async init(rtcPort: MessagePort, relay: RelayInfo, privateKey: number[] | undefined, plain: boolean) {
     installPeerConnection(rtcPort)
+    // As the browser's own connections are: bulk streams go through libp2p then.
+    if (plain) Reflect.deleteProperty(FacadePeerConnection.prototype, 'onsidechannel')
     const identity = privateKey ? await loadIdentity(new Uint8Array(privateKey)) : await createIdentity(random)
     privateKeyBytes = identity.privateKeyBytes
     const log = {

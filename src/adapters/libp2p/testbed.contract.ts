@@ -130,6 +130,9 @@ export class DrivenTab {
   }
 }
 
+/** `forward`: channels are not transferred; `plain`: connections have no side channels. */
+export type Mode = '' | 'forward' | 'plain'
+
 export class Testbed {
   readonly browser: Browser
   readonly relay: Relay
@@ -151,16 +154,16 @@ export class Testbed {
     return new Testbed(browser, relay, dist)
   }
 
-  async tab(options: { forward?: boolean; privateKey?: number[] } = {}): Promise<DrivenTab> {
+  async tab(options: { mode?: Mode; privateKey?: number[] } = {}): Promise<DrivenTab> {
     const context = await this.browser.newContext()
     const driven = new DrivenTab(context, await context.newPage())
     this.#tabs.push(driven)
-    await driven.init(`${this.relay.url}${options.forward ? '#forward' : ''}`, options.privateKey)
+    await driven.init(`${this.relay.url}#${options.mode ?? ''}`, options.privateKey)
     return driven
   }
 
   /** Two tabs that have found each other and are connected. */
-  async pair(options: { forward?: boolean } = {}): Promise<[DrivenTab, DrivenTab]> {
+  async pair(options: { mode?: Mode } = {}): Promise<[DrivenTab, DrivenTab]> {
     const pair: [DrivenTab, DrivenTab] = [await this.tab(options), await this.tab(options)]
     await pair[0].found(pair[1])
     await pair[0].run('connect', pair[1].id)
