@@ -1,0 +1,206 @@
+// Where measurements happen: relays, browsers and tabs of the product, and pages of our own (pages.ts) for what stands
+// beside it. It drives the product from outside, as a person or a script would, and imports nothing of it.
+import { type Browser, type BrowserContext, type CDPSession, chromium, type Page } from 'playwright'
+import { Relay } from '../e2e/relay.ts'
+import { Pages } from './pages.ts'
+
+export interface PeerRow {
+  id: string
+  direct: boolean
+  rttMs: number | null
+}
+
+declare global {
+  /** The public surface of the product's page, as far as measurements use it. */
+  var os: {
+    ready: Promise<unknown>
+    node: { id: string; slots: number; relay: string; treeHome: string | null }
+    sh(line: string): Promise<{ stdout: string; stderr: string; code: number }>
+    peers(): Promise<PeerRow[]>
+    fs: {
+      read(path: string): AsyncIterable<Uint8Array>
+      readFile(path: string, encoding: 'utf8'): Promise<string>
+      stat(path: string): Promise<{ size: number }>
+      writeFile(path: string, data: string | AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<unknown>
+    }
+  }
+}
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+const JOIN_TIMEOUT_MS = 60_000
+
+/** One tab of the product. */
+export class Tab {
+  readonly page: Page
+  readonly context: BrowserContext
+
+  constructor(page: Page) {
+    this.page = page
+    this.context = page.context()
+  }
+
+  async open(url: string): Promise<this> {
+    await this.page.goto(url, { waitUntil: 'commit' })
+    await this.page.waitForFunction(() => 'os' in globalThis, undefined, { polling: 10 })
+    await this.page.evaluate(() => globalThis.os.ready)
+    return this
+  }
+
+  id(): Promise<string> {
+    return this.page.evaluate(() => globalThis.os.node.id)
+  }
+
+  /** stdout of a command that must succeed. */
+  async out(line: string): Promise<string> {
+    const { stdout, stderr, code } = await this.page.evaluate((text) => globalThis.os.sh(text), line)
+    if (code !== 0) throw new Error(`${line}: exit code ${code}: ${stderr}`)
+    return stdout
+  }
+
+  async json<T>(line: string): Promise<T> {
+    return JSON.parse(await this.out(line)) as T
+  }
+
+  /** Resolves when this tab lists `count` others, all directly connected. */
+  async untilPeers(count: number): Promise<void> {
+    const seen = await this.page.evaluate(
+      async ([wanted, limitMs]) => {
+        const untilMs = performance.now() + limitMs
+        for (;;) {
+          const peers = await globalThis.os.peers()
+          if (peers.length === wanted && peers.every((peer) => peer.direct)) return undefined
+          if (performance.now() > untilMs) return JSON.stringify(peers)
+          await new Promise((resolve) => setTimeout(resolve, 5))
+        }
+      },
+      [count, JOIN_TIMEOUT_MS] as const,
+    )
+    if (seen !== undefined) throw new Error(`not ${count} direct peers within ${JOIN_TIMEOUT_MS} ms, but ${seen}`)
+  }
+
+  async untilRelay(): Promise<void> {
+    await this.page.waitForFunction(() => globalThis.os.node.relay === 'connected', undefined, { polling: 20 })
+  }
+
+  /** Ends the tab's renderer at once. */
+  async crash(): Promise<void> {
+    const crashed = this.page.waitForEvent('crash')
+    const session = await this.context.newCDPSession(this.page)
+    session.send('Page.crash').catch(() => undefined) // there is nobody left to answer
+    await crashed
+  }
+}
+
+/** One process of the browser. */
+export interface ProcessInfo {
+  id: number
+  type: string
+  /** Seconds since it began. */
+  cpuTime: number
+}
+
+/** A browser of its own with a relay of its own. */
+export class Site {
+  readonly browser: Browser
+  readonly relay: Relay
+  readonly pages: Pages
+  #cdp: CDPSession | undefined
+
+  constructor(browser: Browser, relay: Relay, pages: Pages) {
+    this.browser = browser
+    this.relay = relay
+    this.pages = pages
+  }
+
+  /** An empty page of a new profile. */
+  async page(): Promise<Page> {
+    const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 } })
+    return context.newPage()
+  }
+
+  async tab(): Promise<Tab> {
+    return new Tab(await this.page()).open(this.relay.url)
+  }
+
+  /** That many tabs, each on a device of its own, fully connected. The first one is the home of `/`. */
+  async cluster(count: number, tabs: Tab[] = []): Promise<Tab[]> {
+    while (tabs.length < count) {
+      tabs.push(await this.tab())
+      for (const each of tabs) await each.untilPeers(tabs.length - 1)
+    }
+    return tabs
+  }
+
+  async processes(): Promise<ProcessInfo[]> {
+    this.#cdp ??= await this.browser.newBrowserCDPSession()
+    const { processInfo } = (await this.#cdp.send('SystemInfo.getProcessInfo')) as { processInfo: ProcessInfo[] }
+    return processInfo
+  }
+
+  /** Id of the process that runs a page: the one that becomes busy when the page does. */
+  async rendererOf(page: Page): Promise<number> {
+    const before = new Map((await this.processes()).map(({ id, cpuTime }) => [id, cpuTime]))
+    await page.evaluate(() => {
+      const end = performance.now() + 300
+      while (performance.now() < end);
+    })
+    const renderers = (await this.processes()).filter(({ type }) => type === 'renderer')
+    const used = ({ id, cpuTime }: ProcessInfo) => cpuTime - (before.get(id) ?? 0)
+    const [busiest] = renderers.toSorted((a, b) => used(b) - used(a))
+    if (!busiest) throw new Error('the browser lists no renderer')
+    return busiest.id
+  }
+}
+
+export class Lab {
+  readonly quick: boolean
+  readonly chromiumPath: string
+
+  constructor(options: { quick: boolean; chromiumPath: string }) {
+    this.quick = options.quick
+    this.chromiumPath = options.chromiumPath
+  }
+
+  /** How often, or how much: the number for the record, or a small one that only shows that it works. */
+  pick(full: number, quick: number): number {
+    return this.quick ? quick : full
+  }
+
+  launchOptions(flags: string[] = []) {
+    return { executablePath: this.chromiumPath, args: [...FLAGS, ...flags] }
+  }
+
+  /** A browser process with a profile on disk that nobody has used. */
+  async freshBrowser<T>(work: (page: Page) => Promise<T>): Promise<T> {
+    const context = await chromium.launchPersistentContext('', {
+      ...this.launchOptions(),
+      viewport: { width: 1280, height: 800 },
+    })
+    try {
+      const [page = await context.newPage()] = context.pages()
+      return await work(page)
+    } finally {
+      await context.close()
+    }
+  }
+
+  async site<T>(work: (site: Site) => Promise<T>): Promise<T> {
+    const relay = await new Relay().start()
+    const pages = await new Pages().start()
+    const browser = await chromium.launch(this.launchOptions())
+    try {
+      return await work(new Site(browser, relay, pages))
+    } finally {
+      await browser.close()
+      await pages.stop()
+      await relay.dispose()
+    }
+  }
+}
