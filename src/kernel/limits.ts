@@ -98,6 +98,8 @@ export const MAX_OUTPUT_BYTES = 1024 * 1024 * 1024
 export const MAX_COMPLETION_BYTES = 64 * 1024 * 1024
 /** Events of one process not yet finished. */
 export const MAX_PENDING_EVENTS = 1_000_000
+/** Data of one process's events and results that its home keeps in memory; larger state belongs in files. */
+export const MAX_PROCESS_BYTES = 256 * 1024 * 1024
 /** Ended processes remembered by a home. */
 export const MAX_ENDED_PROCESSES = 200
 /** Journal entries kept before a snapshot replaces them. */

@@ -205,7 +205,7 @@ export class ProcessHome {
     if (this.#ending) return
     if (!completion.ok) return this.#taskFailed(event, node, completion.kind, completion.message)
     const problem = this.#state.problem(event.id, token, completion.emits)
-    if (problem?.startsWith('gather')) {
+    if (problem?.startsWith('gather') || problem?.startsWith('more than')) {
       return this.#end({ state: 'failed', code: 1, error: `task ${event.task}: ${problem}` })
     }
     if (problem) return this.#log('info', `refused a completion of ${event.id} from ${shortNode(node)}: ${problem}`)

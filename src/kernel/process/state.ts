@@ -8,7 +8,7 @@ import * as v from 'valibot'
 import { OsError } from '../../base/errors.ts'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import type { ProcessState as RunState } from '../../syscalls/types.ts'
-import { MAX_PENDING_EVENTS } from '../limits.ts'
+import { MAX_PENDING_EVENTS, MAX_PROCESS_BYTES } from '../limits.ts'
 import { treeOp } from '../rpc/methods.ts'
 import { gatherInput } from './data.ts'
 
@@ -74,7 +74,13 @@ export function encodeEntry(value: ProcessEntry): Uint8Array {
 
 /** @throws {OsError} EIO for a journal that is not ours. */
 export function decodeEntry(raw: Uint8Array): ProcessEntry {
-  const parsed = v.safeParse(entry, decode(raw))
+  let value: unknown
+  try {
+    value = decode(raw)
+  } catch (error) {
+    throw new OsError('EIO', 'a process journal has an entry that is not CBOR', { cause: error })
+  }
+  const parsed = v.safeParse(entry, value)
   if (!parsed.success) throw new OsError('EIO', `a process journal has a malformed entry: ${parsed.issues[0].message}`)
   return parsed.output
 }
@@ -124,6 +130,8 @@ export class ProcessState {
   exitRequested = false
   ended: Ended | undefined
   cpuMs = 0
+  /** Data of events and results in memory. */
+  heldBytes = 0
 
   get total(): number {
     return this.events.size
@@ -198,7 +206,11 @@ export class ProcessState {
    * Checks a completion against this state before it is journalled.
    * @returns what is wrong with it, or undefined.
    */
-  problem(id: string, token: number, emits: readonly { after: string[] | null }[]): string | undefined {
+  problem(
+    id: string,
+    token: number,
+    emits: readonly { data: Uint8Array; after: string[] | null }[],
+  ): string | undefined {
     const event = this.events.get(id)
     if (!event) return 'no such event'
     if (event.status === 'done') return 'already completed'
@@ -206,10 +218,15 @@ export class ProcessState {
     if (this.events.size - this.done + emits.length > MAX_PENDING_EVENTS) {
       return `more than ${MAX_PENDING_EVENTS} events would be pending`
     }
+    let newBytes = 0
+    for (const { data } of emits) newBytes += data.byteLength
+    if (this.heldBytes + newBytes > MAX_PROCESS_BYTES) {
+      return `more than ${MAX_PROCESS_BYTES} bytes of events and results: keep large data in files`
+    }
     for (const [i, { after }] of emits.entries()) {
       for (const other of after ?? []) {
-        const sibling = other.startsWith(`${id}.`) ? Number(other.slice(id.length + 1)) : Number.NaN
-        if (!this.events.has(other) && !(sibling < i)) return `gather waits for '${other}', which was never emitted`
+        if (!this.events.has(other) && !isEarlierSibling(other, id, i))
+          return `gather waits for '${other}', which was never emitted`
       }
     }
     return undefined
@@ -220,6 +237,7 @@ export class ProcessState {
     if (!event || event.status === 'done') return
     this.#unready(event)
     event.status = 'done'
+    this.heldBytes += value.result.byteLength - event.data.byteLength
     event.result = value.result
     event.data = new Uint8Array(0)
     if (value.ops.length > 0) this.unapplied.add(event.id)
@@ -230,12 +248,16 @@ export class ProcessState {
       this.exitRequested = true
       this.exitCode = value.exit
     }
-    for (const [i, emit] of value.emits.entries()) this.#add(`${value.event}.${i}`, emit.task, emit.data, emit.after)
+    for (const [i, emit] of value.emits.entries()) {
+      this.#add(`${value.event}.${i}`, emit.task, emit.data, emit.after, event.id)
+    }
     if (value.ops.length === 0) this.#release(event)
   }
 
-  #add(id: string, task: string, data: Uint8Array, after: string[] | null): void {
+  #add(id: string, task: string, data: Uint8Array, after: string[] | null, parent?: string): void {
     const missing = new Set((after ?? []).filter((other) => !this.#settled(other)))
+    // A child may read what its parent wrote: it waits until that is in the tree.
+    if (parent !== undefined && this.unapplied.has(parent)) missing.add(parent)
     const status = missing.size > 0 ? 'waiting' : 'ready'
     const event: EventState = {
       id,
@@ -249,6 +271,7 @@ export class ProcessState {
       result: undefined,
     }
     this.events.set(id, event)
+    this.heldBytes += data.byteLength
     for (const other of missing) {
       const waiters = this.#waiters.get(other)
       if (waiters) waiters.push(id)
@@ -276,4 +299,11 @@ export class ProcessState {
     const at = this.ready.indexOf(event.id)
     if (at >= 0) this.ready.splice(at, 1)
   }
+}
+
+/** Whether `other` is the id of one of the events that `parent` emits before its `index`th. */
+function isEarlierSibling(other: string, parent: string, index: number): boolean {
+  if (!other.startsWith(`${parent}.`)) return false
+  const number = other.slice(parent.length + 1)
+  return /^(0|[1-9][0-9]{0,7})$/.test(number) && Number(number) < index
 }
