@@ -110,7 +110,8 @@ export class Dialer {
       } catch (error) {
         if (signal.aborted) throw canceled(peer)
         // Perhaps it failed because the peer dials us, or we yielded to it.
-        if (!this.#inbound.has(peer)) await this.#untilChanged(peer, this.#yieldMs(peer, error), signal)
+        if (!this.#options.isDirect(peer) && !this.#inbound.has(peer))
+          await this.#untilChanged(peer, this.#yieldMs(peer, error), signal)
         await this.#untilSettled(peer, limits.INBOUND_WAIT_MS, signal)
         if (!this.#options.isDirect(peer)) throw error
       }

@@ -39,8 +39,8 @@ export const LIMITED_LINGER_MS = 5_000
 export const SIMULTANEOUS_MS = 10_000
 /** Opening a stream takes 4 ms; a peer whose page is busy answers when its page thread is free again. */
 export const OPEN_STREAM_MS = 10_000
-/** Streams of one protocol from one peer: the kernel keeps one, and opens a second while the first one dies. */
-export const MAX_STREAMS_PER_KIND = 4
+/** Streams of one kind from one peer: the kernel keeps one, and opens another while the last ones close (10 s each). */
+export const MAX_STREAMS_PER_KIND = 8
 /** 32 direct peers, as many relayed connections while they are being upgraded, the relay, and room. */
 export const MAX_CONNECTIONS = 150
 

@@ -22,6 +22,8 @@ export interface Link {
   readonly pace: Pace
   readonly openedAt: number
   reachable: boolean
+  /** Channels that the peer has opened beside libp2p's and that are still open. */
+  sideChannels: number
 }
 
 export interface LinksOptions {
@@ -113,7 +115,7 @@ export class Links {
     const max = (): number =>
       Math.min(below?.sctp?.maxMessageSize ?? limits.SAFE_MESSAGE_BYTES, limits.MAX_MESSAGE_BYTES)
     const pace: Pace = { sentBytes: 0, maxMessageBytes: max }
-    const link: Link = { peer, connection, below, pace, openedAt: performance.now(), reachable: true }
+    const link: Link = { peer, connection, below, pace, openedAt: performance.now(), reachable: true, sideChannels: 0 }
     below?.addEventListener('iceconnectionstatechange', () => this.#iceChanged(link))
     if (below && 'onsidechannel' in below) {
       below.onsidechannel = (channel) => this.#options.onSideChannel(link, channel)

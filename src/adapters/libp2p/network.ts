@@ -13,7 +13,7 @@ import { ChannelStream } from './channel-stream.ts'
 import type { Libp2pDht } from './dht.ts'
 import { Dialer, orAborted } from './dialer.ts'
 import type { Engine } from './engine.ts'
-import type { Identity } from './identity.ts'
+import { type Identity, isNodeId } from './identity.ts'
 import { Libp2pStream } from './libp2p-stream.ts'
 import * as limits from './limits.ts'
 import { isDirect, type Link, Links } from './links.ts'
@@ -218,7 +218,10 @@ export class Libp2pNetwork implements Network {
 
   /** A relayed connection has done its work when there is a direct one; if none comes, nobody else would close it. */
   #opened(connection: Connection): void {
-    if (connection.remotePeer.toString() === this.#relayInfo?.peerId) return
+    const peer = connection.remotePeer.toString()
+    if (peer === this.#relayInfo?.peerId) return
+    // Other kinds of keys than ours have other kinds of ids; nobody in a cluster has one.
+    if (!isNodeId(peer)) return connection.abort(new Error('its key is not ed25519'))
     if (this.#links.opened(connection)) {
       const delay = connection.direction === 'outbound' ? 0 : limits.LIMITED_LINGER_MS
       for (const other of this.#limited.keys()) {
@@ -250,7 +253,7 @@ export class Libp2pNetwork implements Network {
   }
 
   #foundBy(peer: NodeId, via: 'relay' | 'dht'): void {
-    if (peer === this.self || peer === this.#relayInfo?.peerId) return
+    if (peer === this.self || peer === this.#relayInfo?.peerId || !isNodeId(peer)) return
     if (via === 'dht') {
       const now = performance.now()
       if (this.#links.get(peer) || now - (this.#found.get(peer) ?? -Infinity) < limits.DHT_FOUND_AGAIN_MS) return
@@ -285,7 +288,9 @@ export class Libp2pNetwork implements Network {
   }
 
   #acceptChannel(link: Link, channel: RTCDataChannel): void {
-    if (channel.label !== PROTOCOLS.bulk) return channel.close()
+    if (channel.label !== PROTOCOLS.bulk || link.sideChannels >= limits.MAX_STREAMS_PER_KIND) return channel.close()
+    link.sideChannels++
+    channel.addEventListener('close', () => link.sideChannels--, { once: true })
     this.#onStream(link.peer, 'bulk', new ChannelStream(channel, link.pace))
   }
 }

@@ -60,6 +60,7 @@ export class RelayLink {
     if (info && sameRelay(info, this.#info)) return this.wake()
     this.#info = info
     const before = this.#connection
+    this.#connection = undefined
     this.#session.abort()
     this.#session = new AbortController()
     if (before && before.remotePeer.toString() !== info?.peerId) before.abort(new Error('another relay is used'))
@@ -84,6 +85,7 @@ export class RelayLink {
     while (!signal.aborted) {
       try {
         const connection = await this.#connect(info, signal)
+        if (signal.aborted) break
         failures = 0
         this.#connection = connection
         this.#setState('connected', connection.remoteAddr.toString())
@@ -95,6 +97,8 @@ export class RelayLink {
         this.#setState('offline', errorLine(error))
         failures++
       }
+      // Another session may have begun; the connection is its own then.
+      if (signal.aborted) break
       this.#connection = undefined
       await this.#pause(failures, signal)
     }
