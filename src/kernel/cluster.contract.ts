@@ -3,10 +3,26 @@ import { isOsError } from '../base/errors.ts'
 import { Cluster, type ClusterOptions, type SimNode } from '../sim/cluster.ts'
 import type { KernelEvent } from '../syscalls/types.ts'
 
-/** Task programs run in this very process, so a turn of the event loop lets their promises settle. */
-const settle = () => new Promise<void>((resolve) => setTimeout(resolve, 0))
-const quickSettle = () => new Promise<void>((resolve) => setImmediate(resolve))
-const load = (source: string) => import(`data:text/javascript,${encodeURIComponent(source)}`)
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+/** Loads programs into this very process; `settle` lets no virtual time pass while one is being loaded. */
+function programLoader() {
+  let loading = 0
+  return {
+    load: async (source: string) => {
+      loading++
+      try {
+        return await import(`data:text/javascript,${encodeURIComponent(source)}`)
+      } finally {
+        loading--
+      }
+    },
+    settle: async () => {
+      do await turn()
+      while (loading > 0)
+    },
+  }
+}
 
 export interface TestCluster extends Cluster {
   lines: string[]
@@ -17,9 +33,9 @@ export function newCluster(options: Partial<ClusterOptions> & { programs?: boole
   const { programs, ...rest } = options
   const cluster = new Cluster({
     seed: 1,
-    settle: programs ? settle : quickSettle,
+    settle: turn,
     onLog: (line) => lines.push(line),
-    ...(programs ? { load } : {}),
+    ...(programs ? programLoader() : {}),
     ...rest,
   })
   return Object.assign(cluster, { lines })

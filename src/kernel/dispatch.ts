@@ -91,8 +91,15 @@ export function userDispatch(services: DispatchServices): Dispatch {
       if (args.for === 'events') return events.after(args.since, signal)
       const kids: Kid[] = []
       for (const kid of args.kids) kids.push(await processes.resolve(kid, signal))
-      const exits = kids.map((kid) => processes.wait(kid, signal))
-      return { exits: args.any ? [await Promise.race(exits)] : await Promise.all(exits) }
+      // Whoever still waits when the answer is known must not wait on.
+      const enough = new AbortController()
+      const exits = kids.map((kid) => processes.wait(kid, AbortSignal.any([signal, enough.signal])))
+      try {
+        return { exits: args.any ? [await Promise.race(exits)] : await Promise.all(exits) }
+      } finally {
+        enough.abort(new OsError('ECANCELED', 'the answer is known'))
+        await Promise.allSettled(exits)
+      }
     },
     signal: async (args, signal) => {
       if (args.signal === 'EXIT') throw new OsError('EINVAL', 'only a running task can exit')

@@ -161,6 +161,7 @@ export class Kernel {
       random,
       onEvent: (event) => this.#events.push(event),
       publishHome: (kid) => this.#publish('bs-home', kid),
+      onEnded: (kid) => this.#executor.drop(network.self, kid),
     })
     this.#services = {
       fs,
@@ -189,6 +190,8 @@ export class Kernel {
         this.#leases.pump()
       } else if (event.type === 'left') {
         this.#directory.forgetNode(event.peer)
+        this.#executor.drop(event.peer)
+        this.#processes.forgetNode(event.peer)
         this.#events.push({ type: 'peer-left', peer: event.peer, reason: event.reason })
         this.#leases.pump()
       } else this.#events.push({ type: 'peer-changed', peer: event.peer, state: event.state })
@@ -221,6 +224,11 @@ export class Kernel {
         this.#ports.log.log('error', 'syscalls', `a malformed call of the page: ${errorLine(error)}`)
       }
     })
+  }
+
+  /** Processes that hold workers or programs in memory here: what a leak would show in. */
+  get executorDomains(): number {
+    return this.#executor.domains
   }
 
   lifecycle(event: LifecycleEvent): void {

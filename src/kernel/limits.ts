@@ -96,6 +96,16 @@ export const OUTPUT_PIECE_BYTES = 64 * 1024
 export const MAX_OUTPUT_BYTES = 1024 * 1024 * 1024
 /** A completion (result, emitted events, files) encoded. */
 export const MAX_COMPLETION_BYTES = 64 * 1024 * 1024
+/** Of that, what the emitted events may take. */
+export const MAX_EMIT_BYTES = 60 * 1024 * 1024
+/** Changes of files in one event, and the length of their paths together: they travel to the tree in one message. */
+export const MAX_EVENT_CHANGES = 4096
+export const MAX_EVENT_CHANGE_BYTES = 1024 * 1024
+/** What a listing of processes shows of arguments and errors, and all its rows together: a frame holds 2 MiB. */
+export const MAX_ROW_CHARS = 1_000
+export const MAX_ROWS_BYTES = 1024 * 1024
+/** Processes of other homes whose place is remembered. */
+export const MAX_REMEMBERED_HOMES = 4096
 /** Events of one process not yet finished. */
 export const MAX_PENDING_EVENTS = 1_000_000
 /** Data of one process's events and results that its home keeps in memory; larger state belongs in files. */

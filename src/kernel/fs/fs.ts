@@ -1,11 +1,12 @@
 // The one tree that users see: the shared tree with read-only mounts over it. Above: dispatch.ts. Below:
 // shared-tree.ts, dag.ts and the mounts. A task's changes are staged and take effect when its event completes.
-import { OsError } from '../../base/errors.ts'
+import { isOsError, OsError } from '../../base/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { Ack, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
+import { MAX_EVENT_CHANGE_BYTES, MAX_EVENT_CHANGES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { DagReader, DagWriter, type FileRoot } from './dag.ts'
 import type { Entry } from './directory.ts'
@@ -25,8 +26,15 @@ export interface Mount {
 /** Changes of one event, in order, not yet visible to others (process/executor.ts). */
 export class Staging {
   readonly ops: TreeOp[] = []
+  #bytes = 0
 
+  /** @throws {OsError} EAGAIN beyond what one event may change. */
   add(op: TreeOp): void {
+    const bytes = op.op === 'move' ? op.from.length + op.to.length : op.path.length
+    if (this.ops.length >= MAX_EVENT_CHANGES || this.#bytes + bytes > MAX_EVENT_CHANGE_BYTES) {
+      throw new OsError('EAGAIN', `one event may change at most ${MAX_EVENT_CHANGES} files: emit more events`)
+    }
+    this.#bytes += bytes
     this.ops.push(op)
   }
 
@@ -48,6 +56,7 @@ export interface FsContext {
 }
 
 const FILE_MODE = 0o644
+const LOOKUP_ATTEMPTS = 5
 
 export class Fs {
   readonly #tree: Tree
@@ -85,6 +94,7 @@ export class Fs {
       return { path: at, ...info }
     }
     const staged = context.staging?.file(at)
+    if (staged === null) throw new OsError('ENOENT', `${at}: no such file or directory`)
     if (staged) return fileInfo(at, { kind: 'file', ...staged, mode: FILE_MODE, mtimeMs: this.#clock.wallMs() })
     return fileInfo(at, await this.#entry(at, context))
   }
@@ -173,13 +183,22 @@ export class Fs {
   }
 
   async #entry(path: string, { signal }: FsContext): Promise<Entry> {
-    const head = await this.#shared.head(signal)
-    return this.#tree.lookup(head.root, path, { signal, hints: [head.home] })
+    for (let attempt = 1; ; attempt++) {
+      const head = await this.#shared.head(signal)
+      try {
+        return await this.#tree.lookup(head.root, path, { signal, hints: [head.home] })
+      } catch (error) {
+        // Directories that only the last home had: its successor begins with those that it has.
+        if (!isOsError(error, 'EIO') || attempt === LOOKUP_ATTEMPTS || !(await this.#shared.moved(head, signal)))
+          throw error
+      }
+    }
   }
 
   /** What is at `path` now; undefined for nothing, when the mode allows that. */
   async #present(path: string, mode: OpenMode, context: FsContext): Promise<FileRoot | undefined> {
     const staged = context.staging?.file(path)
+    if (staged && mode === 'wx') throw new OsError('EEXIST', `${path} exists already`)
     if (staged) return staged
     try {
       if (staged === null) throw new OsError('ENOENT', `${path}: no such file or directory`)

@@ -19,6 +19,7 @@ import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import { type TreeHead, type TreeOp, treeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import type { Entry } from './directory.ts'
 import { mergeOps } from './merge.ts'
 import type { Tree } from './tree.ts'
 
@@ -27,6 +28,7 @@ const JOURNAL = 'tree'
 const SETTLE_MS = 3_000
 /** How long a home may be away before somebody takes over; each place in line waits one more. */
 const TAKEOVER_MS = 1_500
+const TAKEOVER_WAITS = 8
 /** Followers record the head at most this often: for a cold start, not for durability. */
 const RECORD_MS = 2_000
 const MERGE_BATCH = 500
@@ -159,6 +161,20 @@ export class SharedTree {
     return this.#head
   }
 
+  /** While nobody keeps the tree: waits for somebody who does. @returns whether its root is another one now. */
+  async moved(from: TreeHead, signal?: AbortSignal): Promise<boolean> {
+    for (let waited = 0; this.#role === 'searching' && waited < TAKEOVER_WAITS; waited++) {
+      await this.#pause(TAKEOVER_MS, signal)
+    }
+    return this.#head.root !== from.root
+  }
+
+  /** @throws {OsError} ENOENT, ENOTDIR. */
+  async lookup(path: string, signal?: AbortSignal): Promise<Entry> {
+    const head = await this.head(signal)
+    return this.#tree.lookup(head.root, path, { signal, hints: [head.home] })
+  }
+
   /**
    * Applies changes at the home, all or none.
    * @throws {OsError} POSIX codes; EHOSTUNREACH when the home is away and nobody has taken over in time.
@@ -180,7 +196,7 @@ export class SharedTree {
           if (isOsError(error, 'EAGAIN')) await this.#askHome(this.#head.home, signal)
           else this.#unreachable(this.#head.home)
         }
-        if (attempt === 8) {
+        if (attempt === TAKEOVER_WAITS) {
           const reason = 'the node that keeps / is away and no other has taken over yet: try again in a moment'
           throw new OsError('EHOSTUNREACH', reason, { cause: error })
         }

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { OsError, toOsError } from '../../base/errors.ts'
 import { MAX_CALLS_IN_FLIGHT } from '../../syscalls/limits.ts'
 import { callerMessage, type ReplyMessage } from '../../syscalls/protocol.ts'
-import { type CallName, parseCall } from '../../syscalls/table.ts'
+import { type CallName, parseCall, syscalls } from '../../syscalls/table.ts'
 
 export type Dispatch = (call: CallName, args: never, signal: AbortSignal) => Promise<unknown>
 
@@ -44,7 +44,7 @@ export class CallServer {
     this.#calls.set(id, controller)
     try {
       const parsed = parseCall(call, args)
-      if ('problem' in parsed) throw new OsError(call === parsed.problem ? 'ENOSYS' : 'EINVAL', parsed.problem)
+      if ('problem' in parsed) throw new OsError(Object.hasOwn(syscalls, call) ? 'EINVAL' : 'ENOSYS', parsed.problem)
       const value = await this.#dispatch(parsed.call, parsed.args, controller.signal)
       this.#reply(id, value)
     } catch (error) {

@@ -29,7 +29,11 @@ export interface TaskActions {
   exit(code: number): void
 }
 
+/** Workers of one process, as its home (and nobody else) has leased its events. */
 interface Pool {
+  readonly domain: string
+  readonly home: NodeId
+  readonly kid: Kid
   source: Promise<string>
   idle: TaskHost[]
   all: Set<TaskHost>
@@ -43,7 +47,8 @@ export class Executor {
   readonly #log: LogSink
   readonly #dispatchFor: (actions: TaskActions) => Dispatch
   readonly #onLoad: () => void
-  readonly #pools = new Map<Kid, Pool>()
+  /** By home, process and program: no peer can put its own program in the place of another's. */
+  readonly #pools = new Map<string, Pool>()
   readonly #queue: (() => void)[] = []
   #running = 0
 
@@ -67,7 +72,7 @@ export class Executor {
       await this.#execute(lease, context)
       return null
     })
-    this.#rpc.onNote('process.ended', (_peer, { kid }) => this.drop(kid))
+    this.#rpc.onNote('process.ended', (peer, { kid }) => this.drop(peer, kid))
   }
 
   /** Events running now. */
@@ -75,17 +80,26 @@ export class Executor {
     return this.#running
   }
 
-  /** Ends all workers of a process. Idempotent. */
-  drop(kid: Kid): void {
-    const pool = this.#pools.get(kid)
-    if (!pool) return
-    this.#pools.delete(kid)
-    for (const host of pool.all) host.kill('the process has ended')
-    this.#sandbox.dropDomain(kid)
+  /** Processes that have workers, or a program in memory, here. */
+  get domains(): number {
+    return this.#pools.size
+  }
+
+  /** Ends all workers of a process, or of all processes of that home. Idempotent. */
+  drop(home: NodeId, kid?: Kid): void {
+    for (const pool of this.#pools.values()) {
+      if (pool.home === home && (kid === undefined || pool.kid === kid)) this.#dropPool(pool, 'the process has ended')
+    }
   }
 
   close(): void {
-    for (const kid of [...this.#pools.keys()]) this.drop(kid)
+    for (const pool of this.#pools.values()) this.#dropPool(pool, 'this tab is closing')
+  }
+
+  #dropPool(pool: Pool, reason: string): void {
+    this.#pools.delete(pool.domain)
+    for (const host of pool.all) host.kill(reason)
+    this.#sandbox.dropDomain(pool.domain)
   }
 
   async #execute(lease: Lease, context: ServeContext): Promise<void> {
@@ -99,14 +113,17 @@ export class Executor {
         await context.item(['c', bytes.subarray(at, at + limits.ITEM_BYTES)])
       }
     } finally {
-      this.#running--
-      this.#queue.shift()?.()
+      // The slot goes straight to who waits longest; nobody can slip in between.
+      const next = this.#queue.shift()
+      if (next) next()
+      else this.#running--
       this.#onLoad()
     }
   }
 
   async #slot(signal: AbortSignal): Promise<void> {
-    if (this.#running >= this.#sandbox.slots) {
+    if (this.#running < this.#sandbox.slots) this.#running++
+    else {
       await new Promise<void>((resolve, reject) => {
         this.#queue.push(resolve)
         signal.addEventListener(
@@ -121,13 +138,13 @@ export class Executor {
         )
       })
     }
-    this.#running++
     this.#onLoad()
   }
 
   async #complete(lease: Lease, context: ServeContext, startedMs: number): Promise<Completion> {
     const emits: Emitted[] = []
     const staging = new Staging()
+    let emitBytes = 0
     let exit: number | null = null
     const actions: TaskActions = {
       staging,
@@ -136,7 +153,12 @@ export class Executor {
         if (emits.length >= MAX_EMITS_PER_EVENT) {
           throw new OsError('EAGAIN', `an event may emit at most ${MAX_EMITS_PER_EVENT} events`)
         }
-        emits.push({ task, data: encodeData(data), after })
+        const encoded = encodeData(data)
+        emitBytes += encoded.byteLength + (after ?? []).reduce((sum, id) => sum + id.length + 2, task.length + 16)
+        if (emitBytes > limits.MAX_EMIT_BYTES) {
+          throw new OsError('EFBIG', `an event may emit at most ${limits.MAX_EMIT_BYTES} bytes: put data into files`)
+        }
+        emits.push({ task, data: encoded, after })
         return `${lease.event.id}.${emits.length - 1}`
       },
       output: async (stream, bytes) => {
@@ -167,19 +189,20 @@ export class Executor {
   }
 
   async #run(lease: Lease, actions: TaskActions, context: ServeContext): Promise<Outcome> {
-    const input = lease.input ?? (await this.#pullInput(lease, context))
+    const data = decodeData(lease.input ?? (await this.#pullInput(lease, context)))
     const pool = this.#pool(lease, context.peer)
     const host = await this.#host(pool, lease, context.signal)
     if (!(host instanceof TaskHost)) return host
+    if (context.signal.aborted) {
+      this.#release(pool, host)
+      context.signal.throwIfAborted()
+    }
     const onAbort = () => host.kill('the event was taken back')
     context.signal.addEventListener('abort', onAbort, { once: true })
     const { id, task } = lease.event
-    const outcome = await host.run(
-      { id, task, data: decodeData(input) },
-      { dispatch: this.#dispatchFor(actions), eventMs: lease.eventMs },
-    )
+    const outcome = await host.run({ id, task, data }, { dispatch: this.#dispatchFor(actions), eventMs: lease.eventMs })
     context.signal.removeEventListener('abort', onAbort)
-    this.#release(lease.kid, pool, host)
+    this.#release(pool, host)
     return outcome
   }
 
@@ -204,13 +227,17 @@ export class Executor {
   }
 
   #pool(lease: Lease, home: NodeId): Pool {
-    let pool = this.#pools.get(lease.kid)
-    if (!pool) {
-      const source = this.#source(lease, home)
-      pool = { source, idle: [], all: new Set() }
-      this.#pools.set(lease.kid, pool)
-      source.catch(() => this.#pools.delete(lease.kid)) // the waiting event reports it; the next one tries anew
-    }
+    const { kid, programCid } = lease
+    const domain = `${kid} ${home} ${programCid}`
+    const known = this.#pools.get(domain)
+    if (known) return known
+    const source = this.#source(lease, home)
+    const pool: Pool = { domain, home, kid, source, idle: [], all: new Set() }
+    this.#pools.set(domain, pool)
+    source.catch(() => {
+      // the waiting event reports it; the next one tries anew
+      if (this.#pools.get(domain) === pool) this.#pools.delete(domain)
+    })
     return pool
   }
 
@@ -221,11 +248,17 @@ export class Executor {
   }
 
   async #host(pool: Pool, lease: Lease, signal: AbortSignal): Promise<TaskHost | Outcome> {
-    const idle = pool.idle.pop()
-    if (idle) return idle
+    for (let idle = pool.idle.pop(); idle; idle = pool.idle.pop()) {
+      if (!idle.dead) return idle
+      pool.all.delete(idle)
+    }
     this.#evictIdle()
     const source = await pool.source
-    const worker = await this.#sandbox.spawn({ domain: lease.kid, signal })
+    const worker = await this.#sandbox.spawn({ domain: pool.domain, signal })
+    if (this.#pools.get(pool.domain) !== pool || signal.aborted) {
+      worker.terminate() // ended while it started
+      throw new OsError('ECANCELED', 'the event was taken back')
+    }
     const host = new TaskHost({ worker, clock: this.#clock, program: lease.program })
     pool.all.add(host)
     const onAbort = () => host.kill('the event was taken back')
@@ -238,8 +271,8 @@ export class Executor {
     return problem
   }
 
-  #release(kid: Kid, pool: Pool, host: TaskHost): void {
-    if (host.dead || this.#pools.get(kid) !== pool) {
+  #release(pool: Pool, host: TaskHost): void {
+    if (host.dead || this.#pools.get(pool.domain) !== pool) {
       pool.all.delete(host)
       host.kill('no longer needed')
       return
@@ -251,14 +284,14 @@ export class Executor {
   #evictIdle(): void {
     let total = 0
     for (const pool of this.#pools.values()) total += pool.all.size
-    for (const [kid, pool] of this.#pools) {
+    for (const pool of this.#pools.values()) {
       if (total < this.#sandbox.slots * 2) return
       const host = pool.idle.shift()
       if (!host) continue
       pool.all.delete(host)
       host.kill('idle')
       total--
-      this.#log.log('debug', 'process', `ended an idle worker of ${kid}`)
+      this.#log.log('debug', 'process', `ended an idle worker of ${pool.kid}`)
     }
   }
 }

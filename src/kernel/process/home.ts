@@ -229,14 +229,19 @@ export class ProcessHome {
     }
   }
 
-  async #applyFiles(event: string, ops: readonly TreeOp[]): Promise<void> {
+  /** @param perhapsMade they may be in the tree already: a restart came between the two. */
+  async #applyFiles(event: string, ops: readonly TreeOp[], perhapsMade = false): Promise<void> {
+    const { tree } = this.#services
+    const { signal } = this.#stop
     try {
       for (let attempt = 0; ; attempt++) {
         try {
-          await this.#services.tree.apply(attempt === 0 ? [...ops] : ops.map(repeatable), this.#stop.signal)
+          if (!perhapsMade) await tree.apply([...ops], signal)
+          else if (!(await this.#wereMade(ops))) await tree.apply(ops.map(repeatable), signal)
           break
         } catch (error) {
           // Perhaps made, perhaps not: repeated in a form that has the same effect twice.
+          perhapsMade = true
           const unanswered = isOsError(error, 'ECONNRESET') || isOsError(error, 'ETIMEDOUT')
           if (!unanswered || attempt === MAX_APPLY_REPEATS) throw error
         }
@@ -245,6 +250,28 @@ export class ProcessHome {
     } catch (error) {
       if (this.#ending) return
       await this.#end({ state: 'failed', code: 1, error: `the files of event ${event}: ${errorLine(error)}` })
+    }
+  }
+
+  /** Changes are made all or none: one that cannot be repeated tells whether they were. */
+  async #wereMade(ops: readonly TreeOp[]): Promise<boolean> {
+    for (const [i, op] of ops.entries()) {
+      const path = op.op === 'move' ? op.to : op.path
+      const telling = op.op === 'move' || (op.op === 'put' && op.exclusive)
+      if (!telling || ops.slice(i + 1).some((later) => touches(later, path))) continue
+      const there = await this.#lookup(path)
+      if (op.op === 'put') return there?.cid === op.cid
+      return there !== undefined && (await this.#lookup(op.from)) === undefined
+    }
+    return false
+  }
+
+  async #lookup(path: string) {
+    try {
+      return await this.#services.tree.lookup(path, this.#stop.signal)
+    } catch (error) {
+      if (isOsError(error, 'ENOENT') || isOsError(error, 'ENOTDIR')) return undefined
+      throw error
     }
   }
 
@@ -328,7 +355,7 @@ export class ProcessHome {
 
   /** Repeats file changes that were journalled but perhaps not applied before a restart. */
   async reapply(entries: ReadonlyMap<string, readonly TreeOp[]>): Promise<void> {
-    for (const id of [...this.#state.unapplied]) await this.#applyFiles(id, entries.get(id) ?? [])
+    for (const id of [...this.#state.unapplied]) await this.#applyFiles(id, entries.get(id) ?? [], true)
     this.#progress()
   }
 
@@ -384,6 +411,12 @@ export class ProcessHome {
 function repeatable(op: TreeOp): TreeOp {
   if (op.op === 'remove') return { ...op, force: true }
   return op.op === 'mkdir' ? { ...op, recursive: true } : op
+}
+
+/** Whether the change may alter what stands at `path`. */
+function touches(op: TreeOp, path: string): boolean {
+  const paths = op.op === 'move' ? [op.from, op.to] : [op.path]
+  return paths.some((each) => each === path || path.startsWith(`${each}/`))
 }
 
 function findPiece(pieces: readonly { offset: number; length: number }[], offset: number): number {

@@ -13,7 +13,7 @@ import type { Fs } from '../fs/fs.ts'
 import type { Journals } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
-import type { TreeOp } from '../rpc/methods.ts'
+import { MAX_ROW_ARGS, MAX_ROWS, type TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { encodeData } from './data.ts'
 import { type HomeServices, ProcessHome } from './home.ts'
@@ -42,6 +42,7 @@ export class Processes {
   readonly #rpc: RpcNode
   readonly #onEvent: (event: KernelEvent) => void
   readonly #publishHome: (kid: Kid) => void
+  readonly #onEnded: (kid: Kid) => void
   readonly #homes = new Map<Kid, ProcessHome>()
   /** Where processes of others were last seen. */
   readonly #elsewhere = new Map<Kid, NodeId>()
@@ -57,6 +58,8 @@ export class Processes {
     random: Random
     onEvent: (event: KernelEvent) => void
     publishHome: (kid: Kid) => void
+    /** A process at home here has ended: its workers here may go. */
+    onEnded: (kid: Kid) => void
   }) {
     const { services } = options
     this.#services = services
@@ -71,6 +74,7 @@ export class Processes {
     this.#random = options.random
     this.#onEvent = options.onEvent
     this.#publishHome = options.publishHome
+    this.#onEnded = options.onEnded
     this.#serve()
   }
 
@@ -118,7 +122,9 @@ export class Processes {
     state.apply(entry)
     this.#adopt(new ProcessHome(kid, journal, state, this.#services)).resume()
     this.#publishHome(kid)
-    void this.#forgetOld()
+    this.#forgetOld().catch((error: unknown) => {
+      this.#log.log('warn', 'process', `cannot forget processes that ended long ago: ${errorLine(error)}`)
+    })
     return { kid, home }
   }
 
@@ -129,8 +135,10 @@ export class Processes {
       this.#membership.linked().map(async (peer) => {
         try {
           const rows = await this.#rpc.call(peer, 'process.list', null, { signal })
-          for (const row of rows) this.#elsewhere.set(row.kid, peer)
-          return rows
+          // A row is about the answering node's own processes, whatever it says.
+          const own = rows.filter((row) => !this.#homes.has(row.kid))
+          for (const row of own) this.#remember(row.kid, peer)
+          return own.map((row) => ({ ...row, home: peer }))
         } catch (error) {
           signal?.throwIfAborted()
           this.#log.log('debug', 'process', `no process list from ${peer}: ${errorLine(error)}`)
@@ -178,6 +186,20 @@ export class Processes {
     for (const timer of this.#progressTimers.values()) timer.cancel()
   }
 
+  /** A node left: where its processes are is looked up anew. */
+  forgetNode(node: NodeId): void {
+    for (const [kid, home] of this.#elsewhere) if (home === node) this.#elsewhere.delete(kid)
+  }
+
+  #remember(kid: Kid, home: NodeId): void {
+    this.#elsewhere.delete(kid)
+    this.#elsewhere.set(kid, home)
+    for (const oldest of this.#elsewhere.keys()) {
+      if (this.#elsewhere.size <= limits.MAX_REMEMBERED_HOMES) return
+      this.#elsewhere.delete(oldest)
+    }
+  }
+
   async #homeOf(kid: Kid, signal: AbortSignal): Promise<NodeId> {
     if (!this.#elsewhere.has(kid)) await this.list(signal)
     const peer = this.#elsewhere.get(kid)
@@ -192,7 +214,7 @@ export class Processes {
   }
 
   #serve(): void {
-    this.#rpc.handle('process.list', async () => [...this.#homes.values()].map((home) => home.row()).slice(-4096))
+    this.#rpc.handle('process.list', async () => shownRows([...this.#homes.values()].map((home) => home.row())))
     this.#rpc.handle('process.wait', ({ kid }, { signal }) => this.#local(kid).waitExit(signal))
     this.#rpc.handle('process.kill', ({ kid }) => this.#local(kid).kill())
     this.#rpc.handle('process.read', ({ kid, stream, offset, length }, { signal }) =>
@@ -225,7 +247,10 @@ export class Processes {
       `${shortKid(home.kid)} goes on after a restart: ${state.done} of ${state.total} done`,
     )
     home.resume()
-    await home.reapply(files)
+    // Not awaited: the tree's home may be elsewhere, and this node must have started to reach it.
+    home.reapply(files).catch((error: unknown) => {
+      this.#log.log('error', 'process', `${shortKid(home.kid)} cannot go on: ${errorLine(error)}`)
+    })
   }
 
   #adopt(home: ProcessHome): ProcessHome {
@@ -246,6 +271,7 @@ export class Processes {
     }
     if (home.ended) {
       this.#services.leases.remove(home)
+      this.#onEnded(kid)
       send()
     } else if (!this.#progressTimers.has(kid)) {
       this.#progressTimers.set(kid, this.#clock.setTimer(send, limits.PROGRESS_MS, 'progress'))
@@ -260,4 +286,28 @@ export class Processes {
       await this.#journals.remove(PREFIX + home.kid)
     }
   }
+}
+
+/** The newest rows that fit one answer, with long arguments and errors cut. */
+function shownRows(rows: readonly ProcessRow[]): ProcessRow[] {
+  const shown: ProcessRow[] = []
+  let bytes = 0
+  for (const row of [...rows].reverse()) {
+    const args: string[] = []
+    let chars = 0
+    for (const arg of row.args) {
+      if (chars + arg.length > limits.MAX_ROW_CHARS || args.length === MAX_ROW_ARGS) {
+        args.push('…')
+        break
+      }
+      chars += arg.length
+      args.push(arg)
+    }
+    const error = row.error?.slice(0, limits.MAX_ROW_CHARS) ?? null
+    // At most three bytes a character in UTF-8, and some room for the rest of the row.
+    bytes += 3 * (chars + row.program.length + (error?.length ?? 0)) + 8 * args.length + 500
+    if (bytes > limits.MAX_ROWS_BYTES || shown.length === MAX_ROWS) break
+    shown.push({ ...row, args, error })
+  }
+  return shown.reverse()
 }

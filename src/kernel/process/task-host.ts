@@ -86,6 +86,7 @@ export class TaskHost {
         this.#dispatch = undefined
         this.#running = undefined
         this.#watchdog?.cancel()
+        this.#onPong = () => undefined // a late answer must not wind up the watchdog of an idle worker
         this.#calls.abort('the event has ended')
         resolve(outcome)
       }

@@ -16,7 +16,9 @@ const bytes = (max: number) =>
 const kid = v.custom<Kid>((value) => typeof value === 'string' && isKid(value), 'expected a KID')
 const cid = v.pipe(v.string(), v.regex(/^b[a-z2-7]{20,120}$/, 'expected a CIDv1 in base32'))
 const cids = v.pipe(v.array(cid), v.maxLength(limits.MAX_CIDS_PER_CALL))
-const nodeId = v.custom<NodeId>((value) => typeof value === 'string' && /^[1-9A-HJ-NP-Za-km-z]{8,80}$/.test(value))
+const NODE_ID = /^[1-9A-HJ-NP-Za-km-z]{8,80}$/
+const nodeId = v.custom<NodeId>((value) => typeof value === 'string' && NODE_ID.test(value))
+const nodeText = v.pipe(v.string(), v.regex(NODE_ID, 'expected a node id'))
 const path = text(4096)
 
 /** Where the tree stands, as its home or a follower knows it (fs/tree-home.ts). */
@@ -68,7 +70,39 @@ const lease = v.strictObject({
 })
 export type Lease = v.InferOutput<typeof lease>
 
-const unknownRow = <T>() => v.custom<T>((value) => typeof value === 'object' && value !== null)
+/** Arguments of one row, and rows of one answer. */
+export const MAX_ROW_ARGS = 64
+export const MAX_ROWS = 4096
+const time = v.pipe(v.number(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER))
+const processState = v.picklist(['running', 'exited', 'failed', 'killed'])
+const processRow: v.GenericSchema<unknown, ProcessRow> = v.strictObject({
+  kid,
+  program: path,
+  args: v.pipe(v.array(text(limits.MAX_ROW_CHARS)), v.maxLength(MAX_ROW_ARGS + 1)),
+  state: processState,
+  home: nodeText,
+  done: int(),
+  total: int(),
+  nodes: int(),
+  startedMs: time,
+  endedMs: v.nullable(time),
+  code: v.nullable(int(255)),
+  error: v.nullable(text(limits.MAX_ROW_CHARS)),
+})
+const exitStatus: v.GenericSchema<unknown, ExitStatus> = v.strictObject({
+  kid,
+  state: processState,
+  code: int(255),
+  error: v.nullable(text(65_536)),
+})
+const storageRow: v.GenericSchema<unknown, StorageRow> = v.strictObject({
+  node: nodeText,
+  device: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+  usedBytes: time,
+  quotaBytes: time,
+  blocks: int(),
+  persisted: v.boolean(),
+})
 
 interface Method {
   lane: StreamKind
@@ -113,16 +147,16 @@ export const methods = {
     result: bytes(limits.BLOCK_BYTES),
     timeoutMs: 0,
   },
-  'process.wait': { lane: 'control', args: v.strictObject({ kid }), result: unknownRow<ExitStatus>(), timeoutMs: 0 },
+  'process.wait': { lane: 'control', args: v.strictObject({ kid }), result: exitStatus, timeoutMs: 0 },
   'process.kill': { lane: 'control', args: v.strictObject({ kid }), result: v.boolean(), timeoutMs: 10_000 },
   /** Processes at home on the answering node. */
   'process.list': {
     lane: 'control',
     args: v.null(),
-    result: v.pipe(v.array(unknownRow<ProcessRow>()), v.maxLength(4096)),
+    result: v.pipe(v.array(processRow), v.maxLength(MAX_ROWS)),
     timeoutMs: 3_000,
   },
-  'storage.usage': { lane: 'control', args: v.null(), result: unknownRow<StorageRow>(), timeoutMs: 3_000 },
+  'storage.usage': { lane: 'control', args: v.null(), result: storageRow, timeoutMs: 3_000 },
 } as const satisfies Record<string, Method>
 
 export type MethodName = keyof typeof methods

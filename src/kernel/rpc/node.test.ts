@@ -123,7 +123,7 @@ describe('a peer that breaks the protocol is dropped with a logged reason, and h
       const call = victim.rpc.call(peer.id, 'process.wait', { kid: KID })
       call.catch(() => undefined)
       await lab.until(() => control.frames.some((frame) => frame[0] === FRAME.CALL))
-      const [, id] = control.frames.find((frame) => frame[0] === FRAME.CALL) as [number, number]
+      const [, id] = control.frames.find((frame) => frame[0] === FRAME.CALL) as unknown as [number, number]
       control.send([FRAME.ITEM, id, null])
       await expectDropped('items that nobody asked for')
       await expect(call).rejects.toMatchObject({ code: 'ECONNRESET' })

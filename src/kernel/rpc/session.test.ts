@@ -260,7 +260,7 @@ describe('a stream of items', () => {
     await lab.until(() => b.rpc.linked(peer.id))
     const pending = code(b.rpc.call(peer.id, 'blocks.get', { cids: [] }, { onItem: forever }))
     await lab.until(() => bulk.frames.some((frame) => frame[0] === FRAME.CALL))
-    const [, id] = bulk.frames.find((frame) => frame[0] === FRAME.CALL) as [number, number]
+    const [, id] = bulk.frames.find((frame) => frame[0] === FRAME.CALL) as unknown as [number, number]
     for (let i = 0; i < 100; i++) bulk.send([FRAME.ITEM, id, PIECE])
     expect(await lab.run(pending)).toBe('ECONNRESET')
     expect(b.log.has('more than it was given credit for')).toBe(true)
@@ -273,7 +273,7 @@ describe('a stream of items', () => {
     await lab.until(() => b.rpc.linked(peer.id))
     const pending = code(b.rpc.call(peer.id, 'blocks.get', { cids: [] }, { onItem: forever }))
     await lab.until(() => bulk.frames.some((frame) => frame[0] === FRAME.CALL))
-    const [, id] = bulk.frames.find((frame) => frame[0] === FRAME.CALL) as [number, number]
+    const [, id] = bulk.frames.find((frame) => frame[0] === FRAME.CALL) as unknown as [number, number]
     for (let i = 0; i < 100; i++) bulk.send([FRAME.ITEM, id, { hidden: [PIECE] }])
     expect(await lab.run(pending)).toBe('ECONNRESET')
   })
