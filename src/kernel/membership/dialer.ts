@@ -28,6 +28,8 @@ interface Candidate {
 
 /** Dials that fail this often are forgotten until somebody mentions the peer again. */
 const MAX_FAILURES = 6
+/** Between two looks at all candidates that suggestions caused. */
+const SCHEDULE_GAP_MS = 50
 /** The larger id waits this long for the smaller one's dial. */
 const POLITENESS_MS = 2_500
 
@@ -41,6 +43,8 @@ export class Dialer {
   /** Peers that `dialNow` is asked for and nobody suggested. */
   readonly #visits = new Map<NodeId, Candidate>()
   #dialing = 0
+  #soon = false
+  #scheduledMs = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
   #closed = false
 
@@ -74,7 +78,7 @@ export class Dialer {
         dial: undefined,
       })
     }
-    this.#schedule()
+    this.#scheduleSoon()
   }
 
   /** A link that just broke: try at once, whoever we are. */
@@ -129,11 +133,22 @@ export class Dialer {
     }
   }
 
+  /** Many suggestions, one schedule: it looks at all candidates, and peers can suggest as much as they like. */
+  #scheduleSoon(): void {
+    if (this.#soon) return
+    this.#soon = true
+    const waitMs = this.#scheduledMs + SCHEDULE_GAP_MS - this.#clock.nowMs()
+    if (waitMs <= 0) queueMicrotask(() => this.#schedule())
+    else this.#clock.setTimer(() => this.#schedule(), waitMs, 'look at candidates')
+  }
+
   /** Starts what may start now and sets one timer for the next: no polling. */
   #schedule(): void {
     this.#timer?.cancel()
+    this.#soon = false
     if (this.#closed) return
     const nowMs = this.#clock.nowMs()
+    this.#scheduledMs = nowMs
     // Those given up must not stand in the way of others that could be neighbours.
     const alive = this.known().filter((peer) => (this.#candidates.get(peer)?.failures ?? 0) < MAX_FAILURES)
     const wanted = wantedNeighbours(this.#network.self, alive)
