@@ -1,7 +1,7 @@
 // Many real kernels in one thread over virtual time. Deterministic: the same seed gives the same run, because
 // time, randomness, network, disks and hashing all come from here, and events run one at a time to the end.
 
-import { VirtualClock } from '../adapters/memory/clock.ts'
+import { Gate, GatedClock, VirtualClock } from '../adapters/memory/clock.ts'
 import { MemoryHasher, MemorySigner } from '../adapters/memory/crypto.ts'
 import { MemoryHub, MemoryNetwork } from '../adapters/memory/network.ts'
 import { SeededRandom } from '../adapters/memory/random.ts'
@@ -36,6 +36,7 @@ export class SimNode {
   readonly disk = new Disk()
   readonly #cluster: Cluster
   #random: SeededRandom
+  #gate: Gate | undefined
   kernel: Kernel | undefined
   network: MemoryNetwork | undefined
   client: SyscallClient | undefined
@@ -64,9 +65,18 @@ export class SimNode {
     return this.#client()
   }
 
+  /** The browser freezes the tab: time passes it by. @returns what thaws it. */
+  freeze(): () => void {
+    this.#gate?.freeze()
+    return () => this.#gate?.thaw()
+  }
+
   async boot(): Promise<void> {
-    const { clock, hub, options } = this.#cluster
-    const network = new MemoryNetwork(hub, this.id)
+    const { hub, options } = this.#cluster
+    const gate = new Gate(this.#cluster.clock)
+    const clock = new GatedClock(this.#cluster.clock, gate)
+    const network = new MemoryNetwork(hub, this.id, gate)
+    this.#gate = gate
     const log = {
       log: (level: LogLevel, area: string, message: string) =>
         options.onLog?.(`${clock.nowMs().toFixed(1)} ${this.id.slice(-4)} ${level} ${area}: ${message}`),

@@ -70,3 +70,60 @@ export class VirtualClock implements Clock {
     return this.#due.map(({ atMs, reason }) => ({ inMs: atMs - this.#nowMs, reason }))
   }
 }
+
+/** A tab that can stand still, as one that the browser freezes: what is due meanwhile happens when it goes on. */
+export class Gate {
+  readonly #clock: Clock
+  #frozen = false
+  #held: (() => void)[] = []
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  pass(action: () => void): void {
+    if (this.#frozen) this.#held.push(action)
+    else action()
+  }
+
+  freeze(): void {
+    this.#frozen = true
+  }
+
+  /** What was held happens now, one after the other, in the order in which it was due. */
+  thaw(): void {
+    this.#frozen = false
+    for (const action of this.#held.splice(0)) this.#clock.setTimer(action, 0, 'thaw')
+  }
+}
+
+/** The clock of one tab: time goes on while it stands still, its timers do not fire. */
+export class GatedClock implements Clock {
+  readonly #clock: Clock
+  readonly #gate: Gate
+
+  constructor(clock: Clock, gate: Gate) {
+    this.#clock = clock
+    this.#gate = gate
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs()
+  }
+
+  wallMs(): number {
+    return this.#clock.wallMs()
+  }
+
+  setTimer(callback: () => void, delayMs: number, reason: string): Timer {
+    let cancelled = false
+    const fire = () => this.#gate.pass(() => !cancelled && callback())
+    const timer = this.#clock.setTimer(fire, delayMs, reason)
+    return {
+      cancel: () => {
+        cancelled = true
+        timer.cancel()
+      },
+    }
+  }
+}

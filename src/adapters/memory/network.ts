@@ -6,6 +6,7 @@ import type { NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Dht, DhtRules } from '../../ports/dht.ts'
 import type { ByteStream, Network, NetworkEvent, StreamKind } from '../../ports/network.ts'
+import type { Gate } from './clock.ts'
 import type { SeededRandom } from './random.ts'
 
 export interface HubOptions {
@@ -67,9 +68,11 @@ export class MemoryHub {
     this.#nodes.delete(node.self)
     for (const [key, link] of this.#links) {
       if (!link.has(node.self)) continue
-      this.#links.delete(key)
-      if (crash) link.silence()
-      else link.close('closed')
+      if (!crash) link.close('closed', () => this.#links.delete(key))
+      else {
+        this.#links.delete(key)
+        link.silence()
+      }
     }
     if (!this.relayUp || !node.registered) return
     node.registered = false
@@ -94,10 +97,7 @@ export class MemoryHub {
     const key = pairKey(a, b)
     if (cut) this.#cut.add(key)
     else this.#cut.delete(key)
-    const link = this.#links.get(key)
-    if (!link || !cut) return
-    this.#links.delete(key)
-    link.close('partitioned')
+    if (cut) this.#links.get(key)?.close('partitioned', () => this.#links.delete(key))
   }
 
   connect(from: MemoryNetwork, to: NodeId): void {
@@ -114,13 +114,17 @@ export class MemoryHub {
 
   disconnect(a: NodeId, b: NodeId): void {
     const key = pairKey(a, b)
-    const link = this.#links.get(key)
-    this.#links.delete(key)
-    link?.close('disconnected')
+    this.#links.get(key)?.close('disconnected', () => this.#links.delete(key))
+  }
+
+  /** An old link is still carrying what was sent: a new one comes after it. */
+  closing(a: NodeId, b: NodeId): boolean {
+    return this.#links.get(pairKey(a, b))?.closed ?? false
   }
 
   link(a: NodeId, b: NodeId): Link | undefined {
-    return this.#links.get(pairKey(a, b))
+    const link = this.#links.get(pairKey(a, b))
+    return link?.closed ? undefined : link
   }
 
   node(id: NodeId): MemoryNetwork | undefined {
@@ -142,6 +146,8 @@ class Link {
   readonly #streams: (readonly [End, End])[] = []
   /** The other end is gone and nobody was told. */
   silent = false
+  /** Nothing more is sent. */
+  closed = false
 
   constructor(hub: MemoryHub, a: MemoryNetwork, b: MemoryNetwork) {
     this.#hub = hub
@@ -155,12 +161,16 @@ class Link {
   open(from: NodeId, kind: StreamKind): ByteStream {
     const [a, b] = this.#ends
     const to = a.self === from ? b : a
-    const near = new End(this.#hub, this)
-    const far = new End(this.#hub, this)
+    const near = new End(this.#hub, this, a.self === from ? a : b)
+    const far = new End(this.#hub, this, to)
     near.peer = far
     far.peer = near
     this.#streams.push([near, far])
-    this.#hub.clock.setTimer(() => !this.silent && to.receive(from, kind, far), this.#hub.latency(), 'open stream')
+    this.#hub.clock.setTimer(
+      () => !this.silent && to.pass(() => to.receive(from, kind, far)),
+      this.#hub.latency(),
+      'open stream',
+    )
     return near
   }
 
@@ -178,16 +188,22 @@ class Link {
     }
   }
 
-  close(reason: string): void {
-    if (this.silent) return
-    this.silent = true
-    for (const [near, far] of this.#streams) {
-      near.linkClosed()
-      far.linkClosed()
+  /** What was sent arrives, then both ends hear that the link closed. @param done there is room for a new link. */
+  close(reason: string, done: () => void): void {
+    if (this.silent || this.closed) return
+    this.closed = true
+    const nowMs = this.#hub.clock.nowMs()
+    let lastMs = nowMs + this.#hub.latency()
+    for (const end of this.#streams.flat()) lastMs = Math.max(lastMs, end.lastArrivalMs)
+    const over = () => {
+      this.silent = true
+      done()
+      for (const end of this.#streams.flat()) end.linkClosed()
+      const [a, b] = this.#ends
+      a.deliver({ type: 'disconnected', peer: b.self, reason })
+      b.deliver({ type: 'disconnected', peer: a.self, reason })
     }
-    const [a, b] = this.#ends
-    a.deliver({ type: 'disconnected', peer: b.self, reason })
-    b.deliver({ type: 'disconnected', peer: a.self, reason })
+    this.#hub.clock.setTimer(over, lastMs - nowMs + ORDER_MS, 'link closes')
   }
 }
 
@@ -198,20 +214,23 @@ class End implements ByteStream {
   peer!: End
   readonly #hub: MemoryHub
   readonly #link: Link
+  readonly #owner: MemoryNetwork
   #onData: ((chunk: Uint8Array) => void) | undefined
   #onClose: ((error: Error | undefined) => void) | undefined
   #early: Uint8Array[] = []
-  #lastArrivalMs = 0
+  lastArrivalMs = 0
   #closed = false
   bufferedBytes = 0
 
-  constructor(hub: MemoryHub, link: Link) {
+  constructor(hub: MemoryHub, link: Link, owner: MemoryNetwork) {
     this.#hub = hub
     this.#link = link
+    this.#owner = owner
   }
 
   send(bytes: Uint8Array): void {
     if (this.#closed) throw new OsError('EPIPE', 'the stream is closed')
+    if (this.#link.closed) return
     for (let at = 0; at < bytes.byteLength; ) {
       const length = this.#hub.cutAt(bytes.byteLength - at)
       const chunk = bytes.slice(at, at + length)
@@ -223,8 +242,9 @@ class End implements ByteStream {
   /** In order: nothing overtakes what was sent before on the same stream. */
   #later(action: () => void): void {
     const nowMs = this.#hub.clock.nowMs()
-    this.#lastArrivalMs = Math.max(this.#lastArrivalMs + ORDER_MS, nowMs + this.#hub.latency())
-    this.#hub.clock.setTimer(() => !this.#link.silent && action(), this.#lastArrivalMs - nowMs, 'delivery')
+    this.lastArrivalMs = Math.max(this.lastArrivalMs + ORDER_MS, nowMs + this.#hub.latency())
+    const arrive = () => !this.#link.silent && this.peer.#owner.pass(action)
+    this.#hub.clock.setTimer(arrive, this.lastArrivalMs - nowMs, 'delivery')
   }
 
   drained(): Promise<void> {
@@ -253,7 +273,7 @@ class End implements ByteStream {
   linkClosed(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#onClose?.(new OsError('ECONNRESET', 'the link closed'))
+    this.#owner.pass(() => this.#onClose?.(new OsError('ECONNRESET', 'the link closed')))
   }
 
   #take(chunk: Uint8Array): void {
@@ -276,9 +296,18 @@ export class MemoryNetwork implements Network, Dht {
   /** The relay knows this node. */
   registered = false
 
-  constructor(hub: MemoryHub, self: NodeId) {
+  readonly #gate: Gate | undefined
+
+  constructor(hub: MemoryHub, self: NodeId, gate?: Gate) {
     this.#hub = hub
     this.self = self
+    this.#gate = gate
+  }
+
+  /** Whatever reaches this node waits while its tab stands still. */
+  pass(action: () => void): void {
+    if (this.#gate) this.#gate.pass(action)
+    else action()
   }
 
   on(listener: (event: NetworkEvent) => void): () => void {
@@ -295,7 +324,8 @@ export class MemoryNetwork implements Network, Dht {
   }
 
   async connect(peer: NodeId): Promise<void> {
-    await this.#latency()
+    do await this.#latency()
+    while (this.#hub.closing(this.self, peer))
     this.#hub.connect(this, peer)
   }
 
@@ -329,7 +359,9 @@ export class MemoryNetwork implements Network, Dht {
     this.#lastEventMs = Math.max(this.#lastEventMs + ORDER_MS, nowMs + this.#hub.latency())
     this.#hub.clock.setTimer(
       () => {
-        if (!this.#down) for (const listener of [...this.#listeners]) listener(event)
+        this.pass(() => {
+          if (!this.#down) for (const listener of [...this.#listeners]) listener(event)
+        })
       },
       this.#lastEventMs - nowMs,
       `network ${event.type}`,
@@ -360,7 +392,11 @@ export class MemoryNetwork implements Network, Dht {
       const value = node.#values.get(key)
       if (!value || seen.some((other) => other === value)) continue
       seen.push(value)
-      await this.#rules?.validate(key, value)
+      try {
+        await this.#rules?.validate(key, value)
+      } catch {
+        continue // as the port says: only valid values come out
+      }
       yield value
     }
   }

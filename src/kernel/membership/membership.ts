@@ -185,7 +185,9 @@ export class Membership {
       const member = this.#members.get(event.peer)
       if (!member) return
       member.reachable = event.reachable
-      if (!event.reachable) this.#judge(member, this.#clock.nowMs())
+      // Our own stall is discounted by the tick that is overdue; before it, silence says nothing.
+      const nowMs = this.#clock.nowMs()
+      if (!event.reachable && nowMs - this.#tickDueMs <= OWN_STALL_MS) this.#judge(member, nowMs)
     } else if (event.type === 'hint-gone') {
       const member = this.#members.get(event.peer)
       if (!member) return this.#dialer.forget(event.peer)
@@ -354,7 +356,10 @@ export class Membership {
     const { detector } = member
     if (!detector.suspicious(nowMs)) return
     if (!member.reachable) return this.#leave(member, 'its network stack stopped answering', 'lost')
-    if (member.hintGoneMs !== undefined) return this.#leave(member, 'silent since its tab closed', 'gone')
+    // A frozen tab loses its connection to the relay as well; its network stack tells whether it is there.
+    if (member.hintGoneMs !== undefined && member.announced !== 'frozen') {
+      return this.#leave(member, 'silent since its tab closed', 'gone')
+    }
     if (member.announced === 'alive') this.#show(member, 'stalled')
   }
 }

@@ -1,0 +1,192 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import type { SimNode } from '../../sim/cluster.ts'
+import { boot, eventsOf, meshed, newCluster, type TestCluster } from '../cluster.contract.ts'
+import { MAX_MESH_PEERS } from '../limits.ts'
+
+let cluster: TestCluster
+let a: SimNode
+let b: SimNode
+let c: SimNode
+beforeEach(async () => {
+  cluster = newCluster({ seed: 1 })
+  ;[a, b, c] = await boot<[SimNode, SimNode, SimNode]>(cluster, 3)
+})
+
+const stateOf = async (of: SimNode, seenBy: SimNode) =>
+  (await cluster.run(seenBy.os.info('peers'))).find(({ id }) => id === of.id)?.state
+const left = async (node: SimNode) => (await eventsOf(cluster, node)).filter(({ type }) => type === 'peer-left')
+/** How long a node is still listed by another. */
+const goneAfter = (of: SimNode, seenBy: SimNode, limitMs = 20_000) =>
+  cluster.until(async () => (await stateOf(of, seenBy)) === undefined, 'gone', limitMs)
+
+describe('a tab', () => {
+  it('that closes is gone from every list within 1 s, with its reason', async () => {
+    await cluster.run(b.close())
+    for (const node of [a, c]) expect(await goneAfter(b, node)).toBeLessThan(1_000)
+    expect(await left(a)).toEqual([{ type: 'peer-left', peer: b.id, reason: 'its tab closed' }])
+  })
+
+  it('that closes while the relay is down is gone within 1 s as well', async () => {
+    cluster.hub.setRelay(false)
+    await cluster.run(b.close())
+    for (const node of [a, c]) expect(await goneAfter(b, node)).toBeLessThan(1_000)
+  })
+
+  it('that is killed is gone within 5 s, with the relay or without it', async () => {
+    b.crash()
+    for (const node of [a, c]) expect(await goneAfter(b, node)).toBeLessThan(5_000)
+    cluster.hub.setRelay(false)
+    c.crash()
+    expect(await goneAfter(c, a)).toBeLessThan(5_000)
+  })
+
+  it('that is reloaded joins again as another session, and is listed once', async () => {
+    b.crash()
+    await cluster.run(b.boot())
+    await meshed(cluster)
+    expect((await cluster.run(a.os.info('peers'))).length).toBe(2)
+    expect(
+      (await eventsOf(cluster, a)).filter((event) => event.type === 'peer-joined' && event.peer === b.id).length,
+    ).toBe(2)
+  })
+
+  it('that is hidden or shown says so at once', async () => {
+    b.kernel?.lifecycle('hidden')
+    await cluster.advance(50)
+    expect(await stateOf(b, a)).toBe('hidden')
+    b.kernel?.lifecycle('visible')
+    await cluster.advance(50)
+    expect(await stateOf(b, a)).toBe('alive')
+  })
+
+  it('that announced that it freezes is never declared dead while its network stack answers', async () => {
+    b.kernel?.lifecycle('freeze')
+    await cluster.advance(50)
+    const thaw = b.freeze()
+    // Its page does nothing any more: the relay closes its connection sooner or later.
+    for (const listener of [a, c]) listener.network?.deliver({ type: 'hint-gone', peer: b.id })
+    await cluster.advance(600_000)
+    expect(await stateOf(b, a)).toBe('frozen')
+    expect(await left(a)).toEqual([])
+    thaw()
+    b.kernel?.lifecycle('resume')
+    await cluster.advance(3_000)
+    expect(await stateOf(b, a)).toBe('alive')
+  })
+
+  it('that announced that it freezes and is then killed is gone once its network stack is', async () => {
+    b.kernel?.lifecycle('freeze')
+    await cluster.advance(50)
+    b.crash()
+    expect(await goneAfter(b, a)).toBeLessThan(10_000)
+  })
+
+  it('that is silent but reachable is busy: it becomes stalled, is not dead, and comes back', async () => {
+    const thaw = b.freeze()
+    await cluster.until(async () => (await stateOf(b, a)) === 'stalled', 'stalled', 10_000)
+    await cluster.advance(60_000)
+    expect(await stateOf(b, a)).toBe('stalled')
+    thaw()
+    await cluster.until(async () => (await stateOf(b, a)) === 'alive', 'alive again', 3_000)
+    expect(await left(a)).toEqual([])
+  })
+
+  it('whose own clock stood still declares nobody dead when it goes on', async () => {
+    await cluster.advance(10_000)
+    const thaw = a.freeze()
+    // While it stands still its transport loses sight of the others; it hears of that before its next tick.
+    a.network?.deliver({ type: 'reachable', peer: b.id, reachable: false })
+    await cluster.advance(45_000)
+    thaw()
+    await cluster.advance(5)
+    a.network?.deliver({ type: 'reachable', peer: b.id, reachable: true })
+    await cluster.advance(10_000)
+    expect(await left(a)).toEqual([])
+    expect([await stateOf(b, a), await stateOf(c, a)]).toEqual(['alive', 'alive'])
+  })
+})
+
+describe('a link', () => {
+  it('that breaks for a moment is not noticed by anybody above', async () => {
+    cluster.hub.setPartition(a.id, b.id, true)
+    await cluster.advance(1_000)
+    expect((await cluster.run(a.os.info('peers'))).find(({ id }) => id === b.id)?.direct).toBe(false)
+    cluster.hub.setPartition(a.id, b.id, false)
+    await cluster.advance(2_000)
+    expect((await cluster.run(a.os.info('peers'))).find(({ id }) => id === b.id)?.direct).toBe(true)
+    expect([...(await left(a)), ...(await left(b))]).toEqual([])
+  })
+
+  it('that breaks for longer comes back by itself, although nobody mentions the peer again', async () => {
+    cluster.hub.setPartition(a.id, b.id, true)
+    await cluster.advance(10_000)
+    expect(await stateOf(b, a)).toBeUndefined()
+    cluster.hub.setPartition(a.id, b.id, false)
+    await meshed(cluster)
+  })
+
+  it('that breaks for very long comes back when a third node tells of the other', async () => {
+    cluster.hub.setPartition(a.id, b.id, true)
+    await cluster.advance(600_000)
+    cluster.hub.setPartition(a.id, b.id, false)
+    await cluster.until(async () => (await stateOf(b, a)) !== undefined, 'meshed again', 120_000)
+  })
+
+  it('stays when the relay dies, and new tabs join when it returns', async () => {
+    cluster.hub.setRelay(false)
+    await cluster.advance(120_000)
+    await meshed(cluster)
+    const late = cluster.addNode()
+    await cluster.run(late.boot())
+    await cluster.advance(5_000)
+    expect(await cluster.run(late.os.info('peers'))).toEqual([])
+    cluster.hub.setRelay(true)
+    await meshed(cluster)
+  })
+
+  it('has a round-trip time', async () => {
+    await cluster.advance(10_000)
+    for (const row of await cluster.run(a.os.info('peers'))) {
+      expect(row.rttMs).toBeGreaterThan(1)
+      expect(row.rttMs).toBeLessThan(7)
+    }
+  })
+})
+
+it('an idle mesh keeps one heartbeat timer per node, and no other that repeats more often', async () => {
+  await cluster.advance(60_000)
+  const before = cluster.clock.nowMs()
+  let fired = 0
+  const step = cluster.clock.step.bind(cluster.clock)
+  cluster.clock.step = (untilMs) => {
+    const did = step(untilMs)
+    if (did) fired++
+    return did
+  }
+  await cluster.advance(60_000)
+  const perNodeAndSecond = fired / 3 / ((cluster.clock.nowMs() - before) / 1000)
+  // A heartbeat, and for each of two peers a ping and a pong, with their deliveries.
+  expect(perNodeAndSecond).toBeLessThan(6)
+})
+
+it('a node that is alone sets no heartbeat at all', async () => {
+  const lonely = newCluster({ seed: 2 })
+  const node = lonely.addNode()
+  await lonely.run(node.boot())
+  await lonely.advance(60_000)
+  expect(lonely.clock.pending().filter(({ inMs }) => inMs < 60_000)).toEqual([])
+})
+
+it('a cluster beyond the mesh is connected, with a bounded number of links each', async () => {
+  const large = newCluster({ seed: 3 })
+  const nodes = Array.from({ length: MAX_MESH_PEERS + 18 }, () => large.addNode())
+  for (const node of nodes) await large.run(node.boot())
+  await large.advance(15_000)
+  for (const node of nodes) {
+    const peers = await large.run(node.os.info('peers'))
+    expect(peers.length).toBeGreaterThanOrEqual(MAX_MESH_PEERS / 2)
+  }
+  await large.run((nodes[0] as SimNode).fs.writeFile('/x', 'x'))
+  await large.advance(5_000)
+  for (const node of nodes) expect(await large.run(node.fs.readFile('/x', 'utf8'))).toBe('x')
+})
