@@ -22,9 +22,21 @@ function examples(): Plugin {
   }
 }
 
+/** Computes what kad-dht ships as a table of 50 KB gz; see the module. */
+function kadPrefixes(): Plugin {
+  return {
+    name: 'brittlestar-kad-prefixes',
+    enforce: 'pre',
+    resolveId: (id, importer) =>
+      id.includes('generated-prefix-list') && importer?.includes('kad-dht')
+        ? join(import.meta.dirname, 'src/adapters/libp2p/kad-prefixes.ts')
+        : undefined,
+  }
+}
+
 export default defineConfig({
-  plugins: [examples(), taskRuntime()],
-  worker: { format: 'es', plugins: () => [examples()] },
+  plugins: [examples(), kadPrefixes(), taskRuntime()],
+  worker: { format: 'es', plugins: () => [examples(), kadPrefixes()] },
   build: { target: 'es2022', sourcemap: true, reportCompressedSize: true },
   server: { proxy: {} },
 })
