@@ -119,16 +119,15 @@ export class ChannelStream implements ByteStream {
 
   /** What may be sent now of the bytes at the head of the queue. */
   #nextSlice(head: Uint8Array): Uint8Array | undefined {
-    const buffered = this.#channel.bufferedAmount
-    const max = this.#pace.maxMessageBytes()
-    if (!this.#isCold()) return buffered < WARM_BUFFER_BYTES ? head.subarray(0, max) : undefined
-    const room = COLD_BUFFER_BYTES - buffered
+    const room = this.#bufferLimit() - this.#channel.bufferedAmount
     if (room < Math.min(head.byteLength, MIN_SLICE_BYTES)) return undefined
-    return head.subarray(0, Math.min(room, max))
+    return head.subarray(0, Math.min(room, this.#pace.maxMessageBytes()))
   }
 
-  #isCold(): boolean {
-    return this.#pace.sentBytes < COLD_BYTES
+  /** How much the channel may hold: little while the connection is cold, then more with every byte it has carried. */
+  #bufferLimit(): number {
+    const grown = (this.#pace.sentBytes / COLD_BYTES) * COLD_BUFFER_BYTES
+    return Math.min(WARM_BUFFER_BYTES, Math.max(COLD_BUFFER_BYTES, Math.floor(grown)))
   }
 
   /** Resolves who waited for this much, and asks the channel to tell when the next step is due. */
@@ -136,7 +135,7 @@ export class ChannelStream implements ByteStream {
     const buffered = this.bufferedBytes
     const due = this.#waiters.filter(({ below }) => buffered <= below)
     this.#waiters = this.#waiters.filter(({ below }) => buffered > below)
-    const refill = (this.#isCold() ? COLD_BUFFER_BYTES : WARM_BUFFER_BYTES) / 2
+    const refill = this.#bufferLimit() / 2
     const wanted = this.#waiters.reduce((highest, { below }) => Math.max(highest, below), 0)
     this.#channel.bufferedAmountLowThreshold = this.#queue.length > 0 ? refill : wanted
     for (const { resolve } of due) resolve()

@@ -16,11 +16,15 @@ import { type CidText, type Codec, cidOf, parseCid } from './cid.ts'
 
 export interface FetchOptions {
   signal?: AbortSignal | undefined
-  /** Nodes likely to hold the blocks: asked before everybody. */
+  /** Nodes likely to hold the blocks: asked for them before everybody, without asking first whether they do. */
   hints?: readonly NodeId[]
+  /** Told who sent blocks: a hint for the next ones of the same file. */
+  onSource?: (peer: NodeId) => void
   /** Keep what was fetched in the local store (default true). */
   keep?: boolean
 }
+
+type OnBlock = (cid: CidText, bytes: Uint8Array) => void
 
 export class Blocks {
   readonly #store: BlockStore
@@ -35,6 +39,8 @@ export class Blocks {
   readonly #findProviders: (cid: CidText, signal: AbortSignal) => Promise<NodeId[]>
   /** Nodes that sent wrong bytes: not asked again in this session. */
   readonly #liars = new Map<NodeId, string>()
+  /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
+  #keeping: Promise<void> = Promise.resolve()
 
   constructor(options: {
     store: BlockStore
@@ -100,22 +106,43 @@ export class Blocks {
    */
   async getMany(cids: readonly CidText[], options: FetchOptions = {}): Promise<Uint8Array[]> {
     const found = new Map<CidText, Uint8Array>()
-    const local = await this.#store.getMany(cids)
+    await this.#gather(cids, options, (cid, bytes) => found.set(cid, bytes))
+    return cids.map((cid) => found.get(cid) as Uint8Array)
+  }
+
+  /** As `getMany`, but each block as soon as it is here, before its copy is kept. Each promise settles by itself. */
+  getEach(cids: readonly CidText[], options: FetchOptions = {}): Promise<Uint8Array>[] {
+    const waiting = new Map(cids.map((cid) => [cid, Promise.withResolvers<Uint8Array>()]))
+    for (const { promise } of waiting.values()) promise.catch(() => undefined) // reported to whoever awaits it
+    this.#gather(cids, options, (cid, bytes) => waiting.get(cid)?.resolve(bytes)).catch((error: unknown) => {
+      for (const { reject } of waiting.values()) reject(error) // without effect on those that have their block
+    })
+    return cids.map((cid) => (waiting.get(cid) as PromiseWithResolvers<Uint8Array>).promise)
+  }
+
+  /** Hands over every block of `cids`, in no particular order, and keeps copies of those that came from others. */
+  async #gather(cids: readonly CidText[], options: FetchOptions, onBlock: OnBlock): Promise<void> {
+    const wanted = [...new Set(cids)]
+    const local = await this.#store.getMany(wanted)
+    const missing: CidText[] = []
     await Promise.all(
-      cids.map(async (cid, i) => {
+      wanted.map(async (cid, i) => {
         const bytes = local[i]
-        if (!bytes) return
-        if (await this.#verify(cid, bytes)) found.set(cid, bytes)
-        else this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
+        if (bytes && (await this.#verify(cid, bytes))) return onBlock(cid, bytes)
+        if (bytes) this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
+        missing.push(cid)
       }),
     )
-    const missing = [...new Set(cids)].filter((cid) => !found.has(cid))
-    if (missing.length > 0) {
-      const fetched = await this.#fetch(missing, options)
-      for (const [cid, bytes] of fetched) found.set(cid, bytes)
-      if (options.keep !== false) await this.#keep([...fetched])
+    if (missing.length === 0) return
+    missing.sort((a, b) => wanted.indexOf(a) - wanted.indexOf(b))
+    if (options.keep === false) {
+      await this.#fetch(missing, options, onBlock)
+      return
     }
-    return cids.map((cid) => found.get(cid) as Uint8Array)
+    await this.#keeping // a disk slower than the network bounds how much is fetched, not the memory
+    const fetched = await this.#fetch(missing, options, onBlock)
+    this.#keeping = this.#keeping.then(() => this.#keep([...fetched]))
+    await this.#keeping
   }
 
   /** Makes sure that the blocks are in the local store. */
@@ -124,7 +151,7 @@ export class Blocks {
       const batch = cids.slice(at, at + limits.WRITE_BATCH_BLOCKS)
       const held = await this.#store.hasMany(batch)
       const missing = batch.filter((_cid, i) => !held[i])
-      if (missing.length > 0) await this.putMany([...(await this.#fetch(missing, options))])
+      if (missing.length > 0) await this.putMany([...(await this.#fetch(missing, options, () => undefined))])
     }
   }
 
@@ -142,8 +169,17 @@ export class Blocks {
     return equalBytes(multihash.digest, await this.#hasher.sha256(bytes))
   }
 
-  async #fetch(cids: readonly CidText[], options: FetchOptions): Promise<Map<CidText, Uint8Array>> {
+  /** @param onBlock told of each block at once; the result has them all. */
+  async #fetch(
+    cids: readonly CidText[],
+    options: FetchOptions,
+    onBlock: OnBlock,
+  ): Promise<ReadonlyMap<CidText, Uint8Array>> {
     const found = new Map<CidText, Uint8Array>()
+    const take = (cid: CidText, bytes: Uint8Array) => {
+      found.set(cid, bytes)
+      onBlock(cid, bytes)
+    }
     const missing = () => cids.filter((cid) => !found.has(cid))
     /** Holders that did not deliver: asked again only when there is nobody else. */
     const passed = new Set<NodeId>()
@@ -158,7 +194,9 @@ export class Blocks {
       }
       for (const holder of holders) {
         const wanted = missing().filter((cid) => holder.cids.has(cid))
-        if (wanted.length > 0) await this.#fetchFrom(holder.peer, wanted, found, options.signal)
+        if (wanted.length === 0) continue
+        await this.#fetchFrom(holder.peer, wanted, take, options.signal)
+        if (wanted.some((cid) => found.has(cid))) options.onSource?.(holder.peer)
         if (wanted.some((cid) => !found.has(cid))) passed.add(holder.peer)
       }
     }
@@ -195,10 +233,7 @@ export class Blocks {
     const welcome = (peer: NodeId) => !this.#liars.has(peer) && !passed.has(peer)
     const connected = this.#peers().filter(welcome)
     const hinted = (options.hints ?? []).filter((peer) => connected.includes(peer))
-    if (hinted.length > 0) {
-      const found = await this.#ask(hinted, cids)
-      if (found.some((holder) => holder.cids.size === cids.length)) return found
-    }
+    if (hinted.length > 0) return hinted.map((peer) => ({ peer, cids: new Set(cids) }))
     const found = await this.#ask(connected, cids)
     const [first] = cids
     if (found.length > 0 || first === undefined) return found
@@ -227,7 +262,7 @@ export class Blocks {
   async #fetchFrom(
     peer: NodeId,
     cids: readonly CidText[],
-    found: Map<CidText, Uint8Array>,
+    onBlock: OnBlock,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const stall = new AbortController()
@@ -254,7 +289,7 @@ export class Blocks {
             }
             if (!done || cid === undefined) return
             if (!(await this.#verify(cid, done.bytes))) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)
-            found.set(cid, done.bytes)
+            onBlock(cid, done.bytes)
           },
         },
       )
@@ -269,9 +304,14 @@ export class Blocks {
     }
   }
 
+  /** The next block is read from the store while one is being sent. */
   async #serve(cids: readonly CidText[], context: ServeContext): Promise<void> {
-    for (const [index, cid] of cids.entries()) {
-      const [bytes] = await this.#store.getMany([cid])
+    const read = async (cid: CidText | undefined) => (cid === undefined ? [] : this.#store.getMany([cid]))
+    let next = read(cids[0])
+    for (const index of cids.keys()) {
+      const [bytes] = await next
+      next = read(cids[index + 1])
+      next.catch(() => undefined) // thrown when its turn comes, unless the caller has gone
       if (!bytes) continue
       const total = bytes.byteLength
       for (let at = 0; at < total || at === 0; at += limits.ITEM_BYTES) {

@@ -5,6 +5,7 @@ import * as dagPb from '@ipld/dag-pb'
 import { UnixFS } from 'ipfs-unixfs'
 import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
+import type { NodeId } from '../../base/ids.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB, isStoredCid, parseCid, RAW } from '../blocks/cid.ts'
 import {
@@ -137,11 +138,17 @@ export class DagReader {
   readonly #options: FetchOptions
   #leaves: Promise<Leaf[]> | undefined
   readonly #ahead = new Map<number, Promise<Uint8Array>>()
+  /** Who sent the last blocks is asked first for the next. */
+  #source: Pick<FetchOptions, 'hints' | 'onSource'> = {}
 
   constructor(blocks: Blocks, root: FileRoot, options: FetchOptions = {}) {
     this.#blocks = blocks
     this.#root = root
     this.#options = options
+    const onSource = (peer: NodeId) => {
+      this.#source = { hints: [peer], onSource }
+    }
+    this.#source = { onSource }
   }
 
   leaves(): Promise<Leaf[]> {
@@ -193,9 +200,9 @@ export class DagReader {
     for (let i = index; i < leaves.length && wanted.length < count; i++) if (!this.#ahead.has(i)) wanted.push(i)
     if (wanted.length === 0) return
     const cids = wanted.map((i) => (leaves[i] as Leaf).cid)
-    const batch = this.#blocks.getMany(cids, this.#options)
+    const blocks = this.#blocks.getEach(cids, { ...this.#options, ...this.#source })
     for (const [k, i] of wanted.entries()) {
-      const one = batch.then((all) => this.#sized(leaves[i] as Leaf, all[k] as Uint8Array))
+      const one = (blocks[k] as Promise<Uint8Array>).then((bytes) => this.#sized(leaves[i] as Leaf, bytes))
       one.catch(() => undefined) // reported to whoever reads it; nobody may
       this.#ahead.set(i, one)
     }
