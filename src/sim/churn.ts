@@ -30,6 +30,10 @@ export interface ChurnReport {
   virtualMs: number
 }
 
+/** How long the others may take to notice; a little over what is promised, since the checker looks every 100 ms. */
+const CRASH_NOTICE_MS = 6_000
+const CLOSE_NOTICE_MS = 1_500
+
 /** What nobody may list any more, and since when. */
 interface Gone {
   node: SimNode
@@ -49,6 +53,7 @@ export async function runChurn(options: ChurnOptions): Promise<ChurnReport> {
   const random = cluster.random.fork()
   const counts = { joins: 0, closes: 0, crashes: 0, writes: 0, slowestCloseMs: 0, slowestCrashMs: 0 }
   const gone = new Set<Gone>()
+  const lastCrashMs = new Map<SimNode, number>()
   const written = new Map<string, string>()
 
   const boot = async (node: SimNode) => {
@@ -61,15 +66,20 @@ export async function runChurn(options: ChurnOptions): Promise<ChurnReport> {
     trace.add(`${cluster.clock.nowMs().toFixed(1)} ${node.id.slice(-4)} ${crashed ? 'crashes' : 'closes'}`)
     if (crashed) node.crash()
     else await cluster.run(node.close())
-    gone.add({ node, atMs: cluster.clock.nowMs(), crashed })
+    const atMs = cluster.clock.nowMs()
+    if (crashed) lastCrashMs.set(node, atMs)
+    // Whoever has not met it again since it crashed a moment ago cannot have heard its goodbye.
+    gone.add({ node, atMs, crashed: crashed || atMs - (lastCrashMs.get(node) ?? -Infinity) < CRASH_NOTICE_MS })
     if (crashed) counts.crashes++
     else counts.closes++
   }
+  let started = 0
+  const writes: Promise<void>[] = []
   const write = async (node: SimNode) => {
-    const path = `/tmp/${node.id.slice(-6)}-${counts.writes}`
+    const path = `/tmp/${node.id.slice(-6)}-${started++}`
     const text = `written by ${node.id}`
     try {
-      await cluster.run(node.fs.writeFile(path, text))
+      await node.fs.writeFile(path, text)
       counts.writes++
       written.set(path, text)
     } catch (error) {
@@ -85,7 +95,7 @@ export async function runChurn(options: ChurnOptions): Promise<ChurnReport> {
         gone.delete(each)
         if (each.crashed) counts.slowestCrashMs = Math.max(counts.slowestCrashMs, sinceMs)
         else counts.slowestCloseMs = Math.max(counts.slowestCloseMs, sinceMs)
-      } else if (sinceMs > (each.crashed ? 6_000 : 1_500)) {
+      } else if (sinceMs > (each.crashed ? CRASH_NOTICE_MS : CLOSE_NOTICE_MS)) {
         throw new Error(
           `${each.node.id} is still listed ${sinceMs.toFixed(0)} ms after it ${each.crashed ? 'crashed' : 'closed'}`,
         )
@@ -107,11 +117,12 @@ export async function runChurn(options: ChurnOptions): Promise<ChurnReport> {
       const dice = random.float()
       if (dice < 0.3 && up.length > 2) await leave(random.pick(up), random.float() < 0.5)
       else if (dice < 0.6 && down.length > 0) await boot(random.pick(down))
-      else if (up.length > 0) await write(random.pick(up))
+      else if (up.length > 0) writes.push(write(random.pick(up)))
     }
     await cluster.advance(100)
     await watchGone()
   }
+  await cluster.run(Promise.all(writes), 300_000)
   const convergedMs = await cluster.until(() => converged(cluster), 'all live nodes agree', 60_000)
   await checkFiles(cluster, written)
   return { seed: options.seed, trace: trace.hash(), ...counts, convergedMs, virtualMs: cluster.clock.nowMs() }

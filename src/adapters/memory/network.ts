@@ -68,7 +68,7 @@ export class MemoryHub {
     this.#nodes.delete(node.self)
     for (const [key, link] of this.#links) {
       if (!link.has(node.self)) continue
-      if (!crash) link.close('closed', () => this.#links.delete(key))
+      if (!crash) link.close('closed')
       else {
         this.#links.delete(key)
         link.silence()
@@ -97,7 +97,7 @@ export class MemoryHub {
     const key = pairKey(a, b)
     if (cut) this.#cut.add(key)
     else this.#cut.delete(key)
-    if (cut) this.#links.get(key)?.close('partitioned', () => this.#links.delete(key))
+    if (cut) this.#links.get(key)?.close('partitioned')
   }
 
   connect(from: MemoryNetwork, to: NodeId): void {
@@ -114,12 +114,17 @@ export class MemoryHub {
 
   disconnect(a: NodeId, b: NodeId): void {
     const key = pairKey(a, b)
-    this.#links.get(key)?.close('disconnected', () => this.#links.delete(key))
+    this.#links.get(key)?.close('disconnected')
   }
 
   /** An old link is still carrying what was sent: a new one comes after it. */
   closing(a: NodeId, b: NodeId): boolean {
     return this.#links.get(pairKey(a, b))?.closed ?? false
+  }
+
+  /** There is room for a new link. */
+  closed(link: Link): void {
+    for (const [key, each] of this.#links) if (each === link) this.#links.delete(key)
   }
 
   link(a: NodeId, b: NodeId): Link | undefined {
@@ -180,24 +185,26 @@ class Link {
     for (const end of this.#ends) {
       const [a, b] = this.#ends
       const other = end === a ? b : a
-      this.#hub.clock.setTimer(
-        () => end.deliver({ type: 'reachable', peer: other.self, reachable: false }),
-        3_000,
-        'ice',
-      )
+      const lost = () => {
+        // A tab that came back has a link of its own, which is heard.
+        if (this.#hub.link(end.self, other.self)) return
+        end.deliver({ type: 'reachable', peer: other.self, reachable: false })
+      }
+      this.#hub.clock.setTimer(lost, 3_000, 'ice')
     }
   }
 
-  /** What was sent arrives, then both ends hear that the link closed. @param done there is room for a new link. */
-  close(reason: string, done: () => void): void {
+  /** What was sent arrives, then both ends hear that the link closed. */
+  close(reason: string): void {
     if (this.silent || this.closed) return
     this.closed = true
     const nowMs = this.#hub.clock.nowMs()
     let lastMs = nowMs + this.#hub.latency()
     for (const end of this.#streams.flat()) lastMs = Math.max(lastMs, end.lastArrivalMs)
     const over = () => {
+      if (this.silent) return // crashed meanwhile
       this.silent = true
-      done()
+      this.#hub.closed(this)
       for (const end of this.#streams.flat()) end.linkClosed()
       const [a, b] = this.#ends
       a.deliver({ type: 'disconnected', peer: b.self, reason })
