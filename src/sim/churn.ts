@@ -123,7 +123,7 @@ export async function runChurn(options: ChurnOptions): Promise<ChurnReport> {
     await watchGone()
   }
   await cluster.run(Promise.all(writes), 300_000)
-  const convergedMs = await cluster.until(() => converged(cluster), 'all live nodes agree', 60_000)
+  const convergedMs = await agree(cluster)
   await checkFiles(cluster, written)
   return { seed: options.seed, trace: trace.hash(), ...counts, convergedMs, virtualMs: cluster.clock.nowMs() }
 }
@@ -134,6 +134,20 @@ async function listedBy(cluster: Cluster, gone: SimNode): Promise<boolean> {
     if (rows.some((row) => row.id === gone.id)) return true
   }
   return false
+}
+
+/** @returns virtual ms until all live nodes agreed. @throws with what each of them thinks. */
+async function agree(cluster: Cluster): Promise<number> {
+  try {
+    return await cluster.until(() => converged(cluster), 'all live nodes agree', 60_000)
+  } catch (error) {
+    const views: string[] = []
+    for (const node of cluster.up()) {
+      const { treeHome, nodes } = await cluster.run(node.os.info('node'))
+      views.push(`${node.id.slice(-4)} sees ${nodes} nodes, / is kept by ${treeHome?.slice(-4) ?? 'nobody'}`)
+    }
+    throw new Error(`the live nodes do not agree:\n${views.join('\n')}`, { cause: error })
+  }
 }
 
 /** Checker: nobody lists the dead; everybody has the neighbours it wants; one tree, one head. */

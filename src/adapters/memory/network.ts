@@ -227,6 +227,7 @@ class End implements ByteStream {
   #early: Uint8Array[] = []
   lastArrivalMs = 0
   #closed = false
+  #over = false
   bufferedBytes = 0
 
   constructor(hub: MemoryHub, link: Link, owner: MemoryNetwork) {
@@ -247,10 +248,13 @@ class End implements ByteStream {
   }
 
   /** In order: nothing overtakes what was sent before on the same stream. */
-  #later(action: () => void): void {
+  #later(action: () => void, here: () => void = () => undefined): void {
     const nowMs = this.#hub.clock.nowMs()
     this.lastArrivalMs = Math.max(this.lastArrivalMs + ORDER_MS, nowMs + this.#hub.latency())
-    const arrive = () => !this.#link.silent && this.peer.#owner.pass(action)
+    const arrive = () => {
+      if (!this.#link.silent) this.peer.#owner.pass(action)
+      here()
+    }
     this.#hub.clock.setTimer(arrive, this.lastArrivalMs - nowMs, 'delivery')
   }
 
@@ -269,18 +273,33 @@ class End implements ByteStream {
 
   close(): void {
     if (this.#closed) return
+    this.#later(
+      () => this.peer.ended(undefined),
+      () => this.ended(undefined),
+    )
     this.#closed = true
-    this.#later(() => this.peer.linkClosed())
   }
 
-  abort(_reason: string): void {
-    this.close()
+  abort(reason: string): void {
+    if (this.#closed) return
+    const error = new OsError('ECONNRESET', `the stream was aborted: ${reason}`)
+    this.#later(
+      () => this.peer.ended(error),
+      () => this.ended(error),
+    )
+    this.#closed = true
   }
 
   linkClosed(): void {
-    if (this.#closed) return
+    this.ended(new OsError('ECONNRESET', 'the link closed'))
+  }
+
+  /** The owner hears of the end once, whichever comes first: its own close, the other's, or the link's. */
+  ended(error: Error | undefined): void {
     this.#closed = true
-    this.#owner.pass(() => this.#onClose?.(new OsError('ECONNRESET', 'the link closed')))
+    if (this.#over) return
+    this.#over = true
+    this.#owner.pass(() => this.#onClose?.(error))
   }
 
   #take(chunk: Uint8Array): void {
@@ -330,14 +349,15 @@ export class MemoryNetwork implements Network, Dht {
     this.#hub.join(this)
   }
 
-  async connect(peer: NodeId): Promise<void> {
+  async connect(peer: NodeId, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
     do await this.#latency()
     while (this.#hub.closing(this.self, peer))
+    if (signal?.aborted) throw new OsError('ECANCELED', 'the dial was cancelled')
     this.#hub.connect(this, peer)
   }
 
   disconnect(peer: NodeId): void {
-    this.#hub.disconnect(this.self, peer)
+    if (!this.#down) this.#hub.disconnect(this.self, peer)
   }
 
   async open(peer: NodeId, kind: StreamKind): Promise<ByteStream> {

@@ -8,6 +8,9 @@ import { type LoadProgram, runTasks } from '../../syscalls/task-runtime.ts'
 
 const HOP_MS = 0.05
 
+/** Every host has it; the folders without the DOM library do not know. */
+declare function structuredClone<T>(value: T, options?: { transfer?: readonly ArrayBuffer[] }): T
+
 export class MemorySandbox implements Sandbox {
   readonly slots: number
   readonly #clock: Clock
@@ -22,7 +25,8 @@ export class MemorySandbox implements Sandbox {
   }
 
   async spawn({ domain, signal }: { domain: string; signal: AbortSignal }): Promise<SandboxWorker> {
-    signal.throwIfAborted()
+    await new Promise<void>((resolve) => this.#clock.setTimer(resolve, HOP_MS, 'worker starts'))
+    if (signal.aborted) throw new OsError('ECANCELED', 'the worker is no longer wanted')
     if (this.#closed) throw new OsError('ENOTSUP', 'the sandbox is closed')
     const worker = this.#start()
     const workers = this.#domains.get(domain) ?? new Set()
@@ -48,7 +52,10 @@ export class MemorySandbox implements Sandbox {
     const early: unknown[] = []
     const hop = (deliver: () => void) => void this.#clock.setTimer(() => !dead && deliver(), HOP_MS, 'task message')
     const link: MessageLink = {
-      post: (message) => hop(() => (toKernel ? toKernel(message) : early.push(message))),
+      post: (message, transfer) => {
+        const copy = structuredClone(message, { transfer: transfer ?? [] })
+        hop(() => (toKernel ? toKernel(copy) : early.push(copy)))
+      },
       onMessage: (listener) => {
         toTask = listener
       },
@@ -56,7 +63,10 @@ export class MemorySandbox implements Sandbox {
     }
     runTasks(link, this.#load)
     return {
-      post: (message) => hop(() => toTask?.(message)),
+      post: (message, transfer) => {
+        const copy = structuredClone(message, { transfer: transfer ?? [] })
+        hop(() => toTask?.(copy))
+      },
       onMessage: (listener) => {
         toKernel = listener
         for (const message of early.splice(0)) listener(message)

@@ -12,6 +12,7 @@ let dials: { peer: NodeId; atMs: number }[]
 let under: number
 let most: number
 let linked: Set<NodeId>
+let disconnects: NodeId[]
 /** What becomes of a dial: fails at once by default. */
 let outcome: (peer: NodeId) => Promise<void>
 let dialer: Dialer
@@ -21,6 +22,7 @@ const near = nodeId('z') // larger than self: it is ours to dial
 beforeEach(() => {
   ticker = new Ticker()
   dials = []
+  disconnects = []
   under = most = 0
   linked = new Set()
   outcome = async () => {
@@ -28,6 +30,7 @@ beforeEach(() => {
   }
   const network = {
     self,
+    disconnect: (peer: NodeId) => disconnects.push(peer),
     connect: async (peer: NodeId) => {
       dials.push({ peer, atMs: ticker.clock.nowMs() })
       most = Math.max(most, ++under)
@@ -109,6 +112,15 @@ describe('the dialer', () => {
     dialer.retryNow(near)
     await ticker.advance(30_000)
     expect(dials.length).toBeGreaterThan(1)
+  })
+
+  it('begins anew with a peer whose connection never became a link', async () => {
+    outcome = slow(100)
+    dialer.suggest(near)
+    await ticker.advance(40_000)
+    expect(dials.length).toBe(3)
+    expect(disconnects).toEqual([near, near])
+    expect((dials[1]?.atMs ?? 0) - (dials[0]?.atMs ?? 0)).toBeGreaterThanOrEqual(15_000) // lanes may take so long
   })
 
   it('makes one dial for all who need a peer now, and tells them all how it went', async () => {

@@ -8,6 +8,7 @@ import type { Network } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
 import {
   DIAL_TIMEOUT_MS,
+  HELLO_TIMEOUT_MS,
   MAX_CANDIDATES,
   MAX_DIALS,
   RECONNECT_GRACE_MS,
@@ -22,6 +23,8 @@ interface Candidate {
   notBeforeMs: number
   /** Its link broke a moment ago: until then each next attempt comes soon. */
   urgentUntilMs: number
+  /** Connected by the last dial, and not linked since. */
+  connected: boolean
   /** The attempt under way. */
   dial: Promise<OsError | undefined> | undefined
 }
@@ -75,6 +78,7 @@ export class Dialer {
         failures: 0,
         notBeforeMs: this.#clock.nowMs() + waitMs,
         urgentUntilMs: 0,
+        connected: false,
         dial: undefined,
       })
     }
@@ -85,6 +89,7 @@ export class Dialer {
   retryNow(peer: NodeId): void {
     const candidate = this.#candidates.get(peer) ?? this.#visits.get(peer) ?? newCandidate()
     candidate.failures = 0
+    candidate.connected = false
     candidate.notBeforeMs = this.#clock.nowMs()
     candidate.urgentUntilMs = candidate.notBeforeMs + RECONNECT_GRACE_MS
     this.#candidates.set(peer, candidate)
@@ -175,10 +180,13 @@ export class Dialer {
     const controller = new AbortController()
     const timer = this.#clock.setTimer(() => controller.abort(), DIAL_TIMEOUT_MS, 'dial')
     try {
+      // A connection on which no link came up, in all the time that it may take, is replaced by a new one.
+      if (candidate.connected) this.#network.disconnect(peer)
+      candidate.connected = false
       await this.#network.connect(peer, { signal: controller.signal })
       candidate.failures = 0
-      // If the lanes do not come up, this is the earliest next attempt.
-      candidate.notBeforeMs = this.#clock.nowMs() + REDIAL_MIN_MS * 5
+      candidate.connected = true
+      candidate.notBeforeMs = this.#clock.nowMs() + HELLO_TIMEOUT_MS
       return undefined
     } catch (error) {
       const nowMs = this.#clock.nowMs()
@@ -200,5 +208,5 @@ export class Dialer {
 }
 
 function newCandidate(): Candidate {
-  return { failures: 0, notBeforeMs: 0, urgentUntilMs: 0, dial: undefined }
+  return { failures: 0, notBeforeMs: 0, urgentUntilMs: 0, connected: false, dial: undefined }
 }

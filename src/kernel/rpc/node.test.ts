@@ -1,6 +1,7 @@
 import { encode } from 'cborg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { concat } from '../../base/bytes.ts'
+import type { ByteStream } from '../../ports/network.ts'
 import { Lab, type LabNode, nodeId, type RawPeer, type RawStream } from '../harness.contract.ts'
 import { HELLO_TIMEOUT_MS, MAX_FRAME_BYTES } from '../limits.ts'
 import { encodeFrame, FRAME, type Frame } from './frames.ts'
@@ -213,6 +214,63 @@ describe('links', () => {
     await expect(call).rejects.toMatchObject({ code: 'ECONNRESET' })
     expect(victim.rpc.linked(peer.id)).toBe(true)
     await friendIsServed()
+  })
+
+  it('come back by themselves when one lane alone breaks, although the connection stays', async () => {
+    for (const [a, b] of [
+      ['c', 'd'],
+      ['d', 'c'],
+    ] as const) {
+      const other = new Lab()
+      const streams: ByteStream[] = []
+      const [near, far] = [await other.node(a), await other.node(b)]
+      const adopt = near.network.receive.bind(near.network)
+      near.network.receive = (peer, kind, stream) => {
+        streams.push(stream)
+        adopt(peer, kind, stream)
+      }
+      const open = near.network.open.bind(near.network)
+      near.network.open = async (...args) => {
+        const stream = await open(...args)
+        streams.push(stream)
+        return stream
+      }
+      await other.link(near, far)
+      streams[0]?.abort('the browser closed this data channel')
+      await other.until(() => !near.rpc.linked(far.id) || !far.rpc.linked(near.id))
+      await other.until(() => near.rpc.linked(far.id) && far.rpc.linked(near.id), 1_000)
+      far.rpc.handle('process.kill', async () => true)
+      expect(await other.run(near.rpc.call(far.id, 'process.kill', { kid: KID }))).toBe(true)
+    }
+  })
+
+  it('are not ended by what an earlier link left behind', async () => {
+    const peer = await lab.raw('h', victim)
+    await peer.open('control') // never says hello
+    await lab.advance(5_000)
+    const control = await peer.open('control')
+    control.hello()
+    await lab.advance(10)
+    const bulk = await peer.open('bulk')
+    bulk.hello()
+    await lab.until(() => victim.rpc.linked(peer.id))
+    await lab.advance(2 * HELLO_TIMEOUT_MS + 1_000)
+    expect(victim.rpc.linked(peer.id)).toBe(true)
+    expect(control.closed).toBe(false)
+  })
+
+  it('leave no timer behind when the node closes, also those that were coming up', async () => {
+    const other = new Lab()
+    const node = await other.node('m')
+    const peer = await other.raw('h', node)
+    await peer.open('control')
+    const third = await other.node('z')
+    await other.link(node, third)
+    node.rpc.close('its tab closed')
+    await other.advance(100)
+    third.rpc.close('its tab closed')
+    await other.advance(100)
+    expect(other.clock.pending()).toEqual([])
   })
 
   it('accept frames that overtake the hello of the other lane', async () => {

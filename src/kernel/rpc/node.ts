@@ -4,7 +4,7 @@
 // Who opens: of two connected nodes, the one with the smaller id opens both lanes; the other accepts.
 import * as v from 'valibot'
 import { assert } from '../../base/assert.ts'
-import { errorLine, OsError, toOsError } from '../../base/errors.ts'
+import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -136,12 +136,13 @@ export class RpcNode {
     if (this.#closed) return
     for (const session of this.#sessions.values()) session.goodbye(reason)
     this.#closed = true
-    for (const peer of [...this.#sessions.keys()]) this.#drop(peer, reason)
+    for (const controller of this.#opening.values()) controller.abort()
+    for (const peer of [...this.#sessions.keys(), ...this.#pairings.keys()]) this.#drop(peer, reason)
   }
 
   async #open(peer: NodeId): Promise<void> {
-    if (this.#sessions.has(peer)) return
-    // A new connection: whatever was being opened belongs to one that is gone.
+    if (this.#closed) return
+    // A new connection: a session, or whatever was being opened, belongs to one that is gone.
     this.#opening.get(peer)?.abort()
     this.#drop(peer, 'replaced by a new connection')
     const controller = new AbortController()
@@ -156,7 +157,8 @@ export class RpcNode {
       }
     } catch (error) {
       if (this.#opening.get(peer) !== controller) return
-      this.#log.log('warn', 'rpc', `cannot open a lane to ${shortNode(peer)}: ${errorLine(error)}`)
+      const level = isOsError(error, 'EHOSTUNREACH') ? 'debug' : 'warn' // it is simply gone
+      this.#log.log(level, 'rpc', `cannot open a lane to ${shortNode(peer)}: ${errorLine(error)}`)
       this.#drop(peer, 'lanes could not be opened')
       this.#network.disconnect(peer)
     } finally {
@@ -272,12 +274,18 @@ export class RpcNode {
   }
 
   #laneClosed(peer: NodeId, lane: Lane, reason: string, hostile: boolean): void {
+    const pairing = this.#pairings.get(peer)
+    const current = this.#sessions.get(peer)?.uses(lane) || pairing?.control === lane || pairing?.bulk === lane
+    if (!current) return // of a link that was dropped or replaced before
     if (hostile) {
       this.#log.log('warn', 'rpc', `dropped ${shortNode(peer)} on its ${lane.kind} lane: ${reason}`)
       this.#links?.onHostile(peer, reason)
     }
+    const said = this.#goodbyes.has(peer)
     this.#drop(peer, reason)
     if (hostile) this.#network.disconnect(peer)
+    // The connection may still be there: without new lanes it would be of no use and in the way of a new one.
+    else if (!said && this.self < peer) void this.#open(peer)
   }
 
   #drop(peer: NodeId, reason: string): void {

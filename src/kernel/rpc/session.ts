@@ -113,6 +113,10 @@ export class Session {
     })
   }
 
+  uses(lane: Lane): boolean {
+    return this.#lanes.control === lane || this.#lanes.bulk === lane
+  }
+
   note(name: string, body: unknown): void {
     this.#trySend(this.#lanes.control, [FRAME.NOTE, name, body])
   }
