@@ -188,11 +188,17 @@ function connected(links: ReadonlyMap<string, string[]>): boolean {
 async function checkFiles(cluster: Cluster, written: ReadonlyMap<string, string>): Promise<void> {
   const [reader, ...others] = cluster.up()
   if (!reader) return
-  const names = await cluster.run(reader.fs.readdir('/tmp'))
-  for (const node of others) {
-    const theirs = await cluster.run(node.fs.readdir('/tmp'))
-    if (theirs.join() !== names.join()) throw new Error(`${node.id} sees other files than ${reader.id}`)
+  let names: string[] = []
+  // A home that has just met a better one may still be bringing its files over.
+  const same = async () => {
+    names = await cluster.run(reader.fs.readdir('/tmp'))
+    for (const node of others) {
+      const theirs = await cluster.run(node.fs.readdir('/tmp'))
+      if (theirs.join() !== names.join()) return false
+    }
+    return true
   }
+  await cluster.until(same, 'all see the same files', 30_000)
   for (const name of names) {
     const expected = written.get(`/tmp/${name}`)
     const stat = await cluster.run(reader.fs.stat(`/tmp/${name}`))

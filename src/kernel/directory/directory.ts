@@ -79,22 +79,18 @@ export class Directory {
    * @returns how many other nodes stored the record.
    */
   async publish(ns: Namespace, key: string, nodes: readonly NodeId[]): Promise<number> {
+    // One after the other: a shell that writes a thousand files must not start a thousand queries.
+    const put = this.#tail.then(() => this.#put(this.#record(ns, key, nodes)))
+    this.#tail = put.catch(() => 0)
+    return put
+  }
+
+  #record(ns: Namespace, key: string, nodes: readonly NodeId[]): DirectoryRecord {
     const wallMs = this.#clock.wallMs()
     const before = this.#published.get(`/${ns}/${key}`)
     const seq = Math.max(wallMs, (before?.record.seq ?? 0) + 1)
-    const record: DirectoryRecord = {
-      v: 1,
-      ns,
-      name: key,
-      node: this.#signer.nodeId,
-      seq,
-      expiresMs: wallMs + RECORD_TTL_MS,
-      nodes: [...nodes],
-    }
-    // One after the other: a shell that writes a thousand files must not start a thousand queries.
-    const put = this.#tail.then(() => this.#put(record))
-    this.#tail = put.catch(() => 0)
-    return put
+    const { nodeId } = this.#signer
+    return { v: 1, ns, name: key, node: nodeId, seq, expiresMs: wallMs + RECORD_TTL_MS, nodes: [...nodes] }
   }
 
   /** No longer ours to say. */
@@ -125,7 +121,8 @@ export class Directory {
     )
     try {
       for await (const value of this.#dht.get(path, { signal: controller.signal })) {
-        const record = await this.#open(path, value)
+        const record = await this.#valid(path, value)
+        if (!record) continue
         this.#remember(path, record)
         return record
       }
@@ -198,6 +195,16 @@ export class Directory {
       }
     }
     this.#schedule()
+  }
+
+  /** One answer of several: a bad one must not hide the good ones behind it. */
+  async #valid(path: string, value: Uint8Array): Promise<DirectoryRecord | undefined> {
+    try {
+      return await this.#open(path, value)
+    } catch (error) {
+      this.#log.log('debug', 'directory', `passed over an answer for ${path}: ${errorLine(error)}`)
+      return undefined
+    }
   }
 
   /** @throws {OsError} EPROTO, EACCES, ETIMEDOUT (expired). */

@@ -345,12 +345,14 @@ export class SharedTree {
 
   /** Everybody in the cluster knows the same ids, so the line is the same everywhere. */
   #line(): void {
-    this.#takeover?.cancel()
+    if (this.#takeover) return // waiting in line already: news must not send it back to the end
     const place = [...this.#membership.linked(), this.#rpc.self].sort().indexOf(this.#rpc.self)
-    const takeOver = () =>
-      void this.#becomeHome().catch((error: unknown) => {
+    const takeOver = () => {
+      this.#takeover = undefined
+      this.#becomeHome().catch((error: unknown) => {
         this.#log.log('error', 'fs', `cannot take over the tree: ${errorLine(error)}`)
       })
+    }
     this.#takeover = this.#clock.setTimer(takeOver, TAKEOVER_MS * (1 + place), 'tree takeover')
   }
 

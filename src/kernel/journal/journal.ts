@@ -43,9 +43,14 @@ export class Journals {
   async open(name: string): Promise<OpenedJournal> {
     if (this.#open.has(name)) throw new OsError('EBUSY', `journal ${name} is open already`)
     this.#open.add(name)
-    const { snapshotIndex, snapshot, entries } = await this.#store.load(name)
-    const journal = new LocalJournal(this.#store, name, snapshotIndex, snapshotIndex + entries.length)
-    return { journal, snapshot, entries }
+    try {
+      const { snapshotIndex, snapshot, entries } = await this.#store.load(name)
+      const journal = new LocalJournal(this.#store, name, snapshotIndex, snapshotIndex + entries.length)
+      return { journal, snapshot, entries }
+    } catch (error) {
+      this.#open.delete(name)
+      throw error
+    }
   }
 
   async remove(name: string): Promise<void> {
