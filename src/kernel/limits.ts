@@ -9,8 +9,10 @@ export const MAX_PEER_CALLS = 512
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024
 /** Bytes a caller lets the other side send ahead in one stream of items: bandwidth × delay of a fast LAN. */
 export const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
-/** Piece of a block in one frame: below the 256 KiB that a data channel carries as one message. */
-export const ITEM_BYTES = 255 * 1024
+/** Credit goes back in steps of this: one message for some items, and the sender never runs dry. */
+export const CREDIT_STEP_BYTES = STREAM_WINDOW_BYTES / 4
+/** Piece of a block in one frame: a block has four, and a small call waits for at most one of them. */
+export const ITEM_BYTES = 256 * 1024
 /** A stream that does not say hello in this time is closed. Loaded laptops need seconds for their first frame. */
 export const HELLO_TIMEOUT_MS = 15_000
 export const DEFAULT_CALL_TIMEOUT_MS = 10_000

@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import { concat } from '../../base/bytes.ts'
 import { errorCodes, OsError, toOsError } from '../../base/errors.ts'
 import { MAX_FRAME_BYTES } from '../limits.ts'
+import { decodeWithTail, encodeWithTail } from './tail.ts'
 
 export const PROTOCOL_VERSION = 1
 
@@ -64,26 +65,33 @@ export const FRAME = { HELLO, CALL, RESULT, ERROR, CANCEL, ITEM, CREDIT, PING, P
 
 /** @throws {OsError} EFBIG when it would exceed MAX_FRAME_BYTES; EINVAL for what CBOR cannot hold. */
 export function encodeFrame(value: Frame): Uint8Array {
-  let body: Uint8Array
+  return concat(encodeFrameParts(value))
+}
+
+/** The pieces of a frame, to be sent one behind the other. Large bytes at its end are a piece as they are. */
+export function encodeFrameParts(value: Frame): Uint8Array[] {
+  let parts: Uint8Array[]
   try {
-    body = encode(value)
+    parts = encodeWithTail(value) ?? [encode(value)]
   } catch (error) {
     throw toOsError(error, 'EINVAL')
   }
-  if (body.byteLength > MAX_FRAME_BYTES) {
-    throw new OsError('EFBIG', `a message of ${body.byteLength} bytes is over the limit of ${MAX_FRAME_BYTES}`)
+  const [start = new Uint8Array(0), ...tail] = parts
+  const length = parts.reduce((sum, part) => sum + part.byteLength, 0)
+  if (length > MAX_FRAME_BYTES) {
+    throw new OsError('EFBIG', `a message of ${length} bytes is over the limit of ${MAX_FRAME_BYTES}`)
   }
-  const out = new Uint8Array(4 + body.byteLength)
-  new DataView(out.buffer).setUint32(0, body.byteLength)
-  out.set(body, 4)
-  return out
+  const first = new Uint8Array(4 + start.byteLength)
+  new DataView(first.buffer).setUint32(0, length)
+  first.set(start, 4)
+  return [first, ...tail]
 }
 
-/** @throws {OsError} EPROTO for anything that is not a valid frame. */
+/** Large bytes at the frame's end are a view of `body`. @throws {OsError} EPROTO for anything that is no valid frame. */
 export function decodeFrame(body: Uint8Array): Frame {
   let value: unknown
   try {
-    value = decode(body, { rejectDuplicateMapKeys: true })
+    value = decodeWithTail(body) ?? decode(body, { rejectDuplicateMapKeys: true })
   } catch (error) {
     throw new OsError('EPROTO', 'a frame is not CBOR', { cause: error })
   }

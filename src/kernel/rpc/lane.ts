@@ -8,7 +8,16 @@ import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { ByteStream, StreamKind } from '../../ports/network.ts'
 import { HELLO_TIMEOUT_MS, MAX_QUEUED_BYTES } from '../limits.ts'
-import { decodeFrame, encodeFrame, FRAME, type Frame, FrameReader, type Hello, PROTOCOL_VERSION } from './frames.ts'
+import {
+  decodeFrame,
+  encodeFrame,
+  encodeFrameParts,
+  FRAME,
+  type Frame,
+  FrameReader,
+  type Hello,
+  PROTOCOL_VERSION,
+} from './frames.ts'
 
 export interface LaneEvents {
   onOpen(hello: Hello): void
@@ -66,14 +75,18 @@ export class Lane {
     return this.#stream.drained(belowBytes)
   }
 
-  /** @throws {OsError} EFBIG, EINVAL, EPIPE; EAGAIN when too much is queued for this peer already. */
+  /**
+   * Large bytes at the frame's end are queued as they are: they must not change afterwards.
+   * @throws {OsError} EFBIG, EINVAL, EPIPE; EAGAIN when too much is queued for this peer already.
+   */
   send(frame: Frame): void {
     if (this.#state === 'closed') throw new OsError('EPIPE', 'the link to this peer is closed')
-    const bytes = encodeFrame(frame)
-    if (this.#stream.bufferedBytes + bytes.byteLength > MAX_QUEUED_BYTES) {
+    const parts = encodeFrameParts(frame)
+    const length = parts.reduce((sum, part) => sum + part.byteLength, 0)
+    if (this.#stream.bufferedBytes + length > MAX_QUEUED_BYTES) {
       throw new OsError('EAGAIN', `more than ${MAX_QUEUED_BYTES} bytes are queued for this peer`)
     }
-    this.#stream.send(bytes)
+    for (const part of parts) this.#stream.send(part)
   }
 
   /** Flushes what is queued, then closes. Idempotent. */

@@ -5,7 +5,7 @@ import { OsError, toOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { StreamKind } from '../../ports/network.ts'
-import { MAX_PEER_CALLS, STREAM_WINDOW_BYTES } from '../limits.ts'
+import { CREDIT_STEP_BYTES, MAX_PEER_CALLS, STREAM_WINDOW_BYTES } from '../limits.ts'
 import { FRAME, type Frame, type Hello } from './frames.ts'
 import type { Lane } from './lane.ts'
 import { type MethodArgs, type MethodName, type MethodResult, methods } from './methods.ts'
@@ -36,6 +36,8 @@ interface Outgoing {
   items: Promise<void>
   /** Bytes of items that came and were not taken yet: at most the credit given. */
   untakenBytes: number
+  /** Taken, and not yet given back as credit. */
+  owedBytes: number
   settle(error: OsError | undefined, value?: unknown): void
 }
 
@@ -96,7 +98,7 @@ export class Session {
         this.#trySend(lane, [FRAME.CANCEL, id])
       }
       const onAbort = () => giveUp(new OsError('ECANCELED', `${method} was cancelled`))
-      this.#outgoing.set(id, { method, lane, onItem, items: Promise.resolve(), untakenBytes: 0, settle })
+      this.#outgoing.set(id, { method, lane, onItem, items: Promise.resolve(), untakenBytes: 0, owedBytes: 0, settle })
       if (timeoutMs > 0) {
         timer = this.#clock.setTimer(
           () => giveUp(new OsError('ETIMEDOUT', `${method} was not answered within ${timeoutMs} ms`)),
@@ -195,7 +197,10 @@ export class Session {
       try {
         await onItem(value)
         call.untakenBytes -= size
-        this.#trySend(lane, [FRAME.CREDIT, id, size])
+        call.owedBytes += size
+        if (call.owedBytes < CREDIT_STEP_BYTES) return
+        this.#trySend(lane, [FRAME.CREDIT, id, call.owedBytes])
+        call.owedBytes = 0
       } catch (error) {
         this.#trySend(lane, [FRAME.CANCEL, id])
         call.settle(toOsError(error))
