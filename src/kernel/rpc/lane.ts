@@ -3,7 +3,7 @@
 //
 // States: greeting → open → closed. The first frame from the other side must be a valid hello of our cluster
 // and version, within HELLO_TIMEOUT_MS; anything else closes the lane with a reason.
-import { errorLine, OsError } from '../../base/errors.ts'
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { ByteStream, StreamKind } from '../../ports/network.ts'
@@ -87,6 +87,15 @@ export class Lane {
       throw new OsError('EAGAIN', `more than ${MAX_QUEUED_BYTES} bytes are queued for this peer`)
     }
     for (const part of parts) this.#stream.send(part)
+  }
+
+  /** Best effort: a full queue or a closed stream says it as well, only later. */
+  goodbye(reason: string): void {
+    try {
+      this.send([FRAME.BYE, reason])
+    } catch (error) {
+      if (!isOsError(error, 'EPIPE') && !isOsError(error, 'EAGAIN')) throw error
+    }
   }
 
   /** Flushes what is queued, then closes. Idempotent. */

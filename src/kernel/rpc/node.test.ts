@@ -203,6 +203,16 @@ describe('links', () => {
     expect(friend.events).toEqual([`up ${victim.id}`, `down ${victim.id}: its tab closed`])
   })
 
+  it('carry a goodbye also to a peer that is linked while we still wait for its second hello', async () => {
+    const peer = await lab.raw('h', victim)
+    const control = await peer.open('control')
+    control.hello()
+    await lab.advance(20)
+    victim.rpc.close('its tab closed')
+    await lab.until(() => control.closed)
+    expect(control.frames).toMatchObject([[FRAME.HELLO, {}], [FRAME.BYE, 'its tab closed']]) // biome-ignore format: one line
+  })
+
   it('are replaced when the peer begins anew, and the calls of the old one fail with ECONNRESET', async () => {
     const peer = await lab.raw('h', victim)
     await peer.greet()

@@ -135,6 +135,10 @@ export class RpcNode {
   close(reason: string): void {
     if (this.#closed) return
     for (const session of this.#sessions.values()) session.goodbye(reason)
+    // Where we wait for the other's hello, it may have ours and count us as a member already.
+    for (const { control, bulk } of this.#pairings.values()) {
+      for (const lane of [control, bulk]) lane?.goodbye(reason)
+    }
     this.#closed = true
     for (const controller of this.#opening.values()) controller.abort()
     for (const peer of [...this.#sessions.keys(), ...this.#pairings.keys()]) this.#drop(peer, reason)

@@ -129,7 +129,7 @@ export class Session {
 
   /** On both lanes: whichever the peer sees end first, it has heard why. */
   goodbye(reason: string): void {
-    for (const lane of Object.values(this.#lanes)) this.#trySend(lane, [FRAME.BYE, reason])
+    for (const lane of Object.values(this.#lanes)) lane.goodbye(reason)
   }
 
   /** @throws {OsError} EPROTO when the frame makes no sense here: the lane is closed for it. */
