@@ -21,7 +21,8 @@ const data = fc.letrec((tie) => ({
     { depthSize: 'small' },
     fc.constant(null),
     fc.boolean(),
-    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    // CBOR's shortest form has one zero: -0 comes out as 0.
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map((number) => number + 0),
     fc.integer(),
     fc.string({ unit: 'grapheme' }),
     fc.uint8Array(),
