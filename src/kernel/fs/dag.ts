@@ -222,20 +222,14 @@ export class DagReader {
     for (let depth = 0; ; depth++) {
       if (depth > MAX_DAG_DEPTH) throw new OsError('EIO', `the DAG of ${this.#root.cid} is too deep`)
       const next: { cid: CidText; size: number }[] = []
+      /** Of this level's nodes, each once; undefined for one that is a leaf. */
+      const known = new Map<CidText, { cid: CidText; size: number }[] | undefined>()
       let interior = false
       for (let at = 0; at < level.length; at += READAHEAD_BLOCKS) {
         const part = level.slice(at, at + READAHEAD_BLOCKS)
-        const nodes = part.filter((child) => parseCid(child.cid).code === DAG_PB)
-        const bytes =
-          nodes.length > 0
-            ? await this.#blocks.getMany(
-                nodes.map(({ cid }) => cid),
-                this.#options,
-              )
-            : []
+        await this.#expand(part, known)
         for (const child of part) {
-          const block = bytes[nodes.indexOf(child)]
-          const children = block ? fileChildren(child.cid, block) : undefined
+          const children = known.get(child.cid)
           if (children) {
             interior = true
             if (children.reduce((sum, each) => sum + each.size, 0) !== child.size) {
@@ -260,6 +254,17 @@ export class DagReader {
     if (start !== this.#root.size)
       throw new OsError('EIO', `file ${this.#root.cid} holds ${start} bytes, not ${this.#root.size}`)
     return leaves
+  }
+
+  async #expand(
+    part: readonly { cid: CidText }[],
+    known: Map<CidText, { cid: CidText; size: number }[] | undefined>,
+  ): Promise<void> {
+    const cids = [...new Set(part.map(({ cid }) => cid))]
+    const nodes = cids.filter((cid) => !known.has(cid) && parseCid(cid).code === DAG_PB)
+    if (nodes.length === 0) return
+    const blocks = await this.#blocks.getMany(nodes, this.#options)
+    for (const [i, cid] of nodes.entries()) known.set(cid, fileChildren(cid, blocks[i] as Uint8Array))
   }
 }
 
