@@ -22,6 +22,7 @@ import type { RpcNode } from '../rpc/node.ts'
 import type { Entry } from './directory.ts'
 import { mergeOps } from './merge.ts'
 import type { Tree } from './tree.ts'
+import { contains, newer, plausible } from './tree-head.ts'
 
 const JOURNAL = 'tree'
 /** How long calls wait after boot until it is known whether others have a tree. */
@@ -229,9 +230,7 @@ export class SharedTree {
   }
 
   #plausible(head: TreeHead): boolean {
-    const { generation, version } = this.#head
-    const good =
-      head.generation <= generation + limits.MAX_GENERATION_LEAP && head.version <= version + limits.MAX_VERSION_LEAP
+    const good = plausible(head, this.#head)
     if (!good) this.#log.log('warn', 'fs', `ignored a head of / of generation ${head.generation}: it cannot be true`)
     return good
   }
@@ -477,22 +476,6 @@ export class SharedTree {
     if (this.#copied.size >= MAX_COPIED) this.#copied.clear()
     this.#copied.add(cid)
   }
-}
-
-function newer(a: TreeHead, b: TreeHead): boolean {
-  if (a.generation !== b.generation) return a.generation > b.generation
-  if (a.version !== b.version) return a.version > b.version
-  if (a.sinceMs !== b.sinceMs) return a.sinceMs < b.sinceMs
-  return a.home > b.home
-}
-
-/** Whether everything that `own` was is part of what `head` has become. */
-function contains(head: TreeHead, own: TreeHead): boolean {
-  if (own.generation === 0 && own.version === 0) return true // never had anything
-  if (head.home === own.home && head.generation === own.generation) return head.version >= own.version
-  return head.bases.some(([generation, version, home]) => {
-    return generation === own.generation && home === own.home && version >= own.version
-  })
 }
 
 function dropOldest<K, V>(map: Map<K, V>, most: number, keep?: K): void {
