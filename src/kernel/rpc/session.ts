@@ -290,7 +290,10 @@ export class Session {
     try {
       lane.send(frame)
     } catch (error) {
-      if (toOsError(error).code === 'EINVAL' || toOsError(error).code === 'EFBIG') throw error
+      const { code, message } = toOsError(error)
+      if (code === 'EINVAL' || code === 'EFBIG') throw error
+      // A link that takes nothing for so long is as good as broken, and the other side would wait for ever.
+      if (code === 'EAGAIN') lane.close(message)
     }
   }
 }
