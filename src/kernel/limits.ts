@@ -25,6 +25,8 @@ export const MAX_CANDIDATES = 4096
 /** Dials under way at once: each costs an RTCPeerConnection and CPU on both sides. */
 export const MAX_DIALS = 4
 export const HEARTBEAT_MS = 1_200
+/** How often the round trip is measured: every fifth heartbeat asks for an answer. */
+export const RTT_EVERY_MS = 5 * HEARTBEAT_MS - HEARTBEAT_MS / 2
 /** Silence that makes a peer suspect: at least two missed heartbeats; the measured rhythm may raise it. */
 export const MIN_SUSPECT_MS = 2_600
 export const MAX_SUSPECT_MS = 10_000

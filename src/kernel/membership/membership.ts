@@ -22,8 +22,9 @@ import {
   OWN_STALL_MS,
   REACH_TIMEOUT_MS,
   RECONNECT_GRACE_MS,
+  RTT_EVERY_MS,
 } from '../limits.ts'
-import type { Hello, Pulse } from '../rpc/frames.ts'
+import { type Hello, NO_ANSWER, type Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { SilenceDetector } from './detector.ts'
 import { Dialer } from './dialer.ts'
@@ -303,7 +304,7 @@ export class Membership {
     const member = this.#members.get(peer)
     if (!member || member.pingNumber !== n) return
     const sampleMs = this.#clock.nowMs() - member.pingSentMs
-    member.rttMs = member.rttMs === null ? sampleMs : member.rttMs + (sampleMs - member.rttMs) / 8
+    member.rttMs = member.rttMs === null ? sampleMs : member.rttMs + (sampleMs - member.rttMs) / 4
   }
 
   #show(member: Member, state: PeerState = member.announced): void {
@@ -314,9 +315,13 @@ export class Membership {
 
   #ping(member: Member): void {
     if (!member.linked) return
-    member.pingNumber = ++this.#pingCount
-    member.pingSentMs = this.#clock.nowMs()
-    this.#rpc.ping(member.id, member.pingNumber, this.#own())
+    const nowMs = this.#clock.nowMs()
+    const measure = member.rttMs === null || nowMs - member.pingSentMs >= RTT_EVERY_MS
+    if (measure) {
+      member.pingNumber = ++this.#pingCount
+      member.pingSentMs = nowMs
+    }
+    this.#rpc.ping(member.id, measure ? member.pingNumber : NO_ANSWER, this.#own())
   }
 
   #startTicking(): void {

@@ -33,6 +33,9 @@ export const pulse = v.object({
 })
 export type Pulse = v.InferOutput<typeof pulse>
 
+/** Number of a ping that is not answered: most heartbeats are such, and halve what an idle mesh sends. */
+export const NO_ANSWER = 0
+
 const HELLO = 0
 const CALL = 1
 const RESULT = 2
@@ -55,6 +58,7 @@ const shapes = [
   v.strictTuple([v.literal(CANCEL), id]),
   v.strictTuple([v.literal(ITEM), id, v.unknown()]),
   v.strictTuple([v.literal(CREDIT), id, small]),
+  /** number, or NO_ANSWER for a heartbeat that wants no pong */
   v.strictTuple([v.literal(PING), id, pulse]),
   v.strictTuple([v.literal(PONG), id]),
   v.strictTuple([v.literal(BYE), text(200)]),

@@ -10,7 +10,7 @@ import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { ByteStream, Network, StreamKind } from '../../ports/network.ts'
 import { HELLO_TIMEOUT_MS } from '../limits.ts'
-import { FRAME, type Frame, type Hello, type Pulse } from './frames.ts'
+import { FRAME, type Frame, type Hello, NO_ANSWER, type Pulse } from './frames.ts'
 import { Lane } from './lane.ts'
 import { type MethodArgs, type MethodName, type MethodResult, type NoteBody, type NoteName, notes } from './methods.ts'
 import { type CallOptions, type ServeContext, Session } from './session.ts'
@@ -113,6 +113,7 @@ export class RpcNode {
     for (const session of this.#sessions.values()) session.note(name, body)
   }
 
+  /** @param n of the pong that is wanted; NO_ANSWER for none. */
   ping(peer: NodeId, n: number, pulse: Pulse): void {
     this.#sessions.get(peer)?.sendControl([FRAME.PING, n, pulse])
   }
@@ -231,7 +232,7 @@ export class RpcNode {
     }
     this.#links?.onHeard(peer)
     if (frame[0] === FRAME.PING) {
-      session.sendControl([FRAME.PONG, frame[1]])
+      if (frame[1] !== NO_ANSWER) session.sendControl([FRAME.PONG, frame[1]])
       this.#links?.onPing(peer, frame[2])
     } else if (frame[0] === FRAME.PONG) this.#links?.onPong(peer, frame[1])
     else if (frame[0] === FRAME.BYE) {
