@@ -146,16 +146,20 @@ export class Site {
 
   /** Id of the process that runs a page: the one that becomes busy when the page does. */
   async rendererOf(page: Page): Promise<number> {
-    const before = new Map((await this.processes()).map(({ id, cpuTime }) => [id, cpuTime]))
-    await page.evaluate(() => {
-      const end = performance.now() + 300
-      while (performance.now() < end);
-    })
-    const renderers = (await this.processes()).filter(({ type }) => type === 'renderer')
-    const used = ({ id, cpuTime }: ProcessInfo) => cpuTime - (before.get(id) ?? 0)
-    const [busiest] = renderers.toSorted((a, b) => used(b) - used(a))
-    if (!busiest) throw new Error('the browser lists no renderer')
-    return busiest.id
+    for (let attempt = 0; attempt < 10; attempt++) {
+      const before = new Map((await this.processes()).map(({ id, cpuTime }) => [id, cpuTime]))
+      await page.evaluate(() => {
+        const end = performance.now() + 300
+        while (performance.now() < end);
+      })
+      const used = (await this.processes())
+        .filter(({ type }) => type === 'renderer')
+        .map(({ id, cpuTime }) => ({ id, seconds: cpuTime - (before.get(id) ?? 0) }))
+        .sort((a, b) => b.seconds - a.seconds)
+      const [first, second] = used
+      if (first && first.seconds > 2 * (second?.seconds ?? 0)) return first.id
+    }
+    throw new Error('no renderer became busy with its page')
   }
 }
 

@@ -11,6 +11,8 @@ interface RawSide {
 
 declare global {
   var raw: RawSide
+  /** All connections of a page, so that none is collected. */
+  var rawConnections: RTCPeerConnection[] | undefined
 }
 
 export interface RawPair {
@@ -27,6 +29,7 @@ export async function connectRaw(pair: RawPair, echo?: 'page' | 'worker'): Promi
   await callee.evaluate((where) => {
     const connection = new RTCPeerConnection()
     globalThis.raw = { connection }
+    globalThis.rawConnections = [...(globalThis.rawConnections ?? []), connection]
     connection.ondatachannel = ({ channel }) => {
       channel.binaryType = 'arraybuffer'
       globalThis.raw.channel = channel
@@ -47,6 +50,7 @@ export async function connectRaw(pair: RawPair, echo?: 'page' | 'worker'): Promi
     const channel = connection.createDataChannel('raw')
     channel.binaryType = 'arraybuffer'
     globalThis.raw = { connection, channel }
+    globalThis.rawConnections = [...(globalThis.rawConnections ?? []), connection]
     await connection.setLocalDescription()
     while (connection.iceGatheringState !== 'complete') await new Promise((resolve) => setTimeout(resolve, 10))
     return connection.localDescription?.sdp ?? ''
@@ -63,6 +67,7 @@ export async function connectRaw(pair: RawPair, echo?: 'page' | 'worker'): Promi
     await connection.setRemoteDescription({ type: 'answer', sdp })
     while (channel?.readyState !== 'open') await new Promise((resolve) => setTimeout(resolve, 5))
   }, answer)
+  await callee.waitForFunction(() => globalThis.raw.channel !== undefined, undefined, { polling: 5 })
 }
 
 /** Round trips of a small message, in ms. */
