@@ -94,6 +94,13 @@ describe('LineEditor', () => {
     expect(await line).toEqual({ kind: 'line', text: 'echo one\necho  two' })
   })
 
+  it('drops control characters from what is pasted, C1 too, because the terminal would obey them', async () => {
+    const { read, type } = start()
+    const line = read()
+    await type('echo a\x00\x07b\x1b[2J\u0090c\u009b2Jd\x7f', '\r')
+    expect(await line).toEqual({ kind: 'line', text: 'echo ab[2Jc2Jd' })
+  })
+
   it('completes a word, and makes keys wait for the answer', async () => {
     const { read, type } = start()
     let answer: (candidates: string[]) => void = () => undefined

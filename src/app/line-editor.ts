@@ -311,9 +311,12 @@ export class LineEditor {
   }
 }
 
-/** Several lines become one command, run by the next Enter; a Tab would be lost. */
+/** Several lines become one command, run by the next Enter; a Tab would be lost, other controls would be obeyed. */
 function pasted(data: string): string {
-  return data.replaceAll('\t', '  ').replace(/\r+$/, '')
+  return data
+    .replaceAll('\t', '  ')
+    .replace(/(?![\r\n])\p{Cc}/gu, '')
+    .replace(/\r+$/, '')
 }
 
 /** Readline's own history is switched off: it has 50 lines and one key of localStorage for everybody. */

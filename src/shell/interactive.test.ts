@@ -95,6 +95,18 @@ describe('the prompt loop', () => {
     expect(shell.session.history.lines()).toEqual(['true', 'history'])
   })
 
+  it('shows names of files without their control characters, which the terminal would obey', async () => {
+    const name = 'a\x1b[2J\nb\u009b'
+    const { terminal, closed } = start({ [`/d/${name}`]: '' })
+    await terminal.line('ls /d; ls -l /d; ls /d | cat')
+    await terminal.answer({ kind: 'closed' })
+    await closed
+    const [short, long, ...piped] = terminal.screen.split('\n')
+    expect(short).toBe('a?[2J?b?')
+    expect(long).toMatch(/^- .* a\?\[2J\?b\?$/)
+    expect(piped.join('\n')).toBe(`${name}\n`)
+  })
+
   it('asks for another line while a quote is open', async () => {
     const { terminal } = start()
     await terminal.line("echo 'one") // before the parser was loaded

@@ -8,7 +8,10 @@ export interface Column<Row> {
 
 /** Lines with a heading; the last column is not padded. */
 export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
-  const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ text }) => text(row)))]
+  const cells = [
+    columns.map(({ title }) => title),
+    ...rows.map((row) => columns.map(({ text }) => printable(text(row)))),
+  ]
   const widths = columns.map((_, i) => Math.max(...cells.map((line) => line[i]?.length ?? 0)))
   const lines = cells.map((line) =>
     line
@@ -17,6 +20,11 @@ export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<
       .trimEnd(),
   )
   return `${lines.join('\n')}\n`
+}
+
+/** A name from anybody, for a terminal: control characters, which it would obey, become `?`, as in coreutils' `ls`. */
+export function printable(name: string): string {
+  return name.replace(/\p{Cc}/gu, '?')
 }
 
 /** Names in as many columns as fit, filled downwards, as `ls` does on a terminal. */
@@ -28,7 +36,7 @@ export function formatColumns(names: readonly string[], width: number): string {
   const lines = Array.from({ length: rows }, (_, row) =>
     names
       .filter((_, i) => i % rows === row)
-      .map((name) => name.padEnd(cell))
+      .map((name) => printable(name).padEnd(cell))
       .join('')
       .trimEnd(),
   )

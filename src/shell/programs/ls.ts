@@ -3,7 +3,7 @@ import { OsError } from '../../base/errors.ts'
 import type { DirectoryEntry } from '../../syscalls/types.ts'
 import { baseName, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, jsonOption, type ProgramContext } from '../program.ts'
-import { formatColumns, formatTime } from '../table.ts'
+import { formatColumns, formatTime, printable } from '../table.ts'
 
 interface Row extends DirectoryEntry {
   path: string
@@ -39,7 +39,7 @@ export const ls = defineProgram(
       await context.printJson(listed.flatMap(({ rows }) => rows))
       return code
     }
-    const format = options.long ? longFormat : (rows: readonly Row[]) => shortFormat(rows, context)
+    const format = (rows: readonly Row[]) => (options.long ? longFormat : shortFormat)(rows, context)
     const files = listed.filter(({ directory }) => !directory).flatMap(({ rows }) => rows)
     const blocks = files.length > 0 ? [format(files)] : []
     for (const { operand, rows } of listed.filter(({ directory }) => directory)) {
@@ -83,12 +83,13 @@ function shortFormat(rows: readonly Row[], context: ProgramContext): string {
 
 const KIND_LETTERS = { directory: 'd', file: '-', stream: 's' } as const
 
-function longFormat(rows: readonly Row[]): string {
+function longFormat(rows: readonly Row[], context: ProgramContext): string {
+  const shown = context.stdout.isTerminal ? printable : (name: string) => name
   const width = Math.max(0, ...rows.map((row) => String(row.size).length))
   return rows
     .map((row) => {
       const time = row.mtimeMs > 0 ? formatTime(row.mtimeMs) : ''.padEnd(16)
-      return `${KIND_LETTERS[row.kind]}  ${String(row.size).padStart(width)}  ${time}  ${row.name}\n`
+      return `${KIND_LETTERS[row.kind]}  ${String(row.size).padStart(width)}  ${time}  ${shown(row.name)}\n`
     })
     .join('')
 }
