@@ -7,6 +7,7 @@ import type { HistoryStore } from '../shell/session.ts'
 import { whenIdle } from './idle.ts'
 import { IDLE_TIMEOUT_MS, TERMINAL_BACKLOG_BYTES } from './limits.ts'
 import { LineEditor } from './line-editor.ts'
+import { muteReplies } from './replies.ts'
 import { colourScheme, onSchemeChange } from './theme.ts'
 
 const CLEAR = '\x1b[H\x1b[2J\x1b[3J'
@@ -22,12 +23,14 @@ export class PageTerminal implements ShellTerminal {
       cursorBlink: false, // the blinking alone kept an idle tab's main thread busy for 4 % of a core
       fontFamily: 'ui-monospace, "Cascadia Mono", "SF Mono", Menlo, "DejaVu Sans Mono", Consolas, monospace',
       fontSize: matchMedia('(max-width: 600px)').matches ? 12 : 14,
+      logLevel: 'off', // or each broken sequence of `cat binary` is an error in the console
       macOptionIsMeta: true,
       minimumContrastRatio: matchMedia('(prefers-contrast: more)').matches ? 7 : 4.5,
       screenReaderMode: options.screenReader,
       scrollback: 10_000,
       theme: colourScheme(),
     })
+    muteReplies(term)
     const fit = new FitAddon()
     term.loadAddon(fit)
     term.open(element)
