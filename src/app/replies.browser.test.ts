@@ -33,6 +33,7 @@ async function typedAfter(output: string, muted: boolean): Promise<string> {
   })
   await new Promise<void>((resolve) => term.write(output, resolve))
   const modes = term.modes
+  if (modes.applicationCursorKeysMode) typed += 'other arrows'
   if (modes.mouseTrackingMode !== 'none' || modes.sendFocusMode || modes.bracketedPasteMode) typed += 'reports'
   term.dispose()
   element.remove()
@@ -44,8 +45,8 @@ it('xterm answers questions in its output, and none of them when muted', async (
   for (const question of QUESTIONS) expect(await typedAfter(question, true), JSON.stringify(question)).toBe('')
 })
 
-it('output cannot switch on reports of mouse, focus or pasting', async () => {
-  for (const mode of ['9', '1000', '1003', '1004', '2004', '25;1000']) {
+it('output cannot switch on other arrow keys or reports of mouse, focus or pasting', async () => {
+  for (const mode of ['1', '9', '1000', '1003', '1004', '2004', '25;1000']) {
     expect(await typedAfter(`\x1b[?${mode}h`, true), mode).toBe('')
   }
 })

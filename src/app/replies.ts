@@ -2,8 +2,8 @@
 // where is the cursor, which colour) and from reporting focus and mouse, all of which arrive as if they were typed.
 import type { IDisposable, Terminal } from '@xterm/xterm'
 
-/** Modes of `CSI ? … h` that make the terminal send more than keys: mouse, focus, pasted text in brackets. */
-const REPORTING_MODES: ReadonlySet<unknown> = new Set([9, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004])
+/** Modes of `CSI ? … h` that change what is sent: other codes for arrow keys, mouse, focus, pasted text in brackets. */
+const REPORTING_MODES: ReadonlySet<unknown> = new Set([1, 9, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004])
 
 const QUESTIONS = [
   { final: 'c' },
