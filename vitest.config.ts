@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           name: 'node',
           environment: 'node',
-          include: ['{src,workers,relay,scripts}/**/*.test.ts'],
+          include: ['{src,workers,relay,scripts,bench}/**/*.test.ts'],
           exclude: ['**/*.browser.test.ts', 'node_modules/**'],
           testTimeout: 30_000,
         },

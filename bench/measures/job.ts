@@ -56,7 +56,7 @@ export async function job(lab: Lab): Promise<Row[]> {
       const slots = await first.page.evaluate(() => globalThis.os.node.slots)
       const ours: number[] = []
       const pooled: number[] = []
-      for (let i = 0; i < lab.pick(5, 2); i++) {
+      for (let i = 0; i < lab.pick(3, 2); i++) {
         pooled.push(await pool(bare, slots * count, tasks, site.pages.url))
         const began = performance.now()
         const out = await first.out(`run /bin/examples/primes.js ${tasks * CHUNK} ${CHUNK}`)
