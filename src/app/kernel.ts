@@ -1,12 +1,12 @@
 // The page's side of its kernel worker: starts it, gives it its three ports, tells it about the tab's life, and
 // hosts what only a window can: RTCPeerConnections and sandbox frames. What the kernel does it does not know.
 import { transfer, wrap } from 'comlink'
-import { errorLine, OsError, toOsError } from '../base/errors.ts'
+import { OsError, toOsError } from '../base/errors.ts'
 import { SyscallClient } from '../syscalls/client.ts'
 import type { Booted, BootOptions, KernelControl, LifecycleEvent } from '../syscalls/control.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import { whenIdle } from './idle.ts'
-import { IDLE_TIMEOUT_MS, REST_TIMEOUT_MS } from './limits.ts'
+import { IDLE_TIMEOUT_MS, LOAD_RETRY_MAX_MS, LOAD_RETRY_MIN_MS, REST_TIMEOUT_MS } from './limits.ts'
 
 export interface Kernel {
   /** Calls wait in the port until the kernel listens, so it may be used at once. */
@@ -58,7 +58,7 @@ export function startKernel(): Kernel {
     control.lifecycle(event).catch(() => undefined)
   })
   void booted.catch(() => undefined) // whoever asks for it sees the error
-  void hostWindowParts(rtc.port1, sandbox.port1, client)
+  void hostWindowParts(rtc.port1, sandbox.port1)
   return { client, booted }
 }
 
@@ -74,29 +74,36 @@ function failureOf(worker: Worker, starting: AbortSignal): Promise<never> {
 }
 
 /** Their messages wait in the ports meanwhile, so that the prompt need not wait for this code. */
-async function hostWindowParts(rtc: MessagePort, sandbox: MessagePort, client: SyscallClient): Promise<void> {
+async function hostWindowParts(rtc: MessagePort, sandbox: MessagePort): Promise<void> {
   await whenIdle(IDLE_TIMEOUT_MS)
-  try {
-    const [{ hostPeerConnections }, { hostSandboxes }] = await Promise.all([
-      import('../adapters/rtc/page.ts'),
-      import('../adapters/sandbox/page.ts'),
-    ])
-    hostPeerConnections(rtc)
-    hostSandboxes(sandbox, { taskRuntimeSource })
-    await loadRest()
-  } catch (error) {
-    client.close(`the page could not load all of its program: ${errorLine(error)}`)
-  }
+  const { hostPeerConnections } = await persistently(() => import('../adapters/rtc/page.ts'))
+  hostPeerConnections(rtc)
+  const { hostSandboxes } = await persistently(() => import('../adapters/sandbox/page.ts'))
+  hostSandboxes(sandbox, { taskRuntimeSource })
+  await loadRest()
 }
 
-const taskRuntimeSource = () => import('virtual:brittlestar-task-runtime').then((module) => module.default)
+const taskRuntimeSource = () =>
+  persistently(() => import('virtual:brittlestar-task-runtime').then((module) => module.default))
 
 /** A tab goes on when the relay dies, so nothing may be left to load from it. */
 async function loadRest(): Promise<void> {
   await whenIdle(REST_TIMEOUT_MS)
-  const { preloadShell } = await import('../shell/preload.ts')
-  await Promise.all([taskRuntimeSource(), preloadShell()])
+  const { preloadShell } = await persistently(() => import('../shell/preload.ts'))
+  await Promise.all([taskRuntimeSource(), persistently(preloadShell)])
   performance.mark('loaded')
+}
+
+/** The relay may die in the middle of a boot: whatever is missing is asked for again until it is back. */
+async function persistently<T>(load: () => Promise<T>): Promise<T> {
+  for (let pauseMs = LOAD_RETRY_MIN_MS; ; pauseMs = Math.min(LOAD_RETRY_MAX_MS, pauseMs * 2)) {
+    try {
+      return await load()
+    } catch {
+      // The browser has said so in the console; the status line tells that there is no relay.
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    }
+  }
 }
 
 function portLink(port: MessagePort): MessageLink {

@@ -16,3 +16,6 @@ export const DOWNLOAD_URL_MS = 60_000
 export const IDLE_TIMEOUT_MS = 250
 /** The rest of the page's code (parser, programs, task runtime) may come this much later than the terminal. */
 export const REST_TIMEOUT_MS = 1_000
+/** Parts of the page that did not load are asked for again after these pauses: a relay restarts within seconds. */
+export const LOAD_RETRY_MIN_MS = 300
+export const LOAD_RETRY_MAX_MS = 5_000

@@ -1,5 +1,6 @@
 // The page with a terminal: first screen, prompt, status line, dropped files. The kernel's worker was started before
 // (begin.ts); the prompt is painted without waiting for it.
+import { missingPageApis } from '../adapters/system/features.ts'
 import { errorLine } from '../base/errors.ts'
 import type { EventFeed } from '../shell/events.ts'
 import { createShell, type Shell } from '../shell/shell.ts'
@@ -76,7 +77,6 @@ async function reportBoot(
     status.say('not running: see the terminal', 'bad')
     const reason = error instanceof Error ? error.message : String(error)
     const red = `\x1b[31mThe system could not start: ${reason}.\x1b[0m`
-    const { missingPageApis } = await import('../adapters/system/features.ts')
     const missing = missingPageApis()
     const why = missing.length > 0 ? `This browser lacks ${missing.join(', ')}.` : 'Reload the page to try again.'
     // In the foreground, so that it does not run into a line being typed.

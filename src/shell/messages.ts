@@ -17,7 +17,7 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
   EPERM: 'Operation not permitted',
   EPIPE: 'Broken pipe',
   EROFS: 'Read-only file system',
-  ESRCH: 'No such process',
+  ESRCH: 'No such process, or the tab that is its home is away',
   EXDEV: 'Invalid cross-device link',
 }
 

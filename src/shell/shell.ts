@@ -1,6 +1,7 @@
 // A shell: one session (directory, variables, history) over one kernel connection. `execute` runs a text and gives
 // back what it printed; `interactive` runs the prompt loop of a terminal. Parser and programs load with the first
 // command, so that a prompt can be painted before them.
+
 import { assert } from '../base/assert.ts'
 import { utf8 } from '../base/bytes.ts'
 import type { SyscallClient } from '../syscalls/client.ts'
@@ -9,6 +10,7 @@ import { EventFeed } from './events.ts'
 import type { ShellHost } from './host.ts'
 import { type ForegroundTask, PromptLoop, type ShellTerminal } from './interactive.ts'
 import { MAX_CAPTURE_BYTES } from './limits.ts'
+import { reason } from './messages.ts'
 import type { Program, ShellParts, Streams } from './program.ts'
 import { type HistoryStore, memoryHistory, Session } from './session.ts'
 import { Capture, emptyReader, type ReaderSource, readerOf, sinkWriter } from './streams.ts'
@@ -91,7 +93,17 @@ export class Shell {
 
   /** Runs a text on the given streams. @returns its exit code: 2 for what cannot be parsed, 130 when cancelled. */
   async run(text: string, streams: Streams, signal: AbortSignal): Promise<number> {
-    const { parseCommand, runScript } = await import('./engine.ts')
+    let engine: typeof import('./engine.ts')
+    try {
+      engine = await import('./engine.ts')
+      await this.load()
+    } catch (error) {
+      this.#parts = undefined // asked for again by the next command
+      await streams.stderr.write(utf8(`sh: its program could not be loaded, the relay is away: ${reason(error)}\n`))
+      this.session.lastStatus = 126
+      return 126
+    }
+    const { parseCommand, runScript } = engine
     const parsed = parseCommand(text)
     if (parsed.kind !== 'script') {
       await streams.stderr.write(utf8(`sh: ${parsed.message}\n`))

@@ -41,6 +41,14 @@ const MAX_COPIED = 50_000
 
 type Role = 'home' | 'following' | 'searching'
 
+interface ChangeRequest {
+  ops: readonly TreeOp[]
+  resolve(applied: Applied): void
+  reject(error: OsError): void
+}
+
+const LOCAL_ACK: Ack = { level: 'local', devices: 1 }
+
 export interface Applied {
   head: TreeHead
   ack: Ack
@@ -70,6 +78,7 @@ export class SharedTree {
   #timers: Timer[] = []
   #takeover: Timer | undefined
   #record: Timer | undefined
+  #requests: ChangeRequest[] = []
   #queue: Promise<unknown> = Promise.resolve()
   #yielding = false
   #checking = false
@@ -254,24 +263,52 @@ export class SharedTree {
     })
   }
 
-  /** One batch of changes after the other; each is journalled before it is visible. */
+  /**
+   * Group commit: requests that wait while one batch is made durable go into the next together. Each request is
+   * applied whole or refused alone; nothing is visible before it is journalled.
+   */
   #applyHere(ops: readonly TreeOp[]): Promise<Applied> {
-    const done = this.#queue.then(async () => {
+    return new Promise((resolve, reject) => {
+      this.#requests.push({ ops, resolve, reject })
+      if (this.#requests.length === 1) this.#queue = this.#queue.then(() => this.#commit())
+    })
+  }
+
+  async #commit(): Promise<void> {
+    const requests = this.#requests.splice(0)
+    const made: ChangeRequest[] = []
+    try {
       if (this.#role !== 'home') throw new OsError('EAGAIN', 'this node no longer keeps /')
       let root = this.#head.root
-      for (const op of ops) root = await this.#tree.apply(root, op)
-      if (root === this.#head.root) return { head: this.#head, ack: { level: 'local', devices: 1 } as Ack }
-      const head = { ...this.#head, root, version: this.#head.version + 1 }
-      const ack = await this.#journal.append([encode(head)])
-      this.#head = head
-      this.#complete = head
-      this.#rpc.noteAll('tree.head', head)
-      this.#onChange(head)
-      if (this.#journal.length >= limits.COMPACT_ENTRIES) await this.#journal.compact(encode(head))
-      return { head, ack }
-    })
-    this.#queue = done.catch(() => undefined) // the caller gets the error; the next batch starts afresh
-    return done
+      for (const request of requests) {
+        try {
+          let next = root
+          for (const op of request.ops) next = await this.#tree.apply(next, op)
+          root = next
+          made.push(request)
+        } catch (error) {
+          request.reject(toOsError(error))
+        }
+      }
+      const ack = root === this.#head.root ? LOCAL_ACK : await this.#advance(root)
+      for (const request of made) request.resolve({ head: this.#head, ack })
+    } catch (error) {
+      for (const request of requests) request.reject(toOsError(error)) // those settled already do not hear of it
+    } finally {
+      this.#tree.discardUnsaved()
+    }
+  }
+
+  async #advance(root: string): Promise<Ack> {
+    await this.#tree.save(root)
+    const head = { ...this.#head, root, version: this.#head.version + 1 }
+    const ack = await this.#journal.append([encode(head)])
+    this.#head = head
+    this.#complete = head
+    this.#rpc.noteAll('tree.head', head)
+    this.#onChange(head)
+    if (this.#journal.length >= limits.COMPACT_ENTRIES) await this.#journal.compact(encode(head))
+    return ack
   }
 
   /** A claim by the home itself, or hearsay of one: in a large cluster not everybody is the home's neighbour. */

@@ -153,11 +153,21 @@ describe('names', () => {
     'x'.repeat(255),
   ])('%j is a name like any other', async (name) => {
     await apply(put(`/${name}`), mkdir(`/tmp/${name}`), put(`/tmp/${name}/${name}`))
+    await tree.save(root)
     const again = new Tree(blocks)
     expect([...(await again.directory(root)).keys()]).toContain(name)
     expect(await again.lookup(root, `/tmp/${name}/${name}`)).toMatchObject({ kind: 'file', cid: files[0] })
     await apply(move(`/tmp/${name}`, `/${name}2`.slice(0, 200)), remove(`/${name}`))
     expect((await tree.directory(root)).has(name)).toBe(false)
+  })
+
+  it('are stored once a batch: what was made and replaced again never reaches the disk', async () => {
+    const before = await blocks.count()
+    await apply(...Array.from({ length: 20 }, (_, i) => put(`/tmp/batch-${i}`)))
+    expect(await blocks.count()).toBe(before)
+    await tree.save(root)
+    expect(await blocks.count()).toBe(before + 2) // the root and /tmp
+    expect((await new Tree(blocks).directory(root)).size).toBeGreaterThan(0)
   })
 
   it('that look alike but are written differently are different (no normalisation)', async () => {

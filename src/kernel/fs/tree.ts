@@ -16,6 +16,8 @@ const FIRST_DIRECTORIES = ['home', 'tmp']
 export class Tree {
   readonly #blocks: Blocks
   readonly #cache = new Map<CidText, Directory>()
+  /** Directories that `apply` made and `save` has not stored yet. */
+  readonly #unsaved = new Map<CidText, Uint8Array>()
   #cachedEntries = 0
 
   constructor(blocks: Blocks) {
@@ -39,15 +41,44 @@ export class Tree {
   async directory(cid: CidText, options: FetchOptions = {}): Promise<Directory> {
     const cached = this.#cache.get(cid)
     if (cached) return cached
-    const directory = decodeDirectory(cid, await this.#blocks.get(cid, options))
+    const bytes = this.#unsaved.get(cid) ?? (await this.#blocks.get(cid, options))
+    const directory = decodeDirectory(cid, bytes)
     this.#remember(cid, directory)
     return directory
   }
 
   async store(directory: Directory): Promise<CidText> {
+    const cid = await this.#draft(directory)
+    await this.save(cid)
+    return cid
+  }
+
+  /**
+   * Stores the directories of `root` that `apply` made since the last save, and forgets those that no longer belong
+   * to it: what a batch of changes made and replaced again never reaches the disk.
+   */
+  async save(root: CidText): Promise<void> {
+    const reachable = new Map<CidText, Uint8Array>()
+    const visit = async (cid: CidText): Promise<void> => {
+      const bytes = this.#unsaved.get(cid)
+      if (!bytes || reachable.has(cid)) return
+      reachable.set(cid, bytes)
+      for (const entry of (await this.directory(cid)).values()) if (entry.kind === 'directory') await visit(entry.cid)
+    }
+    await visit(root)
+    await this.#blocks.putMany([...reachable])
+    for (const cid of reachable.keys()) this.#unsaved.delete(cid)
+  }
+
+  /** Drops what was made and not saved. */
+  discardUnsaved(): void {
+    this.#unsaved.clear()
+  }
+
+  async #draft(directory: Directory): Promise<CidText> {
     const bytes = encodeDirectory(directory)
     const cid = await this.#blocks.cidOf(DAG_PB, bytes)
-    await this.#blocks.putMany([[cid, bytes]])
+    this.#unsaved.set(cid, bytes)
     this.#remember(cid, directory)
     return cid
   }
@@ -65,7 +96,7 @@ export class Tree {
     return entry
   }
 
-  /** @returns the root after the change. @throws {OsError} as the POSIX call would. */
+  /** @returns the root after the change; `save` stores it. @throws {OsError} as the POSIX call would. */
   async apply(root: CidText, op: TreeOp): Promise<CidText> {
     switch (op.op) {
       case 'put':
@@ -94,7 +125,7 @@ export class Tree {
       if (op.recursive) return root
       throw new OsError('EEXIST', '/ exists already')
     }
-    const empty = await this.store(new Map())
+    const empty = await this.#draft(new Map())
     return this.#change(root, op.path, op.recursive ? op.mtimeMs : undefined, (parent, name) => {
       const old = parent.get(name)
       if (old && !(op.recursive && old.kind === 'directory')) throw new OsError('EEXIST', `${op.path} exists already`)
@@ -163,11 +194,11 @@ export class Tree {
     }
     const edited = edit(directory, last)
     if (edited === directory) return root
-    let cid = await this.store(edited)
+    let cid = await this.#draft(edited)
     for (const { directory: parent, name } of chain.reverse()) {
       const old = parent.get(name)
       const entry: Entry = old ?? { kind: 'directory', cid, size: 0, mode: 0o755, mtimeMs: makeParentsMs ?? 0 }
-      cid = await this.store(new Map(parent).set(name, { ...entry, cid }))
+      cid = await this.#draft(new Map(parent).set(name, { ...entry, cid }))
     }
     return cid
   }

@@ -2,7 +2,7 @@
 // Below: home.ts, rpc, the journals.
 import { encode } from 'cborg'
 import { toHex } from '../../base/bytes.ts'
-import { errorLine, OsError } from '../../base/errors.ts'
+import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
 import { isKidPrefix, type Kid, kidFromHex, type NodeId, shortKid } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { Hasher, Signer } from '../../ports/crypto.ts'
@@ -20,6 +20,9 @@ import { type HomeServices, ProcessHome } from './home.ts'
 import { decodeEntry, encodeEntry, type ProcessEntry, ProcessState } from './state.ts'
 
 const PREFIX = 'process/'
+/** A reload takes a second or two; a home that stays away longer is reported. */
+const HOME_ATTEMPTS = 30
+const HOME_PAUSE_MS = 500
 
 export interface SpawnOptions {
   program: string
@@ -164,7 +167,7 @@ export class Processes {
   async wait(kid: Kid, signal: AbortSignal): Promise<ExitStatus> {
     const home = this.#homes.get(kid)
     if (home) return home.waitExit(signal)
-    return this.#rpc.call(await this.#homeOf(kid, signal), 'process.wait', { kid }, { signal })
+    return this.#atHome(kid, signal, (peer) => this.#rpc.call(peer, 'process.wait', { kid }, { signal }))
   }
 
   async kill(kid: Kid, signal: AbortSignal): Promise<boolean> {
@@ -177,8 +180,8 @@ export class Processes {
     const home = this.#homes.get(kid)
     const most = Math.min(length, limits.BLOCK_BYTES)
     if (home) return home.read(stream, offset, most, signal)
-    const peer = await this.#homeOf(kid, signal)
-    return this.#rpc.call(peer, 'process.read', { kid, stream, offset, length: most }, { signal })
+    const args = { kid, stream, offset, length: most }
+    return this.#atHome(kid, signal, (peer) => this.#rpc.call(peer, 'process.read', args, { signal }))
   }
 
   close(): void {
@@ -198,6 +201,43 @@ export class Processes {
       if (this.#elsewhere.size <= limits.MAX_REMEMBERED_HOMES) return
       this.#elsewhere.delete(oldest)
     }
+  }
+
+  /** A call that may be repeated, at the process's home; waits for a home whose tab is being reloaded. */
+  async #atHome<T>(kid: Kid, signal: AbortSignal, call: (peer: NodeId) => Promise<T>): Promise<T> {
+    let reached = false
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const peer = await this.#homeOf(kid, signal)
+        reached = true
+        return await call(peer)
+      } catch (error) {
+        signal.throwIfAborted()
+        const away = isOsError(error, 'ECONNRESET') || isOsError(error, 'EHOSTUNREACH') || isOsError(error, 'ESRCH')
+        if (!away || !reached) throw error
+        this.#elsewhere.delete(kid)
+        if (attempt === HOME_ATTEMPTS) {
+          const message = `the tab that is the home of ${shortKid(kid)} is away: it goes on when that tab is opened again`
+          throw new OsError('EHOSTUNREACH', message, { cause: error })
+        }
+        await this.#pause(HOME_PAUSE_MS, signal)
+      }
+    }
+  }
+
+  #pause(delayMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        timer.cancel()
+        reject(toOsError(signal.reason, 'ECANCELED'))
+      }
+      const done = () => {
+        signal.removeEventListener('abort', onAbort)
+        resolve()
+      }
+      const timer = this.#clock.setTimer(done, delayMs, 'home of a process away')
+      signal.addEventListener('abort', onAbort, { once: true })
+    })
   }
 
   async #homeOf(kid: Kid, signal: AbortSignal): Promise<NodeId> {

@@ -115,7 +115,10 @@ describe('run', () => {
     expect(await out('ps')).toContain(kid.slice(0, 10))
     await out(`kill ${kid.slice(0, 12)}`)
     expect(await shell.execute(`wait ${kid}`)).toMatchObject({ code: 130 })
-    expect(await shell.execute(`kill ${kid}`)).toMatchObject({ code: 1, stderr: `kill: ${kid}: No such process\n` })
+    expect(await shell.execute(`kill ${kid}`)).toMatchObject({
+      code: 1,
+      stderr: `kill: ${kid}: No such process, or the tab that is its home is away\n`,
+    })
     expect(await shell.execute('kill 17')).toMatchObject({ code: 1, stderr: expect.stringContaining('K-0123abcd') })
     expect((await shell.execute('run -d p.js 7; run -d p.js 8; wait')).code).toBe(0)
     expect(await shell.execute('wait')).toEqual({ stdout: '', stderr: '', code: 0 })
