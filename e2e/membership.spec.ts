@@ -166,3 +166,27 @@ test('a relay that died for good leaves a killed tab to be noticed by the transp
   test.info().annotations.push({ type: 'noticed after', description: `${Math.round(tookMs)} ms` })
   a.forgive(/net::ERR_CONNECTION_(REFUSED|RESET)/)
 })
+
+test('a tab whose relay dies in the middle of its boot goes on when the relay is back', async ({
+  chrome,
+  relay,
+  tab,
+}) => {
+  const context = await chrome.newContext()
+  const page = await context.newPage()
+  // Everything that is loaded after the prompt fails at first, as when the relay dies at that moment.
+  await page.route(/assets\/(page|engine|preload|_virtual).*\.js/, (route) => route.abort('connectionrefused'))
+  const errors: string[] = []
+  page.on('pageerror', (error) => errors.push(error.message))
+  await page.goto(relay.url)
+  await page.waitForFunction(() => performance.getEntriesByName('prompt').length > 0)
+  expect(await page.evaluate(() => globalThis.os.sh('echo too early'))).toMatchObject({ code: 126 })
+  await page.unroute(/assets\/(page|engine|preload|_virtual).*\.js/)
+  await expect
+    .poll(() => page.evaluate(() => globalThis.os.sh('echo works')), { timeout: 30_000 })
+    .toMatchObject({ code: 0 })
+  const other = await tab()
+  await other.untilPeers(1, 40_000)
+  expect(errors).toEqual([])
+  await context.close()
+})
