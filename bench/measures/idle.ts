@@ -67,7 +67,7 @@ interface Measured {
 
 /** Processor time while nothing happens, some seconds after what was opened has settled. */
 async function watch(lab: Lab, site: Site, pids: number[], bare: number): Promise<Measured> {
-  await new Promise((resolve) => setTimeout(resolve, lab.pick(15_000, 8_000)))
+  await new Promise((resolve) => setTimeout(resolve, lab.pick(30_000, 8_000)))
   const [first, firstThreads] = [await site.processes(), pids.map(threads)]
   const began = performance.now()
   await new Promise((resolve) => setTimeout(resolve, lab.pick(30_000, 12_000)))
