@@ -23,6 +23,7 @@ import {
   REACH_TIMEOUT_MS,
   RECONNECT_GRACE_MS,
   RTT_EVERY_MS,
+  RTT_FIRST_SAMPLES,
 } from '../limits.ts'
 import { type Hello, NO_ANSWER, type Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
@@ -43,6 +44,7 @@ interface Member {
   announced: Pulse['state']
   running: number
   rttMs: number | null
+  rttSamples: number
   pingSentMs: number
   pingNumber: number
   shown: PeerState
@@ -52,6 +54,8 @@ interface Member {
   /** When the relay last said that the peer's own connection closed; heard later means alive. */
   hintGoneMs: number | undefined
   graceTimer: Timer | undefined
+  /** After a hint: when its silence will count. */
+  hintTimer: Timer | undefined
 }
 
 export class Membership {
@@ -165,7 +169,10 @@ export class Membership {
     this.#closed = true
     this.#tick?.cancel()
     this.#dialer.close()
-    for (const member of this.#members.values()) member.graceTimer?.cancel()
+    for (const { graceTimer, hintTimer } of this.#members.values()) {
+      graceTimer?.cancel()
+      hintTimer?.cancel()
+    }
   }
 
   #row(member: Member): PeerRow {
@@ -194,7 +201,15 @@ export class Membership {
       if (!member) return this.#dialer.forget(event.peer)
       member.hintGoneMs = this.#clock.nowMs()
       // A link that is already down and a closed relay connection together leave no doubt.
-      if (!member.linked) this.#leave(member, 'its tab closed', 'gone')
+      if (!member.linked) return this.#leave(member, 'its tab closed', 'gone')
+      // Otherwise it is judged as soon as its silence counts, not at the next heartbeat.
+      const inMs = member.detector.suspectAfterMs() - member.detector.silentMs(this.#clock.nowMs()) + 10
+      member.hintTimer?.cancel()
+      const judge = () => {
+        const nowMs = this.#clock.nowMs()
+        if (nowMs - this.#tickDueMs <= OWN_STALL_MS) this.#judge(member, nowMs) // else the overdue tick does
+      }
+      member.hintTimer = this.#clock.setTimer(judge, inMs, 'judge after a hint')
     }
   }
 
@@ -220,6 +235,7 @@ export class Membership {
         announced: 'alive',
         running: 0,
         rttMs: null,
+        rttSamples: 0,
         pingSentMs: 0,
         pingNumber: -1,
         shown: 'alive',
@@ -227,6 +243,7 @@ export class Membership {
         reachable: true,
         hintGoneMs: undefined,
         graceTimer: undefined,
+        hintTimer: undefined,
       }
       this.#members.set(peer, member)
       this.#log.log('info', 'membership', `${shortNode(peer)} joined`, { device: hello.device })
@@ -258,6 +275,7 @@ export class Membership {
     }
     this.#dialer.retryNow(peer)
     member.graceTimer?.cancel()
+    member.hintTimer?.cancel()
     // A frozen tab cannot redial; it announced its silence, so it gets as long as the transport kept it.
     const graceMs = member.announced === 'frozen' ? RECONNECT_GRACE_MS * 10 : RECONNECT_GRACE_MS
     member.graceTimer = this.#clock.setTimer(
@@ -272,6 +290,7 @@ export class Membership {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
     member.graceTimer?.cancel()
+    member.hintTimer?.cancel()
     if (how === 'gone') this.#dialer.forget(member.id)
     else this.#dialer.suggest(member.id)
     this.#log.log('info', 'membership', `${shortNode(member.id)} left: ${reason}`)
@@ -304,7 +323,8 @@ export class Membership {
     const member = this.#members.get(peer)
     if (!member || member.pingNumber !== n) return
     const sampleMs = this.#clock.nowMs() - member.pingSentMs
-    member.rttMs = member.rttMs === null ? sampleMs : member.rttMs + (sampleMs - member.rttMs) / 4
+    member.rttMs = member.rttMs === null ? sampleMs : (member.rttMs + sampleMs) / 2
+    member.rttSamples++
   }
 
   #show(member: Member, state: PeerState = member.announced): void {
@@ -316,7 +336,7 @@ export class Membership {
   #ping(member: Member): void {
     if (!member.linked) return
     const nowMs = this.#clock.nowMs()
-    const measure = member.rttMs === null || nowMs - member.pingSentMs >= RTT_EVERY_MS
+    const measure = member.rttSamples < RTT_FIRST_SAMPLES || nowMs - member.pingSentMs >= RTT_EVERY_MS
     if (measure) {
       member.pingNumber = ++this.#pingCount
       member.pingSentMs = nowMs
