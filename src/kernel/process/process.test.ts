@@ -340,8 +340,8 @@ describe('a process', () => {
     const again = await cluster.run(at(2).os.call('signal', { signal: 'KILL', kid }))
     expect(again.delivered).toBe(false)
     // Nothing of it runs anywhere any more.
-    await cluster.advance(100)
-    for (const peer of await cluster.run(at(0).os.info('peers'))) expect(peer.running).toBe(0)
+    const idle = async () => (await at(0).os.info('peers')).every((peer) => peer.running === 0)
+    await cluster.until(idle, 'nobody runs anything, as their next heartbeats tell')
   })
 
   it('that does not exist is ESRCH, or EINVAL for what is no KID', async () => {
