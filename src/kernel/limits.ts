@@ -24,13 +24,13 @@ export const MAX_MESH_PEERS = 32
 export const MAX_CANDIDATES = 4096
 /** Dials under way at once: each costs an RTCPeerConnection and CPU on both sides. */
 export const MAX_DIALS = 4
-export const HEARTBEAT_MS = 1_600
+export const HEARTBEAT_MS = 2_000
 /** How often the round trip is measured: an answer to each heartbeat would nearly double what an idle mesh sends. */
 export const RTT_EVERY_MS = 30_000
 /** Measured with every heartbeat at first, because the first sample is taken while the newcomer still boots. */
 export const RTT_FIRST_SAMPLES = 4
 /** Silence that makes a peer suspect: at least two missed heartbeats; the measured rhythm may raise it. */
-export const MIN_SUSPECT_MS = 3_400
+export const MIN_SUSPECT_MS = 4_200
 export const MAX_SUSPECT_MS = 10_000
 /** A tick of ours that comes later than this is our own stall, and is not held against peers. */
 export const OWN_STALL_MS = 400

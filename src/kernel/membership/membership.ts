@@ -54,8 +54,8 @@ interface Member {
   /** When the relay last said that the peer's own connection closed; heard later means alive. */
   hintGoneMs: number | undefined
   graceTimer: Timer | undefined
-  /** After a hint: when its silence will count. */
-  hintTimer: Timer | undefined
+  /** After evidence against it: when its silence will count. */
+  evidenceTimer: Timer | undefined
 }
 
 export class Membership {
@@ -169,9 +169,9 @@ export class Membership {
     this.#closed = true
     this.#tick?.cancel()
     this.#dialer.close()
-    for (const { graceTimer, hintTimer } of this.#members.values()) {
+    for (const { graceTimer, evidenceTimer } of this.#members.values()) {
       graceTimer?.cancel()
-      hintTimer?.cancel()
+      evidenceTimer?.cancel()
     }
   }
 
@@ -195,22 +195,29 @@ export class Membership {
       member.reachable = event.reachable
       // Our own stall is discounted by the tick that is overdue; before it, silence says nothing.
       const nowMs = this.#clock.nowMs()
-      if (!event.reachable && nowMs - this.#tickDueMs <= OWN_STALL_MS) this.#judge(member, nowMs)
+      if (event.reachable) return
+      if (nowMs - this.#tickDueMs <= OWN_STALL_MS) this.#judge(member, nowMs)
+      this.#judgeSoon(member)
     } else if (event.type === 'hint-gone') {
       const member = this.#members.get(event.peer)
       if (!member) return this.#dialer.forget(event.peer)
       member.hintGoneMs = this.#clock.nowMs()
       // A link that is already down and a closed relay connection together leave no doubt.
       if (!member.linked) return this.#leave(member, 'its tab closed', 'gone')
-      // Otherwise it is judged as soon as its silence counts, not at the next heartbeat.
-      const inMs = member.detector.suspectAfterMs() - member.detector.silentMs(this.#clock.nowMs()) + 10
-      member.hintTimer?.cancel()
-      const judge = () => {
-        const nowMs = this.#clock.nowMs()
-        if (nowMs - this.#tickDueMs <= OWN_STALL_MS) this.#judge(member, nowMs) // else the overdue tick does
-      }
-      member.hintTimer = this.#clock.setTimer(judge, inMs, 'judge after a hint')
+      this.#judgeSoon(member)
     }
+  }
+
+  /** There is evidence against it: it is judged as soon as its silence counts, not at the next heartbeat. */
+  #judgeSoon(member: Member): void {
+    member.evidenceTimer?.cancel()
+    if (this.#members.get(member.id) !== member) return
+    const judge = () => {
+      const nowMs = this.#clock.nowMs()
+      if (nowMs - this.#tickDueMs <= OWN_STALL_MS) this.#judge(member, nowMs) // else the overdue tick does
+    }
+    const inMs = member.detector.suspectAfterMs() - member.detector.silentMs(this.#clock.nowMs()) + 10
+    member.evidenceTimer = this.#clock.setTimer(judge, inMs, 'judge after evidence')
   }
 
   #up(peer: NodeId, hello: Hello): void {
@@ -243,7 +250,7 @@ export class Membership {
         reachable: true,
         hintGoneMs: undefined,
         graceTimer: undefined,
-        hintTimer: undefined,
+        evidenceTimer: undefined,
       }
       this.#members.set(peer, member)
       this.#log.log('info', 'membership', `${shortNode(peer)} joined`, { device: hello.device })
@@ -275,7 +282,7 @@ export class Membership {
     }
     this.#dialer.retryNow(peer)
     member.graceTimer?.cancel()
-    member.hintTimer?.cancel()
+    member.evidenceTimer?.cancel()
     // A frozen tab cannot redial; it announced its silence, so it gets as long as the transport kept it.
     const graceMs = member.announced === 'frozen' ? RECONNECT_GRACE_MS * 10 : RECONNECT_GRACE_MS
     member.graceTimer = this.#clock.setTimer(
@@ -290,7 +297,7 @@ export class Membership {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
     member.graceTimer?.cancel()
-    member.hintTimer?.cancel()
+    member.evidenceTimer?.cancel()
     if (how === 'gone') this.#dialer.forget(member.id)
     else this.#dialer.suggest(member.id)
     this.#log.log('info', 'membership', `${shortNode(member.id)} left: ${reason}`)
