@@ -32,6 +32,8 @@ export const RTT_FIRST_SAMPLES = 4
 /** Silence that makes a peer suspect: at least two missed heartbeats; the measured rhythm may raise it. */
 export const MIN_SUSPECT_MS = 4_200
 export const MAX_SUSPECT_MS = 10_000
+/** Silence after the relay saw a tab's connection close: a live tab's next heartbeat comes before it is over. */
+export const HINT_SILENCE_MS = HEARTBEAT_MS + 600
 /** A tick of ours that comes later than this is our own stall, and is not held against peers. */
 export const OWN_STALL_MS = 400
 /** How long a closed link may take to come back before its peer counts as gone. */

@@ -18,6 +18,7 @@ import type { PeerRow, PeerState } from '../../syscalls/types.ts'
 import {
   GOSSIP_MS,
   HEARTBEAT_MS,
+  HINT_SILENCE_MS,
   MAX_GOSSIP_PEERS,
   OWN_STALL_MS,
   REACH_TIMEOUT_MS,
@@ -204,20 +205,30 @@ export class Membership {
       member.hintGoneMs = this.#clock.nowMs()
       // A link that is already down and a closed relay connection together leave no doubt.
       if (!member.linked) return this.#leave(member, 'its tab closed', 'gone')
-      this.#judgeSoon(member)
+      // A live tab is heard within a heartbeat, which takes the hint back.
+      this.#judgeIn(member, HINT_SILENCE_MS, () => this.#silentSinceHint(member))
     }
+  }
+
+  #silentSinceHint(member: Member): void {
+    // A frozen tab loses its connection to the relay as well; its network stack tells whether it is there.
+    if (member.hintGoneMs === undefined || member.announced === 'frozen' || !member.linked) return
+    this.#leave(member, 'silent since its tab closed', 'gone')
   }
 
   /** There is evidence against it: it is judged as soon as its silence counts, not at the next heartbeat. */
   #judgeSoon(member: Member): void {
-    member.evidenceTimer?.cancel()
     if (this.#members.get(member.id) !== member) return
-    const judge = () => {
-      const nowMs = this.#clock.nowMs()
-      if (nowMs - this.#tickDueMs <= OWN_STALL_MS) this.#judge(member, nowMs) // else the overdue tick does
-    }
     const inMs = member.detector.suspectAfterMs() - member.detector.silentMs(this.#clock.nowMs()) + 10
-    member.evidenceTimer = this.#clock.setTimer(judge, inMs, 'judge after evidence')
+    this.#judgeIn(member, inMs, () => this.#judge(member, this.#clock.nowMs()))
+  }
+
+  #judgeIn(member: Member, inMs: number, judge: () => void): void {
+    member.evidenceTimer?.cancel()
+    const unlessStalled = () => {
+      if (this.#clock.nowMs() - this.#tickDueMs <= OWN_STALL_MS) judge() // else the overdue tick does
+    }
+    member.evidenceTimer = this.#clock.setTimer(unlessStalled, inMs, 'judge after evidence')
   }
 
   #up(peer: NodeId, hello: Hello): void {
