@@ -138,7 +138,7 @@ export class FileSystem {
     try {
       if (typeof content === 'string') await handle.write(utf8(content), options)
       else if (content instanceof Uint8Array) await handle.write(content, options)
-      else for await (const piece of content) await handle.write(piece, options)
+      else await writePieces(handle, content, options)
       return await handle.close(options)
     } catch (error) {
       await handle.close({ discard: true })
@@ -197,4 +197,21 @@ export class FileSystem {
   async rename(from: string, to: string, options?: CallOptions): Promise<void> {
     await this.#client.call('move', { from, to }, options)
   }
+}
+
+/** The next piece is made while one is being written. */
+async function writePieces(
+  handle: FileHandle,
+  content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: CallOptions,
+): Promise<void> {
+  let writing: Promise<void> = Promise.resolve()
+  for await (const piece of content) {
+    await writing
+    writing = handle.write(piece, options)
+    writing.catch(() => undefined) // thrown before the next piece, or below
+    // Longer ones are posted part by part, and whoever made them may reuse their memory.
+    if (piece.byteLength > IO_BYTES) await writing
+  }
+  await writing
 }

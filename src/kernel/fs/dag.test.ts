@@ -11,7 +11,7 @@ import { isOsError } from '../../base/errors.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
-import { BLOCK_BYTES, MAX_DAG_DEPTH } from '../limits.ts'
+import { BLOCK_BYTES, MAX_DAG_DEPTH, WRITE_BATCH_BLOCKS } from '../limits.ts'
 import { allCids, DagReader, DagWriter, type FileRoot, rootSize } from './dag.ts'
 
 const MIB = 1024 * 1024
@@ -291,8 +291,33 @@ describe('a malformed DAG gives EIO, and never hangs', () => {
   })
 })
 
-it('writes no more than a batch of leaves before they are stored', async () => {
+it('holds no more than two batches of leaves that are not stored yet', async () => {
+  const release: (() => void)[] = []
+  const slow = Object.assign(Object.create(blocks) as Blocks, {
+    cidOf: (...args: Parameters<Blocks['cidOf']>) => blocks.cidOf(...args),
+    putMany: () => new Promise<void>((resolve) => release.push(resolve)),
+  })
+  const writer = new DagWriter(slow)
+  let written = 0
+  const writing = (async () => {
+    for (; written < 3 * WRITE_BATCH_BLOCKS; written++) await writer.write(new Uint8Array(BLOCK_BYTES).fill(written))
+  })()
+  await expect.poll(() => written).toBe(2 * WRITE_BATCH_BLOCKS - 1)
+  expect(release).toHaveLength(1)
+  release.shift()?.()
+  await expect.poll(() => written).toBe(3 * WRITE_BATCH_BLOCKS - 1)
+  release.shift()?.()
+  await writing
+})
+
+it('tells of a batch that could not be stored', async () => {
+  disk.quotaBytes = BLOCK_BYTES
   const writer = new DagWriter(blocks)
-  for (let i = 0; i < 9; i++) await writer.write(content(BLOCK_BYTES))
-  expect(disk.blocks.size).toBeGreaterThan(0)
+  const writing = (async () => {
+    for (let i = 0; i < 3 * WRITE_BATCH_BLOCKS; i++) await writer.write(new Uint8Array(BLOCK_BYTES).fill(i))
+  })()
+  await expect(writing).rejects.toMatchObject({ code: 'ENOSPC' })
+  const small = new DagWriter(blocks)
+  for (let i = 0; i < 2; i++) await small.write(new Uint8Array(BLOCK_BYTES).fill(i))
+  await expect(small.finish()).rejects.toMatchObject({ code: 'ENOSPC' })
 })

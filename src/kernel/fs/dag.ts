@@ -30,13 +30,17 @@ interface Child {
   totalBytes: number
 }
 
-/** Builds a DAG from bytes appended in any sizes. Holds at most WRITE_BATCH_BLOCKS leaves in memory. */
+/**
+ * Builds a DAG from bytes appended in any sizes. Holds at most two batches of WRITE_BATCH_BLOCKS leaves in memory: one
+ * that is gathered, and one that is being stored.
+ */
 export class DagWriter {
   readonly #blocks: Blocks
   #tail: Uint8Array[] = []
   #tailBytes = 0
   #leaves: Child[] = []
   #batch: [CidText, Uint8Array][] = []
+  #storing: Promise<void> = Promise.resolve()
   #size = 0
 
   constructor(blocks: Blocks) {
@@ -91,6 +95,7 @@ export class DagWriter {
       level = parents
     }
     await this.#flush()
+    await this.#storing
     const [root] = level
     return { cid: (root as Child).cid, size: this.#size }
   }
@@ -118,10 +123,13 @@ export class DagWriter {
     return cid
   }
 
+  /** Begins to store the batch once the one before is stored. @throws {OsError} what went wrong with that one. */
   async #flush(): Promise<void> {
     const batch = this.#batch
     this.#batch = []
-    await this.#blocks.putMany(batch)
+    await this.#storing
+    this.#storing = this.#blocks.putMany(batch)
+    this.#storing.catch(() => undefined) // thrown by the next flush, or at the end
   }
 }
 
