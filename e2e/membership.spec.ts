@@ -8,7 +8,7 @@ test('tabs find each other and connect directly; a closed tab is gone from every
   if (!a || !b || !c) throw new Error('three tabs')
   const gone = await c.id()
   const began = Date.now()
-  await c.page.close({ runBeforeUnload: false })
+  await c.page.close({ runBeforeUnload: true }) // as a person closes it: the page is told
   await Promise.all([a.untilPeers(1), b.untilPeers(1)])
   const tookMs = Date.now() - began
   expect((await a.peers()).map((peer) => peer.id)).not.toContain(gone)
