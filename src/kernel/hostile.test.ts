@@ -120,7 +120,15 @@ function randomFrame(random: SeededRandom): Frame {
     () => [FRAME.CANCEL, random.below(1e6)],
     () => [FRAME.ITEM, id, random.pick([0, 'x', random.bytes(9), [0, 0, 5, random.bytes(5)], ['c', random.bytes(5)]])],
     () => [FRAME.CREDIT, id, random.below(1e9)],
-    () => [FRAME.PING, id, { state: random.pick(['alive', 'hidden', 'frozen']), running: random.below(9) }],
+    () => [
+      FRAME.PING,
+      id,
+      {
+        state: random.pick(['alive', 'hidden', 'frozen']),
+        running: random.below(9),
+        watch: random.float() < 0.5,
+      },
+    ],
     () => [FRAME.PONG, id],
     () => [FRAME.NOTE, name, args()],
   ])()

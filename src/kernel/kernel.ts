@@ -26,7 +26,7 @@ import { SharedTree } from './fs/shared-tree.ts'
 import { Tree } from './fs/tree.ts'
 import { CallServer } from './io/call-server.ts'
 import { Journals } from './journal/journal.ts'
-import { Membership } from './membership/membership.ts'
+import { Membership, type OwnPulse } from './membership/membership.ts'
 import { Executor } from './process/executor.ts'
 import { Leases } from './process/leases.ts'
 import { Processes } from './process/processes.ts'
@@ -92,7 +92,7 @@ export class Kernel {
     const session = [...random.bytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
     const hello = () => ({ v: PROTOCOL_VERSION, cluster: options.cluster(), device, session, slots: sandbox.slots })
     this.#rpc = new RpcNode({ network, clock, log, hello })
-    const pulse = (): Pulse => ({ state: this.#pulse, running: this.#executor.running })
+    const pulse = (): OwnPulse => ({ state: this.#pulse, running: this.#executor.running })
     this.#membership = new Membership({ rpc: this.#rpc, network, clock, random, log, pulse })
     this.#directory = new Directory({ dht, signer, clock, log })
     this.#blocks = new Blocks({

@@ -25,6 +25,8 @@ export const MAX_CANDIDATES = 4096
 /** Dials under way at once: each costs an RTCPeerConnection and CPU on both sides. */
 export const MAX_DIALS = 4
 export const HEARTBEAT_MS = 2_000
+/** Who hears a node's heartbeats: two see it fall silent even when one of them goes at the same time. */
+export const WATCHERS = 2
 /** How often the round trip is measured: an answer to each heartbeat would nearly double what an idle mesh sends. */
 export const RTT_EVERY_MS = 30_000
 /** Measured with every heartbeat at first, because the first sample is taken while the newcomer still boots. */
@@ -32,7 +34,9 @@ export const RTT_FIRST_SAMPLES = 4
 /** Silence that makes a peer suspect: at least two missed heartbeats; the measured rhythm may raise it. */
 export const MIN_SUSPECT_MS = 4_200
 export const MAX_SUSPECT_MS = 10_000
-/** Silence after the relay saw a tab's connection close: a live tab's next heartbeat comes before it is over. */
+/** A question unanswered for this long counts as silence where there is other evidence: many round trips. */
+export const ANSWER_MS = 800
+/** Silence after the relay saw a tab's connection close: a live tab is asked at once and answers in it. */
 export const HINT_SILENCE_MS = HEARTBEAT_MS + 600
 /** A tick of ours that comes later than this is our own stall, and is not held against peers. */
 export const OWN_STALL_MS = 400

@@ -1,12 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { HEARTBEAT_MS, MAX_SUSPECT_MS, MIN_SUSPECT_MS } from '../limits.ts'
+import { ANSWER_MS, HEARTBEAT_MS, MAX_SUSPECT_MS, MIN_SUSPECT_MS } from '../limits.ts'
 import { SilenceDetector } from './detector.ts'
 
 /** Heard at these gaps. @returns the detector and the time. */
 function heardAt(gaps: readonly number[]): { detector: SilenceDetector; nowMs: number } {
   let nowMs = 0
   const detector = new SilenceDetector(nowMs)
+  detector.promise(true)
   for (const gap of gaps) {
     nowMs += gap
     detector.heard(nowMs)
@@ -57,5 +58,33 @@ describe('silence', () => {
         expect(detector.suspicious(nowMs + MAX_SUSPECT_MS + 1)).toBe(true)
       }),
     )
+  })
+})
+
+describe('silence of a peer that promised nothing', () => {
+  it('says nothing, until it leaves a question unanswered', () => {
+    const detector = new SilenceDetector(0)
+    expect(detector.suspicious(3_600_000)).toBe(false)
+    detector.asked(3_600_000)
+    expect(detector.suspicious(3_600_000 + MIN_SUSPECT_MS)).toBe(false)
+    expect(detector.suspicious(3_600_000 + MIN_SUSPECT_MS + 1)).toBe(true)
+    detector.heard(3_600_000 + MIN_SUSPECT_MS + 2)
+    expect(detector.suspicious(7_200_000)).toBe(false)
+  })
+
+  it('counts beside other evidence as soon as an answer is overdue', () => {
+    const detector = new SilenceDetector(0)
+    expect(detector.countsInMs(5_000)).toBe(Number.POSITIVE_INFINITY)
+    detector.asked(5_000)
+    detector.asked(5_500) // the first question is the one that counts
+    expect(detector.countsInMs(5_000)).toBe(ANSWER_MS + 1)
+    expect(detector.countsInMs(5_000 + ANSWER_MS + 1)).toBe(0)
+  })
+
+  it('is not held against it while we stood still', () => {
+    const detector = new SilenceDetector(0)
+    detector.asked(1_000)
+    detector.discount(60_000, 61_500)
+    expect(detector.countsInMs(61_500)).toBe(ANSWER_MS - 500 + 1)
   })
 })

@@ -1,7 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { MemoryNetwork } from '../../adapters/memory/network.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { boot, eventsOf, meshed, newCluster, type TestCluster } from '../cluster.contract.ts'
+import { nodeId, RawPeer } from '../harness.contract.ts'
 import { MAX_MESH_PEERS } from '../limits.ts'
+import { FRAME } from '../rpc/frames.ts'
 
 let cluster: TestCluster
 let a: SimNode
@@ -167,6 +170,71 @@ it('an idle mesh keeps one heartbeat timer per node, and no other that repeats m
   const perNodeAndSecond = fired / 3 / ((cluster.clock.nowMs() - before) / 1000)
   // A timer, for each of two peers a ping, and for every fifth a pong, with their deliveries.
   expect(perNodeAndSecond).toBeLessThan(3.5)
+})
+
+it('what an idle node sends does not grow with the cluster', async () => {
+  const large = newCluster({ seed: 4 })
+  await boot(large, 16)
+  await large.advance(60_000)
+  let fired = 0
+  const step = large.clock.step.bind(large.clock)
+  large.clock.step = (untilMs) => {
+    const did = step(untilMs)
+    if (did) fired++
+    return did
+  }
+  await large.advance(60_000)
+  // A timer, a heartbeat to each of two watchers, gossip; the round trip to each of 15 every 30 s.
+  expect(fired / 16 / 60).toBeLessThan(3)
+})
+
+describe('in a cluster where few watch each', () => {
+  let large: TestCluster
+  let nodes: SimNode[]
+  beforeEach(async () => {
+    large = newCluster({ seed: 5 })
+    nodes = await boot(large, 12)
+    await large.advance(30_000)
+  })
+  const seen = async (of: SimNode, by: SimNode) =>
+    (await large.run(by.os.info('peers'))).find(({ id }) => id === of.id)?.state
+
+  it('a killed tab is gone from every list within 6 s, with the relay or without it', async () => {
+    for (const relay of [true, false]) {
+      large.hub.setRelay(relay)
+      const victim = nodes.pop() as SimNode
+      victim.crash()
+      for (const node of nodes) {
+        await large.until(async () => (await seen(victim, node)) === undefined, 'gone', 6_000)
+      }
+      await large.advance(10_000)
+    }
+  })
+
+  it('everybody learns from the watchers that a tab is busy, and nobody takes it for dead', async () => {
+    const [victim, ...others] = nodes as [SimNode, ...SimNode[]]
+    const thaw = victim.freeze()
+    await large.advance(10_000)
+    for (const node of others) expect(await seen(victim, node)).toBe('stalled')
+    await large.advance(60_000)
+    for (const node of others) expect(await seen(victim, node)).toBe('stalled')
+    thaw()
+    await large.advance(3_000)
+    for (const node of others) expect(await seen(victim, node)).toBe('alive')
+  })
+
+  it('a lie about a live tab costs it a question, and changes nothing', async () => {
+    const [victim, other] = nodes as [SimNode, SimNode]
+    const liar = new RawPeer(new MemoryNetwork(large.hub, nodeId('1')), other.id)
+    await liar.network.start()
+    await large.run(liar.network.connect(other.id))
+    const { control } = await large.run(liar.greet({ cluster: 'sim' }))
+    for (let i = 0; i < 20; i++) {
+      control.send([FRAME.NOTE, 'membership.silent', { peer: victim.id }])
+      await large.advance(100)
+      expect(await seen(victim, other)).toBe('alive')
+    }
+  })
 })
 
 it('a node that is alone sets no heartbeat at all', async () => {

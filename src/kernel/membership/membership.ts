@@ -3,19 +3,21 @@
 //
 // A member is a peer with a link, or one whose link broke less than RECONNECT_GRACE_MS ago.
 //   joined:  its link came up            (rpc handshake)
-//   stalled: silent beyond its rhythm while its network stack still answers → busy, never declared dead
+//   stalled: silent while its network stack still answers → busy, never declared dead
 //   hidden, frozen: as it announced itself
 //   left:    it said goodbye; or its link broke and did not come back; or it is silent AND there is evidence
 //            that nobody is there: its network stack is unreachable, or the relay saw its connection close.
+// A node sends heartbeats to a few watchers; they tell the others when it falls silent, who then ask it themselves.
 import { Emitter } from '../../base/emitter.ts'
 import { errorLine, OsError } from '../../base/errors.ts'
-import { type DeviceId, type NodeId, shortNode } from '../../base/ids.ts'
+import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Network, NetworkEvent } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
 import type { PeerRow, PeerState } from '../../syscalls/types.ts'
 import {
+  ANSWER_MS,
   GOSSIP_MS,
   HEARTBEAT_MS,
   HINT_SILENCE_MS,
@@ -25,39 +27,21 @@ import {
   RECONNECT_GRACE_MS,
   RTT_EVERY_MS,
   RTT_FIRST_SAMPLES,
+  WATCHERS,
 } from '../limits.ts'
 import { type Hello, NO_ANSWER, type Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
-import { SilenceDetector } from './detector.ts'
 import { Dialer } from './dialer.ts'
+import { type Member, newMember, relink, rowOf } from './member.ts'
+import { watchersOf } from './watchers.ts'
 
 export type MembershipEvent =
   | { type: 'joined'; peer: NodeId }
   | { type: 'left'; peer: NodeId; reason: string }
   | { type: 'changed'; peer: NodeId; state: PeerState }
 
-interface Member {
-  id: NodeId
-  device: DeviceId
-  session: string
-  slots: number
-  detector: SilenceDetector
-  announced: Pulse['state']
-  running: number
-  rttMs: number | null
-  rttSamples: number
-  pingSentMs: number
-  pingNumber: number
-  shown: PeerState
-  linked: boolean
-  /** False: the transport no longer hears the peer's network stack. */
-  reachable: boolean
-  /** When the relay last said that the peer's own connection closed; heard later means alive. */
-  hintGoneMs: number | undefined
-  graceTimer: Timer | undefined
-  /** After evidence against it: when its silence will count. */
-  evidenceTimer: Timer | undefined
-}
+/** What this node tells about itself. */
+export type OwnPulse = Omit<Pulse, 'watch'>
 
 export class Membership {
   readonly events: Emitter<MembershipEvent>
@@ -67,13 +51,15 @@ export class Membership {
   readonly #log: LogSink
   readonly #dialer: Dialer
   readonly #members = new Map<NodeId, Member>()
-  readonly #own: () => Pulse
+  readonly #own: () => OwnPulse
   readonly #linkUp: Emitter<NodeId>
   #tick: Timer | undefined
   #lastTickMs = 0
   #tickDueMs = 0
   #lastGossipMs = 0
   #pingCount = 0
+  /** Load that the others were told last. */
+  #toldRunning = 0
   #closed = false
 
   constructor(options: {
@@ -82,7 +68,7 @@ export class Membership {
     clock: Clock
     random: Random
     log: LogSink
-    pulse: () => Pulse
+    pulse: () => OwnPulse
   }) {
     this.#rpc = options.rpc
     this.#clock = options.clock
@@ -96,6 +82,7 @@ export class Membership {
     options.rpc.onNote('membership.peers', (_peer, { peers }) => {
       for (const peer of peers) this.#dialer.suggest(peer)
     })
+    options.rpc.onNote('membership.silent', (_peer, { peer }) => this.#accused(peer))
     options.rpc.setLinkEvents({
       onUp: (peer, hello) => this.#up(peer, hello),
       onDown: (peer, reason, said) => this.#down(peer, reason, said),
@@ -127,11 +114,11 @@ export class Membership {
 
   row(peer: NodeId): PeerRow | undefined {
     const member = this.#members.get(peer)
-    return member && this.#row(member)
+    return member && rowOf(member)
   }
 
   rows(): PeerRow[] {
-    return [...this.#members.values()].map((member) => this.#row(member)).sort((a, b) => (a.id < b.id ? -1 : 1))
+    return [...this.#members.values()].map(rowOf).sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   /** Makes sure of a link to a node that is not a neighbour. @throws {OsError} EHOSTUNREACH, ECANCELED. */
@@ -176,36 +163,21 @@ export class Membership {
     }
   }
 
-  #row(member: Member): PeerRow {
-    return {
-      id: member.id,
-      device: member.device,
-      state: member.shown,
-      direct: member.linked,
-      rttMs: member.rttMs === null ? null : Math.round(member.rttMs * 100) / 100,
-      slots: member.slots,
-      running: member.running,
-    }
-  }
-
   #networkEvent(event: NetworkEvent): void {
     if (event.type === 'found') this.#dialer.suggest(event.peer)
     else if (event.type === 'reachable') {
       const member = this.#members.get(event.peer)
       if (!member) return
       member.reachable = event.reachable
-      // Our own stall is discounted by the tick that is overdue; before it, silence says nothing.
-      const nowMs = this.#clock.nowMs()
-      if (event.reachable) return
-      if (nowMs - this.#tickDueMs <= OWN_STALL_MS) this.#judge(member, nowMs)
-      this.#judgeSoon(member)
+      if (!event.reachable) this.#question(member)
     } else if (event.type === 'hint-gone') {
       const member = this.#members.get(event.peer)
       if (!member) return this.#dialer.forget(event.peer)
       member.hintGoneMs = this.#clock.nowMs()
       // A link that is already down and a closed relay connection together leave no doubt.
       if (!member.linked) return this.#leave(member, 'its tab closed', 'gone')
-      // A live tab is heard within a heartbeat, which takes the hint back.
+      // A live tab answers, which takes the hint back.
+      this.#ask(member)
       this.#judgeIn(member, HINT_SILENCE_MS, () => this.#silentSinceHint(member))
     }
   }
@@ -216,10 +188,23 @@ export class Membership {
     this.#leave(member, 'silent since its tab closed', 'gone')
   }
 
-  /** There is evidence against it: it is judged as soon as its silence counts, not at the next heartbeat. */
+  /** A watcher says that it is silent. Only a question comes of it: whoever lies about a live peer changes nothing. */
+  #accused(peer: NodeId): void {
+    const member = this.#members.get(peer)
+    if (!member?.linked || member.accused || member.announced !== 'alive') return
+    member.accused = true
+    this.#question(member)
+  }
+
+  /** There is evidence against it: it is asked, and judged as soon as its silence counts. */
+  #question(member: Member): void {
+    if (!member.linked) return
+    this.#ask(member)
+    this.#judgeSoon(member)
+  }
+
   #judgeSoon(member: Member): void {
-    if (this.#members.get(member.id) !== member) return
-    const inMs = member.detector.suspectAfterMs() - member.detector.silentMs(this.#clock.nowMs()) + 10
+    const inMs = Math.min(ANSWER_MS, member.detector.countsInMs(this.#clock.nowMs()))
     this.#judgeIn(member, inMs, () => this.#judge(member, this.#clock.nowMs()))
   }
 
@@ -238,32 +223,10 @@ export class Membership {
     if (before && before.session !== hello.session) this.#leave(before, 'its tab was reloaded', 'gone')
     const again = this.#members.get(peer)
     if (again) {
-      again.linked = true
-      again.reachable = true
-      again.hintGoneMs = undefined
-      again.detector = new SilenceDetector(nowMs)
+      relink(again, nowMs)
       this.#show(again)
     } else {
-      const member: Member = {
-        id: peer,
-        device: hello.device as DeviceId,
-        session: hello.session,
-        slots: hello.slots,
-        detector: new SilenceDetector(nowMs),
-        announced: 'alive',
-        running: 0,
-        rttMs: null,
-        rttSamples: 0,
-        pingSentMs: 0,
-        pingNumber: -1,
-        shown: 'alive',
-        linked: true,
-        reachable: true,
-        hintGoneMs: undefined,
-        graceTimer: undefined,
-        evidenceTimer: undefined,
-      }
-      this.#members.set(peer, member)
+      this.#members.set(peer, newMember(peer, hello, nowMs))
       this.#log.log('info', 'membership', `${shortNode(peer)} joined`, { device: hello.device })
       this.events.emit({ type: 'joined', peer })
     }
@@ -324,6 +287,7 @@ export class Membership {
     if (!member) return
     member.detector.heard(this.#clock.nowMs())
     member.hintGoneMs = undefined
+    member.accused = false
     if (member.shown === 'stalled') this.#show(member)
   }
 
@@ -331,6 +295,7 @@ export class Membership {
     const member = this.#members.get(peer)
     if (!member) return
     member.running = pulse.running
+    member.detector.promise(pulse.watch)
     if (member.announced !== pulse.state) {
       member.announced = pulse.state
       this.#show(member)
@@ -351,15 +316,25 @@ export class Membership {
     this.events.emit({ type: 'changed', peer: member.id, state })
   }
 
+  /** Tells it about this node; from time to time it has to answer, which measures the round trip. */
   #ping(member: Member): void {
-    if (!member.linked) return
-    const nowMs = this.#clock.nowMs()
-    const measure = member.rttSamples < RTT_FIRST_SAMPLES || nowMs - member.pingSentMs >= RTT_EVERY_MS
-    if (measure) {
-      member.pingNumber = ++this.#pingCount
-      member.pingSentMs = nowMs
-    }
-    this.#rpc.ping(member.id, measure ? member.pingNumber : NO_ANSWER, this.#own())
+    if (this.#measureDue(member)) this.#ask(member)
+    else this.#tell(member, NO_ANSWER)
+  }
+
+  #measureDue({ rttSamples, pingSentMs }: Member): boolean {
+    return rttSamples < RTT_FIRST_SAMPLES || this.#clock.nowMs() - pingSentMs >= RTT_EVERY_MS
+  }
+
+  #ask(member: Member): void {
+    member.pingNumber = ++this.#pingCount
+    member.pingSentMs = this.#clock.nowMs()
+    member.detector.asked(member.pingSentMs)
+    this.#tell(member, member.pingNumber)
+  }
+
+  #tell(member: Member, answer: number): void {
+    if (member.linked) this.#rpc.ping(member.id, answer, { ...this.#own(), watch: member.watching })
   }
 
   #startTicking(): void {
@@ -382,8 +357,8 @@ export class Membership {
     for (const member of [...this.#members.values()]) {
       if (lateMs > OWN_STALL_MS) member.detector.discount(nowMs - this.#lastTickMs, nowMs)
       this.#judge(member, nowMs)
-      this.#ping(member)
     }
+    this.#beat(nowMs)
     this.#lastTickMs = nowMs
     if (nowMs - this.#lastGossipMs > GOSSIP_MS) {
       this.#lastGossipMs = nowMs
@@ -394,15 +369,33 @@ export class Membership {
     this.#setTick()
   }
 
+  /** To watchers always; to the others when something changed, or to measure the way to them. */
+  #beat(nowMs: number): void {
+    const watchers = watchersOf(this.#rpc.self, this.linked(), WATCHERS)
+    const { running } = this.#own()
+    for (const member of this.#members.values()) {
+      if (!member.linked) continue
+      const changed = running !== this.#toldRunning || member.watching !== watchers.has(member.id)
+      member.watching = watchers.has(member.id)
+      if (member.watching || changed || this.#measureDue(member)) this.#ping(member)
+      // It missed a beat: judged when that counts, not a beat later.
+      const { detector } = member
+      if (detector.promised && detector.silentMs(nowMs) > HEARTBEAT_MS + OWN_STALL_MS) this.#judgeSoon(member)
+    }
+    this.#toldRunning = running
+  }
+
   #judge(member: Member, nowMs: number): void {
-    if (!member.linked) return
     const { detector } = member
-    if (!detector.suspicious(nowMs)) return
+    if (!member.linked || detector.countsInMs(nowMs) > 0) return
     if (!member.reachable) return this.#leave(member, 'its network stack stopped answering', 'lost')
+    if (!detector.suspicious(nowMs) && !member.accused) return
     // A frozen tab loses its connection to the relay as well; its network stack tells whether it is there.
     if (member.hintGoneMs !== undefined && member.announced !== 'frozen') {
       return this.#leave(member, 'silent since its tab closed', 'gone')
     }
-    if (member.announced === 'alive') this.#show(member, 'stalled')
+    if (member.announced !== 'alive' || member.shown === 'stalled') return
+    this.#show(member, 'stalled')
+    if (detector.promised) this.#rpc.noteAll('membership.silent', { peer: member.id })
   }
 }

@@ -30,6 +30,8 @@ export type Hello = v.InferOutput<typeof hello>
 export const pulse = v.object({
   state: v.picklist(['alive', 'hidden', 'frozen']),
   running: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1e6)),
+  /** The receiver is a watcher: it will hear from the sender with every heartbeat, and may hold silence against it. */
+  watch: v.boolean(),
 })
 export type Pulse = v.InferOutput<typeof pulse>
 

@@ -167,6 +167,8 @@ export type MethodResult<M extends MethodName> = v.InferOutput<(typeof methods)[
 export const notes = {
   /** Peers that the sender is connected to. */
   'membership.peers': v.strictObject({ peers: v.pipe(v.array(nodeId), v.maxLength(limits.MAX_GOSSIP_PEERS)) }),
+  /** The sender, whom that peer promised heartbeats, hears none. */
+  'membership.silent': v.strictObject({ peer: nodeId }),
   'tree.head': treeHead,
   /** The process has ended: executors drop its workers. */
   'process.ended': v.strictObject({ kid }),

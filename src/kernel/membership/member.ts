@@ -1,0 +1,79 @@
+// What membership knows about one peer. Above: membership.ts, which alone changes it.
+import type { DeviceId, NodeId } from '../../base/ids.ts'
+import type { Timer } from '../../ports/clock.ts'
+import type { PeerRow, PeerState } from '../../syscalls/types.ts'
+import type { Hello, Pulse } from '../rpc/frames.ts'
+import { SilenceDetector } from './detector.ts'
+
+export interface Member {
+  id: NodeId
+  device: DeviceId
+  session: string
+  slots: number
+  detector: SilenceDetector
+  announced: Pulse['state']
+  running: number
+  rttMs: number | null
+  rttSamples: number
+  pingSentMs: number
+  pingNumber: number
+  shown: PeerState
+  linked: boolean
+  /** It was told to expect our heartbeats. */
+  watching: boolean
+  /** A watcher says that it is silent; heard later means alive. */
+  accused: boolean
+  /** False: the transport no longer hears the peer's network stack. */
+  reachable: boolean
+  /** When the relay last said that the peer's own connection closed; heard later means alive. */
+  hintGoneMs: number | undefined
+  graceTimer: Timer | undefined
+  /** After evidence against it: when its silence will count. */
+  evidenceTimer: Timer | undefined
+}
+
+export function newMember(peer: NodeId, hello: Hello, nowMs: number): Member {
+  return {
+    id: peer,
+    device: hello.device as DeviceId,
+    session: hello.session,
+    slots: hello.slots,
+    detector: new SilenceDetector(nowMs),
+    announced: 'alive',
+    running: 0,
+    rttMs: null,
+    rttSamples: 0,
+    pingSentMs: 0,
+    pingNumber: -1,
+    shown: 'alive',
+    linked: true,
+    watching: false,
+    accused: false,
+    reachable: true,
+    hintGoneMs: undefined,
+    graceTimer: undefined,
+    evidenceTimer: undefined,
+  }
+}
+
+/** Its link is up again: what was held against it is forgotten. */
+export function relink(member: Member, nowMs: number): void {
+  member.linked = true
+  member.watching = false
+  member.accused = false
+  member.reachable = true
+  member.hintGoneMs = undefined
+  member.detector = new SilenceDetector(nowMs)
+}
+
+export function rowOf(member: Member): PeerRow {
+  return {
+    id: member.id,
+    device: member.device,
+    state: member.shown,
+    direct: member.linked,
+    rttMs: member.rttMs === null ? null : Math.round(member.rttMs * 100) / 100,
+    slots: member.slots,
+    running: member.running,
+  }
+}
