@@ -1,4 +1,4 @@
-// A raw data channel as a ByteStream: bulk data go over one of their own beside libp2p's. It sees what the channel has
+// A raw data channel as a ByteStream: kernels talk over two of their own beside libp2p's. It sees what the channel has
 // buffered, which pacing needs (a cold 32 MiB: 27.6 MB/s against 11.8 of a channel that is simply filled), and costs
 // less than libp2p's framing (warm: 0.97 of a channel without any of our code, a libp2p stream 0.93; same run, medians
 // of 16). The connection below is authenticated, hence so is the channel.

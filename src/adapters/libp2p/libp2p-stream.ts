@@ -1,5 +1,4 @@
-// A libp2p stream as a ByteStream: the control stream, and bulk data to peers whose connection is not ours to open
-// channels on (channel-stream.ts).
+// A libp2p stream as a ByteStream: for peers whose connection is not ours to open channels on (channel-stream.ts).
 import type { Stream } from '@libp2p/interface'
 import { errorLine, OsError } from '../../base/errors.ts'
 import type { ByteStream } from '../../ports/network.ts'

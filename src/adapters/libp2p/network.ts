@@ -21,6 +21,7 @@ import { type RelayInfo, RelayLink } from './relay-link.ts'
 
 const SIGNALLING_PROTOCOL = '/webrtc-signaling/0.0.1'
 const PROTOCOLS = { control: '/brittlestar/control/1', bulk: '/brittlestar/bulk/1' } as const
+const KINDS = ['control', 'bulk'] as const
 const MAX_EXTRA_ADDRESSES = 2
 
 export interface Libp2pNetworkOptions {
@@ -118,7 +119,7 @@ export class Libp2pNetwork implements Network {
     if (!link) throw new OsError('EHOSTUNREACH', `Cannot open a stream to ${peer}: it is not connected`)
     try {
       const timeout = AbortSignal.any([signal, AbortSignal.timeout(limits.OPEN_STREAM_MS)])
-      if (kind === 'bulk' && link.below && 'onsidechannel' in link.below) return await openChannel(link, timeout)
+      if (link.below && 'onsidechannel' in link.below) return await openChannel(link, kind, timeout)
       const { connection } = link
       const stream = await connection.newStream(PROTOCOLS[kind], {
         signal: timeout,
@@ -197,7 +198,7 @@ export class Libp2pNetwork implements Network {
   }
 
   #listen({ node, dht }: Engine): void {
-    for (const kind of ['control', 'bulk'] as const) {
+    for (const kind of KINDS) {
       const accept = (stream: ConstructorParameters<typeof Libp2pStream>[0], connection: Connection): void => {
         this.#onStream(connection.remotePeer.toString() as NodeId, kind, new Libp2pStream(stream))
       }
@@ -288,16 +289,17 @@ export class Libp2pNetwork implements Network {
   }
 
   #acceptChannel(link: Link, channel: RTCDataChannel): void {
-    if (channel.label !== PROTOCOLS.bulk || link.sideChannels >= limits.MAX_STREAMS_PER_KIND) return channel.close()
+    const kind = KINDS.find((each) => PROTOCOLS[each] === channel.label)
+    if (!kind || link.sideChannels >= limits.MAX_STREAMS_PER_KIND * KINDS.length) return channel.close()
     link.sideChannels++
     channel.addEventListener('close', () => link.sideChannels--, { once: true })
-    this.#onStream(link.peer, 'bulk', new ChannelStream(channel, link.pace))
+    this.#onStream(link.peer, kind, new ChannelStream(channel, link.pace))
   }
 }
 
 /** A data channel of our own beside libp2p's, on the same authenticated connection. */
-async function openChannel(link: Link, signal: AbortSignal): Promise<ByteStream> {
-  const channel = link.below?.createDataChannel(PROTOCOLS.bulk)
+async function openChannel(link: Link, kind: StreamKind, signal: AbortSignal): Promise<ByteStream> {
+  const channel = link.below?.createDataChannel(PROTOCOLS[kind])
   if (!channel) throw new OsError('ECONNRESET', 'the connection is gone')
   const stream = new ChannelStream(channel, link.pace)
   const opened = new Promise<void>((resolve, reject) => {
