@@ -167,6 +167,10 @@ export class RawStream {
     if (!this.closed) this.#stream.send(bytes)
   }
 
+  close(): void {
+    this.#stream.close()
+  }
+
   hello(change: Partial<Hello> = {}): void {
     this.send([FRAME.HELLO, helloOf(change)])
   }

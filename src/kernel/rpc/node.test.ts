@@ -82,6 +82,19 @@ describe('a peer that breaks the protocol is dropped with a logged reason, and h
     await expectDropped('opened one lane only', 2 * HELLO_TIMEOUT_MS + 100)
   })
 
+  it('for closing every lane that is opened to it, instead of being opened new ones for ever', async () => {
+    const refuser = await lab.raw('x', victim) // of two nodes the one with the smaller id opens the lanes
+    let closed = 0
+    const refuse = () => {
+      for (; closed < refuser.accepted.length; closed++) refuser.accepted[closed]?.close()
+      return lab.hub.link(victim.id, refuser.id) === undefined
+    }
+    await lab.until(refuse, 1_000)
+    expect(victim.log.lines.join('\n')).toContain('it closes every lane')
+    expect(closed).toBeLessThan(10)
+    control.bytes(raw(Uint8Array.of(0xff)))
+  })
+
   it('for more before its second hello than a kernel holds back', async () => {
     control.hello()
     const piece: Frame = [FRAME.ITEM, 1, new Uint8Array(64 * 1024)]

@@ -46,6 +46,8 @@ interface Pairing {
 /** More than a peer can rightly send before it has seen our second hello. */
 const MAX_EARLY_FRAMES = 256
 const MAX_EARLY_BYTES = 8 * 1024 * 1024
+/** Lanes that a peer may close before they lead anywhere; it would have us open new ones for ever. */
+const MAX_REFUSALS = 3
 
 export class RpcNode {
   readonly self: NodeId
@@ -60,6 +62,8 @@ export class RpcNode {
   /** Attempts to open lanes that are under way. */
   readonly #opening = new Map<NodeId, AbortController>()
   readonly #goodbyes = new Map<NodeId, string>()
+  /** Lanes in a row that a peer closed before they led to a session. */
+  readonly #refusals = new Map<NodeId, number>()
   #links: LinkEvents | undefined
   #closed = false
 
@@ -72,7 +76,9 @@ export class RpcNode {
     this.#network.onStream((peer, kind, stream) => this.#adopt(peer, kind, stream))
     this.#network.on((event) => {
       if (event.type === 'connected' && event.direct && this.self < event.peer) void this.#open(event.peer)
-      if (event.type === 'disconnected') this.#drop(event.peer, event.reason)
+      if (event.type !== 'disconnected') return
+      this.#refusals.delete(event.peer)
+      this.#drop(event.peer, event.reason)
     })
   }
 
@@ -213,6 +219,7 @@ export class RpcNode {
     this.#pairings.delete(peer)
     pairing.timer.cancel()
     this.#goodbyes.delete(peer)
+    this.#refusals.delete(peer)
     const serve = (method: MethodName, args: unknown, context: ServeContext) => this.#serve(method, args, context)
     this.#sessions.set(peer, new Session({ peer, hello: pairing.hello, control, bulk, clock: this.#clock, serve }))
     this.#links?.onUp(peer, pairing.hello)
@@ -287,10 +294,20 @@ export class RpcNode {
       this.#links?.onHostile(peer, reason)
     }
     const said = this.#goodbyes.has(peer)
+    const refusals = this.#sessions.has(peer) ? 0 : (this.#refusals.get(peer) ?? 0) + 1
     this.#drop(peer, reason)
-    if (hostile) this.#network.disconnect(peer)
-    // The connection may still be there: without new lanes it would be of no use and in the way of a new one.
-    else if (!said && this.self < peer) void this.#open(peer)
+    if (!hostile && refusals < MAX_REFUSALS) {
+      this.#refusals.set(peer, refusals)
+      // The connection may still be there: without new lanes it would be of no use and in the way of a new one.
+      if (!said && this.self < peer) void this.#open(peer)
+      return
+    }
+    this.#refusals.delete(peer)
+    if (!hostile) {
+      this.#log.log('warn', 'rpc', `dropped ${shortNode(peer)}: it closes every lane (${reason})`)
+      this.#links?.onHostile(peer, reason)
+    }
+    this.#network.disconnect(peer)
   }
 
   #drop(peer: NodeId, reason: string): void {
