@@ -20,24 +20,27 @@ await command(async (args) => {
       verbose: { type: 'boolean', default: false },
     },
   })
-  if (values.scenario !== 'churn') throw new SetupError(`there is no scenario '${values.scenario}'; there is: churn`)
   const [seed, seeds, nodes, seconds] = ['seed', 'seeds', 'nodes', 'seconds'].map((name) => number(name, values[name]))
-  const { runChurn } = await import('../src/sim/churn.ts')
+  const { replay, scenarios } = await import('../src/sim/scenarios.ts')
+  const scenario = Object.hasOwn(scenarios, values.scenario) ? scenarios[values.scenario] : undefined
+  if (!scenario) {
+    const list = Object.entries(scenarios).map(([name, { summary }]) => `\n  ${name}: ${summary}`)
+    throw new SetupError(`there is no scenario '${values.scenario}'; there are:${list.join('')}`)
+  }
   for (let each = seed; each < seed + seeds; each++) {
     const began = performance.now()
-    const replay = `npm run sim -- --scenario=churn --seed=${each} --nodes=${nodes} --seconds=${seconds}`
     try {
-      const report = await runChurn({
+      const report = await scenario.run({
         seed: each,
         nodes,
-        durationMs: seconds * 1000,
+        seconds,
         settle: () => new Promise((resolve) => setImmediate(resolve)),
         ...(values.verbose ? { onLine: (line) => console.log(line) } : {}),
       })
       console.log(JSON.stringify({ ...report, realMs: Math.round(performance.now() - began) }))
     } catch (error) {
       console.error(`seed ${each} failed: ${error.stack}`)
-      console.error(`replay: ${replay} --verbose`)
+      console.error(`replay: ${replay(values.scenario, { seed: each, nodes, seconds })} --verbose`)
       return 1
     }
   }

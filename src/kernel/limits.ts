@@ -91,6 +91,32 @@ export const MAX_VERSION_LEAP = 2 ** 40
 /** Directory depth of the tree: POSIX paths end before. */
 export const MAX_TREE_DEPTH = 256
 
+// --- journals ----------------------------------------------------------------------------------------------
+/** Members of one group: three, and those that come while others go. */
+export const MAX_VOTERS = 9
+/** Entries of one message to a member, and their bytes together: they have to fit a frame. */
+export const MAX_APPEND_ENTRIES = 4096
+export const MAX_APPEND_BYTES = 1024 * 1024
+/** How long a leader may answer reads without asking a majority, from when it began to ask last. */
+export const RAFT_LEASE_MS = 1_000
+/** How long members stay with a leader that they heard: longer than its lease, by more than clocks drift meanwhile. */
+export const RAFT_STICK_MS = 1_500
+/** A message to a live member that is not answered is sent again after this: streams lose nothing, links break. */
+export const RAFT_RETRY_MS = 1_000
+
+/** Nodes that keep a journal: any one of three may vanish. */
+export const GROUP_SIZE = 3
+/** Journals that one node keeps: what its memory and its boot can bear; far beyond what a class makes. */
+export const MAX_GROUPS = 20_000
+/** Pause between the turns of those who could lead: a few round trips and a flush of a disk. */
+export const GROUP_ELECTION_STEP_MS = 150
+/** After a start others may lead already: they say so as soon as they are linked. */
+export const GROUP_BOOT_MS = 500
+/** Changes of members are considered this long after something has changed, all journals together. */
+export const GROUP_REVIEW_MS = 250
+/** How long a node may be away before another takes its place in a journal: longer than a reload takes. */
+export const GROUP_REPLACE_MS = 5_000
+
 // --- processes ---------------------------------------------------------------------------------------------
 /** Events leased to a node beyond its running ones, per slot: hides the round trip for short tasks. */
 export const LEASE_DEPTH = 2

@@ -118,6 +118,14 @@ export function logStoreContract(name: string, make: () => Promise<LogStoreHarne
       expect(await values('a')).toEqual([11])
     })
 
+    it('drops what comes after a snapshot, when told so; the log goes on behind it', async () => {
+      await store.append('a', 1, [bytes(1), bytes(2), bytes(3), bytes(4)])
+      await store.compact('a', 2, bytes(9), 'drop')
+      expect(await store.load('a')).toEqual({ snapshotIndex: 2, snapshot: bytes(9), entries: [] })
+      await store.append('a', 3, [bytes(5)])
+      expect(await values('a')).toEqual([5])
+    })
+
     it('lists logs with entries or a snapshot, each once', async () => {
       await store.append('a', 1, [bytes(1), bytes(2)])
       await store.append('b', 1, [bytes(1)])

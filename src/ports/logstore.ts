@@ -6,7 +6,8 @@
  * - entries of a log are numbered from 1 without gaps; `append` at `lastIndex + 1` only, else EINVAL.
  * - `append` is atomic: all of its entries or none survive a crash.
  * - concurrent appends to different logs may share one flush.
- * - after `compact(log, upTo, snapshot)`, entries ≤ `upTo` are gone and `snapshot` is what `load` returns.
+ * - after `compact(log, upTo, snapshot)`, entries ≤ `upTo` are gone and `snapshot` is what `load` returns; with
+ *   `drop`, those after it are gone as well, in the same step.
  */
 export interface LogStore {
   /** Names of all logs that have at least one entry or a snapshot. */
@@ -15,7 +16,7 @@ export interface LogStore {
   append(log: string, firstIndex: number, entries: readonly Uint8Array[]): Promise<void>
   /** Drops entries ≥ `fromIndex`: for a follower whose tail was never committed. */
   truncate(log: string, fromIndex: number): Promise<void>
-  compact(log: string, upTo: number, snapshot: Uint8Array): Promise<void>
+  compact(log: string, upTo: number, snapshot: Uint8Array, later?: 'keep' | 'drop'): Promise<void>
   remove(log: string): Promise<void>
   /** A small named record (identity, settings, votes); undefined when absent. */
   getRecord(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>

@@ -92,16 +92,20 @@ export class FileSystem {
     return new FileHandle(this.#client, await this.#client.call('open', { path, mode }, options))
   }
 
-  /** The content in pieces of at most 1 MiB, from `start` up to (not including) `end`. */
+  /** The content in pieces of at most 1 MiB, from `start` up to (not including) `end`; the next is on its way already. */
   async *read(path: string, options: CallOptions & { start?: number; end?: number } = {}): AsyncGenerator<Uint8Array> {
     const handle = await this.open(path, 'r', options)
     try {
       let at = options.start ?? 0
       const end = options.end ?? Number.MAX_SAFE_INTEGER
+      let ahead: Promise<Uint8Array> | undefined
       while (at < end) {
-        const piece = await handle.read(at, Math.min(IO_BYTES, end - at), options)
+        const piece = await (ahead ?? handle.read(at, Math.min(IO_BYTES, end - at), options))
         if (piece.byteLength === 0) return
         at += piece.byteLength
+        // Of a stream, nobody knows whether there is more.
+        ahead = at < Math.min(end, handle.size) ? handle.read(at, Math.min(IO_BYTES, end - at), options) : undefined
+        ahead?.catch(() => undefined) // thrown when its turn comes, unless the reader has enough
         yield piece
       }
     } finally {

@@ -92,7 +92,7 @@ export class IndexedDbLogStore implements LogStore {
     )
   }
 
-  compact(log: string, upTo: number, snapshot: Uint8Array): Promise<void> {
+  compact(log: string, upTo: number, snapshot: Uint8Array, later: 'keep' | 'drop' = 'keep'): Promise<void> {
     const value: Snapshot = { index: upTo, bytes: copy(snapshot) }
     return this.#write(
       log,
@@ -101,10 +101,10 @@ export class IndexedDbLogStore implements LogStore {
           throw new OsError('EINVAL', `cannot compact log ${log} up to ${upTo}: it is at ${tail.snapshotIndex}`)
         }
         tail.snapshotIndex = upTo
-        tail.last = Math.max(tail.last, upTo)
+        tail.last = later === 'drop' ? upTo : Math.max(tail.last, upTo)
       },
       ({ entries, snapshots }) => {
-        entries.delete(range(log, 0, upTo))
+        entries.delete(later === 'drop' ? range(log, 0) : range(log, 0, upTo))
         snapshots.put(value, log)
       },
     )

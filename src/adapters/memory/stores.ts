@@ -135,12 +135,13 @@ export class MemoryLogStore implements LogStore {
     if (log) log.entries.splice(Math.max(0, fromIndex - log.snapshotIndex - 1))
   }
 
-  async compact(name: string, upTo: number, snapshot: Uint8Array): Promise<void> {
+  async compact(name: string, upTo: number, snapshot: Uint8Array, later: 'keep' | 'drop' = 'keep'): Promise<void> {
     this.#open()
     const log = this.#disk.logs.get(name) ?? { snapshotIndex: 0, snapshot: undefined, entries: [] }
     if (upTo < log.snapshotIndex) {
       throw new OsError('EINVAL', `cannot compact ${name} to ${upTo}: its snapshot covers ${log.snapshotIndex}`)
     }
+    if (later === 'drop') log.entries = []
     log.entries.splice(0, upTo - log.snapshotIndex)
     log.snapshotIndex = upTo
     log.snapshot = copy(snapshot)

@@ -16,7 +16,7 @@ export interface Journal {
    * Resolves when the entries are on stable storage as far as the ack says.
    * @throws {OsError} ENOSPC, EIO; after a failure every later append fails too, so that no gap can arise.
    */
-  append(entries: readonly Uint8Array[]): Promise<Ack>
+  append(entries: readonly Uint8Array[], level?: Ack['level']): Promise<Ack>
   /** Replaces everything appended before this call by `snapshot`. */
   compact(snapshot: Uint8Array): Promise<void>
 }

@@ -37,7 +37,8 @@ import { watchersOf } from './watchers.ts'
 
 export type MembershipEvent =
   | { type: 'joined'; peer: NodeId }
-  | { type: 'left'; peer: NodeId; reason: string }
+  /** `said`: it took its leave itself. */
+  | { type: 'left'; peer: NodeId; reason: string; said: boolean }
   | { type: 'changed'; peer: NodeId; state: PeerState }
 
 /** What this node tells about itself. */
@@ -249,7 +250,7 @@ export class Membership {
     const member = this.#members.get(peer)
     if (!member || this.#closed) return
     member.linked = false
-    if (said !== undefined) return this.#leave(member, said, 'gone')
+    if (said !== undefined) return this.#leave(member, said, 'said')
     const nowMs = this.#clock.nowMs()
     if (member.hintGoneMs !== undefined && nowMs - member.hintGoneMs < RECONNECT_GRACE_MS) {
       return this.#leave(member, 'its tab closed', 'gone')
@@ -266,20 +267,20 @@ export class Membership {
     )
   }
 
-  /** `lost`: perhaps only the way to it is broken, so it is worth a few more dials; `gone`: there is nobody. */
-  #leave(member: Member, reason: string, how: 'gone' | 'lost'): void {
+  /** `lost`: perhaps only the way to it is broken, so it is worth a few more dials; `gone`: nobody is there. */
+  #leave(member: Member, reason: string, how: 'said' | 'gone' | 'lost'): void {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
     member.graceTimer?.cancel()
     member.evidenceTimer?.cancel()
-    if (how === 'gone') this.#dialer.forget(member.id)
-    else this.#dialer.suggest(member.id)
+    if (how === 'lost') this.#dialer.suggest(member.id)
+    else this.#dialer.forget(member.id)
     this.#log.log('info', 'membership', `${shortNode(member.id)} left: ${reason}`)
     if (member.linked) {
       member.linked = false
       this.#rpc.drop(member.id, reason)
     }
-    this.events.emit({ type: 'left', peer: member.id, reason })
+    this.events.emit({ type: 'left', peer: member.id, reason, said: how === 'said' })
   }
 
   #heard(peer: NodeId): void {

@@ -1,0 +1,358 @@
+// One replicated journal on one node: drives the Raft machine (raft/raft.ts) with a disk and a network. Above:
+// groups.ts. What the machine asks for is done in its order: some messages at once, then the disk, then the rest.
+import { decode, encode } from 'cborg'
+import * as v from 'valibot'
+import { errorLine, OsError, toOsError } from '../../base/errors.ts'
+import type { DeviceId, NodeId } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { LogStore } from '../../ports/logstore.ts'
+import type { Ack } from '../../syscalls/types.ts'
+import type { Journal } from './journal.ts'
+import { type GroupConfig, groupConfig, voterOf } from './raft/config.ts'
+import { RaftLog } from './raft/log.ts'
+import type { Entry, RaftMessage, Snapshot } from './raft/messages.ts'
+import { type HardState, Raft, type Ready } from './raft/raft.ts'
+
+/** What a member is before it has heard of any: it receives, and cannot vote for itself. */
+const NO_CONFIG: GroupConfig = { voters: [], learners: [] }
+/** The beginning of every journal: its first members stand in a snapshot that covers this index. */
+const GENESIS_INDEX = 1
+
+const storedEntry = v.strictTuple([
+  v.number(),
+  v.picklist(['empty', 'config', 'data']),
+  v.custom<Uint8Array>((value) => value instanceof Uint8Array),
+])
+const storedSnapshot = v.strictObject({
+  term: v.number(),
+  config: groupConfig,
+  data: v.custom<Uint8Array>((value) => value instanceof Uint8Array),
+})
+const storedHard: v.GenericSchema<unknown, HardState> = v.strictObject({
+  term: v.number(),
+  vote: v.nullable(v.custom<NodeId>((value) => typeof value === 'string')),
+})
+
+export interface GroupHost {
+  self: NodeId
+  store: LogStore
+  clock: Clock
+  log: LogSink
+  alive(id: NodeId): boolean
+  deviceOf(id: NodeId): DeviceId | undefined
+  send(to: NodeId, group: string, message: RaftMessage): void
+  /** Its role, its leader or its configuration may be another now. */
+  changed(group: Group): void
+}
+
+interface Waiter {
+  /** Of the entry that has to be committed, in this term. */
+  index: number
+  term: number
+  level: Ack['level']
+  resolve(ack: Ack): void
+  reject(error: OsError): void
+}
+
+interface RoundWaiter {
+  round: number
+  resolve(): void
+  reject(error: OsError): void
+}
+
+export class Group implements Journal {
+  readonly name: string
+  readonly #host: GroupHost
+  readonly #raft: Raft
+  #waiters: Waiter[] = []
+  #rounds: RoundWaiter[] = []
+  #pumping = false
+  #storedLast: number
+  #failed: OsError | undefined
+  #closed = false
+
+  private constructor(name: string, host: GroupHost, raft: Raft) {
+    this.name = name
+    this.#host = host
+    this.#raft = raft
+    this.#storedLast = raft.log.lastIndex
+  }
+
+  /** The member as its disk remembers it; one that never heard of the journal waits to be told. */
+  static async load(name: string, host: GroupHost): Promise<Group> {
+    const [{ snapshotIndex, snapshot, entries }, record] = await Promise.all([
+      host.store.load(name),
+      host.store.getRecord(recordOf(name)),
+    ])
+    const hard = record ? v.parse(storedHard, decode(record)) : { term: 0, vote: null }
+    const from = snapshot && v.parse(storedSnapshot, decode(snapshot))
+    const start: Snapshot = from
+      ? { index: snapshotIndex, ...from }
+      : { index: 0, term: 0, config: NO_CONFIG, data: new Uint8Array(0) }
+    const log = new RaftLog(start, entries.map(decodeEntry))
+    return new Group(name, host, new Raft({ self: host.self, hard, log, alive: host.alive }))
+  }
+
+  /** A new journal. Its members are fixed before anybody else hears of it, so that it cannot begin twice. */
+  static async create(name: string, host: GroupHost, config: GroupConfig, data: Uint8Array): Promise<Group> {
+    const genesis = encode({ term: 0, config, data })
+    await host.store.compact(name, GENESIS_INDEX, genesis)
+    const group = await Group.load(name, host)
+    group.#raft.found(host.clock.nowMs())
+    group.pump()
+    return group
+  }
+
+  get config(): GroupConfig {
+    return this.#raft.config
+  }
+
+  /** It leads, and knows all that was ever committed. */
+  get leads(): boolean {
+    return this.#raft.established && !this.#failed
+  }
+
+  get leader(): NodeId | undefined {
+    return this.#raft.leader
+  }
+
+  get term(): number {
+    return this.#raft.term
+  }
+
+  /** A configuration change can be proposed. */
+  get settled(): boolean {
+    return this.leads && this.#raft.log.configIndex <= this.#raft.commit
+  }
+
+  get busy(): boolean {
+    return this.#raft.busy
+  }
+
+  get quorate(): boolean {
+    return this.#raft.quorate
+  }
+
+  get lastIndex(): number {
+    return this.#raft.log.lastIndex
+  }
+
+  get length(): number {
+    return this.#raft.log.lastIndex - this.#raft.log.snapshot.index
+  }
+
+  /** What the owner journalled, as far as it is committed: to be replayed by a new leader. */
+  committed(): { snapshot: Uint8Array; entries: Uint8Array[] } {
+    const { log, commit } = this.#raft
+    const entries: Uint8Array[] = []
+    for (let index = log.snapshot.index + 1; index <= commit; index++) {
+      const entry = log.entryAt(index)
+      if (entry?.kind === 'data') entries.push(entry.bytes)
+    }
+    return { snapshot: log.snapshot.data, entries }
+  }
+
+  caughtUp(id: NodeId): boolean {
+    return this.#raft.holders(this.#raft.commit).includes(id)
+  }
+
+  /**
+   * Resolves when as many members have stored the entries as `level` asks: `local` this node, `majority`, or `all` that
+   * keep the journal and are here.
+   * @throws {OsError} EAGAIN this node does not lead, or too few members are here: nothing was written. ECONNRESET it
+   * stopped leading meanwhile: perhaps written. EIO, ENOSPC.
+   */
+  append(entries: readonly Uint8Array[], level: Ack['level'] = 'majority'): Promise<Ack> {
+    if (this.#failed) return Promise.reject(this.#failed)
+    if (!this.#raft.quorate) {
+      return Promise.reject(new OsError('EAGAIN', 'too few of the nodes that keep this are here to write it safely'))
+    }
+    return new Promise((resolve, reject) => {
+      try {
+        const index = this.#raft.propose(entries, this.#host.clock.nowMs())
+        this.#waiters.push({ index, term: this.#raft.term, level, resolve, reject })
+        this.pump()
+      } catch (error) {
+        reject(toOsError(error))
+      }
+    })
+  }
+
+  /** Makes sure that this node still leads, so that what it knows is all there is. @throws {OsError} EAGAIN. */
+  confirm(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      try {
+        const round = this.#raft.confirm(this.#host.clock.nowMs())
+        if (round === undefined) return resolve()
+        this.#rounds.push({ round, resolve, reject })
+        this.pump()
+      } catch (error) {
+        reject(toOsError(error))
+      }
+    })
+  }
+
+  /** @throws {OsError} EAGAIN, EINVAL. */
+  reconfigure(config: GroupConfig): void {
+    this.#raft.reconfigure(config, this.#host.clock.nowMs())
+    this.pump()
+  }
+
+  /** Replaces everything that is committed by `snapshot`; others get it when they are too far behind. */
+  async compact(snapshot: Uint8Array): Promise<void> {
+    const { log, commit } = this.#raft
+    const index = Math.min(commit, log.stable)
+    if (index <= log.snapshot.index) return
+    const term = log.termAt(index) as number
+    log.compact(index, snapshot)
+    await this.#host.store.compact(this.name, index, encode({ term, config: log.snapshot.config, data: snapshot }))
+  }
+
+  campaign(): void {
+    this.#raft.campaign(this.#host.clock.nowMs())
+    this.pump()
+  }
+
+  handOver(): NodeId | undefined {
+    const to = this.#raft.handOver(this.#host.clock.nowMs())
+    this.pump()
+    return to
+  }
+
+  up(peer: NodeId): void {
+    this.#raft.up(peer, this.#host.clock.nowMs())
+    this.pump()
+  }
+
+  down(peer: NodeId, said: boolean): void {
+    this.#raft.down(peer, said)
+    this.pump()
+  }
+
+  tick(): void {
+    this.#raft.tick(this.#host.clock.nowMs())
+    this.pump()
+  }
+
+  /** @throws {Error} for what no honest member says: nothing has changed then. */
+  step(from: NodeId, message: RaftMessage): void {
+    if (this.#failed || this.#closed) return
+    this.#raft.step(from, message, this.#host.clock.nowMs())
+    this.pump()
+  }
+
+  close(reason: string): void {
+    this.#closed = true
+    this.#rejectAll(new OsError('ECANCELED', reason))
+  }
+
+  /** Does what the machine asks for until it asks for nothing. */
+  pump(): void {
+    this.#settle()
+    if (this.#pumping || this.#closed) return
+    const ready = this.#raft.ready()
+    if (!ready) return
+    this.#pumping = true
+    for (const { to, message } of ready.early) this.#host.send(to, this.name, message)
+    this.#store(ready).then(
+      () => {
+        this.#pumping = false
+        if (this.#closed) return
+        for (const { to, message } of ready.late) this.#host.send(to, this.name, message)
+        this.#raft.stored(this.#host.clock.nowMs())
+        this.pump()
+      },
+      (error: unknown) => this.#fail(toOsError(error)),
+    )
+  }
+
+  /** Asked for all at once, in this order: a store makes one flush of it. */
+  async #store({ hard, snapshot, from, entries }: Ready): Promise<void> {
+    const { store } = this.#host
+    const writes: Promise<void>[] = []
+    if (hard) writes.push(store.putRecord(recordOf(this.name), encode(hard)))
+    if (snapshot) {
+      const { index, term, config, data } = snapshot
+      const later = this.#storedLast > index && from > this.#storedLast ? 'keep' : 'drop'
+      writes.push(store.compact(this.name, index, encode({ term, config, data }), later))
+      if (later === 'drop') this.#storedLast = index
+    }
+    if (entries.length > 0) {
+      if (from <= this.#storedLast) writes.push(store.truncate(this.name, from))
+      writes.push(store.append(this.name, from, entries.map(encodeEntry)))
+      this.#storedLast = from + entries.length - 1
+    }
+    await Promise.all(writes)
+  }
+
+  /** A disk that does not store cannot take part: another has to lead, and this one says nothing more. */
+  #fail(error: OsError): void {
+    this.#host.log.log('error', 'journal', `${this.name} cannot be stored: ${errorLine(error)}`)
+    this.#raft.handOver(this.#host.clock.nowMs())
+    for (const { to, message } of this.#raft.ready()?.early ?? []) {
+      if (message.t === 'transfer') this.#host.send(to, this.name, message)
+    }
+    this.#failed = error
+    this.#rejectAll(error)
+    this.#host.changed(this)
+  }
+
+  #settle(): void {
+    const { commit, term, role } = this.#raft
+    const lost = new OsError('ECONNRESET', 'another node took over while this was written')
+    this.#waiters = this.#waiters.filter((waiter) => {
+      if (role !== 'leader' || waiter.term !== term) waiter.reject(lost)
+      else if (commit < waiter.index) return true
+      else {
+        const ack = this.#ack(waiter.index)
+        if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter.index)) return true
+        waiter.resolve(ack)
+      }
+      return false
+    })
+    this.#rounds = this.#rounds.filter(({ round, resolve, reject }) => {
+      if (role !== 'leader') reject(new OsError('EAGAIN', 'another node leads'))
+      else if (!this.#raft.confirmed(round)) return true
+      else resolve()
+      return false
+    })
+    this.#host.changed(this)
+  }
+
+  /** How safe an entry is: stored by whom. */
+  #ack(index: number): Ack {
+    const holders = this.#raft.holders(index)
+    const keepers = this.config.voters.filter(({ witness }) => !witness)
+    const devices = new Set(holders.map((id) => this.#host.deviceOf(id) ?? id)).size
+    if (holders.length === 1) return { level: 'local', devices }
+    return { level: keepers.every(({ id }) => holders.includes(id)) ? 'all' : 'majority', devices }
+  }
+
+  #moreToCome(index: number): boolean {
+    const holders = this.#raft.holders(index)
+    return this.config.voters.some(({ id, witness }) => !witness && !holders.includes(id) && this.#host.alive(id))
+  }
+
+  #rejectAll(error: OsError): void {
+    for (const { reject } of this.#waiters.splice(0)) reject(error)
+    for (const { reject } of this.#rounds.splice(0)) reject(error)
+  }
+}
+
+export function isMember(config: GroupConfig, id: NodeId): boolean {
+  return voterOf(config, id) !== undefined || config.learners.includes(id)
+}
+
+function recordOf(name: string): string {
+  return `raft/${name}`
+}
+
+function encodeEntry({ term, kind, bytes }: Entry): Uint8Array {
+  return encode([term, kind, bytes])
+}
+
+function decodeEntry(bytes: Uint8Array): Entry {
+  const [term, kind, data] = v.parse(storedEntry, decode(bytes))
+  return { term, kind, bytes: data }
+}

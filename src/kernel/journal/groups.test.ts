@@ -1,0 +1,154 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { utf8 } from '../../base/bytes.ts'
+import { JournalLab, type JournalNode, LIST } from './groups.contract.ts'
+
+let lab: JournalLab
+beforeEach(() => {
+  lab = new JournalLab()
+})
+
+/** A journal begun by the first node, with its members settled. */
+async function begun(devices: string): Promise<JournalNode[]> {
+  const nodes = await lab.boot(devices)
+  await lab.run((nodes[0] as JournalNode).groups.create(LIST, new Uint8Array(0)))
+  await lab.advance(10_000)
+  return nodes
+}
+
+describe('a journal', () => {
+  it('of a node that is alone is written at once, and says that it is kept once', async () => {
+    const [a] = (await begun('a')) as [JournalNode]
+    expect(await lab.run(a.owner.add('one'))).toEqual({ level: 'local', devices: 1 })
+    expect(a.owner.texts).toEqual(['one'])
+  })
+
+  it('is kept by three nodes on three devices, and says so', async () => {
+    const [a] = (await begun('abcde')) as [JournalNode]
+    expect(lab.members(a)).toHaveLength(3)
+    expect((await lab.run(a.owner.add('one'))).level).not.toBe('local')
+    expect(await lab.run(a.owner.add('two', 'all'))).toEqual({ level: 'all', devices: 3 })
+  })
+
+  it('is kept by three from its first entry on', async () => {
+    const [a] = (await lab.boot('abc')) as [JournalNode]
+    await lab.run(a.groups.create(LIST, new Uint8Array(0)))
+    expect(await lab.leader()).toBe(a)
+    expect((await lab.run(a.owner.add('one'))).level).toBe('majority')
+  })
+
+  it('prefers nodes on other devices to tabs of the same', async () => {
+    const [a, , , d] = (await begun('aaab')) as JournalNode[]
+    expect(lab.members(a as JournalNode)).toContain((d as JournalNode).id)
+    const [e] = await lab.boot('c')
+    await lab.advance(10_000)
+    const members = lab.members(a as JournalNode)
+    expect(members).toHaveLength(3)
+    expect(members).toEqual(expect.arrayContaining([(d as JournalNode).id, (e as JournalNode).id]))
+  })
+
+  it('goes on elsewhere within a second when its leader closes, with everything', async () => {
+    const [a] = (await begun('abc')) as [JournalNode]
+    for (let i = 0; i < 5; i++) await lab.run(a.owner.add(`entry ${i}`))
+    const closing = a.close()
+    const tookMs = await lab.until(() => lab.leaders().length === 1, 1_000)
+    await lab.run(closing)
+    expect(tookMs).toBeLessThan(1_000)
+    expect(lab.leaders()[0]?.owner.texts).toEqual([0, 1, 2, 3, 4].map((i) => `entry ${i}`))
+  })
+
+  it('goes on elsewhere within 5 s when its leader is killed, with everything', async () => {
+    const [a] = (await begun('abc')) as [JournalNode]
+    for (let i = 0; i < 5; i++) await lab.run(a.owner.add(`entry ${i}`))
+    a.crash()
+    const tookMs = await lab.until(() => lab.leaders().length === 1, 10_000)
+    expect(tookMs).toBeLessThan(5_000)
+    const leader = lab.leaders()[0] as JournalNode
+    expect(leader.owner.texts).toHaveLength(5)
+    expect((await lab.run(leader.owner.add('more'))).level).toBe('majority')
+  })
+
+  it('recruits another node in place of one that is gone', async () => {
+    const [a, ...others] = (await begun('abcd')) as [JournalNode, ...JournalNode[]]
+    const victim = others.find(({ id }) => lab.members(a).includes(id)) as JournalNode
+    victim.crash()
+    await lab.advance(20_000)
+    expect(lab.members(a)).toHaveLength(3)
+    expect(lab.members(a)).not.toContain(victim.id)
+  })
+
+  it('refuses to write where too few are here, and goes on when they return', async () => {
+    const [a, b, c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    await lab.run(a.owner.add('before'))
+    b.crash()
+    c.crash()
+    await lab.until(() => a.membership.linked().length === 0, 10_000)
+    await expect(lab.run(a.owner.add('lost'))).rejects.toMatchObject({ code: 'EAGAIN' })
+    await lab.run(b.boot())
+    const leader = await lab.leader(20_000)
+    await lab.until(() => leader.groups.group(LIST).quorate)
+    expect(leader.owner.texts).toEqual(['before'])
+    expect((await lab.run(leader.owner.add('after'))).devices).toBe(2)
+  })
+
+  it('survives that all close and come back', async () => {
+    const nodes = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    for (let i = 0; i < 20; i++) await lab.run(nodes[0].owner.add(`entry ${i}`))
+    for (const node of nodes) node.crash()
+    await lab.advance(60_000)
+    for (const node of nodes.slice(1)) await lab.run(node.boot())
+    const leader = await lab.leader(20_000)
+    expect(leader.owner.texts).toHaveLength(20)
+    await lab.run(leader.owner.add('again'))
+    await lab.run(nodes[0].boot())
+    await lab.advance(5_000)
+    await lab.run(leader.owner.add('all', 'all'))
+  })
+
+  it('fences a leader that was cut off, and brings it up to date when it returns', async () => {
+    const [a, b, c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    await lab.run(a.owner.add('one'))
+    for (const other of [b, c]) lab.hub.setPartition(a.id, other.id, true)
+    await lab.until(() => a.membership.linked().length === 0, 20_000)
+    const leader = await lab
+      .until(() => b.owner.journal !== undefined || c.owner.journal !== undefined, 20_000)
+      .then(() => (b.owner.journal ? b : c))
+    await expect(lab.run(a.owner.add('never'))).rejects.toMatchObject({ code: 'EAGAIN' })
+    await lab.run(leader.owner.add('two'))
+    for (const other of [b, c]) lab.hub.setPartition(a.id, other.id, false)
+    await lab.until(() => a.owner.journal === undefined, 120_000)
+    // It was away for so long that the others went on as two: it is taken back as a newcomer is.
+    const whole = () => lab.members(leader).filter((member) => !member.endsWith('?')).length === 3
+    await lab.until(() => whole() && leader.membership.linked().length === 2)
+    expect(await lab.run(leader.owner.add('three', 'all'))).toEqual({ level: 'all', devices: 3 })
+    expect(leader.owner.texts).toEqual(['one', 'two', 'three'])
+  })
+
+  it('brings a newcomer up to date from a snapshot', async () => {
+    const [a] = (await begun('a')) as [JournalNode]
+    for (let i = 0; i < 100; i++) await lab.run(a.owner.add(`entry ${i}`))
+    await lab.run(a.groups.group(LIST).compact(utf8('a hundred')))
+    await lab.run(a.owner.add('after'))
+    const [b] = (await lab.boot('b')) as [JournalNode]
+    await lab.advance(10_000)
+    expect(await lab.run(a.owner.add('both', 'all'))).toEqual({ level: 'all', devices: 2 })
+    expect(b.groups.group(LIST).committed().snapshot).toEqual(utf8('a hundred'))
+    expect(b.groups.group(LIST).lastIndex).toBe(a.groups.group(LIST).lastIndex)
+  })
+
+  it('costs nothing while nobody writes: no timer, no message, however many there are', async () => {
+    const nodes = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    for (let i = 0; i < 200; i++) await lab.run(nodes[(i % 3) as 0].groups.create(`test/idle-${i}`, new Uint8Array(0)))
+    await lab.advance(30_000)
+    let notes = 0
+    for (const node of nodes) {
+      const note = node.rpc.note.bind(node.rpc)
+      node.rpc.note = (peer, name, body) => {
+        if (name === 'journal.step') notes++
+        note(peer, name, body)
+      }
+    }
+    await lab.advance(60_000)
+    expect(notes).toBe(0)
+    expect(lab.clock.pending().filter(({ reason }) => reason.startsWith('journal'))).toEqual([])
+  })
+})

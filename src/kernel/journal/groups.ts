@@ -1,0 +1,320 @@
+// All replicated journals of this node: routes their messages, holds elections when members go, keeps each at its
+// wanted size, and tells owners when this node begins or ceases to lead one. Above: the owners (processes, the tree).
+// Below: group.ts, rpc, membership.
+//
+// A journal that nobody writes costs nothing: no timer runs unless some machine waits for an answer, and no message
+// is sent unless a node comes or goes.
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
+import { type DeviceId, type NodeId, shortNode } from '../../base/ids.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { LogStore } from '../../ports/logstore.ts'
+import type { Random } from '../../ports/random.ts'
+import * as limits from '../limits.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import { Group, type GroupHost, isMember } from './group.ts'
+import type { Journal } from './journal.ts'
+import { type Candidate, firstConfig, nextConfig } from './policy.ts'
+import { type GroupConfig, membersOf } from './raft/config.ts'
+import type { RaftMessage } from './raft/messages.ts'
+
+/** What the journals need to know about who is here; membership tells it. */
+export interface Liveness {
+  /** This node included. */
+  nodes(): readonly Candidate[]
+  /** @param said the node took its leave. */
+  onLeft(listener: (peer: NodeId, said: boolean) => void): void
+  onLink(listener: (peer: NodeId) => void): void
+}
+
+/** Whoever journals something under names that begin alike. */
+export interface JournalOwner {
+  /** This node leads from now on: everything that was journalled, to be replayed, and where to go on. */
+  lead(name: string, journal: Journal, before: { snapshot: Uint8Array; entries: Uint8Array[] }): void
+  /** Another node leads, or nobody. */
+  follow(name: string, leader: NodeId | undefined): void
+}
+
+export class Groups {
+  readonly #rpc: RpcNode
+  readonly #store: LogStore
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #log: LogSink
+  readonly #liveness: Liveness
+  readonly #owners = new Map<string, JournalOwner>()
+  readonly #groups = new Map<string, Group>()
+  /** Those that are being read from disk; messages for them wait. */
+  readonly #loading = new Map<string, Promise<Group>>()
+  /** What an owner was told last, by journal. */
+  readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined }>()
+  readonly #elections = new Map<string, Timer>()
+  /** When each node left that may come back. */
+  readonly #leftMs = new Map<NodeId, number>()
+  readonly #reviews = new Set<string>()
+  #reviewTimer: Timer | undefined
+  #retryTimer: Timer | undefined
+  #closed = false
+  readonly #host: GroupHost
+
+  constructor(options: {
+    rpc: RpcNode
+    store: LogStore
+    clock: Clock
+    random: Random
+    log: LogSink
+    liveness: Liveness
+  }) {
+    this.#rpc = options.rpc
+    this.#store = options.store
+    this.#clock = options.clock
+    this.#random = options.random
+    this.#log = options.log
+    this.#liveness = options.liveness
+    this.#host = {
+      self: this.#rpc.self,
+      store: this.#store,
+      clock: this.#clock,
+      log: this.#log,
+      alive: (id) => this.#rpc.linked(id),
+      deviceOf: (id) => this.#deviceOf(id),
+      send: (to, group, message) => this.#rpc.note(to, 'journal.step', { group, message }),
+      changed: (group) => this.#changed(group),
+    }
+  }
+
+  /** @param prefix of the names that this owner's journals have, ending in `/`. */
+  own(prefix: string, owner: JournalOwner): void {
+    this.#owners.set(prefix, owner)
+  }
+
+  /** Reads what this node keeps, and takes part. */
+  async start(): Promise<void> {
+    this.#rpc.onNote('journal.step', (peer, { group, message }) => this.#received(peer, group, message))
+    this.#rpc.onNote('journal.dismissed', (peer, { group }) => this.#dismissed(peer, group))
+    this.#liveness.onLeft((peer, said) => this.#left(peer, said))
+    this.#liveness.onLink((peer) => this.#linked(peer))
+    const names = (await this.#store.list()).filter((name) => this.#ownerOf(name))
+    await Promise.all(names.map((name) => this.#load(name)))
+    for (const group of this.#groups.values()) this.#electSoon(group, limits.GROUP_BOOT_MS)
+  }
+
+  has(name: string): boolean {
+    return this.#groups.has(name)
+  }
+
+  /** @throws {OsError} ENOENT. */
+  group(name: string): Group {
+    const group = this.#groups.get(name)
+    if (!group) throw new OsError('ENOENT', `${name} is not kept here`)
+    return group
+  }
+
+  leaderOf(name: string): NodeId | undefined {
+    return this.#groups.get(name)?.leader
+  }
+
+  /**
+   * Begins a journal that this node leads.
+   * @throws {OsError} EEXIST, ENOSPC, EIO.
+   */
+  async create(name: string, data: Uint8Array): Promise<Journal> {
+    if (this.#groups.has(name) || this.#loading.has(name)) throw new OsError('EEXIST', `${name} exists already`)
+    const created = Group.create(name, this.#host, firstConfig(this.#rpc.self, this.#liveness.nodes()), data)
+    this.#loading.set(name, created)
+    try {
+      const group = await created
+      this.#groups.set(name, group)
+      this.#changed(group)
+      return group
+    } finally {
+      this.#loading.delete(name)
+    }
+  }
+
+  /** Forgets a journal that nobody needs any more. */
+  async remove(name: string): Promise<void> {
+    this.#groups.get(name)?.close('it was removed')
+    this.#groups.delete(name)
+    this.#told.delete(name)
+    this.#elections.get(name)?.cancel()
+    this.#elections.delete(name)
+    await this.#store.remove(name)
+  }
+
+  /** This tab closes: whoever has most of each journal goes on with it. */
+  close(): void {
+    for (const group of this.#groups.values()) if (group.leads) group.handOver()
+    this.#closed = true
+    for (const timer of [this.#reviewTimer, this.#retryTimer, ...this.#elections.values()]) timer?.cancel()
+    for (const group of this.#groups.values()) group.close('this tab is closing')
+  }
+
+  #ownerOf(name: string): JournalOwner | undefined {
+    return this.#owners.get(name.slice(0, name.indexOf('/') + 1))
+  }
+
+  #deviceOf(id: NodeId): DeviceId | undefined {
+    return this.#liveness.nodes().find((node) => node.id === id)?.device
+  }
+
+  #load(name: string): Promise<Group> {
+    const loading = this.#loading.get(name)
+    if (loading) return loading
+    const loaded = Group.load(name, this.#host)
+      .then((group) => {
+        this.#groups.set(name, group)
+        return group
+      })
+      .finally(() => this.#loading.delete(name))
+    this.#loading.set(name, loaded)
+    loaded.catch((error: unknown) => this.#log.log('error', 'journal', `${name} cannot be read: ${errorLine(error)}`))
+    return loaded
+  }
+
+  #received(peer: NodeId, name: string, message: RaftMessage): void {
+    if (this.#closed || !this.#ownerOf(name)) return
+    const group = this.#groups.get(name)
+    if (group) return this.#step(peer, group, message)
+    if (message.t === 'check') return this.#host.send(peer, name, { t: 'resigned', term: message.term })
+    // A member that has heard of nothing yet may be asked for its vote: it has promised nothing.
+    if (message.t !== 'append' && message.t !== 'snapshot' && message.t !== 'vote') return
+    if (!this.#loading.has(name) && this.#groups.size >= limits.MAX_GROUPS) return
+    this.#load(name)
+      .then((loaded) => this.#step(peer, loaded, message))
+      .catch(() => undefined) // logged where it was read
+  }
+
+  #step(peer: NodeId, group: Group, message: RaftMessage): void {
+    if (this.#closed) return
+    if (message.t === 'vote' && group.settled && !isMember(group.config, peer)) {
+      return this.#rpc.note(peer, 'journal.dismissed', { group: group.name, term: group.term })
+    }
+    try {
+      group.step(peer, message)
+    } catch (error) {
+      this.#log.log(
+        'warn',
+        'journal',
+        `${shortNode(peer)} said what cannot be about ${group.name}: ${errorLine(error)}`,
+      )
+    }
+  }
+
+  /** The leader says that this node no longer keeps the journal. */
+  #dismissed(peer: NodeId, name: string): void {
+    const group = this.#groups.get(name)
+    if (!group || group.leads || !isMember(group.config, peer)) return
+    this.remove(name).catch((error: unknown) =>
+      this.#log.log('warn', 'journal', `${name} cannot be removed: ${errorLine(error)}`),
+    )
+  }
+
+  // --- elections -------------------------------------------------------------------------------------------
+
+  #left(peer: NodeId, said: boolean): void {
+    this.#leftMs.set(peer, this.#clock.nowMs())
+    for (const group of this.#groups.values()) {
+      if (!isMember(group.config, peer)) continue
+      group.down(peer, said)
+      if (group.leader === undefined) this.#electSoon(group)
+      else if (group.leads) this.#reviewSoon(group)
+    }
+  }
+
+  #linked(peer: NodeId): void {
+    this.#leftMs.delete(peer)
+    for (const group of this.#groups.values()) {
+      if (isMember(group.config, peer)) {
+        group.up(peer)
+        if (group.leader === undefined) this.#electSoon(group)
+      }
+      if (group.leads) this.#reviewSoon(group)
+    }
+  }
+
+  /** Those who could lead take turns, so that mostly the first is elected before the second asks. */
+  #electSoon(group: Group, extraMs = 0): void {
+    if (this.#closed || this.#elections.has(group.name)) return
+    const here = membersOf(group.config).filter((id) => id === this.#rpc.self || this.#rpc.linked(id))
+    const turn = here.sort().indexOf(this.#rpc.self)
+    const inMs = extraMs + (turn + this.#random.float() / 2) * limits.GROUP_ELECTION_STEP_MS
+    const elect = () => {
+      this.#elections.delete(group.name)
+      if (group.leader === undefined && group.quorate) group.campaign()
+    }
+    this.#elections.set(group.name, this.#clock.setTimer(elect, inMs, 'journal election'))
+  }
+
+  #changed(group: Group): void {
+    if (this.#closed) return
+    const { leads, leader, name } = group
+    const told = this.#told.get(name)
+    if (group.busy) this.#retrySoon()
+    if (leads && group.settled) this.#reviewSoon(group)
+    if (told && told.leads === leads && told.leader === leader) return
+    this.#told.set(name, { leads, leader })
+    const owner = this.#ownerOf(name)
+    if (leads && !told?.leads) owner?.lead(name, group, group.committed())
+    else if (!leads) {
+      owner?.follow(name, leader)
+      if (leader === undefined) this.#electSoon(group)
+    }
+  }
+
+  /** One timer for all journals that wait for an answer. */
+  #retrySoon(): void {
+    this.#retryTimer ??= this.#clock.setTimer(
+      () => {
+        this.#retryTimer = undefined
+        for (const group of this.#groups.values()) if (group.busy) group.tick()
+      },
+      limits.RAFT_RETRY_MS,
+      'journal retry',
+    )
+  }
+
+  // --- members ---------------------------------------------------------------------------------------------
+
+  #reviewSoon(group: Group): void {
+    this.#reviews.add(group.name)
+    this.#reviewTimer ??= this.#clock.setTimer(() => this.#review(), limits.GROUP_REVIEW_MS, 'journal members')
+  }
+
+  #review(): void {
+    this.#reviewTimer = undefined
+    for (const name of [...this.#reviews]) {
+      const group = this.#groups.get(name)
+      this.#reviews.delete(name)
+      if (group?.settled) this.#adjust(group)
+    }
+  }
+
+  #adjust(group: Group): void {
+    const nowMs = this.#clock.nowMs()
+    const nodes = this.#liveness.nodes()
+    const awayMs = (id: NodeId) => nowMs - (this.#leftMs.get(id) ?? nowMs)
+    const next = nextConfig({
+      self: this.#rpc.self,
+      config: group.config,
+      nodes,
+      gone: (id) => !nodes.some((node) => node.id === id) && awayMs(id) >= limits.GROUP_REPLACE_MS,
+      caughtUp: (id) => group.caughtUp(id),
+      witness: undefined,
+    })
+    // Somebody who left may be back after a reload; then nothing has to move.
+    const waiting = group.config.voters.some(({ id }) => this.#leftMs.has(id) && awayMs(id) < limits.GROUP_REPLACE_MS)
+    if (waiting || (next && group.config.learners.length > 0)) this.#reviewSoon(group)
+    if (!next || sameConfig(next, group.config)) return
+    try {
+      group.reconfigure(next)
+    } catch (error) {
+      if (!isOsError(error, 'EAGAIN')) throw error
+      this.#reviewSoon(group)
+    }
+  }
+}
+
+function sameConfig(a: GroupConfig, b: GroupConfig): boolean {
+  return JSON.stringify(a) === JSON.stringify(b)
+}

@@ -1,0 +1,28 @@
+// Who is here, as the journals want to know it, from membership.
+import type { DeviceId, NodeId } from '../../base/ids.ts'
+import type { Membership } from '../membership/membership.ts'
+import type { Liveness } from './groups.ts'
+
+export function livenessOf(
+  membership: Membership,
+  self: { id: NodeId; device: DeviceId; fit: () => boolean },
+): Liveness {
+  return {
+    nodes: () => [
+      { id: self.id, device: self.device, fit: self.fit() },
+      ...membership.rows().map(({ id, device, state, direct }) => ({
+        id: id as NodeId,
+        device: device as DeviceId,
+        fit: direct && state !== 'frozen' && state !== 'stalled',
+      })),
+    ],
+    onLeft: (listener) => {
+      membership.events.on((event) => {
+        if (event.type === 'left') listener(event.peer, event.said)
+      })
+    },
+    onLink: (listener) => {
+      membership.onLink(listener)
+    },
+  }
+}

@@ -1,0 +1,29 @@
+// Deliberate faults of the kernel, so that the simulator can show that it finds them. All are off unless a test turns
+// one on; production code never does.
+
+export const mutations = [
+  // --- journals
+  'skip-vote-check', // a voter does not ask whether the candidate has everything
+  'vote-twice', // a voter grants its vote to everybody in one term
+  'forget-vote', // a voter does not store whom it voted for
+  'ack-before-majority', // a leader commits what only itself has stored
+  'ack-before-stored', // a follower acknowledges before its disk does
+  'skip-log-match', // a follower takes entries that do not follow its own
+  'commit-old-terms', // a leader commits entries of earlier terms by counting copies
+  'read-unconfirmed', // a leader answers reads without asking whether it still leads
+  'reconfigure-early', // members change while another change is not committed
+  'witness-goes-back', // a witness believes an older message of its leader
+] as const
+export type Mutation = (typeof mutations)[number]
+
+const active = new Set<Mutation>()
+
+export function mutated(mutation: Mutation): boolean {
+  return active.has(mutation)
+}
+
+/** For tests only. @returns what turns it off again. */
+export function mutate(mutation: Mutation): () => void {
+  active.add(mutation)
+  return () => active.delete(mutation)
+}
