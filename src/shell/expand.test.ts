@@ -101,6 +101,11 @@ describe('expansion', () => {
     )
   }, 120_000)
 
+  it('takes a backslash at the end of a pattern for itself, as bash does', async () => {
+    const line = `V='**\\'; args $V; V='a*\\\\'; args $V`
+    expect(await ours(line)).toBe(bash(line))
+  })
+
   it('hands every text through quoting unchanged', async () => {
     await fc.assert(
       fc.asyncProperty(

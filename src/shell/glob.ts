@@ -35,14 +35,17 @@ export async function expandGlob(chars: readonly PatternChar[], options: GlobOpt
   return paths.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
 }
 
-/** A backslash that came out of a variable quotes the next character, but only where a pattern matches. */
+/**
+ * A backslash that came out of a variable quotes the next character, but only where a pattern matches; at the end it
+ * stands for itself.
+ */
 function withoutEscapes(chars: readonly PatternChar[]): PatternChar[] {
   const out: PatternChar[] = []
   for (let at = 0; at < chars.length; at++) {
     const current = chars[at] as PatternChar
     const next = chars[at + 1]
-    if (current.char !== '\\' || current.quoted) out.push(current)
-    else if (next) {
+    if (current.char !== '\\' || current.quoted || !next) out.push(current)
+    else {
       out.push({ char: next.char, quoted: true })
       at++
     }
