@@ -25,7 +25,9 @@ import { procMount } from './fs/proc-mount.ts'
 import { SharedTree } from './fs/shared-tree.ts'
 import { Tree } from './fs/tree.ts'
 import { CallServer } from './io/call-server.ts'
+import { Groups } from './journal/groups.ts'
 import { Journals } from './journal/journal.ts'
+import { livenessOf } from './journal/liveness.ts'
 import { Membership, type OwnPulse } from './membership/membership.ts'
 import { Executor } from './process/executor.ts'
 import { Leases } from './process/leases.ts'
@@ -75,6 +77,7 @@ export class Kernel {
   readonly #shared: SharedTree
   readonly #executor: Executor
   readonly #leases: Leases
+  readonly #groups: Groups
   readonly #processes: Processes
   readonly #events = new EventLog<KernelEvent>()
   readonly #services: DispatchServices
@@ -151,10 +154,13 @@ export class Kernel {
       log,
       leases: this.#leases,
     }
+    const fit = () => this.#pulse !== 'frozen'
+    const liveness = livenessOf(this.#membership, { id: network.self, device, fit })
+    this.#groups = new Groups({ rpc: this.#rpc, store: logStore, clock, random, log, liveness })
     this.#processes = new Processes({
       services,
       fs,
-      journals,
+      journals: this.#groups,
       membership: this.#membership,
       hasher,
       signer,
@@ -205,7 +211,8 @@ export class Kernel {
       } else if (event.type === 'listed' && event.peers === 0) this.#shared.settle()
     })
     await this.#shared.start()
-    await this.#processes.start()
+    this.#groups.own('process/', this.#processes.owner)
+    await this.#groups.start()
     ready
       .then(() => this.#ports.network.start())
       .catch((error: unknown) => {
@@ -254,6 +261,7 @@ export class Kernel {
   close(reason: string): void {
     if (this.#closed) return
     this.#closed = true
+    this.#groups.close()
     this.#processes.close()
     this.#executor.close()
     this.#leases.close()

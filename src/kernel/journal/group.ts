@@ -9,7 +9,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import type { Ack } from '../../syscalls/types.ts'
 import type { Journal } from './journal.ts'
-import { type GroupConfig, groupConfig, voterOf } from './raft/config.ts'
+import { type GroupConfig, groupConfig, membersOf, voterOf } from './raft/config.ts'
 import { RaftLog } from './raft/log.ts'
 import type { Entry, RaftMessage, Snapshot } from './raft/messages.ts'
 import { type HardState, Raft, type Ready } from './raft/raft.ts'
@@ -119,6 +119,11 @@ export class Group implements Journal {
 
   get term(): number {
     return this.#raft.term
+  }
+
+  /** Everything in it is committed. */
+  get clean(): boolean {
+    return this.#raft.commit === this.#raft.log.lastIndex
   }
 
   /** A configuration change can be proposed. */
@@ -323,15 +328,19 @@ export class Group implements Journal {
   /** How safe an entry is: stored by whom. */
   #ack(index: number): Ack {
     const holders = this.#raft.holders(index)
-    const keepers = this.config.voters.filter(({ witness }) => !witness)
     const devices = new Set(holders.map((id) => this.#host.deviceOf(id) ?? id)).size
     if (holders.length === 1) return { level: 'local', devices }
-    return { level: keepers.every(({ id }) => holders.includes(id)) ? 'all' : 'majority', devices }
+    return { level: this.#keepers().every((id) => holders.includes(id)) ? 'all' : 'majority', devices }
   }
 
   #moreToCome(index: number): boolean {
     const holders = this.#raft.holders(index)
-    return this.config.voters.some(({ id, witness }) => !witness && !holders.includes(id) && this.#host.alive(id))
+    return this.#keepers().some((id) => !holders.includes(id) && this.#host.alive(id))
+  }
+
+  /** Members that store entries. */
+  #keepers(): NodeId[] {
+    return membersOf(this.config).filter((id) => !voterOf(this.config, id)?.witness)
   }
 
   #rejectAll(error: OsError): void {

@@ -4,6 +4,7 @@ import { MemoryNetwork } from '../../adapters/memory/network.ts'
 import { SeededRandom } from '../../adapters/memory/random.ts'
 import { Disk, MemoryLogStore } from '../../adapters/memory/stores.ts'
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
+import { OsError } from '../../base/errors.ts'
 import type { DeviceId, NodeId } from '../../base/ids.ts'
 import type { Ack } from '../../syscalls/types.ts'
 import { helloOf, Lab, nodeId, TestLog } from '../harness.contract.ts'
@@ -32,7 +33,7 @@ export class ListOwner implements JournalOwner {
   }
 
   async add(text: string, level?: Ack['level']): Promise<Ack> {
-    if (!this.journal) throw new Error('this node does not lead')
+    if (!this.journal) throw new OsError('EAGAIN', 'this node does not lead')
     const ack = await this.journal.append([utf8(text)], level)
     this.texts.push(text)
     return ack

@@ -22,6 +22,7 @@ import type { RaftMessage } from './raft/messages.ts'
 export interface Liveness {
   /** This node included. */
   nodes(): readonly Candidate[]
+  has(id: NodeId): boolean
   /** @param said the node took its leave. */
   onLeft(listener: (peer: NodeId, said: boolean) => void): void
   onLink(listener: (peer: NodeId) => void): void
@@ -31,8 +32,13 @@ export interface Liveness {
 export interface JournalOwner {
   /** This node leads from now on: everything that was journalled, to be replayed, and where to go on. */
   lead(name: string, journal: Journal, before: { snapshot: Uint8Array; entries: Uint8Array[] }): void
-  /** Another node leads, or nobody. */
+  /** Another node leads, or nobody can: what was built on the journal here is no longer true. */
   follow(name: string, leader: NodeId | undefined): void
+  /**
+   * Fetches what an entry or a snapshot refers to: it counts as stored here only with that. Undefined: nothing to fetch.
+   * It may throw for bytes that make no sense, and reject when they cannot be had: the sender tries again.
+   */
+  hold?(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined
 }
 
 export class Groups {
@@ -52,6 +58,11 @@ export class Groups {
   /** When each node left that may come back. */
   readonly #leftMs = new Map<NodeId, number>()
   readonly #reviews = new Set<string>()
+  /** Members as they were when they were considered last. */
+  readonly #reviewed = new Map<string, GroupConfig>()
+  /** Messages that wait until what earlier ones refer to is here, by journal. */
+  readonly #holding = new Map<string, Promise<void>>()
+  readonly #startedMs: number
   #reviewTimer: Timer | undefined
   #retryTimer: Timer | undefined
   #closed = false
@@ -71,12 +82,13 @@ export class Groups {
     this.#random = options.random
     this.#log = options.log
     this.#liveness = options.liveness
+    this.#startedMs = this.#clock.nowMs()
     this.#host = {
       self: this.#rpc.self,
       store: this.#store,
       clock: this.#clock,
       log: this.#log,
-      alive: (id) => this.#rpc.linked(id),
+      alive: (id) => id === this.#rpc.self || this.#liveness.has(id),
       deviceOf: (id) => this.#deviceOf(id),
       send: (to, group, message) => this.#rpc.note(to, 'journal.step', { group, message }),
       changed: (group) => this.#changed(group),
@@ -96,11 +108,16 @@ export class Groups {
     this.#liveness.onLink((peer) => this.#linked(peer))
     const names = (await this.#store.list()).filter((name) => this.#ownerOf(name))
     await Promise.all(names.map((name) => this.#load(name)))
-    for (const group of this.#groups.values()) this.#electSoon(group, limits.GROUP_BOOT_MS)
+    for (const group of this.#groups.values()) {
+      const [only, ...others] = group.config.voters
+      if (only?.id === this.#rpc.self && others.length === 0) group.campaign()
+      else this.#electSoon(group, limits.GROUP_BOOT_MS)
+    }
   }
 
-  has(name: string): boolean {
-    return this.#groups.has(name)
+  /** Journals kept here whose names begin so. */
+  names(prefix: string): string[] {
+    return [...this.#groups.keys()].filter((name) => name.startsWith(prefix))
   }
 
   /** @throws {OsError} ENOENT. */
@@ -110,15 +127,12 @@ export class Groups {
     return group
   }
 
-  leaderOf(name: string): NodeId | undefined {
-    return this.#groups.get(name)?.leader
-  }
-
   /**
-   * Begins a journal that this node leads.
+   * Begins a journal that this node leads; its owner hears of it once enough members have it.
+   * @param data the snapshot that it begins with.
    * @throws {OsError} EEXIST, ENOSPC, EIO.
    */
-  async create(name: string, data: Uint8Array): Promise<Journal> {
+  async create(name: string, data: Uint8Array): Promise<void> {
     if (this.#groups.has(name) || this.#loading.has(name)) throw new OsError('EEXIST', `${name} exists already`)
     const created = Group.create(name, this.#host, firstConfig(this.#rpc.self, this.#liveness.nodes()), data)
     this.#loading.set(name, created)
@@ -126,17 +140,26 @@ export class Groups {
       const group = await created
       this.#groups.set(name, group)
       this.#changed(group)
-      return group
     } finally {
       this.#loading.delete(name)
     }
   }
 
-  /** Forgets a journal that nobody needs any more. */
+  /** Ends a journal that nobody needs any more, everywhere. */
+  async retire(name: string): Promise<void> {
+    const group = this.#groups.get(name)
+    for (const id of group?.leads ? membersOf(group.config) : []) {
+      this.#rpc.note(id, 'journal.dismissed', { group: name, term: (group as Group).term })
+    }
+    await this.remove(name)
+  }
+
+  /** Forgets a journal here. */
   async remove(name: string): Promise<void> {
     this.#groups.get(name)?.close('it was removed')
     this.#groups.delete(name)
     this.#told.delete(name)
+    this.#reviewed.delete(name)
     this.#elections.get(name)?.cancel()
     this.#elections.delete(name)
     await this.#store.remove(name)
@@ -190,6 +213,34 @@ export class Groups {
     if (message.t === 'vote' && group.settled && !isMember(group.config, peer)) {
       return this.#rpc.note(peer, 'journal.dismissed', { group: group.name, term: group.term })
     }
+    const before = this.#holding.get(group.name)
+    const held = this.#hold(peer, group.name, message)
+    if (!before && held.length === 0) return this.#take(peer, group, message)
+    const done = Promise.all([before, ...held])
+      .then(() => this.#take(peer, group, message))
+      .catch((error: unknown) => {
+        const what = `what ${group.name} refers to cannot be had from ${shortNode(peer)}`
+        this.#log.log('warn', 'journal', `${what}: ${errorLine(error)}`)
+      })
+      .finally(() => {
+        if (this.#holding.get(group.name) === done) this.#holding.delete(group.name)
+      })
+    this.#holding.set(group.name, done)
+  }
+
+  /** Begins to fetch what the message's entries refer to. */
+  #hold(peer: NodeId, name: string, message: RaftMessage): Promise<void>[] {
+    const owner = this.#ownerOf(name)
+    const hold = (kind: 'entry' | 'snapshot', bytes: Uint8Array) => owner?.hold?.(kind, bytes, peer) ?? []
+    if (message.t === 'snapshot') return [hold('snapshot', message.snapshot.data)].flat()
+    if (message.t !== 'append') return []
+    const held = message.entries.flatMap(({ kind, bytes }) => (kind === 'data' ? hold('entry', bytes) : []))
+    for (const each of held) each.catch(() => undefined) // reported for all of them together
+    return held
+  }
+
+  #take(peer: NodeId, group: Group, message: RaftMessage): void {
+    if (this.#closed) return
     try {
       group.step(peer, message)
     } catch (error) {
@@ -236,7 +287,7 @@ export class Groups {
   /** Those who could lead take turns, so that mostly the first is elected before the second asks. */
   #electSoon(group: Group, extraMs = 0): void {
     if (this.#closed || this.#elections.has(group.name)) return
-    const here = membersOf(group.config).filter((id) => id === this.#rpc.self || this.#rpc.linked(id))
+    const here = membersOf(group.config).filter((id) => this.#host.alive(id))
     const turn = here.sort().indexOf(this.#rpc.self)
     const inMs = extraMs + (turn + this.#random.float() / 2) * limits.GROUP_ELECTION_STEP_MS
     const elect = () => {
@@ -248,10 +299,12 @@ export class Groups {
 
   #changed(group: Group): void {
     if (this.#closed) return
-    const { leads, leader, name } = group
+    const { leader, name } = group
     const told = this.#told.get(name)
+    const leads = group.leads && group.quorate && (told?.leads === true || group.clean)
     if (group.busy) this.#retrySoon()
-    if (leads && group.settled) this.#reviewSoon(group)
+    const { config } = group
+    if (group.settled && (config.learners.length > 0 || this.#reviewed.get(name) !== config)) this.#reviewSoon(group)
     if (told && told.leads === leads && told.leader === leader) return
     this.#told.set(name, { leads, leader })
     const owner = this.#ownerOf(name)
@@ -293,7 +346,7 @@ export class Groups {
   #adjust(group: Group): void {
     const nowMs = this.#clock.nowMs()
     const nodes = this.#liveness.nodes()
-    const awayMs = (id: NodeId) => nowMs - (this.#leftMs.get(id) ?? nowMs)
+    const awayMs = (id: NodeId) => nowMs - (this.#leftMs.get(id) ?? this.#startedMs)
     const next = nextConfig({
       self: this.#rpc.self,
       config: group.config,
@@ -303,7 +356,9 @@ export class Groups {
       witness: undefined,
     })
     // Somebody who left may be back after a reload; then nothing has to move.
-    const waiting = group.config.voters.some(({ id }) => this.#leftMs.has(id) && awayMs(id) < limits.GROUP_REPLACE_MS)
+    const away = group.config.voters.filter(({ id }) => !nodes.some((node) => node.id === id))
+    const waiting = away.some(({ id }) => awayMs(id) < limits.GROUP_REPLACE_MS)
+    this.#reviewed.set(group.name, group.config)
     if (waiting || (next && group.config.learners.length > 0)) this.#reviewSoon(group)
     if (!next || sameConfig(next, group.config)) return
     try {

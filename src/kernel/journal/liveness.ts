@@ -16,6 +16,7 @@ export function livenessOf(
         fit: direct && state !== 'frozen' && state !== 'stalled',
       })),
     ],
+    has: (id) => membership.has(id),
     onLeft: (listener) => {
       membership.events.on((event) => {
         if (event.type === 'left') listener(event.peer, event.said)

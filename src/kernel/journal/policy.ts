@@ -1,6 +1,7 @@
 // Who should keep a journal: the next change of members, if one is due. A pure function, so that it can be tested.
-// Wanted are GROUP_SIZE nodes on distinct devices; with fewer devices, as many nodes as there are; with two nodes a
-// witness as the third vote. One change at a time; newcomers catch up as learners before they count.
+// Wanted are GROUP_SIZE voters, on distinct devices where there are as many. Two voters would be worse than one, because
+// either could stop the other: with two nodes a witness is the third vote, and without one the second only learns.
+// One change at a time; newcomers catch up as learners before they count.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
 import { GROUP_SIZE } from '../limits.ts'
 import { type GroupConfig, voterOf } from './raft/config.ts'
@@ -27,66 +28,79 @@ export interface PolicyView {
 
 /** Who keeps a new journal of `self` from its beginning on. */
 export function firstConfig(self: NodeId, nodes: readonly Candidate[]): GroupConfig {
-  const chosen = [self]
-  const devices = new Set([deviceOf(nodes, self)])
-  const free = nodes.filter(({ id, fit }) => fit && id !== self).sort((a, b) => (a.id < b.id ? -1 : 1))
-  for (const { id, device } of free) {
-    if (chosen.length === GROUP_SIZE || devices.has(device)) continue
-    chosen.push(id)
-    devices.add(device)
-  }
-  for (const { id } of free) if (chosen.length < GROUP_SIZE && !chosen.includes(id)) chosen.push(id)
-  return { voters: chosen.map((id) => ({ id, witness: false })), learners: [] }
+  const chosen = [self, ...best(nodes, [self], GROUP_SIZE - 1)]
+  const voters = chosen.length < GROUP_SIZE ? [self] : chosen
+  return { voters: voters.map((id) => ({ id, witness: false })), learners: [] }
 }
 
 /** The configuration to propose next; undefined when nothing is to be done. */
 export function nextConfig(view: PolicyView): GroupConfig | undefined {
-  return promote(view) ?? dropStrangers(view) ?? recruit(view) ?? dismiss(view) ?? adjustWitness(view)
+  return promote(view) ?? dropLearners(view) ?? recruit(view) ?? dismiss(view) ?? adjustWitness(view)
 }
 
-/** A learner that has caught up becomes a voter. */
-function promote({ config, caughtUp, nodes }: PolicyView): GroupConfig | undefined {
-  const ready = config.learners.find((id) => caughtUp(id) && nodes.some((node) => node.id === id))
-  if (ready === undefined) return undefined
+/** Up to `count` nodes that may join these, on other devices first. */
+function best(nodes: readonly Candidate[], kept: readonly NodeId[], count: number): NodeId[] {
+  const devices = new Set(kept.map((id) => deviceOf(nodes, id)))
+  const free = nodes.filter(({ id, fit }) => fit && !kept.includes(id)).sort((a, b) => (a.id < b.id ? -1 : 1))
+  const chosen: NodeId[] = []
+  for (const { id, device } of free) {
+    if (chosen.length >= count || devices.has(device)) continue
+    chosen.push(id)
+    devices.add(device)
+  }
+  for (const { id } of free) if (chosen.length < count && !chosen.includes(id)) chosen.push(id)
+  return chosen
+}
+
+/** Learners that have caught up become voters, if three will vote in the end. */
+function promote({ config, caughtUp, nodes, witness }: PolicyView): GroupConfig | undefined {
+  const ready = config.learners.filter((id) => caughtUp(id) && nodes.some((node) => node.id === id))
+  const [first] = ready
+  const votes = config.voters.length + ready.length + (witness === undefined ? 0 : 1)
+  if (first === undefined || votes < GROUP_SIZE) return undefined
   return {
-    voters: [...config.voters, { id: ready, witness: false }],
-    learners: config.learners.filter((id) => id !== ready),
+    voters: [...config.voters, { id: first, witness: false }],
+    learners: config.learners.filter((id) => id !== first),
   }
 }
 
 /** A learner that went away is not waited for. */
-function dropStrangers({ config, nodes }: PolicyView): GroupConfig | undefined {
+function dropLearners({ config, nodes }: PolicyView): GroupConfig | undefined {
   const here = config.learners.filter((id) => nodes.some((node) => node.id === id))
   return here.length < config.learners.length ? { ...config, learners: here } : undefined
 }
 
 function recruit({ config, nodes, gone }: PolicyView): GroupConfig | undefined {
-  if (config.learners.length > 0) return undefined
-  const keepers = config.voters.filter(({ id, witness }) => !witness && !gone(id))
-  const devices = new Set(keepers.map(({ id }) => deviceOf(nodes, id)))
-  const free = nodes.filter(({ id, fit }) => fit && !voterOf(config, id)).sort((a, b) => (a.id < b.id ? -1 : 1))
-  const elsewhere = free.find(({ device }) => !devices.has(device))
-  // A keeper on a device of its own is worth an exchange, a mere second tab only a place that is empty.
-  const doubled = devices.size < Math.min(GROUP_SIZE, keepers.length)
-  const wanted = keepers.length < GROUP_SIZE ? (elsewhere ?? free[0]) : doubled ? elsewhere : undefined
-  return wanted && { ...config, learners: [wanted.id] }
+  const keepers = keepersOf(config).filter((id) => !gone(id))
+  const members = [...keepers, ...config.learners]
+  const devices = new Set(keepers.map((id) => deviceOf(nodes, id)))
+  const present = nodes.filter(({ id }) => !voterOf(config, id) && !config.learners.includes(id))
+  const [next] = best([...present, ...nodes.filter(({ id }) => members.includes(id))], members, 1)
+  if (next === undefined) return undefined
+  // A second tab of a device is worth an exchange for a node on a device of its own.
+  const better = devices.size < keepers.length && !devices.has(deviceOf(nodes, next)) && config.learners.length === 0
+  if (members.length >= GROUP_SIZE && !better) return undefined
+  return { ...config, learners: [...config.learners, next] }
 }
 
-function dismiss({ config, nodes, gone, self }: PolicyView): GroupConfig | undefined {
-  const keepers = config.voters.filter(({ witness }) => !witness)
+function dismiss(view: PolicyView): GroupConfig | undefined {
+  const { config, nodes, gone, self, witness } = view
+  const keepers = keepersOf(config)
   const without = (id: NodeId): GroupConfig => ({ ...config, voters: config.voters.filter((voter) => voter.id !== id) })
-  const lost = keepers.find(({ id }) => id !== self && gone(id))
-  if (lost) return without(lost.id)
+  const lost = keepers.find((id) => id !== self && gone(id))
+  if (lost) return without(lost)
+  const others = keepers.filter((id) => id !== self)
+  if (keepers.length === 2 && config.voters.length === 2 && witness === undefined && config.learners.length === 0) {
+    return without(others[0] as NodeId)
+  }
   if (keepers.length <= GROUP_SIZE) return undefined
   const seen = new Set([deviceOf(nodes, self)])
-  for (const { id } of keepers) {
-    if (id === self) continue
+  for (const id of others) {
     const device = deviceOf(nodes, id)
     if (seen.has(device)) return without(id)
     seen.add(device)
   }
-  const last = keepers.findLast(({ id }) => id !== self)
-  return last && without(last.id)
+  return without(others.at(-1) as NodeId)
 }
 
 /** With exactly two keepers a third vote decides who may go on alone; with any other number it is in the way. */
@@ -98,6 +112,10 @@ function adjustWitness({ config, witness }: PolicyView): GroupConfig | undefined
   }
   if (present || keepers.length !== 2 || witness === undefined || config.learners.length > 0) return undefined
   return { ...config, voters: [...keepers, { id: witness, witness: true }] }
+}
+
+function keepersOf(config: GroupConfig): NodeId[] {
+  return config.voters.filter(({ witness }) => !witness).map(({ id }) => id)
 }
 
 function deviceOf(nodes: readonly Candidate[], id: NodeId): string {

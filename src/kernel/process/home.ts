@@ -2,8 +2,9 @@
 // Above: processes.ts (the table of them). Below: state.ts (what the journal means), schedule.ts, rpc, the tree.
 //
 // Order of things: a completion is checked (fencing), its files' blocks are copied here, it is journalled, its
-// file changes are applied to the tree, and only then do its successors run. Whatever dies in between, a replay
-// continues from the journal, and nothing that was journalled happens twice.
+// file changes are applied to the tree, and only then do its successors run. Whatever dies in between, the next home
+// continues from the journal, and nothing that was journalled happens twice. The journal is replicated: this node is
+// the home while it leads the journal, and a home that no longer does is closed and says nothing more.
 import { concat } from '../../base/bytes.ts'
 import { Emitter } from '../../base/emitter.ts'
 import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
@@ -13,13 +14,13 @@ import type { LogSink } from '../../ports/log.ts'
 import type { ExitStatus, ProcessRow } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { RAW } from '../blocks/cid.ts'
-import { allCids } from '../fs/dag.ts'
 import type { SharedTree } from '../fs/shared-tree.ts'
 import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import type { Lease, TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { decodeCompletion, parseExecutionItem, type Succeeded } from './completion.ts'
+import { holdFiles } from './files.ts'
 import type { Leases } from './leases.ts'
 import { type Ended, type EventState, encodeEntry, type ProcessEntry, type ProcessState } from './state.ts'
 
@@ -50,6 +51,8 @@ export class ProcessHome {
   readonly #journal: Journal
   readonly #state: ProcessState
   readonly #stop = new AbortController()
+  /** Set when the process is no longer at home here. */
+  #moved: OsError | undefined
   readonly #crashes = new Map<string, number>()
   readonly #troubles = new Map<string, number>()
   readonly #timers = new Set<Timer>()
@@ -137,6 +140,7 @@ export class ProcessHome {
   async kill(): Promise<boolean> {
     if (this.#state.ended) return false
     await this.#end({ state: 'killed', code: 130, error: null })
+    if (this.#moved) throw this.#moved
     return true
   }
 
@@ -150,11 +154,13 @@ export class ProcessHome {
     void this.#execute(event, node, token)
   }
 
-  /** Stops work without an end: this tab closes. The journal continues elsewhere or after a reload. */
+  /** Stops work without an end: the journal continues elsewhere, or after a reload. Whoever waits here is told. */
   close(): void {
+    this.#moved ??= new OsError('ECONNRESET', `process ${shortKid(this.kid)} is no longer at home on this node`)
     this.#ending = true
-    this.#stop.abort(new OsError('ECANCELED', 'this tab is closing'))
+    this.#stop.abort(this.#moved)
     for (const timer of this.#timers) timer.cancel()
+    this.changed.emit()
   }
 
   async #execute(event: EventState, node: NodeId, token: number): Promise<void> {
@@ -213,7 +219,7 @@ export class ProcessHome {
     if (this.#ending || this.#state.problem(event.id, token, completion.emits)) return
     const { result, emits, ops, exit, ms } = completion
     const entry: ProcessEntry = { t: 'completed', event: event.id, token, node, result, emits, ops, exit, ms }
-    await this.#journal.append([encodeEntry(entry)])
+    if (!(await this.#journalled(entry))) return
     this.#state.apply(entry)
     if (ops.length > 0) await this.#applyFiles(event.id, ops)
     this.#progress()
@@ -222,11 +228,7 @@ export class ProcessHome {
   /** Blocks of files that the event wrote: a completion counts only when they are here as well. */
   async #holdFiles(completion: Succeeded, node: NodeId): Promise<void> {
     if (node === this.#services.self) return
-    const { blocks } = this.#services
-    const options = { hints: [node], signal: this.#stop.signal }
-    for (const op of completion.ops) {
-      if (op.op === 'put') await blocks.hold(await allCids(blocks, op, options), options)
-    }
+    await holdFiles(this.#services.blocks, completion.ops, { hints: [node], signal: this.#stop.signal })
   }
 
   /** @param perhapsMade they may be in the tree already: a restart came between the two. */
@@ -294,14 +296,19 @@ export class ProcessHome {
     }
     const length = fresh.byteLength
     const entry = { t: 'output' as const, event: id, stream, length }
-    if (length <= INLINE_OUTPUT_BYTES) this.#record({ ...entry, bytes: fresh.slice() })
-    else {
-      const { blocks } = this.#services
-      const cid = await blocks.cidOf(RAW, fresh)
-      await blocks.putMany([[cid, fresh.slice()]])
-      this.#record({ ...entry, cid })
-    }
+    const piece: ProcessEntry = { ...entry, ...(await this.#keepOutput(fresh)) }
+    // Shown only once it cannot be lost: another home would have to show the same.
+    if (!(await this.#journalled(piece))) return
+    this.#state.apply(piece)
     this.changed.emit()
+  }
+
+  async #keepOutput(bytes: Uint8Array): Promise<{ bytes: Uint8Array } | { cid: string }> {
+    if (bytes.byteLength <= INLINE_OUTPUT_BYTES) return { bytes: bytes.slice() }
+    const { blocks } = this.#services
+    const cid = await blocks.cidOf(RAW, bytes)
+    await blocks.putMany([[cid, bytes.slice()]])
+    return { cid }
   }
 
   async #taskFailed(event: EventState, node: NodeId, kind: string, message: string): Promise<void> {
@@ -366,7 +373,7 @@ export class ProcessHome {
     this.#stop.abort(new OsError('ECANCELED', `process ${shortKid(this.kid)} has ended`))
     for (const timer of this.#timers) timer.cancel()
     try {
-      await this.#journal.append([encodeEntry(entry)])
+      if (!(await this.#journalled(entry))) return
     } catch (error) {
       this.#log('error', `the end of the process could not be journalled: ${errorLine(error)}`)
     }
@@ -376,10 +383,24 @@ export class ProcessHome {
     this.#services.leases.pump()
   }
 
-  /** Journals and applies at once; durability follows with the next flush, before any completion counts. */
+  /** @returns false when this node is no longer the home: then nothing may follow from it. @throws {OsError} EIO, ENOSPC. */
+  async #journalled(entry: ProcessEntry): Promise<boolean> {
+    try {
+      await this.#journal.append([encodeEntry(entry)])
+      return this.#moved === undefined
+    } catch (error) {
+      const moved = isOsError(error, 'EAGAIN') || isOsError(error, 'ECONNRESET') || isOsError(error, 'ECANCELED')
+      if (!moved) throw error
+      if (!this.#moved) this.#log('info', `it goes on elsewhere: ${errorLine(error)}`)
+      this.close()
+      return false
+    }
+  }
+
+  /** Journals and applies at once: for what does no harm when it is lost. A completion counts only after it. */
   #record(entry: ProcessEntry): void {
     this.#state.apply(entry)
-    this.#journal.append([encodeEntry(entry)]).catch((error: unknown) => {
+    this.#journalled(entry).catch((error: unknown) => {
       void this.#end({ state: 'failed', code: 1, error: `its journal cannot be written: ${errorLine(error)}` })
     })
     if (entry.t === 'applied') this.changed.emit()
@@ -387,12 +408,14 @@ export class ProcessHome {
 
   #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
     if (condition()) return Promise.resolve()
+    if (this.#moved) return Promise.reject(this.#moved)
     return new Promise((resolve, reject) => {
       const off = this.changed.on(() => {
-        if (!condition()) return
+        if (!condition() && !this.#moved) return
         off()
         signal.removeEventListener('abort', onAbort)
-        resolve()
+        if (condition()) resolve()
+        else reject(this.#moved)
       })
       const onAbort = () => {
         off()

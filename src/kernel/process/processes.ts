@@ -10,12 +10,15 @@ import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import type { ExitStatus, KernelEvent, ProcessRow } from '../../syscalls/types.ts'
 import type { Fs } from '../fs/fs.ts'
-import type { Journals } from '../journal/journal.ts'
+import type { Groups, JournalOwner } from '../journal/groups.ts'
+import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
-import { MAX_ROW_ARGS, MAX_ROWS, type TreeOp } from '../rpc/methods.ts'
+import { MAX_FOUND, MAX_ROW_ARGS, MAX_ROWS, type TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { encodeData } from './data.ts'
+import { readProgram } from './executor.ts'
+import { holdFiles } from './files.ts'
 import { type HomeServices, ProcessHome } from './home.ts'
 import { decodeEntry, encodeEntry, type ProcessEntry, ProcessState } from './state.ts'
 
@@ -23,6 +26,8 @@ const PREFIX = 'process/'
 /** A reload takes a second or two; a home that stays away longer is reported. */
 const HOME_ATTEMPTS = 30
 const HOME_PAUSE_MS = 500
+/** How long a new process may take until enough nodes have its journal. */
+const SPAWN_MS = 10_000
 
 export interface SpawnOptions {
   program: string
@@ -35,7 +40,7 @@ export interface SpawnOptions {
 export class Processes {
   readonly #services: HomeServices
   readonly #fs: Fs
-  readonly #journals: Journals
+  readonly #journals: Groups
   readonly #membership: Membership
   readonly #hasher: Hasher
   readonly #signer: Signer
@@ -50,11 +55,13 @@ export class Processes {
   /** Where processes of others were last seen. */
   readonly #elsewhere = new Map<Kid, NodeId>()
   readonly #progressTimers = new Map<Kid, Timer>()
+  /** Told when a process has found its home here. */
+  readonly #arrivals = new Map<Kid, () => void>()
 
   constructor(options: {
     services: HomeServices
     fs: Fs
-    journals: Journals
+    journals: Groups
     membership: Membership
     hasher: Hasher
     signer: Signer
@@ -79,19 +86,6 @@ export class Processes {
     this.#publishHome = options.publishHome
     this.#onEnded = options.onEnded
     this.#serve()
-  }
-
-  /** Replays the journals of this node: what ran before a reload goes on. */
-  async start(): Promise<void> {
-    const names = await this.#journals.list(PREFIX)
-    for (const name of names) {
-      try {
-        await this.#replay(name)
-      } catch (error) {
-        this.#log.log('error', 'process', `the journal ${name} cannot be replayed: ${errorLine(error)}`)
-      }
-    }
-    await this.#forgetOld()
   }
 
   /** @throws {OsError} ENOENT, EISDIR, EFBIG for the program. */
@@ -119,16 +113,34 @@ export class Processes {
       genesis,
       signature,
     }
-    const { journal } = await this.#journals.open(PREFIX + kid)
-    await journal.append([encodeEntry(entry)])
-    const state = new ProcessState()
-    state.apply(entry)
-    this.#adopt(new ProcessHome(kid, journal, state, this.#services)).resume()
+    await this.#begin(kid, encodeEntry(entry), signal)
     this.#publishHome(kid)
     this.#forgetOld().catch((error: unknown) => {
       this.#log.log('warn', 'process', `cannot forget processes that ended long ago: ${errorLine(error)}`)
     })
     return { kid, home }
+  }
+
+  /** Resolves when enough nodes keep its journal for it to survive this one. */
+  async #begin(kid: Kid, genesis: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const late = () =>
+      reject(new OsError('ETIMEDOUT', 'the nodes that should keep its journal do not answer: try again'))
+    const timer = this.#clock.setTimer(late, SPAWN_MS, 'spawn')
+    const onAbort = () => reject(toOsError(signal.reason, 'ECANCELED'))
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#arrivals.set(kid, resolve)
+    try {
+      await this.#journals.create(PREFIX + kid, genesis)
+      await promise
+    } catch (error) {
+      await this.#journals.retire(PREFIX + kid)
+      throw error
+    } finally {
+      this.#arrivals.delete(kid)
+      timer.cancel()
+      signal.removeEventListener('abort', onAbort)
+    }
   }
 
   /** Processes of the whole cluster, oldest first. Nodes that do not answer in time are left out. */
@@ -156,32 +168,50 @@ export class Processes {
   async resolve(text: string, signal?: AbortSignal): Promise<Kid> {
     if (this.#homes.has(text as Kid) || this.#elsewhere.has(text as Kid)) return text as Kid
     if (!isKidPrefix(text)) throw new OsError('EINVAL', `'${text}' is not a KID: K- and at least four hex digits`)
-    const matches = (await this.list(signal)).filter((row) => row.kid.startsWith(text))
-    const [first, second] = matches
+    // Whoever keeps its journal knows it, also while it has no home for a moment.
+    const answers = await Promise.allSettled(
+      this.#membership.linked().map((peer) => this.#rpc.call(peer, 'process.find', { prefix: text }, { signal })),
+    )
+    const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
+    const kids = [...new Set([...this.#find(text), ...found.filter((kid) => kid.startsWith(text))])].sort()
+    const [first, second] = kids
     if (!first) throw new OsError('ESRCH', `there is no process ${text}`)
-    if (second)
-      throw new OsError('EINVAL', `${text} is ambiguous: ${matches.map((row) => row.kid.slice(0, 14)).join(', ')}`)
-    return first.kid
+    if (second) throw new OsError('EINVAL', `${text} is ambiguous: ${kids.map((kid) => kid.slice(0, 14)).join(', ')}`)
+    return first
   }
 
-  async wait(kid: Kid, signal: AbortSignal): Promise<ExitStatus> {
-    const home = this.#homes.get(kid)
-    if (home) return home.waitExit(signal)
-    return this.#atHome(kid, signal, (peer) => this.#rpc.call(peer, 'process.wait', { kid }, { signal }))
+  /** Processes whose journal is kept here. */
+  #find(prefix: string): Kid[] {
+    const names = this.#journals.names(PREFIX + prefix)
+    return names.slice(0, MAX_FOUND).map((name) => name.slice(PREFIX.length) as Kid)
   }
 
-  async kill(kid: Kid, signal: AbortSignal): Promise<boolean> {
-    const home = this.#homes.get(kid)
-    if (home) return home.kill()
-    return this.#rpc.call(await this.#homeOf(kid, signal), 'process.kill', { kid }, { signal })
+  wait(kid: Kid, signal: AbortSignal): Promise<ExitStatus> {
+    return this.#atHome(
+      kid,
+      signal,
+      (home) => home.waitExit(signal),
+      (peer) => this.#rpc.call(peer, 'process.wait', { kid }, { signal }),
+    )
   }
 
-  async read(kid: Kid, stream: 1 | 2, offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    const home = this.#homes.get(kid)
-    const most = Math.min(length, limits.BLOCK_BYTES)
-    if (home) return home.read(stream, offset, most, signal)
-    const args = { kid, stream, offset, length: most }
-    return this.#atHome(kid, signal, (peer) => this.#rpc.call(peer, 'process.read', args, { signal }))
+  kill(kid: Kid, signal: AbortSignal): Promise<boolean> {
+    return this.#atHome(
+      kid,
+      signal,
+      (home) => home.kill(),
+      (peer) => this.#rpc.call(peer, 'process.kill', { kid }, { signal }),
+    )
+  }
+
+  read(kid: Kid, stream: 1 | 2, offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    const args = { kid, stream, offset, length: Math.min(length, limits.BLOCK_BYTES) }
+    return this.#atHome(
+      kid,
+      signal,
+      (home) => home.read(stream, offset, args.length, signal),
+      (peer) => this.#rpc.call(peer, 'process.read', args, { signal }),
+    )
   }
 
   close(): void {
@@ -203,21 +233,24 @@ export class Processes {
     }
   }
 
-  /** A call that may be repeated, at the process's home; waits for a home whose tab is being reloaded. */
-  async #atHome<T>(kid: Kid, signal: AbortSignal, call: (peer: NodeId) => Promise<T>): Promise<T> {
-    let reached = false
+  /** A call that may be repeated, at the process's home; waits while it moves, or its tab is being reloaded. */
+  async #atHome<T>(
+    kid: Kid,
+    signal: AbortSignal,
+    here: (home: ProcessHome) => Promise<T>,
+    there: (peer: NodeId) => Promise<T>,
+  ): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       try {
-        const peer = await this.#homeOf(kid, signal)
-        reached = true
-        return await call(peer)
+        const home = this.#homes.get(kid)
+        return await (home ? here(home) : there(await this.#homeOf(kid, signal)))
       } catch (error) {
         signal.throwIfAborted()
         const away = isOsError(error, 'ECONNRESET') || isOsError(error, 'EHOSTUNREACH') || isOsError(error, 'ESRCH')
-        if (!away || !reached) throw error
+        if (!away) throw error
         this.#elsewhere.delete(kid)
         if (attempt === HOME_ATTEMPTS) {
-          const message = `the tab that is the home of ${shortKid(kid)} is away: it goes on when that tab is opened again`
+          const message = `the tabs that keep ${shortKid(kid)} are away: it goes on when they are opened again`
           throw new OsError('EHOSTUNREACH', message, { cause: error })
         }
         await this.#pause(HOME_PAUSE_MS, signal)
@@ -255,6 +288,7 @@ export class Processes {
 
   #serve(): void {
     this.#rpc.handle('process.list', async () => shownRows([...this.#homes.values()].map((home) => home.row())))
+    this.#rpc.handle('process.find', async ({ prefix }) => this.#find(prefix))
     this.#rpc.handle('process.wait', ({ kid }, { signal }) => this.#local(kid).waitExit(signal))
     this.#rpc.handle('process.kill', ({ kid }) => this.#local(kid).kill())
     this.#rpc.handle('process.read', ({ kid, stream, offset, length }, { signal }) =>
@@ -269,28 +303,65 @@ export class Processes {
     })
   }
 
-  async #replay(name: string): Promise<void> {
-    const { journal, entries } = await this.#journals.open(name)
+  /** What the journals of processes mean, and who keeps them; see JournalOwner. */
+  get owner(): JournalOwner {
+    return {
+      lead: (name, journal, before) => {
+        try {
+          this.#lead(name, journal, before)
+        } catch (error) {
+          this.#log.log('error', 'process', `the journal ${name} cannot be replayed: ${errorLine(error)}`)
+        }
+      },
+      follow: (name, leader) => this.#follow(name.slice(PREFIX.length) as Kid, leader),
+      hold: (_kind, bytes, from) => this.#hold(bytes, from),
+    }
+  }
+
+  #lead(name: string, journal: Journal, { snapshot, entries }: { snapshot: Uint8Array; entries: Uint8Array[] }): void {
     const state = new ProcessState()
     const files = new Map<string, TreeOp[]>()
-    for (const raw of entries) {
+    for (const raw of [snapshot, ...entries]) {
       const entry = decodeEntry(raw)
       state.apply(entry)
       if (entry.t === 'completed' && entry.ops.length > 0) files.set(entry.event, entry.ops)
     }
-    if (!state.spawned) return this.#journals.remove(name)
-    const home = this.#adopt(new ProcessHome(state.spawned.kid, journal, state, this.#services))
+    const kid = name.slice(PREFIX.length) as Kid
+    if (state.spawned?.kid !== kid) throw new OsError('EIO', 'it does not begin with the process')
+    const home = this.#adopt(new ProcessHome(kid, journal, state, this.#services))
+    const arrived = this.#arrivals.get(kid)
+    arrived?.()
     if (state.ended) return
-    this.#log.log(
-      'info',
-      'process',
-      `${shortKid(home.kid)} goes on after a restart: ${state.done} of ${state.total} done`,
-    )
+    const { done, total } = state
+    if (!arrived) this.#log.log('info', 'process', `${shortKid(kid)} goes on here: ${done} of ${total} events are done`)
     home.resume()
     // Not awaited: the tree's home may be elsewhere, and this node must have started to reach it.
     home.reapply(files).catch((error: unknown) => {
-      this.#log.log('error', 'process', `${shortKid(home.kid)} cannot go on: ${errorLine(error)}`)
+      this.#log.log('error', 'process', `${shortKid(kid)} cannot go on: ${errorLine(error)}`)
     })
+  }
+
+  #follow(kid: Kid, leader: NodeId | undefined): void {
+    if (leader !== undefined && leader !== this.#services.self) this.#remember(kid, leader)
+    const home = this.#homes.get(kid)
+    if (!home) return
+    this.#homes.delete(kid)
+    this.#services.leases.remove(home)
+    this.#progressTimers.get(kid)?.cancel()
+    this.#progressTimers.delete(kid)
+    this.#onEnded(kid)
+    home.close()
+  }
+
+  /** A process survives its home only with its program, its output and the files that its events wrote. */
+  #hold(bytes: Uint8Array, from: NodeId): Promise<void> | undefined {
+    const entry = decodeEntry(bytes)
+    const { blocks } = this.#services
+    if (entry.t === 'output' && entry.cid !== undefined) return blocks.hold([entry.cid], { hints: [from] })
+    if (entry.t === 'completed' && entry.ops.some(({ op }) => op === 'put'))
+      return holdFiles(blocks, entry.ops, { hints: [from] })
+    if (entry.t !== 'spawned') return undefined
+    return readProgram(blocks, entry.programCid, [from]).then(() => undefined)
   }
 
   #adopt(home: ProcessHome): ProcessHome {
@@ -323,7 +394,7 @@ export class Processes {
     ended.sort((a, b) => (a.ended?.atMs ?? 0) - (b.ended?.atMs ?? 0))
     for (const home of ended.slice(0, Math.max(0, ended.length - limits.MAX_ENDED_PROCESSES))) {
       this.#homes.delete(home.kid)
-      await this.#journals.remove(PREFIX + home.kid)
+      await this.#journals.retire(PREFIX + home.kid)
     }
   }
 }

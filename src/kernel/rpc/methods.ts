@@ -74,6 +74,8 @@ export type Lease = v.InferOutput<typeof lease>
 /** Arguments of one row, and rows of one answer. */
 export const MAX_ROW_ARGS = 64
 export const MAX_ROWS = 4096
+/** Answers to a question for a KID: two are enough to say that it is ambiguous, some more to show. */
+export const MAX_FOUND = 8
 const time = v.pipe(v.number(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER))
 const processState = v.picklist(['running', 'exited', 'failed', 'killed'])
 const processRow: v.GenericSchema<unknown, ProcessRow> = v.strictObject({
@@ -156,6 +158,13 @@ export const methods = {
     args: v.null(),
     result: v.pipe(v.array(processRow), v.maxLength(MAX_ROWS)),
     timeoutMs: 3_000,
+  },
+  /** Full KIDs of processes whose journal the answering node keeps. */
+  'process.find': {
+    lane: 'control',
+    args: v.strictObject({ prefix: v.pipe(v.string(), v.regex(/^K-[0-9a-f]{4,64}$/)) }),
+    result: v.pipe(v.array(kid), v.maxLength(MAX_FOUND)),
+    timeoutMs: 2_000,
   },
   'storage.usage': { lane: 'control', args: v.null(), result: storageRow, timeoutMs: 3_000 },
 } as const satisfies Record<string, Method>

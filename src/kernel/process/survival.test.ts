@@ -1,0 +1,174 @@
+// Processes whose home goes, in clusters of whole kernels over virtual time: nothing acknowledged is lost, nothing
+// happens twice.
+import { afterEach, describe, expect, it } from 'vitest'
+import { SeededRandom } from '../../adapters/memory/random.ts'
+import { fromUtf8 } from '../../base/bytes.ts'
+import type { Kid } from '../../base/ids.ts'
+import type { SimNode } from '../../sim/cluster.ts'
+import type { ExitStatus, ProcessRow } from '../../syscalls/types.ts'
+import { boot, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+
+let cluster: TestCluster
+let nodes: SimNode[]
+
+async function start(count: number, seed: number): Promise<void> {
+  cluster = newCluster({ programs: true, seed, slots: 2 })
+  const sleep = (ms: number) => new Promise<void>((resolve) => cluster.clock.setTimer(resolve, ms, 'task sleeps'))
+  Object.assign(globalThis, { testSleep: sleep })
+  nodes = await boot(cluster, count)
+  await oneHome(cluster)
+}
+afterEach(() => {
+  Reflect.deleteProperty(globalThis, 'testSleep')
+})
+
+/** Prints a line from each of many events, and their sum at the end. */
+const LINES = `
+  export async function start({ data }, os) {
+    const ids = []
+    for (let i = 0; i < Number(data.args[0]); i++) ids.push(await os.emit('line', i))
+    await os.gather(ids, 'sum', 'total')
+  }
+  export async function line({ data }, os) {
+    await os.print('line ' + data)
+    await testSleep(200)
+    return data
+  }
+  export const sum = ({ data }, os) => os.print(data.data + ' ' + data.results.reduce((a, b) => a + b, 0))`
+
+async function spawn(node: SimNode, events: number): Promise<Kid> {
+  await cluster.run(node.fs.writeFile('/p.js', LINES))
+  const { kid } = await cluster.run(node.os.call('run', { program: '/p.js', args: [String(events)], cwd: '/' }))
+  return kid
+}
+
+async function rowOf(kid: Kid, node: SimNode): Promise<ProcessRow | undefined> {
+  return (await cluster.run(node.os.info('processes'))).find((each) => each.kid === kid)
+}
+
+async function homeOf(kid: Kid, asked: SimNode): Promise<SimNode> {
+  await cluster.until(async () => (await rowOf(kid, asked)) !== undefined, 'the process has a home', 20_000)
+  const home = (await rowOf(kid, asked))?.home
+  return nodes.find(({ id }) => id === home) as SimNode
+}
+
+const up = () => nodes.filter((node) => node.up)
+
+async function expectLines(kid: Kid, events: number, asked: SimNode): Promise<void> {
+  const { exits } = await cluster.run(asked.os.call('wait', { for: 'exit', kids: [kid] }), 600_000)
+  expect((exits as ExitStatus[])[0]).toEqual({ kid, state: 'exited', code: 0, error: null })
+  const text = fromUtf8(await cluster.run(asked.fs.readFile(`/proc/${kid}/stdout`)))
+  const lines = text.trimEnd().split('\n')
+  expect(lines.at(-1)).toBe(`total ${(events * (events - 1)) / 2}`)
+  expect(lines.slice(0, -1).sort()).toEqual(Array.from({ length: events }, (_, i) => `line ${i}`).sort())
+}
+
+describe('a process', () => {
+  it('goes on elsewhere within 5 s when its home is killed, and is the same as if nothing had been', async () => {
+    await start(3, 31)
+    const [home, other] = nodes as [SimNode, SimNode]
+    const kid = await spawn(home, 24)
+    await cluster.until(async () => ((await rowOf(kid, other))?.done ?? 0) >= 6, 'some done')
+    home.crash()
+    const tookMs = await cluster.until(async () => {
+      const row = await rowOf(kid, other)
+      return row !== undefined && row.home !== home.id
+    }, 'another home')
+    expect(tookMs).toBeLessThan(5_000)
+    await expectLines(kid, 24, other)
+  })
+
+  it('goes on elsewhere within a second when its home closes', async () => {
+    await start(3, 32)
+    const [home, other] = nodes as [SimNode, SimNode]
+    const kid = await spawn(home, 24)
+    await cluster.until(async () => ((await rowOf(kid, other))?.done ?? 0) >= 6, 'some done')
+    await cluster.run(home.close())
+    const tookMs = await cluster.until(async () => {
+      const row = await rowOf(kid, other)
+      return row !== undefined && row.home !== home.id
+    }, 'another home')
+    expect(tookMs).toBeLessThan(1_000)
+    await expectLines(kid, 24, other)
+  })
+
+  it('is waited for and its output followed across the change, by whoever began before it', async () => {
+    await start(4, 33)
+    const [home, other] = nodes as [SimNode, SimNode]
+    const kid = await spawn(home, 24)
+    const waiting = other.os.call('wait', { for: 'exit', kids: [kid] })
+    const reading = other.fs.readFile(`/proc/${kid}/stdout`, 'utf8')
+    await cluster.until(async () => ((await rowOf(kid, other))?.done ?? 0) >= 6, 'some done')
+    home.crash()
+    expect((await cluster.run(waiting, 60_000)).exits?.[0]?.state).toBe('exited')
+    expect((await cluster.run(reading)).trimEnd().split('\n').sort()).toEqual(
+      ['total 276', ...Array.from({ length: 24 }, (_, i) => `line ${i}`)].sort(),
+    )
+  })
+
+  it('survives its home and the tab that asks for it at once, of five', async () => {
+    await start(5, 34)
+    const [home, second, third] = nodes as [SimNode, SimNode, SimNode]
+    const kid = await spawn(home, 24)
+    await cluster.until(async () => ((await rowOf(kid, third))?.done ?? 0) >= 6, 'some done')
+    // Two members of three at once would be too many: the second victim is one that does not keep the journal.
+    const keepers = nodes.filter((node) => [...node.disk.logs.keys()].includes(`process/${kid}`))
+    const bystander = nodes.find((node) => !keepers.includes(node)) ?? second
+    home.crash()
+    bystander.crash()
+    await expectLines(kid, 24, up()[0] as SimNode)
+  })
+
+  it('goes on when all tabs were closed and some come back', async () => {
+    await start(3, 35)
+    const [home, b, c] = nodes as [SimNode, SimNode, SimNode]
+    const kid = await spawn(home, 24)
+    await cluster.until(async () => ((await rowOf(kid, b))?.done ?? 0) >= 6, 'some done')
+    for (const node of nodes) node.crash()
+    await cluster.advance(600_000)
+    for (const node of [b, c]) await cluster.run(node.boot())
+    await homeOf(kid, b)
+    await expectLines(kid, 24, b)
+  })
+
+  it('is fenced when its home was frozen: it finds out on waking, and does nothing twice', async () => {
+    await start(3, 36)
+    const [home, other] = nodes as [SimNode, SimNode]
+    const kid = await spawn(home, 24)
+    await cluster.until(async () => ((await rowOf(kid, other))?.done ?? 0) >= 6, 'some done')
+    const thaw = home.freeze()
+    for (const node of [nodes[1], nodes[2]] as SimNode[]) cluster.hub.setPartition(home.id, node.id, true)
+    await cluster.advance(30_000)
+    for (const node of [nodes[1], nodes[2]] as SimNode[]) cluster.hub.setPartition(home.id, node.id, false)
+    thaw()
+    home.kernel?.lifecycle('resume')
+    await expectLines(kid, 24, other)
+    await cluster.advance(10_000)
+    const rows = await cluster.run(home.os.info('processes'))
+    expect(rows.filter((row) => row.kid === kid)).toHaveLength(1)
+    await expectLines(kid, 24, home)
+  })
+
+  it.each(Array.from({ length: 12 }, (_, i) => 100 + i))(
+    'gives the exact result under a killer that never stops (seed %i)',
+    async (seed) => {
+      await start(6, seed)
+      const random = new SeededRandom(seed)
+      const shell = nodes[0] as SimNode
+      const kid = await spawn(nodes[1 + random.below(5)] as SimNode, 60)
+      let killed = 0
+      for (let i = 0; i < 12; i++) {
+        await cluster.advance(300 + random.below(2_500))
+        const down = nodes.filter((node) => !node.up)
+        for (const node of down) await cluster.run(node.boot())
+        const victims = up().filter((node) => node !== shell)
+        const victim = random.pick(victims)
+        if (random.float() < 0.7) victim.crash()
+        else await cluster.run(victim.close())
+        killed++
+      }
+      await expectLines(kid, 60, shell)
+      expect(killed).toBe(12)
+    },
+  )
+})
