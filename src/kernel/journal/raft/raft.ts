@@ -9,10 +9,11 @@
 import { assert } from '../../../base/assert.ts'
 import { OsError } from '../../../base/errors.ts'
 import type { NodeId } from '../../../base/ids.ts'
-import { RAFT_LEASE_MS, RAFT_RETRY_MS, RAFT_STICK_MS } from '../../limits.ts'
+import { RAFT_RETRY_MS, RAFT_STICK_MS } from '../../limits.ts'
 import { mutated } from '../../mutations.ts'
-import { type GroupConfig, isSingleStep, majority, membersOf, reachedByMajority, voterOf } from './config.ts'
-import { configEntry, type RaftLog } from './log.ts'
+import { type GroupConfig, majority, membersOf, voterOf } from './config.ts'
+import { Leadership } from './leadership.ts'
+import type { RaftLog } from './log.ts'
 import type { Entry, RaftMessage, Snapshot } from './messages.ts'
 
 export type Role = 'follower' | 'precandidate' | 'candidate' | 'leader'
@@ -38,18 +39,6 @@ export interface Ready {
   late: Envelope[]
 }
 
-/** What a leader knows about another member. */
-interface Progress {
-  /** Highest entry known to be stored there. */
-  match: number
-  /** Next entry to send. */
-  next: number
-  /** When a message was sent that is not answered yet. */
-  waitingSinceMs: number | undefined
-  /** Newest round that it answered. */
-  round: number
-}
-
 export class Raft {
   readonly self: NodeId
   readonly log: RaftLog
@@ -63,18 +52,9 @@ export class Raft {
   #votes = new Set<NodeId>()
   #campaignMs = 0
   #transfer = false
-  #progress = new Map<NodeId, Progress>()
-  /** Index of the first entry of this leader's term. */
-  #termStart = 0
-  #round = 0
-  /** When each round began that a majority has not answered yet. */
-  readonly #rounds = new Map<number, number>()
-  #confirmedRound = 0
-  #leaseUntilMs = Number.NEGATIVE_INFINITY
-  /** Until it has asked somebody to take over: that message may arrive at any time. */
-  #mayLease = false
+  /** Exists while this member leads. */
+  #leadership: Leadership | undefined
   #heardLeaderMs = Number.NEGATIVE_INFINITY
-  #handover: { to: NodeId; sinceMs: number } | undefined
   #hardDirty = false
   #installed: Snapshot | undefined
   #early: Envelope[] = []
@@ -102,7 +82,7 @@ export class Raft {
   }
 
   get commit(): number {
-    return this.#commit
+    return this.#leadership?.commit ?? this.#commit
   }
 
   get config(): GroupConfig {
@@ -111,17 +91,12 @@ export class Raft {
 
   /** It leads, and what earlier leaders left is committed: all there is, is known here. */
   get established(): boolean {
-    return this.#role === 'leader' && this.#commit >= this.#termStart
+    return this.#leadership?.established === true
   }
 
   /** Something is under way that may need `tick` to go on. */
   get busy(): boolean {
-    if (this.#role === 'candidate' || this.#role === 'precandidate') return true
-    if (this.#role !== 'leader') return false
-    if (this.#handover || this.#retired) return true
-    for (const [id, { waitingSinceMs }] of this.#progress)
-      if (waitingSinceMs !== undefined && this.#alive(id)) return true
-    return false
+    return this.#leadership?.busy ?? this.#role !== 'follower'
   }
 
   /** Enough voters are here to decide anything. */
@@ -132,17 +107,15 @@ export class Raft {
 
   /** As a leader: members (but witnesses) that have stored everything up to `index`. */
   holders(index: number): NodeId[] {
-    return membersOf(this.config).filter((id) => !voterOf(this.config, id)?.witness && this.#matchOf(id) >= index)
+    const has = (id: NodeId) => (this.#leadership?.matchOf(id) ?? 0) >= index
+    return membersOf(this.config).filter((id) => !voterOf(this.config, id)?.witness && has(id))
   }
 
   // --- what the owner asks ---------------------------------------------------------------------------------
 
-  /** @returns the index of the last of them. @throws {OsError} EAGAIN when this member does not lead. */
+  /** @returns the index of the last of them. @throws {OsError} EAGAIN when this member does not lead, or hands over. */
   propose(entries: readonly Uint8Array[], nowMs: number): number {
-    this.#mustLead()
-    this.log.append(entries.map((bytes) => ({ term: this.#term, kind: 'data' as const, bytes })))
-    this.#broadcast(nowMs)
-    return this.log.lastIndex
+    return this.#leading().propose(entries, nowMs)
   }
 
   /**
@@ -150,17 +123,7 @@ export class Raft {
    * @returns the index of the change. @throws {OsError} EAGAIN not the leader, or a change is under way; EINVAL.
    */
   reconfigure(config: GroupConfig, nowMs: number): number {
-    this.#mustLead()
-    const underWay = this.log.configIndex > this.#commit || this.#commit < this.#termStart
-    if (underWay && !mutated('reconfigure-early')) {
-      throw new OsError('EAGAIN', 'another change of members is under way')
-    }
-    if (!isSingleStep(this.config, config)) throw new OsError('EINVAL', 'members change one at a time')
-    if (!config.voters.some(({ witness }) => !witness)) throw new OsError('EINVAL', 'somebody must keep the journal')
-    this.log.append([configEntry(this.#term, config)])
-    this.#followConfig()
-    this.#broadcast(nowMs)
-    return this.log.lastIndex
+    return this.#leading().reconfigure(config, nowMs)
   }
 
   /** Leads a journal that it has just created: nobody else knows of it yet, so nobody else can lead its first term. */
@@ -195,79 +158,49 @@ export class Raft {
 
   /** Hands over to the member that has most, as soon as it has everything. @returns to whom. */
   handOver(nowMs: number): NodeId | undefined {
-    if (this.#role !== 'leader') return undefined
-    const [best] = this.config.voters
-      .filter(({ id, witness }) => id !== this.self && !witness && this.#alive(id))
-      .sort((a, b) => this.#matchOf(b.id) - this.#matchOf(a.id))
-    if (!best) return undefined
-    this.#handover = { to: best.id, sinceMs: nowMs }
-    this.#mayLease = false
-    this.#leaseUntilMs = Number.NEGATIVE_INFINITY
-    if (!this.#finishHandover()) this.#sendTo(best.id, nowMs)
-    return best.id
+    return this.#leadership?.handOver(nowMs)
   }
 
   /**
    * Begins to make sure that this member still leads.
-   * @returns the round to wait for (`confirmed`); undefined when it is certain already.
+   * @returns the round to wait for (`confirmed`); undefined when it is certain already. @throws {OsError} EAGAIN.
    */
   confirm(nowMs: number): number | undefined {
-    this.#mustLead()
-    if (mutated('read-unconfirmed')) return undefined
-    const fresh = this.#commit >= this.#termStart
-    if (fresh && (nowMs < this.#leaseUntilMs || this.#alone)) return undefined
-    this.#beginRound(nowMs)
-    for (const { id } of this.config.voters) this.#sendTo(id, nowMs, true)
-    return this.#round
-  }
-
-  /** Nobody else can be elected. */
-  get #alone(): boolean {
-    return this.config.voters.length === 1 && voterOf(this.config, this.self) !== undefined
+    return this.#leading().confirm(nowMs)
   }
 
   /** Whether a majority answered that round, and what was committed before it began is known to be. */
   confirmed(round: number): boolean {
-    return this.#role === 'leader' && this.#confirmedRound >= round && this.#commit >= this.#termStart
+    return this.#leadership?.confirmed(round) === true
+  }
+
+  #leading(): Leadership {
+    if (!this.#leadership) throw new OsError('EAGAIN', 'this node does not lead the journal')
+    return this.#leadership
   }
 
   // --- what happens ----------------------------------------------------------------------------------------
 
   /** A member went away. @param said it took its leave, so its lease ends too. */
   down(id: NodeId, said: boolean): void {
-    const progress = this.#progress.get(id)
-    if (progress) progress.waitingSinceMs = undefined
-    if (this.#leader !== id || this.#role === 'leader') return
+    if (this.#leadership) return this.#leadership.down(id)
+    if (this.#leader !== id) return
     this.#leader = undefined
     if (said) this.#heardLeaderMs = Number.NEGATIVE_INFINITY
   }
 
   /** A member came back: it gets what it has missed. */
   up(id: NodeId, nowMs: number): void {
-    const progress = this.#progress.get(id)
-    if (this.#role !== 'leader' || !progress) return
-    progress.waitingSinceMs = undefined
-    this.#sendTo(id, nowMs, true)
+    this.#leadership?.up(id, nowMs)
   }
 
   /** Sends again what was not answered. */
   tick(nowMs: number): void {
-    if (this.#role === 'candidate' || this.#role === 'precandidate') {
-      if (nowMs - this.#campaignMs < RAFT_RETRY_MS) return
-      // Without a majority in sight it does not go on raising the term.
-      if (this.quorate) this.campaign(nowMs)
-      else this.#role = 'follower'
-      return
-    }
-    if (this.#role !== 'leader') return
-    this.#handoverTick(nowMs)
-    for (const [id, progress] of this.#progress) {
-      const { waitingSinceMs } = progress
-      if (waitingSinceMs === undefined || nowMs - waitingSinceMs < RAFT_RETRY_MS) continue
-      progress.waitingSinceMs = undefined
-      progress.next = progress.match + 1
-      this.#sendTo(id, nowMs, true)
-    }
+    if (this.#leadership) return this.#leadership.tick(nowMs)
+    if (this.#role === 'follower' || nowMs - this.#campaignMs < RAFT_RETRY_MS) return
+    // Without a majority in sight it does not go on raising the term.
+    if (this.quorate) this.campaign(nowMs)
+    else this.#role = 'follower'
   }
 
   step(from: NodeId, message: RaftMessage, nowMs: number): void {
@@ -296,7 +229,7 @@ export class Raft {
       case 'snapshot':
         return this.#install(from, message, nowMs)
       case 'appended':
-        return this.#appended(from, message, nowMs)
+        return this.#leadership?.appended(from, message, nowMs)
       case 'transfer':
         return from === this.#leader ? this.campaign(nowMs, true) : undefined
       case 'witness':
@@ -322,13 +255,11 @@ export class Raft {
 
   stored(nowMs: number): void {
     this.log.stored()
-    if (this.#role !== 'leader') return
-    for (const { id, witness } of this.config.voters) if (witness) this.#sendTo(id, nowMs)
-    this.#advanceCommit()
+    this.#leadership?.stored(nowMs)
   }
 
   #checked(from: NodeId, nowMs: number): void {
-    if (this.#role === 'leader') this.#sendTo(from, nowMs, true)
+    if (this.#leadership) this.#leadership.sendTo(from, nowMs, true)
     else this.#later(from, { t: 'resigned', term: this.#term })
   }
 
@@ -393,24 +324,22 @@ export class Raft {
   #lead(nowMs: number): void {
     this.#role = 'leader'
     this.#leader = this.self
-    this.#handover = undefined
-    this.#progress.clear()
-    this.#rounds.clear()
-    this.#confirmedRound = this.#round
-    this.#mayLease = true
-    this.#leaseUntilMs = Number.NEGATIVE_INFINITY
-    // What earlier leaders left counts as committed with the first entry of this term, never by itself (paper, §5.4.2).
-    this.log.append([{ term: this.#term, kind: 'empty', bytes: new Uint8Array(0) }])
-    this.#termStart = this.log.lastIndex
-    this.#followConfig()
-    this.#broadcast(nowMs)
+    this.#leadership = new Leadership({
+      self: this.self,
+      term: this.#term,
+      log: this.log,
+      alive: this.#alive,
+      commit: this.#commit,
+      send: (to, message) => this.#early.push({ to, message }),
+      nowMs,
+    })
   }
 
   #follow(term: number, leader: NodeId | undefined): void {
+    this.#commit = this.commit
+    this.#leadership = undefined
     this.#role = 'follower'
     this.#leader = leader
-    this.#progress.clear()
-    this.#handover = undefined
     if (term > this.#term) this.#setHard(term, null)
   }
 
@@ -457,127 +386,6 @@ export class Raft {
       this.#commit = snapshot.index
     }
     this.#later(from, { t: 'appended', term, ok: true, index: this.#commit, round })
-  }
-
-  // --- as a leader -----------------------------------------------------------------------------------------
-
-  #mustLead(): void {
-    if (this.#role !== 'leader' || this.#handover) {
-      throw new OsError('EAGAIN', 'this node does not lead the journal')
-    }
-  }
-
-  #matchOf(id: NodeId): number {
-    return id === this.self ? this.log.stable : (this.#progress.get(id)?.match ?? 0)
-  }
-
-  /** Members may have come or gone with the newest configuration. */
-  #followConfig(): void {
-    const members = membersOf(this.config)
-    for (const id of this.#progress.keys()) if (!members.includes(id)) this.#progress.delete(id)
-    for (const id of members) {
-      if (id === this.self || this.#progress.has(id)) continue
-      // It is asked whether the newest entry follows what it has, which tells where to begin.
-      this.#progress.set(id, { match: 0, next: this.log.lastIndex, waitingSinceMs: undefined, round: 0 })
-    }
-  }
-
-  #broadcast(nowMs: number): void {
-    // An ordinary entry confirms the lease too; not more often than helps.
-    if (nowMs > this.#leaseUntilMs - RAFT_LEASE_MS / 2) this.#beginRound(nowMs)
-    for (const id of this.#progress.keys()) this.#sendTo(id, nowMs)
-    this.#advanceCommit()
-  }
-
-  #beginRound(nowMs: number): void {
-    this.#rounds.set(++this.#round, nowMs)
-  }
-
-  /** One message at a time to each: what arrives meanwhile goes with the next. @param force also when it has all. */
-  #sendTo(id: NodeId, nowMs: number, force = false): void {
-    const progress = this.#progress.get(id)
-    if (!progress || progress.waitingSinceMs !== undefined) return
-    if (voterOf(this.config, id)?.witness) return this.#sendWitness(id, progress, nowMs, force)
-    if (!force && progress.next > this.log.lastIndex) return
-    progress.waitingSinceMs = nowMs
-    const [term, round] = [this.#term, this.#round]
-    const prevIndex = progress.next - 1
-    const prevTerm = this.log.termAt(prevIndex)
-    if (prevTerm === undefined) {
-      this.#early.push({ to: id, message: { t: 'snapshot', term, snapshot: this.log.snapshot, round } })
-      return
-    }
-    const entries = this.log.slice(progress.next)
-    progress.next += entries.length
-    const message: RaftMessage = { t: 'append', term, prevIndex, prevTerm, entries, commit: this.#commit, round }
-    this.#early.push({ to: id, message })
-  }
-
-  /** A witness counts only where those who keep the entries are too few without it: else they would be kept once. */
-  #sendWitness(id: NodeId, progress: Progress, nowMs: number, force: boolean): void {
-    const keepers = this.config.voters.filter(
-      (voter) => !voter.witness && (voter.id === this.self || this.#alive(voter.id)),
-    )
-    const needed = keepers.length < majority(this.config)
-    // Only what is stored here: of an entry that nobody has it would wait for ever.
-    const index = this.log.stable
-    const lastTerm = this.log.termAt(index)
-    if (!needed || lastTerm === undefined || (!force && progress.match >= index)) return
-    progress.waitingSinceMs = nowMs
-    this.#early.push({ to: id, message: { t: 'witness', term: this.#term, index, lastTerm, round: this.#round } })
-  }
-
-  #appended(from: NodeId, { ok, index, round }: RaftMessage & { t: 'appended' }, nowMs: number): void {
-    const progress = this.#progress.get(from)
-    if (this.#role !== 'leader' || !progress) return
-    progress.waitingSinceMs = undefined
-    this.#answered(progress, round)
-    if (ok) {
-      progress.match = Math.max(progress.match, Math.min(index, this.log.lastIndex))
-      progress.next = Math.max(progress.next, progress.match + 1)
-      this.#advanceCommit()
-      if (this.#finishHandover()) return
-    } else progress.next = Math.max(progress.match + 1, Math.min(index + 1, progress.next - 1))
-    this.#sendTo(from, nowMs, !ok)
-  }
-
-  #answered(progress: Progress, round: number): void {
-    progress.round = Math.max(progress.round, Math.min(round, this.#round))
-    const reached = reachedByMajority(this.config, (id) =>
-      id === this.self ? this.#round : (this.#progress.get(id)?.round ?? 0),
-    )
-    for (const [number, beganMs] of this.#rounds) {
-      if (number > reached) break
-      this.#rounds.delete(number)
-      this.#confirmedRound = number
-      if (this.#mayLease) this.#leaseUntilMs = beganMs + RAFT_LEASE_MS
-    }
-  }
-
-  #advanceCommit(): void {
-    let reached = reachedByMajority(this.config, (id) => this.#matchOf(id))
-    if (mutated('ack-before-majority')) reached = this.log.stable
-    const current = this.log.termAt(reached) === this.#term || mutated('commit-old-terms')
-    if (reached > this.#commit && current) this.#commit = reached
-  }
-
-  /** No longer a voter, by a change that is committed: it leads until another has taken over, who else would say so? */
-  get #retired(): boolean {
-    return !voterOf(this.config, this.self) && this.log.configIndex <= this.#commit
-  }
-
-  /** A transfer may be lost: whoever stays leads on, whoever retires asks again. */
-  #handoverTick(nowMs: number): void {
-    if (this.#handover && nowMs - this.#handover.sinceMs < RAFT_RETRY_MS) return
-    this.#handover = undefined
-    if (this.#retired) this.handOver(nowMs)
-  }
-
-  #finishHandover(): boolean {
-    const to = this.#handover?.to
-    if (to === undefined || this.#matchOf(to) < this.log.lastIndex) return false
-    this.#early.push({ to, message: { t: 'transfer', term: this.#term } })
-    return true
   }
 
   #later(to: NodeId, message: RaftMessage): void {
