@@ -47,13 +47,20 @@ test('a peer that sends garbage is dropped and hurts nobody', async ({ cluster, 
     const hostile = await hostilePeer(multiaddrs[0])
     try {
       const before = await drops()
+      let spoke = false
       const speak = (stream: Stream) => {
+        spoke = true
         if (payload.byteLength > 0) stream.send(payload)
       }
       // Of two connected nodes the one with the smaller id opens the lanes: be ready for both.
       for (const protocol of LANES) await hostile.handle(protocol, speak)
       const connection = await hostile.dial(multiaddr(`${multiaddrs[0]}/p2p-circuit/webrtc/p2p/${await a.id()}`))
-      await connection.newStream(LANES[0]).then(speak, (error: Error) => expect(error).toBeTruthy())
+      // Until it has said its piece, or is dropped before: on a loaded machine a stream may fail to open.
+      const speakOnce = async () => {
+        if (!spoke && connection.status === 'open') await connection.newStream(LANES[0]).then(speak, () => undefined)
+        return spoke || connection.status !== 'open'
+      }
+      await expect.poll(speakOnce, name).toBe(true)
       if (payload.byteLength > 0) await expect.poll(drops, name).toBeGreaterThan(before)
       expect(
         (await a.peers()).map((peer) => peer.id),

@@ -18,10 +18,7 @@ const PROGRAM = `
   }
   export const sum = ({ data }, os) => os.print('sum ' + data.results.reduce((a, b) => a + b, 0))`
 
-const EXPECTED = [
-  ...Array.from({ length: EVENTS }, (_, i) => `line ${i}`),
-  `sum ${(EVENTS * (EVENTS - 1)) / 2}`,
-].sort()
+const EXPECTED = [...Array.from({ length: EVENTS }, (_, i) => `line ${i}`), `sum ${(EVENTS * (EVENTS - 1)) / 2}`].sort()
 
 interface ProcessRow {
   kid: string

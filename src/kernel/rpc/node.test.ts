@@ -82,6 +82,13 @@ describe('a peer that breaks the protocol is dropped with a logged reason, and h
     await expectDropped('opened one lane only', 2 * HELLO_TIMEOUT_MS + 100)
   })
 
+  it('for being connected without ever opening a lane', async () => {
+    const mute = await lab.raw('b', victim)
+    await lab.until(() => lab.hub.link(victim.id, mute.id) === undefined, 2 * HELLO_TIMEOUT_MS + 100)
+    expect(victim.log.lines.join('\n')).toContain('opens no lane')
+    expect(victim.rpc.linkedPeers()).toEqual([friend.id])
+  })
+
   it('for closing every lane that is opened to it, instead of being opened new ones for ever', async () => {
     const refuser = await lab.raw('x', victim) // of two nodes the one with the smaller id opens the lanes
     let closed = 0

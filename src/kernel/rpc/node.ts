@@ -59,6 +59,8 @@ export class RpcNode {
   readonly #noteHandlers = new Map<NoteName, (peer: NodeId, body: never) => void>()
   readonly #sessions = new Map<NodeId, Session>()
   readonly #pairings = new Map<NodeId, Pairing>()
+  /** Connected peers whose turn it is to open the lanes: what ends the wait. */
+  readonly #awaited = new Map<NodeId, Timer>()
   /** Attempts to open lanes that are under way. */
   readonly #opening = new Map<NodeId, AbortController>()
   readonly #goodbyes = new Map<NodeId, string>()
@@ -75,9 +77,10 @@ export class RpcNode {
     this.#hello = options.hello
     this.#network.onStream((peer, kind, stream) => this.#adopt(peer, kind, stream))
     this.#network.on((event) => {
-      if (event.type === 'connected' && event.direct && this.self < event.peer) void this.#open(event.peer)
+      if (event.type === 'connected' && event.direct) this.#connected(event.peer)
       if (event.type !== 'disconnected') return
       this.#refusals.delete(event.peer)
+      this.#arrived(event.peer)
       this.#drop(event.peer, event.reason)
     })
   }
@@ -148,7 +151,26 @@ export class RpcNode {
     }
     this.#closed = true
     for (const controller of this.#opening.values()) controller.abort()
+    for (const timer of this.#awaited.values()) timer.cancel()
     for (const peer of [...this.#sessions.keys(), ...this.#pairings.keys()]) this.#drop(peer, reason)
+  }
+
+  /** Of two nodes the one with the smaller id opens the lanes; the other does not wait for them for ever. */
+  #connected(peer: NodeId): void {
+    if (this.self < peer) return void this.#open(peer)
+    if (this.#closed || this.#sessions.has(peer) || this.#pairings.has(peer) || this.#awaited.has(peer)) return
+    const giveUp = () => {
+      this.#awaited.delete(peer)
+      this.#log.log('warn', 'rpc', `dropped ${shortNode(peer)}: it is connected and opens no lane`)
+      this.#links?.onHostile(peer, 'opened no lane')
+      this.#network.disconnect(peer)
+    }
+    this.#awaited.set(peer, this.#clock.setTimer(giveUp, 2 * HELLO_TIMEOUT_MS, 'await lanes'))
+  }
+
+  #arrived(peer: NodeId): void {
+    this.#awaited.get(peer)?.cancel()
+    this.#awaited.delete(peer)
   }
 
   async #open(peer: NodeId): Promise<void> {
@@ -180,6 +202,7 @@ export class RpcNode {
 
   #adopt(peer: NodeId, kind: StreamKind, stream: ByteStream): void {
     if (this.#closed) return stream.abort('closing')
+    this.#arrived(peer)
     // A second lane of a kind means that the peer has begun anew (a reload we have not noticed yet).
     if (this.#sessions.has(peer) || this.#pairings.get(peer)?.[kind]) this.#drop(peer, 'replaced by a new link')
     const pairing = this.#pairings.get(peer) ?? this.#newPairing(peer)
