@@ -101,6 +101,11 @@ describe('expansion', () => {
     )
   }, 120_000)
 
+  it('expands a tilde after the first = of an argument only, as bash does', async () => {
+    const line = `args A='q * '=~/ *; args A=~/x=~/y:~/z; args A='q':~/ B=:~ C="x"=~`
+    expect(await ours(line)).toBe(bash(line))
+  })
+
   it('takes a backslash at the end of a pattern for itself, as bash does', async () => {
     const line = `V='**\\'; args $V; V='a*\\\\'; args $V`
     expect(await ours(line)).toBe(bash(line))

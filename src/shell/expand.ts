@@ -127,7 +127,7 @@ function literalPieces(
     plain = ''
   }
   let tildeHere = first
-  let sawEquals = context === 'value'
+  let sawEquals = context === 'value' || !first // the first = of an assignment stands in its first part
   for (let at = 0; at < text.length; at++) {
     const char = text[at] ?? ''
     const tilde = char === '~' && tildeHere ? tildePrefix(text.slice(at), { last, context, session }) : undefined
@@ -139,7 +139,7 @@ function literalPieces(
       add(tilde.directory)
       at += tilde.length - 1
     } else plain += char
-    tildeHere = context !== 'word' && ((char === '=' && !sawEquals) || (char === ':' && (sawEquals || !first)))
+    tildeHere = context !== 'word' && ((char === '=' && !sawEquals) || (char === ':' && sawEquals))
     sawEquals ||= char === '='
   }
   if (plain !== '') pieces.push({ text: plain, quoted: false, split: false })
