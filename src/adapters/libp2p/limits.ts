@@ -46,6 +46,8 @@ export const MAX_CONNECTIONS = 150
 
 // --- moving bytes
 
+/** A peer that takes less in one message would make every send thousands of small ones. */
+export const MIN_MESSAGE_BYTES = 16 * 1024
 /** Largest message of a data channel that every browser takes (Chrome's own limit). */
 export const MAX_MESSAGE_BYTES = 256 * KIB
 /** Until the connection tells what was negotiated: the default of the standard. */

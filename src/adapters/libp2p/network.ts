@@ -290,7 +290,12 @@ export class Libp2pNetwork implements Network {
 
   #acceptChannel(link: Link, channel: RTCDataChannel): void {
     const kind = KINDS.find((each) => PROTOCOLS[each] === channel.label)
-    if (!kind || link.sideChannels >= limits.MAX_STREAMS_PER_KIND * KINDS.length) return channel.close()
+    if (
+      !kind ||
+      link.pace.maxMessageBytes() < limits.MIN_MESSAGE_BYTES ||
+      link.sideChannels >= limits.MAX_STREAMS_PER_KIND * KINDS.length
+    )
+      return channel.close()
     link.sideChannels++
     channel.addEventListener('close', () => link.sideChannels--, { once: true })
     this.#onStream(link.peer, kind, new ChannelStream(channel, link.pace))
@@ -299,6 +304,9 @@ export class Libp2pNetwork implements Network {
 
 /** A data channel of our own beside libp2p's, on the same authenticated connection. */
 async function openChannel(link: Link, kind: StreamKind, signal: AbortSignal): Promise<ByteStream> {
+  if (link.pace.maxMessageBytes() < limits.MIN_MESSAGE_BYTES) {
+    throw new OsError('EPROTO', `it takes messages of at most ${link.pace.maxMessageBytes()} bytes`)
+  }
   const channel = link.below?.createDataChannel(PROTOCOLS[kind])
   if (!channel) throw new OsError('ECONNRESET', 'the connection is gone')
   const stream = new ChannelStream(channel, link.pace)

@@ -145,6 +145,9 @@ function pairKey(a: NodeId, b: NodeId): string {
   return a < b ? `${a} ${b}` : `${b} ${a}`
 }
 
+/** When Chromium's ICE gives a peer up that says nothing any more. */
+const ICE_LOST_MS = 5_050
+
 class Link {
   readonly #hub: MemoryHub
   readonly #ends: readonly [MemoryNetwork, MemoryNetwork]
@@ -190,7 +193,7 @@ class Link {
         if (this.#hub.link(end.self, other.self)) return
         end.deliver({ type: 'reachable', peer: other.self, reachable: false })
       }
-      this.#hub.clock.setTimer(lost, 3_000, 'ice')
+      this.#hub.clock.setTimer(lost, ICE_LOST_MS, 'ice')
     }
   }
 

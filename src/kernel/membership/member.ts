@@ -23,10 +23,14 @@ export interface Member {
   watching: boolean
   /** A watcher says that it is silent; heard later means alive. */
   accused: boolean
+  /** We, its watcher, have told the others that it is silent. */
+  reported: boolean
   /** False: the transport no longer hears the peer's network stack. */
   reachable: boolean
   /** When the relay last said that the peer's own connection closed; heard later means alive. */
   hintGoneMs: number | undefined
+  /** That word may be older than it seems: it counts only beside other evidence. */
+  hintStale: boolean
   graceTimer: Timer | undefined
   /** After evidence against it: when its silence will count. */
   evidenceTimer: Timer | undefined
@@ -49,8 +53,10 @@ export function newMember(peer: NodeId, hello: Hello, nowMs: number): Member {
     linked: true,
     watching: false,
     accused: false,
+    reported: false,
     reachable: true,
     hintGoneMs: undefined,
+    hintStale: false,
     graceTimer: undefined,
     evidenceTimer: undefined,
   }
@@ -61,6 +67,7 @@ export function relink(member: Member, nowMs: number): void {
   member.linked = true
   member.watching = false
   member.accused = false
+  member.reported = false
   member.reachable = true
   member.hintGoneMs = undefined
   member.detector = new SilenceDetector(nowMs)

@@ -55,7 +55,8 @@ export class Membership {
   readonly #own: () => OwnPulse
   readonly #linkUp: Emitter<NodeId>
   #tick: Timer | undefined
-  #lastTickMs = 0
+  /** When a late tick ended our last own stall. */
+  #wokeMs = Number.NEGATIVE_INFINITY
   #tickDueMs = 0
   #lastGossipMs = 0
   #pingCount = 0
@@ -90,7 +91,7 @@ export class Membership {
       onHeard: (peer) => this.#heard(peer),
       onPing: (peer, pulse) => this.#pinged(peer, pulse),
       onPong: (peer, n) => this.#ponged(peer, n),
-      onHostile: (peer) => this.#dialer.forget(peer),
+      onHostile: (peer) => this.#hostile(peer),
     })
   }
 
@@ -174,47 +175,70 @@ export class Membership {
     } else if (event.type === 'hint-gone') {
       const member = this.#members.get(event.peer)
       if (!member) return this.#dialer.forget(event.peer)
-      member.hintGoneMs = this.#clock.nowMs()
+      const nowMs = this.#clock.nowMs()
+      member.hintGoneMs = nowMs
+      // Heard while or just after we stood still: it may be old, and what took it back may have come before it.
+      member.hintStale = nowMs - this.#wokeMs < ANSWER_MS || nowMs - this.#tickDueMs > OWN_STALL_MS
       // A link that is already down and a closed relay connection together leave no doubt.
       if (!member.linked) return this.#leave(member, 'its tab closed', 'gone')
       // A live tab answers, which takes the hint back.
-      this.#ask(member)
-      this.#judgeIn(member, HINT_SILENCE_MS, () => this.#silentSinceHint(member))
+      this.#question(member)
     }
-  }
-
-  #silentSinceHint(member: Member): void {
-    // A frozen tab loses its connection to the relay as well; its network stack tells whether it is there.
-    if (member.hintGoneMs === undefined || member.announced === 'frozen' || !member.linked) return
-    this.#leave(member, 'silent since its tab closed', 'gone')
   }
 
   /** A watcher says that it is silent. Only a question comes of it: whoever lies about a live peer changes nothing. */
   #accused(peer: NodeId): void {
     const member = this.#members.get(peer)
-    if (!member?.linked || member.accused || member.announced !== 'alive') return
+    if (!member?.linked || member.accused || member.announced === 'frozen') return
     member.accused = true
     this.#question(member)
+  }
+
+  /** It broke the protocol: its link is not one to be had again. */
+  #hostile(peer: NodeId): void {
+    const member = this.#members.get(peer)
+    if (member) this.#leave(member, 'it broke the protocol', 'gone')
+    else this.#dialer.forget(peer)
   }
 
   /** There is evidence against it: it is asked, and judged as soon as its silence counts. */
   #question(member: Member): void {
     if (!member.linked) return
     this.#ask(member)
-    this.#judgeSoon(member)
+    this.#judgeIn(member, this.#countsInMs(member))
   }
 
-  #judgeSoon(member: Member): void {
-    const inMs = Math.min(ANSWER_MS, member.detector.countsInMs(this.#clock.nowMs()))
-    this.#judgeIn(member, inMs, () => this.#judge(member, this.#clock.nowMs()))
+  /** When what is known against it will count, unless it is heard before; infinite: nothing is. */
+  #countsInMs(member: Member): number {
+    const nowMs = this.#clock.nowMs()
+    const { detector } = member
+    const missed = detector.promised && detector.silentMs(nowMs) > HEARTBEAT_MS + OWN_STALL_MS
+    const evidence = !member.reachable || member.accused || missed
+    const silence = evidence ? detector.countsInMs(nowMs) : Number.POSITIVE_INFINITY
+    const hint = this.#hintCounts(member) ? (member.hintGoneMs as number) + HINT_SILENCE_MS - nowMs : silence
+    return Math.max(0, Math.min(silence, hint))
   }
 
-  #judgeIn(member: Member, inMs: number, judge: () => void): void {
+  /** A frozen tab loses its connection to the relay as well; its network stack tells whether it is there. */
+  #hintCounts({ hintGoneMs, hintStale, announced, reachable }: Member): boolean {
+    return hintGoneMs !== undefined && announced !== 'frozen' && !(hintStale && reachable)
+  }
+
+  #judgeIn(member: Member, inMs: number): void {
     member.evidenceTimer?.cancel()
-    const unlessStalled = () => {
-      if (this.#clock.nowMs() - this.#tickDueMs <= OWN_STALL_MS) judge() // else the overdue tick does
+    member.evidenceTimer = undefined
+    if (!Number.isFinite(inMs)) return
+    const judge = () => {
+      const nowMs = this.#clock.nowMs()
+      // We stood still: what was sent to us meanwhile comes first.
+      if (nowMs - this.#tickDueMs > OWN_STALL_MS || nowMs - this.#wokeMs < OWN_STALL_MS) {
+        return this.#judgeIn(member, ANSWER_MS)
+      }
+      this.#judge(member, nowMs)
+      const nextMs = this.#members.get(member.id) === member && member.linked ? this.#countsInMs(member) : 0
+      if (nextMs > 0) this.#judgeIn(member, nextMs)
     }
-    member.evidenceTimer = this.#clock.setTimer(unlessStalled, inMs, 'judge after evidence')
+    member.evidenceTimer = this.#clock.setTimer(judge, inMs, 'judge after evidence')
   }
 
   #up(peer: NodeId, hello: Hello): void {
@@ -289,6 +313,7 @@ export class Membership {
     member.detector.heard(this.#clock.nowMs())
     member.hintGoneMs = undefined
     member.accused = false
+    member.reported = false
     if (member.shown === 'stalled') this.#show(member)
   }
 
@@ -340,7 +365,6 @@ export class Membership {
 
   #startTicking(): void {
     if (this.#tick || this.#closed) return
-    this.#lastTickMs = this.#clock.nowMs()
     this.#setTick()
   }
 
@@ -355,12 +379,12 @@ export class Membership {
     if (this.#members.size === 0) return
     const nowMs = this.#clock.nowMs()
     const lateMs = nowMs - this.#tickDueMs
+    if (lateMs > OWN_STALL_MS) this.#wokeMs = nowMs
     for (const member of [...this.#members.values()]) {
-      if (lateMs > OWN_STALL_MS) member.detector.discount(nowMs - this.#lastTickMs, nowMs)
-      this.#judge(member, nowMs)
+      if (lateMs > OWN_STALL_MS) member.detector.discount(lateMs, nowMs)
+      else this.#judge(member, nowMs)
     }
-    this.#beat(nowMs)
-    this.#lastTickMs = nowMs
+    this.#beat()
     if (nowMs - this.#lastGossipMs > GOSSIP_MS) {
       this.#lastGossipMs = nowMs
       const linked = this.linked()
@@ -371,8 +395,10 @@ export class Membership {
   }
 
   /** To watchers always; to the others when something changed, or to measure the way to them. */
-  #beat(nowMs: number): void {
-    const watchers = watchersOf(this.#rpc.self, this.linked(), WATCHERS)
+  #beat(): void {
+    // Whoever is frozen cannot tell anybody.
+    const awake = this.linked().filter((id) => this.#members.get(id)?.announced !== 'frozen')
+    const watchers = watchersOf(this.#rpc.self, awake, WATCHERS)
     const { running } = this.#own()
     for (const member of this.#members.values()) {
       if (!member.linked) continue
@@ -380,23 +406,28 @@ export class Membership {
       member.watching = watchers.has(member.id)
       if (member.watching || changed || this.#measureDue(member)) this.#ping(member)
       // It missed a beat: judged when that counts, not a beat later.
-      const { detector } = member
-      if (detector.promised && detector.silentMs(nowMs) > HEARTBEAT_MS + OWN_STALL_MS) this.#judgeSoon(member)
+      const inMs = member.evidenceTimer ? Number.POSITIVE_INFINITY : this.#countsInMs(member)
+      if (inMs > 0 && inMs < HEARTBEAT_MS) this.#judgeIn(member, inMs)
     }
     this.#toldRunning = running
   }
 
   #judge(member: Member, nowMs: number): void {
     const { detector } = member
-    if (!member.linked || detector.countsInMs(nowMs) > 0) return
-    if (!member.reachable) return this.#leave(member, 'its network stack stopped answering', 'lost')
-    if (!detector.suspicious(nowMs) && !member.accused) return
-    // A frozen tab loses its connection to the relay as well; its network stack tells whether it is there.
-    if (member.hintGoneMs !== undefined && member.announced !== 'frozen') {
-      return this.#leave(member, 'silent since its tab closed', 'gone')
+    if (!member.linked) return
+    if (this.#hintCounts(member)) {
+      const sinceMs = nowMs - (member.hintGoneMs as number)
+      if (sinceMs >= HINT_SILENCE_MS || detector.suspicious(nowMs)) {
+        return this.#leave(member, 'silent since its tab closed', 'gone')
+      }
     }
-    if (member.announced !== 'alive' || member.shown === 'stalled') return
-    this.#show(member, 'stalled')
-    if (detector.promised) this.#rpc.noteAll('membership.silent', { peer: member.id })
+    if (detector.countsInMs(nowMs) > 0) return
+    if (!member.reachable) return this.#leave(member, 'its network stack stopped answering', 'lost')
+    if ((!detector.suspicious(nowMs) && !member.accused) || member.announced === 'frozen') return
+    if (detector.promised && !member.reported) {
+      member.reported = true
+      this.#rpc.noteAll('membership.silent', { peer: member.id })
+    }
+    if (member.announced === 'alive') this.#show(member, 'stalled')
   }
 }

@@ -82,6 +82,30 @@ describe('a peer that breaks the protocol is dropped with a logged reason, and h
     await expectDropped('opened one lane only', 2 * HELLO_TIMEOUT_MS + 100)
   })
 
+  it('for beginning anew again and again, also when each time it greets in order', async () => {
+    const restless = await lab.raw('c', victim)
+    const gone = () => lab.hub.link(victim.id, restless.id) === undefined
+    for (let i = 0; i < 20 && !gone(); i++) {
+      const lanes = await restless.greet()
+      await lab.advance(8)
+      lanes.control.close()
+      lanes.bulk.close()
+      await lab.advance(4)
+    }
+    expect(gone()).toBe(true)
+    expect(victim.events.filter((event) => event === `up ${restless.id}`).length).toBeLessThan(5)
+    control.bytes(raw(Uint8Array.of(0xff)))
+  })
+
+  it('for opening a lane, closing it and saying nothing more', async () => {
+    const idler = await lab.raw('d', victim)
+    const lane = await idler.open('control')
+    await lab.advance(100)
+    lane.close()
+    await lab.until(() => lab.hub.link(victim.id, idler.id) === undefined, 5 * HELLO_TIMEOUT_MS)
+    expect(victim.log.lines.join('\n')).toContain('opens no lane')
+  })
+
   it('for being connected without ever opening a lane', async () => {
     const mute = await lab.raw('b', victim)
     await lab.until(() => lab.hub.link(victim.id, mute.id) === undefined, 2 * HELLO_TIMEOUT_MS + 100)
@@ -97,7 +121,7 @@ describe('a peer that breaks the protocol is dropped with a logged reason, and h
       return lab.hub.link(victim.id, refuser.id) === undefined
     }
     await lab.until(refuse, 1_000)
-    expect(victim.log.lines.join('\n')).toContain('it closes every lane')
+    expect(victim.log.lines.join('\n')).toContain('it ends every lane')
     expect(closed).toBeLessThan(10)
     control.bytes(raw(Uint8Array.of(0xff)))
   })

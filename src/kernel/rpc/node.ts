@@ -9,7 +9,7 @@ import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { ByteStream, Network, StreamKind } from '../../ports/network.ts'
-import { HELLO_TIMEOUT_MS } from '../limits.ts'
+import { HELLO_TIMEOUT_MS, RECONNECT_GRACE_MS } from '../limits.ts'
 import { FRAME, type Frame, type Hello, NO_ANSWER, type Pulse } from './frames.ts'
 import { Lane } from './lane.ts'
 import { type MethodArgs, type MethodName, type MethodResult, type NoteBody, type NoteName, notes } from './methods.ts'
@@ -58,13 +58,15 @@ export class RpcNode {
   readonly #handlers = new Map<MethodName, (args: never, context: ServeContext) => Promise<unknown>>()
   readonly #noteHandlers = new Map<NoteName, (peer: NodeId, body: never) => void>()
   readonly #sessions = new Map<NodeId, Session>()
+  /** When each session came up. */
+  readonly #since = new Map<NodeId, number>()
   readonly #pairings = new Map<NodeId, Pairing>()
   /** Connected peers whose turn it is to open the lanes: what ends the wait. */
   readonly #awaited = new Map<NodeId, Timer>()
   /** Attempts to open lanes that are under way. */
   readonly #opening = new Map<NodeId, AbortController>()
   readonly #goodbyes = new Map<NodeId, string>()
-  /** Lanes in a row that a peer closed before they led to a session. */
+  /** Times in a row that a peer ended its lanes before, or soon after, they led to a session. */
   readonly #refusals = new Map<NodeId, number>()
   #links: LinkEvents | undefined
   #closed = false
@@ -204,7 +206,15 @@ export class RpcNode {
     if (this.#closed) return stream.abort('closing')
     this.#arrived(peer)
     // A second lane of a kind means that the peer has begun anew (a reload we have not noticed yet).
-    if (this.#sessions.has(peer) || this.#pairings.get(peer)?.[kind]) this.#drop(peer, 'replaced by a new link')
+    if (this.#sessions.has(peer) || this.#pairings.get(peer)?.[kind]) {
+      const tooMany = this.#refused(peer)
+      if (tooMany) this.#tooMany(peer, 'it began anew again and again')
+      this.#drop(peer, 'replaced by a new link')
+      if (tooMany) {
+        stream.abort('too many links')
+        return this.#network.disconnect(peer)
+      }
+    }
     const pairing = this.#pairings.get(peer) ?? this.#newPairing(peer)
     const lane: Lane = new Lane({
       peer,
@@ -242,7 +252,7 @@ export class RpcNode {
     this.#pairings.delete(peer)
     pairing.timer.cancel()
     this.#goodbyes.delete(peer)
-    this.#refusals.delete(peer)
+    this.#since.set(peer, this.#clock.nowMs())
     const serve = (method: MethodName, args: unknown, context: ServeContext) => this.#serve(method, args, context)
     this.#sessions.set(peer, new Session({ peer, hello: pairing.hello, control, bulk, clock: this.#clock, serve }))
     this.#links?.onUp(peer, pairing.hello)
@@ -317,20 +327,27 @@ export class RpcNode {
       this.#links?.onHostile(peer, reason)
     }
     const said = this.#goodbyes.has(peer)
-    const refusals = this.#sessions.has(peer) ? 0 : (this.#refusals.get(peer) ?? 0) + 1
+    const tooMany = !hostile && !said && this.#refused(peer)
+    if (tooMany) this.#tooMany(peer, reason) // before it counts as a link that broke, and is dialled again
     this.#drop(peer, reason)
-    if (!hostile && refusals < MAX_REFUSALS) {
-      this.#refusals.set(peer, refusals)
-      // The connection may still be there: without new lanes it would be of no use and in the way of a new one.
-      if (!said && this.self < peer) void this.#open(peer)
-      return
-    }
+    if (hostile || tooMany) this.#network.disconnect(peer)
+    // The connection may still be there: without new lanes it would be of no use and in the way of a new one.
+    else if (!said) this.#connected(peer)
+  }
+
+  /** @returns whether it has ended its lanes too often: it would keep us busy for ever. */
+  #refused(peer: NodeId): boolean {
+    const sinceMs = this.#since.get(peer)
+    const lasted = sinceMs !== undefined && this.#clock.nowMs() - sinceMs >= RECONNECT_GRACE_MS
+    const count = lasted ? 0 : (this.#refusals.get(peer) ?? 0) + 1
+    this.#refusals.set(peer, count)
+    return count >= MAX_REFUSALS
+  }
+
+  #tooMany(peer: NodeId, reason: string): void {
     this.#refusals.delete(peer)
-    if (!hostile) {
-      this.#log.log('warn', 'rpc', `dropped ${shortNode(peer)}: it closes every lane (${reason})`)
-      this.#links?.onHostile(peer, reason)
-    }
-    this.#network.disconnect(peer)
+    this.#log.log('warn', 'rpc', `dropped ${shortNode(peer)}: it ends every lane (${reason})`)
+    this.#links?.onHostile(peer, reason)
   }
 
   #drop(peer: NodeId, reason: string): void {
@@ -342,6 +359,7 @@ export class RpcNode {
     const session = this.#sessions.get(peer)
     if (!session) return
     this.#sessions.delete(peer)
+    this.#since.delete(peer)
     session.close(reason)
     const said = this.#goodbyes.get(peer)
     this.#goodbyes.delete(peer)
