@@ -1,4 +1,4 @@
-// A process on the terminal: its output as it is produced, a progress bar below it, its exit code; Ctrl-C ends it.
+// A process on the terminal: its output as it is produced, a progress bar below it, its exit code.
 import { isOsError } from '../base/errors.ts'
 import type { Kid } from '../base/ids.ts'
 import type { ExitStatus, ProcessRow } from '../syscalls/types.ts'
@@ -7,8 +7,12 @@ import type { ProgramContext } from './program.ts'
 import { bar, ProgressLine } from './progress.ts'
 import type { ByteWriter } from './streams.ts'
 
-/** Shows a process on the context's streams until it ends. Cancelling the context kills it. */
-export async function followProcess(context: ProgramContext, kid: Kid): Promise<ExitStatus> {
+/** Shows a process on the context's streams, from its beginning until it ends. Cancelling the context kills it, if asked. */
+export async function followProcess(
+  context: ProgramContext,
+  kid: Kid,
+  { kills }: { kills: boolean },
+): Promise<ExitStatus> {
   const stop = new AbortController()
   const signal = AbortSignal.any([context.signal, stop.signal])
   const progress = new ProgressLine(context)
@@ -26,7 +30,7 @@ export async function followProcess(context: ProgramContext, kid: Kid): Promise<
     return exit
   } catch (error) {
     // Whoever reads the output has gone, or the user gave up: the process has no purpose any more.
-    if (context.signal.aborted || isOsError(error, 'EPIPE')) await killProcess(context.client, kid)
+    if (kills && (context.signal.aborted || isOsError(error, 'EPIPE'))) await killProcess(context.client, kid)
     throw error
   } finally {
     stop.abort()

@@ -1,5 +1,6 @@
 // Every command of the shell, one row each. A new command is one file here and one row in this table.
 import type { Program } from '../program.ts'
+import { attach } from './attach.ts'
 import { cat } from './cat.ts'
 import { cd } from './cd.ts'
 import { clear } from './clear.ts'
@@ -42,6 +43,7 @@ export const programs: readonly Program[] = [
   // processes
   run,
   ps,
+  attach,
   kill,
   wait,
   // files

@@ -178,3 +178,53 @@ describe('run on a terminal', () => {
     expect(utf8(screen()).byteLength).toBe(10)
   })
 })
+
+describe('attach', () => {
+  it('shows a process from its first line on, and exits as it did', async () => {
+    const { shell, kernel } = testShell({ '/p.js': '' })
+    let release: () => void = () => undefined
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    kernel.programs.set('/p.js', async ({ stdout }) => {
+      stdout('first\n')
+      await held
+      stdout('last\n')
+      return 4
+    })
+    const kid = (await shell.execute('run --detach /p.js')).stdout.trim()
+    const attached = shell.execute(`attach ${kid.slice(0, 12)}`)
+    release()
+    expect(await attached).toEqual({ stdout: 'first\nlast\n', stderr: '', code: 4 })
+    expect(await shell.execute(`attach ${kid}`)).toMatchObject({ stdout: 'first\nlast\n', code: 4 })
+  })
+
+  it('leaves the process running when it is interrupted', async () => {
+    const test = testShell({ '/p.js': '' })
+    let release: () => void = () => undefined
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    test.kernel.programs.set('/p.js', async ({ stdout }) => {
+      stdout('begun\n')
+      await held
+      return 0
+    })
+    const kid = (await test.shell.execute('run --detach /p.js')).stdout.trim()
+    const controller = new AbortController()
+    const { done, screen } = onTerminal(test, `attach ${kid}`, controller.signal)
+    await expect.poll(screen).toContain('begun')
+    controller.abort()
+    expect(await done).not.toBe(0)
+    expect((await test.shell.execute('ps --json')).stdout).toContain('"state": "running"')
+    release()
+    expect(await test.shell.execute(`wait ${kid}`)).toMatchObject({ code: 0 })
+  })
+
+  it('says what it cannot find or understand', async () => {
+    const { shell } = testShell({})
+    expect(await shell.execute('attach K-0123abcd')).toMatchObject({ code: 1 })
+    expect((await shell.execute('attach 12')).stderr).toContain('K-0123abcd')
+    expect(await shell.execute('attach')).toMatchObject({ code: 2 })
+  })
+})

@@ -53,7 +53,7 @@ export const run = defineProgram(
         .catch(() => undefined) // it ended in time, or the kernel is gone: followProcess tells which
     }
     try {
-      const exit = await followProcess(context, kid)
+      const exit = await followProcess(context, kid, { kills: true })
       if (timedOut) await tell(context, program, `killed after ${options.timeout} s`)
       else if (exit.error !== null) await tell(context, program, exit.error)
       return timedOut ? EXIT_TIMEOUT : exit.code
