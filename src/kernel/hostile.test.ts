@@ -101,11 +101,36 @@ function fitting(random: SeededRandom, method: string): unknown {
       return { kid }
     case 'membership.peers':
       return { peers: Array.from({ length: random.below(64) }, () => nodeId(`f${random.below(9999) + 1111}`.replaceAll('0', 'z'))) } // biome-ignore format: one line
+    case 'membership.silent':
+      return { peer: random.pick([nodeId('1'), nodeId('other'), '12D3KooWfriend1']) }
+    case 'process.find':
+      return { prefix: kid.slice(0, 4 + random.below(60)) }
+    case 'journal.dismissed':
+      return { group: `process/${kid}`, term: random.below(9) }
+    case 'journal.step':
+      return { group: random.pick([`process/${kid}`, 'process/x', 'tree/x']), message: raftMessage(random) }
     case 'tree.head':
       return random.float() < 0.5 ? null : { ...(randomValue(random, 9) as object) }
     default:
       return null
   }
+}
+
+/** What a member might say, and what none would: entries and snapshots that mean nothing. */
+function raftMessage(random: SeededRandom): unknown {
+  const [term, index, round] = [random.pick([0, 1, 2, 9, 2 ** 40]), random.below(9), random.below(9)]
+  const config = { voters: [{ id: nodeId('1'), witness: random.float() < 0.5 }], learners: [] }
+  const bytes = random.pick([new Uint8Array(0), random.bytes(9), encode(config), encode({ t: 'applied', event: '0' })])
+  const entry = { term, kind: random.pick(['empty', 'config', 'data']), bytes }
+  return random.pick<unknown>([
+    { t: 'vote', term, pre: random.float() < 0.5, transfer: random.float() < 0.5, lastIndex: index, lastTerm: term },
+    { t: 'voted', term, pre: random.float() < 0.5, granted: true },
+    { t: 'append', term, prevIndex: index, prevTerm: term, entries: [entry, entry], commit: 9, round },
+    { t: 'snapshot', term, snapshot: { index, term, config, data: bytes }, round },
+    { t: 'witness', term, index, lastTerm: term, round },
+    { t: 'appended', term, ok: random.float() < 0.5, index, round },
+    { t: random.pick(['transfer', 'check', 'resigned']), term },
+  ])
 }
 
 function randomFrame(random: SeededRandom): Frame {

@@ -108,6 +108,8 @@ export const RAFT_RETRY_MS = 1_000
 export const GROUP_SIZE = 3
 /** Journals that one node keeps: what its memory and its boot can bear; far beyond what a class makes. */
 export const MAX_GROUPS = 20_000
+/** Journals that somebody has named and whose beginning has not arrived: more than a class begins in a moment. */
+export const MAX_UNBORN_GROUPS = 256
 /** Pause between the turns of those who could lead: a few round trips and a flush of a disk. */
 export const GROUP_ELECTION_STEP_MS = 150
 /** After a start others may lead already: they say so as soon as they are linked. */

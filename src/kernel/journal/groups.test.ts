@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
+import { MAX_UNBORN_GROUPS } from '../limits.ts'
 import { JournalLab, type JournalNode, LIST } from './groups.contract.ts'
 
 let lab: JournalLab
@@ -133,6 +134,16 @@ describe('a journal', () => {
     expect(await lab.run(a.owner.add('both', 'all'))).toEqual({ level: 'all', devices: 2 })
     expect(b.groups.group(LIST).committed().snapshot).toEqual(utf8('a hundred'))
     expect(b.groups.group(LIST).lastIndex).toBe(a.groups.group(LIST).lastIndex)
+  })
+
+  it('is not made up by whoever invents names', async () => {
+    const [a, b] = (await lab.boot('ab')) as [JournalNode, JournalNode]
+    for (let i = 0; i < 1_000; i++) {
+      const message = { t: 'vote', term: 1, pre: false, transfer: false, lastIndex: 0, lastTerm: 0 } as const
+      a.rpc.note(b.id, 'journal.step', { group: `test/made-up-${i}`, message })
+      await lab.advance(1)
+    }
+    expect(b.groups.names('test/').length).toBeLessThanOrEqual(MAX_UNBORN_GROUPS)
   })
 
   it('costs nothing while nobody writes: no timer, no message, however many there are', async () => {

@@ -202,10 +202,17 @@ export class Groups {
     if (message.t === 'check') return this.#host.send(peer, name, { t: 'resigned', term: message.term })
     // A member that has heard of nothing yet may be asked for its vote: it has promised nothing.
     if (message.t !== 'append' && message.t !== 'snapshot' && message.t !== 'vote') return
-    if (!this.#loading.has(name) && this.#groups.size >= limits.MAX_GROUPS) return
+    if (!this.#loading.has(name) && this.#full()) return
     this.#load(name)
       .then((loaded) => this.#step(peer, loaded, message))
       .catch(() => undefined) // logged where it was read
+  }
+
+  /** Names cost their inventor nothing: few journals may be here of which nothing is known but the name. */
+  #full(): boolean {
+    let unborn = this.#loading.size
+    for (const { config } of this.#groups.values()) if (config.voters.length === 0) unborn++
+    return unborn >= limits.MAX_UNBORN_GROUPS || this.#groups.size >= limits.MAX_GROUPS
   }
 
   #step(peer: NodeId, group: Group, message: RaftMessage): void {
