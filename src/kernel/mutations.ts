@@ -13,6 +13,9 @@ export const mutations = [
   'read-unconfirmed', // a leader answers reads without asking whether it still leads
   'reconfigure-early', // members change while another change is not committed
   'witness-goes-back', // a witness believes an older message of its leader
+  // --- processes
+  'repeat-output', // what a re-run prints again is shown again
+  'skip-hold', // a member acknowledges an entry without the blocks that it refers to
 ] as const
 export type Mutation = (typeof mutations)[number]
 

@@ -11,6 +11,7 @@ import type { Entry, RaftMessage, Snapshot } from '../kernel/journal/raft/messag
 import { type HardState, Raft, type Ready } from '../kernel/journal/raft/raft.ts'
 import { NEW_WITNESS, Witness, type WitnessState } from '../kernel/journal/raft/witness.ts'
 import { Trace } from './trace.ts'
+import { Violation } from './violation.ts'
 
 export interface RaftModelOptions {
   seed: number
@@ -400,11 +401,6 @@ export class RaftModel {
   #note(line: string): void {
     this.trace.add(`${this.clock.nowMs().toFixed(1)} ${line}`)
   }
-}
-
-/** An invariant does not hold. */
-export class Violation extends Error {
-  override readonly name = 'Violation'
 }
 
 /** @throws {Violation} with what does not hold. */

@@ -1,5 +1,6 @@
 // The scenarios by name, as `npm run sim` and the tests run them.
 import { runChurn } from './churn.ts'
+import { runProcesses } from './processes.ts'
 import { runRaftModel } from './raft-model.ts'
 
 export interface ScenarioOptions {
@@ -22,6 +23,10 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     summary: 'kernels join, leave, crash and come back; members and files agree in the end',
     run: ({ seed, nodes, seconds, settle, onLine }) =>
       runChurn({ seed, nodes, durationMs: seconds * 1000, settle, ...(onLine ? { onLine } : {}) }),
+  },
+  processes: {
+    summary: 'a process runs while tabs are killed and opened again; nothing is lost, nothing doubled',
+    run: ({ onLine, ...options }) => runProcesses({ ...options, ...(onLine ? { onLine } : {}) }),
   },
   raft: {
     summary: 'one journal, five members, faults of links, disks and nodes; nothing acknowledged is lost',

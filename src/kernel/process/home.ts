@@ -17,6 +17,7 @@ import { RAW } from '../blocks/cid.ts'
 import type { SharedTree } from '../fs/shared-tree.ts'
 import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
+import { mutated } from '../mutations.ts'
 import type { Lease, TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { decodeCompletion, parseExecutionItem, type Succeeded } from './completion.ts'
@@ -286,7 +287,7 @@ export class ProcessHome {
     taken: Record<1 | 2, number>,
   ): Promise<void> {
     if (this.#ending || this.#state.events.get(id)?.token !== token) return
-    const before = this.#state.taken.get(`${id}/${stream}`) ?? 0
+    const before = mutated('repeat-output') ? 0 : (this.#state.taken.get(`${id}/${stream}`) ?? 0)
     const fresh = bytes.subarray(Math.min(bytes.byteLength, Math.max(0, before - taken[stream])))
     taken[stream] += bytes.byteLength
     if (fresh.byteLength === 0) return

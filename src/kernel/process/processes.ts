@@ -14,6 +14,7 @@ import type { Groups, JournalOwner } from '../journal/groups.ts'
 import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
+import { mutated } from '../mutations.ts'
 import { MAX_FOUND, MAX_ROW_ARGS, MAX_ROWS, type TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { encodeData } from './data.ts'
@@ -357,6 +358,7 @@ export class Processes {
   #hold(bytes: Uint8Array, from: NodeId): Promise<void> | undefined {
     const entry = decodeEntry(bytes)
     const { blocks } = this.#services
+    if (mutated('skip-hold')) return undefined
     if (entry.t === 'output' && entry.cid !== undefined) return blocks.hold([entry.cid], { hints: [from] })
     if (entry.t === 'completed' && entry.ops.some(({ op }) => op === 'put'))
       return holdFiles(blocks, entry.ops, { hints: [from] })

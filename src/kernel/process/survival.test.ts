@@ -1,7 +1,6 @@
 // Processes whose home goes, in clusters of whole kernels over virtual time: nothing acknowledged is lost, nothing
 // happens twice.
 import { afterEach, describe, expect, it } from 'vitest'
-import { SeededRandom } from '../../adapters/memory/random.ts'
 import { fromUtf8 } from '../../base/bytes.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
@@ -148,27 +147,4 @@ describe('a process', () => {
     expect(rows.filter((row) => row.kid === kid)).toHaveLength(1)
     await expectLines(kid, 24, home)
   })
-
-  it.each(Array.from({ length: 12 }, (_, i) => 100 + i))(
-    'gives the exact result under a killer that never stops (seed %i)',
-    async (seed) => {
-      await start(6, seed)
-      const random = new SeededRandom(seed)
-      const shell = nodes[0] as SimNode
-      const kid = await spawn(nodes[1 + random.below(5)] as SimNode, 60)
-      let killed = 0
-      for (let i = 0; i < 12; i++) {
-        await cluster.advance(300 + random.below(2_500))
-        const down = nodes.filter((node) => !node.up)
-        for (const node of down) await cluster.run(node.boot())
-        const victims = up().filter((node) => node !== shell)
-        const victim = random.pick(victims)
-        if (random.float() < 0.7) victim.crash()
-        else await cluster.run(victim.close())
-        killed++
-      }
-      await expectLines(kid, 60, shell)
-      expect(killed).toBe(12)
-    },
-  )
 })
