@@ -115,7 +115,7 @@ export const GROUP_ELECTION_STEP_MS = 150
 /** After a start others may lead already: they say so as soon as they are linked. */
 export const GROUP_BOOT_MS = 500
 /** Changes of members are considered this long after something has changed, all journals together. */
-export const GROUP_REVIEW_MS = 250
+export const GROUP_REVIEW_MS = 50
 /** How long a node may be away before another takes its place in a journal: longer than a reload takes. */
 export const GROUP_REPLACE_MS = 5_000
 

@@ -77,6 +77,26 @@ describe('a journal', () => {
     expect(lab.members(a)).not.toContain(victim.id)
   })
 
+  it('is left to its leader when the others close one after the other', async () => {
+    for (const order of [
+      [1, 2],
+      [2, 1],
+    ]) {
+      // biome-ignore format: one line
+      lab = new JournalLab()
+      const nodes = await begun('abc')
+      await lab.run((nodes[0] as JournalNode).owner.add('one'))
+      for (const i of order) {
+        await lab.run((nodes[i] as JournalNode).close())
+        await lab.advance(500)
+      }
+      const leader = await lab.leader()
+      expect(nodes.filter(({ up }) => up)).toEqual([leader])
+      expect(leader.owner.texts).toEqual(['one'])
+      expect(await lab.run(leader.owner.add('two'))).toEqual({ level: 'local', devices: 1 })
+    }
+  })
+
   it('refuses to write where too few are here, and goes on when they return', async () => {
     const [a, b, c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
     await lab.run(a.owner.add('before'))

@@ -55,8 +55,8 @@ export class Groups {
   /** What an owner was told last, by journal. */
   readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined }>()
   readonly #elections = new Map<string, Timer>()
-  /** When each node left that may come back. */
-  readonly #leftMs = new Map<NodeId, number>()
+  /** When each node left that may come back, and whether it took its leave. */
+  readonly #left = new Map<NodeId, { atMs: number; said: boolean }>()
   readonly #reviews = new Set<string>()
   /** Members as they were when they were considered last. */
   readonly #reviewed = new Map<string, GroupConfig>()
@@ -104,7 +104,7 @@ export class Groups {
   async start(): Promise<void> {
     this.#rpc.onNote('journal.step', (peer, { group, message }) => this.#received(peer, group, message))
     this.#rpc.onNote('journal.dismissed', (peer, { group }) => this.#dismissed(peer, group))
-    this.#liveness.onLeft((peer, said) => this.#left(peer, said))
+    this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
     const names = (await this.#store.list()).filter((name) => this.#ownerOf(name))
     await Promise.all(names.map((name) => this.#load(name)))
@@ -270,8 +270,8 @@ export class Groups {
 
   // --- elections -------------------------------------------------------------------------------------------
 
-  #left(peer: NodeId, said: boolean): void {
-    this.#leftMs.set(peer, this.#clock.nowMs())
+  #lost(peer: NodeId, said: boolean): void {
+    this.#left.set(peer, { atMs: this.#clock.nowMs(), said })
     for (const group of this.#groups.values()) {
       if (!isMember(group.config, peer)) continue
       group.down(peer, said)
@@ -281,7 +281,7 @@ export class Groups {
   }
 
   #linked(peer: NodeId): void {
-    this.#leftMs.delete(peer)
+    this.#left.delete(peer)
     for (const group of this.#groups.values()) {
       if (isMember(group.config, peer)) {
         group.up(peer)
@@ -353,18 +353,21 @@ export class Groups {
   #adjust(group: Group): void {
     const nowMs = this.#clock.nowMs()
     const nodes = this.#liveness.nodes()
-    const awayMs = (id: NodeId) => nowMs - (this.#leftMs.get(id) ?? this.#startedMs)
+    const here = (id: NodeId) => nodes.some((node) => node.id === id)
+    // Who closed its tab may be back after a reload, and is waited for; but where nobody can take its place, the next
+    // tab that closes would leave too few to decide anything.
+    const patient = (id: NodeId) => !this.#left.get(id)?.said || nodes.length >= limits.GROUP_SIZE
+    const absent = (id: NodeId) => !here(id) && patient(id)
+    const awayMs = (id: NodeId) => nowMs - (this.#left.get(id)?.atMs ?? this.#startedMs)
     const next = nextConfig({
       self: this.#rpc.self,
       config: group.config,
       nodes,
-      gone: (id) => !nodes.some((node) => node.id === id) && awayMs(id) >= limits.GROUP_REPLACE_MS,
+      gone: (id) => !here(id) && (!patient(id) || awayMs(id) >= limits.GROUP_REPLACE_MS),
       caughtUp: (id) => group.caughtUp(id),
       witness: undefined,
     })
-    // Somebody who left may be back after a reload; then nothing has to move.
-    const away = group.config.voters.filter(({ id }) => !nodes.some((node) => node.id === id))
-    const waiting = away.some(({ id }) => awayMs(id) < limits.GROUP_REPLACE_MS)
+    const waiting = group.config.voters.some(({ id }) => absent(id) && awayMs(id) < limits.GROUP_REPLACE_MS)
     this.#reviewed.set(group.name, group.config)
     if (waiting || (next && group.config.learners.length > 0)) this.#reviewSoon(group)
     if (!next || sameConfig(next, group.config)) return
