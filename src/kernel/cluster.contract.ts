@@ -1,28 +1,10 @@
 // Whole kernels for tests of the kernel's services: a simulated cluster, booted and meshed.
 import { isOsError } from '../base/errors.ts'
 import { Cluster, type ClusterOptions, type SimNode } from '../sim/cluster.ts'
+import { programLoader } from '../sim/programs.ts'
 import type { KernelEvent } from '../syscalls/types.ts'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
-
-/** Loads programs into this very process; `settle` lets no virtual time pass while one is being loaded. */
-function programLoader() {
-  let loading = 0
-  return {
-    load: async (source: string) => {
-      loading++
-      try {
-        return await import(`data:text/javascript,${encodeURIComponent(source)}`)
-      } finally {
-        loading--
-      }
-    },
-    settle: async () => {
-      do await turn()
-      while (loading > 0)
-    },
-  }
-}
 
 export interface TestCluster extends Cluster {
   lines: string[]
@@ -35,7 +17,7 @@ export function newCluster(options: Partial<ClusterOptions> & { programs?: boole
     seed: 1,
     settle: turn,
     onLog: (line) => lines.push(line),
-    ...(programs ? programLoader() : {}),
+    ...(programs ? programLoader(turn) : {}),
     ...rest,
   })
   return Object.assign(cluster, { lines })

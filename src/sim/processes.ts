@@ -3,6 +3,7 @@
 import { fromUtf8 } from '../base/bytes.ts'
 import type { Kid } from '../base/ids.ts'
 import { Cluster, type SimNode } from './cluster.ts'
+import { programLoader } from './programs.ts'
 import { Trace } from './trace.ts'
 import { Violation } from './violation.ts'
 
@@ -43,25 +44,6 @@ const PROGRAM = `
     return data
   }
   export const sum = ({ data }, os) => os.print('sum ' + data.results.reduce((a, b) => a + b, 0))`
-
-/** Loads programs into this thread; no virtual time passes meanwhile. */
-function programLoader(settle: () => Promise<void>) {
-  let loading = 0
-  return {
-    load: async (source: string) => {
-      loading++
-      try {
-        return await import(/* @vite-ignore */ `data:text/javascript,${encodeURIComponent(source)}`)
-      } finally {
-        loading--
-      }
-    },
-    settle: async () => {
-      do await settle()
-      while (loading > 0)
-    },
-  }
-}
 
 /** @throws {Violation} with what is lost or doubled. */
 export async function runProcesses(options: ProcessesOptions): Promise<ProcessesReport> {

@@ -350,7 +350,7 @@ export class Group implements Journal {
 }
 
 export function isMember(config: GroupConfig, id: NodeId): boolean {
-  return voterOf(config, id) !== undefined || config.learners.includes(id)
+  return membersOf(config).includes(id)
 }
 
 function recordOf(name: string): string {

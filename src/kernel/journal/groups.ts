@@ -23,6 +23,8 @@ export interface Liveness {
   /** This node included. */
   nodes(): readonly Candidate[]
   has(id: NodeId): boolean
+  /** Asked with every acknowledgement. */
+  deviceOf(id: NodeId): DeviceId | undefined
   /** @param said the node took its leave. */
   onLeft(listener: (peer: NodeId, said: boolean) => void): void
   onLink(listener: (peer: NodeId) => void): void
@@ -89,7 +91,7 @@ export class Groups {
       clock: this.#clock,
       log: this.#log,
       alive: (id) => id === this.#rpc.self || this.#liveness.has(id),
-      deviceOf: (id) => this.#deviceOf(id),
+      deviceOf: (id) => this.#liveness.deviceOf(id),
       send: (to, group, message) => this.#rpc.note(to, 'journal.step', { group, message }),
       changed: (group) => this.#changed(group),
     }
@@ -175,10 +177,6 @@ export class Groups {
 
   #ownerOf(name: string): JournalOwner | undefined {
     return this.#owners.get(name.slice(0, name.indexOf('/') + 1))
-  }
-
-  #deviceOf(id: NodeId): DeviceId | undefined {
-    return this.#liveness.nodes().find((node) => node.id === id)?.device
   }
 
   #load(name: string): Promise<Group> {

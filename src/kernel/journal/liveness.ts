@@ -17,6 +17,7 @@ export function livenessOf(
       })),
     ],
     has: (id) => membership.has(id),
+    deviceOf: (id) => (id === self.id ? self.device : (membership.row(id)?.device as DeviceId | undefined)),
     onLeft: (listener) => {
       membership.events.on((event) => {
         if (event.type === 'left') listener(event.peer, event.said)
