@@ -103,7 +103,7 @@ export async function directory(lab: Lab): Promise<Row[]> {
   const eight = await lab.site(async (site) => {
     const tabs = await site.cluster(3)
     const [first] = tabs as [Tab]
-    const early = await publish(first, 'early', each * 8)
+    const early = await publish(first, 'early', each * 14)
     await puts(first, early)
     await site.cluster(8, tabs)
     const get = nothing()
@@ -112,11 +112,21 @@ export async function directory(lab: Lab): Promise<Row[]> {
     const pairs = await allPairs(tabs)
     const written = await publish(first, 'late', each)
     const put = await puts(first, written)
+    let next = readers.length * each
+    const names = (count: number): Name[] => early.slice(next, (next += count))
+    const atOnce = async (into: Found): Promise<Found> => {
+      await Promise.all(readers.map((tab) => look(tab, names(each), into)))
+      return into
+    }
+    const busy = await atOnce(nothing())
     const afterKill = nothing()
     await tabs[7]?.crash()
-    // At once, before anybody can have noticed.
-    await Promise.all(readers.map((tab, i) => look(tab, early.slice((4 + i) * each, (5 + i) * each), afterKill)))
-    return { get, put, pairs, afterKill }
+    // At once, before anybody can have noticed, and few enough to be done by then.
+    for (let turn = 0; turn < each / 4; turn++) for (const reader of readers) await look(reader, names(2), afterKill)
+    for (const tab of tabs.slice(0, 7)) await tab.untilPeers(6)
+    await tabs[2]?.crash()
+    const busyAfterKill = await atOnce(nothing())
+    return { get, put, pairs, afterKill, busy, busyAfterKill }
   })
   const gets = (name: string, found: Found): Row[] => {
     const note = found.missing > 0 ? `${found.missing} of ${found.missing + found.found} not found` : undefined
@@ -126,6 +136,16 @@ export async function directory(lab: Lab): Promise<Row[]> {
       row({ ...both, name: `${name}, p99`, quantile: 0.99, target: { of: 'value', most: 500 } }),
     ]
   }
+  // Four tabs that look up at the same time share the machine's cores: what a kill costs then is told by the same
+  // without one.
+  const besideBusy = (name: string, quantile: number): Row =>
+    row({
+      name: `directory: four tabs get at once, one just killed, ${name}`,
+      unit: 'ms',
+      samples: eight.busyAfterKill.ms,
+      quantile,
+      beside: { what: 'none killed', samples: eight.busy.ms },
+    })
   const putRow = (name: string, list: { ms: number; holders: number }[]) => {
     const holders = list.map((one) => one.holders)
     const note = `stored by ${Math.min(...holders)}…${Math.max(...holders)} others`
@@ -135,6 +155,8 @@ export async function directory(lab: Lab): Promise<Row[]> {
     ...gets('directory: get from afar, 2 tabs', two.get),
     ...gets('directory: get from afar, 8 tabs', eight.get),
     ...gets('directory: get from afar, 8 tabs, one just killed', eight.afterKill),
+    besideBusy('p50', 0.5),
+    besideBusy('p99', 0.99),
     ...gets('directory: peer records, all pairs of 2 tabs', two.pairs),
     ...gets('directory: peer records, all pairs of 8 tabs', eight.pairs),
     putRow('directory: put, 2 tabs, p50', two.put),
