@@ -112,8 +112,8 @@ export async function directory(lab: Lab): Promise<Row[]> {
     const pairs = await allPairs(tabs)
     const written = await publish(first, 'late', each)
     const put = await puts(first, written)
-    let next = readers.length * each
-    const names = (count: number): Name[] => early.slice(next, (next += count))
+    const unseen = early.slice(readers.length * each)
+    const names = (count: number): Name[] => unseen.splice(0, count)
     const atOnce = async (into: Found): Promise<Found> => {
       await Promise.all(readers.map((tab) => look(tab, names(each), into)))
       return into
