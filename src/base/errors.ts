@@ -19,6 +19,7 @@ export const errorCodes = [
   'ENAMETOOLONG',
   'ENOENT',
   'ENOEXEC', // not a program: does not parse, or has no start task
+  'ENOQUORUM', // too few of the nodes that keep it are here for it to be as safe as asked
   'ENOSPC', // the browser's storage quota is used up
   'ENOSYS', // no such call, or not offered to this caller
   'ENOTDIR',

@@ -45,8 +45,8 @@ function fileHandlers(
     },
     read: async ({ ref, offset, length }, signal) => ({ bytes: await refs.get(ref).read(offset, length, signal) }),
     write: async ({ ref, bytes }, signal) => ({ size: await refs.get(ref).write(bytes, signal) }),
-    close: async ({ ref, discard }, signal) => {
-      const { file, ack } = await refs.take(ref).close(discard ?? false, signal)
+    close: async ({ ref, discard, ack: wanted }, signal) => {
+      const { file, ack } = await refs.take(ref).close(discard ?? false, signal, wanted)
       if (!file) return {}
       const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size }
       return ack ? { ...written, ack } : written

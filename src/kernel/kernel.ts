@@ -24,9 +24,9 @@ import { Fs } from './fs/fs.ts'
 import { procMount } from './fs/proc-mount.ts'
 import { SharedTree } from './fs/shared-tree.ts'
 import { Tree } from './fs/tree.ts'
+import { TreeKeeper } from './fs/tree-keeper.ts'
 import { CallServer } from './io/call-server.ts'
 import { Groups } from './journal/groups.ts'
-import { Journals } from './journal/journal.ts'
 import { livenessOf } from './journal/liveness.ts'
 import { Membership, type OwnPulse } from './membership/membership.ts'
 import { Executor } from './process/executor.ts'
@@ -75,6 +75,7 @@ export class Kernel {
   readonly #directory: Directory
   readonly #blocks: Blocks
   readonly #shared: SharedTree
+  readonly #trees: TreeKeeper
   readonly #executor: Executor
   readonly #leases: Leases
   readonly #groups: Groups
@@ -108,11 +109,26 @@ export class Kernel {
       mayReturn: () => this.#membership.linked().length < this.#membership.peers().length,
       findProviders: (cid, signal) => this.#providers(cid, signal),
     })
-    const journals = new Journals(logStore)
+    const fit = () => this.#pulse !== 'frozen'
+    const liveness = livenessOf(this.#membership, { id: network.self, device, fit })
+    this.#groups = new Groups({ rpc: this.#rpc, store: logStore, clock, random, log, liveness })
     const tree = new Tree(this.#blocks)
+    this.#trees = new TreeKeeper({
+      self: network.self,
+      tree,
+      blocks: this.#blocks,
+      groups: this.#groups,
+      clock,
+      hasher,
+      random,
+      log,
+      onHead: (head) => this.#shared.led(head),
+      onFollow: (kid) => this.#shared.unled(kid),
+    })
     this.#shared = new SharedTree({
       tree,
-      journals,
+      keeper: this.#trees,
+      store: logStore,
       rpc: this.#rpc,
       membership: this.#membership,
       clock,
@@ -154,9 +170,6 @@ export class Kernel {
       log,
       leases: this.#leases,
     }
-    const fit = () => this.#pulse !== 'frozen'
-    const liveness = livenessOf(this.#membership, { id: network.self, device, fit })
-    this.#groups = new Groups({ rpc: this.#rpc, store: logStore, clock, random, log, liveness })
     this.#processes = new Processes({
       services,
       fs,
@@ -212,6 +225,7 @@ export class Kernel {
     })
     await this.#shared.start()
     this.#groups.own('process/', this.#processes.owner)
+    this.#groups.own('tree/', this.#trees.owner)
     await this.#groups.start()
     ready
       .then(() => this.#ports.network.start())

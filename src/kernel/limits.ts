@@ -80,14 +80,27 @@ export const FETCH_ROUNDS = 3
 /** While a member's link is broken and may come back: pauses between asking again, together beyond its grace. */
 export const FETCH_PAUSE_MS = 700
 export const FETCH_PAUSES = 5
-/** Earlier homes that a tree's head remembers: one of those that returns has nothing to merge. About 60 bytes each. */
-export const MAX_TREE_BASES = 16
-/** Claims of the tree's home that are considered at once, and homes found away that are remembered. */
+/** Nodes at a time that may say that they lead a tree, as far as this one remembers: each tree has one. */
 export const MAX_TREE_CLAIMS = 32
-export const MAX_TREE_AWAY = 256
-/** A head this far ahead is not believed: counters at the end of their range would stop the tree for ever. */
-export const MAX_GENERATION_LEAP = 1_000_000
-export const MAX_VERSION_LEAP = 2 ** 40
+/** Trees that a tree has taken in and still knows: one of those that returns is not merged again. */
+export const MAX_ABSORBED = 256
+/** An entry of a tree's journal with its changes; members fetch the directories of larger ones. */
+export const MAX_TREE_ENTRY_BYTES = 64 * 1024
+/** How long calls wait after boot until it is known whether others have a tree. */
+export const TREE_SETTLE_MS = 3_000
+/** How long nobody may lead the tree before a change begins a branch: an election takes a fraction of it. */
+export const TREE_BRANCH_MS = 4_000
+/** How long a change waits for a leader that takes it. */
+export const TREE_GIVE_UP_MS = 15_000
+/** Pause before a change that was not taken is tried again, unless something happens before. */
+export const TREE_RETRY_MS = 1_000
+/** A node of which somebody says that it leads a tree is asked this often. */
+export const TREE_ASK_AGAIN_MS = 10_000
+/** Attempts to merge two trees between notices, and the pause after a failed one. */
+export const TREE_MERGE_ATTEMPTS = 10
+export const TREE_MERGE_PAUSE_MS = 3_000
+/** Heads are recorded at most this often: for a cold start, not for durability. */
+export const TREE_RECORD_MS = 2_000
 /** Directory depth of the tree: POSIX paths end before. */
 export const MAX_TREE_DEPTH = 256
 
@@ -110,6 +123,10 @@ export const GROUP_SIZE = 3
 export const MAX_GROUPS = 20_000
 /** Journals that somebody has named and whose beginning has not arrived: more than a class begins in a moment. */
 export const MAX_UNBORN_GROUPS = 256
+/** How long a change waits for a second copy where its leader alone could decide. */
+export const GROUP_HOPE_MS = 2_000
+/** How long a new journal may take until enough nodes have it. */
+export const GROUP_BEGIN_MS = 10_000
 /** Pause between the turns of those who could lead: a few round trips and a flush of a disk. */
 export const GROUP_ELECTION_STEP_MS = 150
 /** After a start others may lead already: they say so as soon as they are linked. */
@@ -152,8 +169,9 @@ export const MAX_PENDING_EVENTS = 1_000_000
 export const MAX_PROCESS_BYTES = 256 * 1024 * 1024
 /** Ended processes remembered by a home. */
 export const MAX_ENDED_PROCESSES = 200
-/** Journal entries kept before a snapshot replaces them. */
+/** Journal entries, or bytes of them, kept before a snapshot replaces them. */
 export const COMPACT_ENTRIES = 4096
+export const COMPACT_BYTES = 1024 * 1024
 /** Input of an event sent along with its lease; larger input is pulled by the executor. */
 export const INLINE_INPUT_BYTES = 64 * 1024
 /** Progress events of one process, at most one per this time. */

@@ -5,7 +5,7 @@ import { OsError } from '../base/errors.ts'
 import type { CallOptions, SyscallClient } from './client.ts'
 import { MAX_IO_BYTES } from './limits.ts'
 import type { CallResults } from './table.ts'
-import type { DirectoryEntry, FileInfo, OpenMode } from './types.ts'
+import type { Ack, DirectoryEntry, FileInfo, OpenMode } from './types.ts'
 
 /** Reads and writes are cut into pieces of this size: one block, so that a read touches one block. */
 const IO_BYTES = Math.min(1024 * 1024, MAX_IO_BYTES)
@@ -74,13 +74,20 @@ export class FileHandle {
     }
   }
 
-  /** Commits what was written. Idempotent. */
-  async close(options?: CallOptions & { discard?: boolean }): Promise<CallResults['close']> {
+  /**
+   * Commits what was written. Idempotent.
+   * @param options `ack`: how safe it has to be.
+   * @throws {OsError} ENOQUORUM when it cannot be, or has not become, as safe as that.
+   */
+  async close(options?: CallOptions & { discard?: boolean; ack?: Ack['level'] }): Promise<CallResults['close']> {
     if (this.#closed) return {}
     this.#closed = true
-    return this.#client.call('close', { ref: this.ref, discard: options?.discard ?? false }, options)
+    const { discard = false, ack } = options ?? {}
+    return this.#client.call('close', { ref: this.ref, discard, ...(ack ? { ack } : {}) }, options)
   }
 }
+
+export type WriteOptions = CallOptions & { ack?: Ack['level'] }
 
 export class FileSystem {
   readonly #client: SyscallClient
@@ -129,15 +136,16 @@ export class FileSystem {
     return encoding ? fromUtf8(bytes) : bytes
   }
 
-  writeFile(path: string, content: FileContent, options?: CallOptions & { flag?: OpenMode }) {
+  /** @param options `ack`: how safe the file has to be: see `FileHandle.close`. @returns how safe it is, and its KID. */
+  writeFile(path: string, content: FileContent, options?: WriteOptions & { flag?: OpenMode }) {
     return this.#write(path, content, options?.flag ?? 'w', options)
   }
 
-  appendFile(path: string, content: FileContent, options?: CallOptions) {
+  appendFile(path: string, content: FileContent, options?: WriteOptions) {
     return this.#write(path, content, 'a', options)
   }
 
-  async #write(path: string, content: FileContent, mode: OpenMode, options: CallOptions = {}) {
+  async #write(path: string, content: FileContent, mode: OpenMode, options: WriteOptions = {}) {
     const handle = await this.open(path, mode, options)
     try {
       if (typeof content === 'string') await handle.write(utf8(content), options)

@@ -65,7 +65,12 @@ export const syscalls = {
   /** Appends to what this reference has written so far. References 1 and 2 are a task's output and errors. */
   write: v.strictObject({ ref, bytes }),
   /** Commits a written file (or discards it) and gives the reference back. */
-  close: v.strictObject({ ref, discard: v.optional(v.boolean()) }),
+  close: v.strictObject({
+    ref,
+    discard: v.optional(v.boolean()),
+    /** How safe the file has to be; as safe as can be had now, unless told. */
+    ack: v.optional(v.picklist(['local', 'majority', 'all'])),
+  }),
   /** Makes a directory. */
   create: v.strictObject({ path, recursive: v.optional(v.boolean()) }),
   /** Entries of a directory, sorted by name, at most `limit` after the name `after`. */

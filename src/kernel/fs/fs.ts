@@ -1,6 +1,6 @@
 // The one tree that users see: the shared tree with read-only mounts over it. Above: dispatch.ts. Below:
 // shared-tree.ts, dag.ts and the mounts. A task's changes are staged and take effect when its event completes.
-import { isOsError, OsError } from '../../base/errors.ts'
+import { OsError } from '../../base/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { Ack, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
@@ -56,7 +56,6 @@ export interface FsContext {
 }
 
 const FILE_MODE = 0o644
-const LOOKUP_ATTEMPTS = 5
 
 export class Fs {
   readonly #tree: Tree
@@ -136,7 +135,7 @@ export class Fs {
     const options = { signal: context.signal }
     const writer =
       mode === 'a' && present ? await DagWriter.append(this.#blocks, present, options) : new DagWriter(this.#blocks)
-    return fileWriter(writer, (file, signal) => this.#commit(at, file, mode, { ...context, signal }))
+    return fileWriter(writer, (file, signal, ack) => this.#commit(at, file, mode, { ...context, signal }, ack))
   }
 
   /** A program's source as blocks, so that executors can fetch it. @throws {OsError} ENOENT, EISDIR, EFBIG. */
@@ -165,8 +164,8 @@ export class Fs {
     return this.change(op, context)
   }
 
-  async change(op: TreeOp, { staging, signal }: FsContext): Promise<Ack> {
-    if (!staging) return (await this.#shared.apply([op], signal)).ack
+  async change(op: TreeOp, { staging, signal }: FsContext, ack?: Ack['level']): Promise<Ack> {
+    if (!staging) return (await this.#shared.apply({ ops: [op], ack }, signal)).ack
     staging.add(op)
     return { level: 'local', devices: 1 }
   }
@@ -182,17 +181,8 @@ export class Fs {
     return joinPath(names)
   }
 
-  async #entry(path: string, { signal }: FsContext): Promise<Entry> {
-    for (let attempt = 1; ; attempt++) {
-      const head = await this.#shared.head(signal)
-      try {
-        return await this.#tree.lookup(head.root, path, { signal, hints: [head.home] })
-      } catch (error) {
-        // Directories that only the last home had: its successor begins with those that it has.
-        if (!isOsError(error, 'EIO') || attempt === LOOKUP_ATTEMPTS || !(await this.#shared.moved(head, signal)))
-          throw error
-      }
-    }
+  #entry(path: string, { signal }: FsContext): Promise<Entry> {
+    return this.#shared.lookup(path, signal)
   }
 
   /** What is at `path` now; undefined for nothing, when the mode allows that. */
@@ -218,7 +208,7 @@ export class Fs {
     }
   }
 
-  #commit(path: string, file: FileRoot, mode: OpenMode, context: FsContext): Promise<Ack> {
+  #commit(path: string, file: FileRoot, mode: OpenMode, context: FsContext, ack?: Ack['level']): Promise<Ack> {
     if (!context.staging) this.#onWritten(file.cid)
     const op: TreeOp = {
       op: 'put',
@@ -230,7 +220,7 @@ export class Fs {
       ...(mode === 'wx' ? { exclusive: true } : {}),
       ...(context.staging ? { parents: true } : {}),
     }
-    return this.change(op, context)
+    return this.change(op, context, ack)
   }
 }
 

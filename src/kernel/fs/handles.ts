@@ -2,7 +2,7 @@
 // (io/references.ts). Offsets belong to the caller; a handle that writes appends.
 import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
-import type { FileKind } from '../../syscalls/types.ts'
+import type { Ack, FileKind } from '../../syscalls/types.ts'
 import type { DagReader, DagWriter, FileRoot } from './dag.ts'
 
 export interface Handle {
@@ -12,13 +12,13 @@ export interface Handle {
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
   /** @returns bytes written through this handle so far. */
   write(bytes: Uint8Array, signal: AbortSignal): Promise<number>
-  /** Commits, unless `discard`. @returns what was written, if this handle wrote. */
-  close(discard: boolean, signal: AbortSignal): Promise<Closed>
+  /** Commits, unless `discard`, as safely as `ack` asks. @returns what was written, if this handle wrote. */
+  close(discard: boolean, signal: AbortSignal, ack?: Ack['level']): Promise<Closed>
 }
 
 export interface Closed {
   file?: FileRoot
-  ack?: { level: 'local' | 'majority' | 'all'; devices: number }
+  ack?: Ack
 }
 
 const readOnly = async (): Promise<never> => {
@@ -70,7 +70,7 @@ export function streamReader(
 /** Collects what is written and hands the finished DAG to `commit` on close. */
 export function fileWriter(
   writer: DagWriter,
-  commit: (file: FileRoot, signal: AbortSignal) => Promise<Closed['ack']>,
+  commit: (file: FileRoot, signal: AbortSignal, ack?: Ack['level']) => Promise<Ack>,
 ): Handle {
   // Writes of one handle run one after the other, whoever sends them without waiting.
   let tail: Promise<unknown> = Promise.resolve()
@@ -91,12 +91,11 @@ export function fileWriter(
       tail = done
       return done
     },
-    close: async (discard, signal) => {
+    close: async (discard, signal, ack) => {
       if (discard) return {}
       await tail
       const file = await writer.finish()
-      const ack = await commit(file, signal)
-      return ack ? { file, ack } : { file }
+      return { file, ack: await commit(file, signal, ack) }
     },
   }
 }

@@ -6,6 +6,7 @@ import { blocksOf, Lab } from '../harness.contract.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { mergeOps } from './merge.ts'
 import { Tree } from './tree.ts'
+import { TreeEdit } from './tree-edit.ts'
 
 let blocks: Blocks
 let tree: Tree
@@ -27,15 +28,18 @@ async function build(content: Content): Promise<string> {
   )
   return tree.store(new Map(entries))
 }
-async function merged(mine: Content, theirs: Content): Promise<{ root: string; ops: TreeOp[] }> {
+async function merged(mine: Content, theirs: Content, base?: Content): Promise<{ root: string; ops: TreeOp[] }> {
   let root = await build(theirs)
   const ops: TreeOp[] = []
-  for await (const op of mergeOps(tree, await build(mine), root, 'me')) ops.push(op)
-  for (const op of ops) root = await tree.apply(root, op)
+  const place = { mine: await build(mine), theirs: root, base: base && (await build(base)) }
+  for await (const op of mergeOps({ tree, label: 'me' }, place)) ops.push(op)
+  const edit = new TreeEdit(tree)
+  for (const op of ops) root = await edit.apply(root, op)
+  await edit.save(root)
   return { root, ops }
 }
-const expectMerge = async (mine: Content, theirs: Content, result: Content) => {
-  const { root } = await merged(mine, theirs)
+const expectMerge = async (mine: Content, theirs: Content, result: Content, base?: Content) => {
+  const { root } = await merged(mine, theirs, base)
   const names = async (cid: string): Promise<unknown> =>
     Object.fromEntries(
       await Promise.all(
@@ -48,7 +52,8 @@ const expectMerge = async (mine: Content, theirs: Content, result: Content) => {
   expect(await names(root)).toEqual(await names(await build(result)))
   // Once merged there is nothing left to merge.
   const again: TreeOp[] = []
-  for await (const op of mergeOps(tree, await build(mine), root, 'me')) again.push(op)
+  const place = { mine: await build(mine), theirs: root }
+  if (!base) for await (const op of mergeOps({ tree, label: 'me' }, place)) again.push(op)
   expect(again.filter(({ op }) => op !== 'mkdir')).toEqual([])
 }
 
@@ -90,5 +95,34 @@ describe('merging two trees', () => {
   it('makes new files only where none has come meanwhile', async () => {
     const { ops } = await merged({ a: '1', b: 'mine' }, { b: 'theirs' })
     expect(ops.every((op) => op.op === 'put' && op.exclusive)).toBe(true)
+  })
+})
+
+describe('merging a branch into the tree that it left', () => {
+  const base = { same: '0', edited: '1', gone: '2', d: { x: '3', y: '4' }, both: '5' }
+
+  it('takes over what only the branch changed: edits, removals and new files', () =>
+    expectMerge({ same: '0', edited: 'new', d: { x: '3' }, both: '5', more: '6' }, base, { same: '0', edited: 'new', d: { x: '3' }, both: '5', more: '6' }, base)) // biome-ignore format: one line
+
+  it('leaves alone what only the tree changed', () =>
+    expectMerge(base, { same: '0', edited: 'theirs', d: {} }, { same: '0', edited: 'theirs', d: {} }, base))
+
+  it('keeps both of what both changed, and what one removed and the other changed', async () => {
+    await expectMerge({ ...base, both: 'mine' }, { ...base, both: 'theirs' }, { ...base, both: 'theirs', 'both.conflict-me': 'mine' }, base) // biome-ignore format: one line
+    const { gone, ...without } = base
+    await expectMerge({ ...base, gone: 'mine' }, without, { ...base, gone: 'mine' }, base)
+    await expectMerge(without, { ...base, gone: 'theirs' }, { ...base, gone: 'theirs' }, base)
+    expect(gone).toBe('2')
+  })
+
+  it('replaces a file by a directory, and a directory by a file, where only the branch did', async () => {
+    await expectMerge({ ...base, edited: { z: '7' }, d: 'file' }, base, { ...base, edited: { z: '7' }, d: 'file' }, base) // biome-ignore format: one line
+  })
+
+  it('is refused where somebody changes the same name meanwhile', async () => {
+    const { ops } = await merged({ ...base, edited: 'new', gone: 'new' }, base, base)
+    const changed = await build({ ...base, edited: 'meanwhile' })
+    const [first] = ops
+    await expect(new TreeEdit(tree).apply(changed, first as TreeOp)).rejects.toMatchObject({ code: 'EEXIST' })
   })
 })

@@ -9,39 +9,74 @@ import type { TreeOp } from '../rpc/methods.ts'
 import type { Directory, Entry } from './directory.ts'
 import type { Tree } from './tree.ts'
 
+export interface Merge {
+  tree: Tree
+  /** Names files of which both sides have one. */
+  label: string
+  options?: FetchOptions
+}
+
+/** Directories that stand at the same place in the trees; `base` is where the two parted, if that is known. */
+interface Place {
+  mine: CidText
+  theirs: CidText
+  base?: CidText | undefined
+}
+
 /**
- * Changes that bring the content of `mine` into a tree whose root is `theirs`. `label` names conflicting files.
- * New files are `exclusive`: if somebody else makes one of that name meanwhile, compute the changes anew.
+ * Changes that bring what `mine` has, or what it has changed since `base`, into a tree whose root is `theirs`. Each is
+ * refused with EEXIST if somebody changes the same name meanwhile: then compute the changes anew.
  */
-export async function* mergeOps(
-  tree: Tree,
-  mine: CidText,
-  theirs: CidText,
-  label: string,
-  options: FetchOptions = {},
-  at = '',
-): AsyncGenerator<TreeOp> {
-  if (mine === theirs) return
+export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGenerator<TreeOp> {
+  const { mine, theirs, base } = place
+  if (mine === theirs || mine === base) return
+  const { tree, options = {} } = merge
   const own = await tree.directory(mine, options)
   const other = await tree.directory(theirs, options)
+  const before = base === undefined ? undefined : await tree.directory(base, options)
+  for (const name of before?.keys() ?? []) {
+    const [was, there] = [before?.get(name), other.get(name)]
+    // What was removed here and not changed there is removed.
+    if (!own.has(name) && was && there && same(was, there)) yield removal(`${at}/${name}`, there)
+  }
   for (const [name, entry] of own) {
-    const there = other.get(name)
-    if (there?.cid === entry.cid && there.kind === entry.kind) continue
+    const [was, there] = [before?.get(name), other.get(name)]
+    if (same(entry, there) || (was && same(entry, was))) continue
+    const path = `${at}/${name}`
     if (entry.kind === 'directory' && there?.kind === 'directory') {
-      yield* mergeOps(tree, entry.cid, there.cid, label, options, `${at}/${name}`)
-      continue
-    }
-    const free = there ? conflictName(own, other, name, entry, label) : name
-    if (free === undefined) continue // merged before, under another name
-    const path = `${at}/${free}`
-    if (entry.kind === 'directory') {
-      yield { op: 'mkdir', path, recursive: true, mtimeMs: entry.mtimeMs }
-      yield* mergeOps(tree, entry.cid, await tree.store(new Map()), label, options, path)
+      const within = was?.kind === 'directory' ? was.cid : undefined
+      yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, base: within }, path)
+    } else if (was && there && same(was, there)) {
+      if (entry.kind === 'file' && there.kind === 'file') yield putting(path, entry, there.cid)
+      else yield* replace(merge, path, entry, there)
     } else {
-      const { cid, size, mode, mtimeMs } = entry
-      yield { op: 'put', path, cid, size, mode, mtimeMs, exclusive: true }
+      const free = there ? conflictName(own, other, name, entry, merge.label) : name
+      if (free !== undefined) yield* add(merge, `${at}/${free}`, entry) // else merged before, under another name
     }
   }
+}
+
+async function* add(merge: Merge, path: string, entry: Entry): AsyncGenerator<TreeOp> {
+  if (entry.kind === 'file') return yield { ...putting(path, entry), exclusive: true }
+  yield { op: 'mkdir', path, recursive: true, mtimeMs: entry.mtimeMs }
+  yield* mergeOps(merge, { mine: entry.cid, theirs: await merge.tree.store(new Map()) }, path)
+}
+
+async function* replace(merge: Merge, path: string, entry: Entry, there: Entry): AsyncGenerator<TreeOp> {
+  yield removal(path, there)
+  yield* add(merge, path, entry)
+}
+
+function removal(path: string, there: Entry): TreeOp {
+  return { op: 'remove', path, recursive: true, was: there.cid }
+}
+
+function putting(path: string, { cid, size, mode, mtimeMs }: Entry, was?: CidText): Extract<TreeOp, { op: 'put' }> {
+  return { op: 'put', path, cid, size, mode, mtimeMs, ...(was === undefined ? {} : { was }) }
+}
+
+function same(a: Entry, b: Entry | undefined): boolean {
+  return a.cid === b?.cid && a.kind === b.kind
 }
 
 /** A name that neither side uses; undefined when the other has this very entry under such a name already. */
@@ -50,7 +85,7 @@ function conflictName(own: Directory, other: Directory, name: string, entry: Ent
     const tail = `.conflict-${label}${count > 1 ? `-${count}` : ''}`
     const candidate = shortened(name, MAX_NAME_BYTES - tail.length) + tail
     const there = other.get(candidate)
-    if (there?.cid === entry.cid && there.kind === entry.kind) return undefined
+    if (same(entry, there)) return undefined
     if (!there && !own.has(candidate)) return candidate
   }
 }

@@ -1,523 +1,521 @@
-// The head of the one shared tree `/`: where it is, who keeps it, how it changes. Above: fs.ts. Below: tree.ts,
-// the journal, rpc, membership. First form: the home is one node; the replicated form comes behind this class.
+// The one tree `/` as this node sees it: which tree it is, who leads it, how to read and to change it. Above: fs.ts.
+// Below: tree-keeper.ts (trees whose journals are kept here), tree-claims.ts, rpc, membership.
 //
-// Roles and transitions:
-//   home:      keeps the journal and applies changes. A new node is the home of an unborn tree (generation 0,
-//              version 0), which it gives up without a trace when it meets a born one.
-//   following: another node claims to be home; reads and changes go there.
-//   searching: the home is away. After a while the first node in line takes over with the next generation.
-// When two homes meet, the higher (generation, version, id) stays; the other merges its changes and follows.
+// A tree is kept by the members of its journal, one of which leads it; all others ask the leader. Every node begins
+// with a tree that nobody has written yet, which counts for nothing where another is. Where nobody can lead the tree,
+// because too few of its members are here, a change begins a branch: a new tree with all that is known here. When trees
+// meet, the older one stays, and the younger one is merged into it and forgotten.
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
-import { type NodeId, shortNode } from '../../base/ids.ts'
+import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
-import type { Ack } from '../../syscalls/types.ts'
-import type { Journal, Journals } from '../journal/journal.ts'
+import type { LogStore } from '../../ports/logstore.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
-import { type TreeHead, type TreeOp, treeHead } from '../rpc/methods.ts'
+import { type MethodArgs, type TreeHead, treeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Entry } from './directory.ts'
-import { mergeOps } from './merge.ts'
 import type { Tree } from './tree.ts'
-import { contains, newer, plausible } from './tree-head.ts'
+import { TreeClaims } from './tree-claims.ts'
+import { precedes } from './tree-head.ts'
+import type { TreeBirth } from './tree-journal.ts'
+import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
+import { mergeInto } from './tree-meeting.ts'
 
-const JOURNAL = 'tree'
-/** How long calls wait after boot until it is known whether others have a tree. */
-const SETTLE_MS = 3_000
-/** How long a home may be away before somebody takes over; each place in line waits one more. */
-const TAKEOVER_MS = 1_500
-const TAKEOVER_WAITS = 8
-/** Followers record the head at most this often: for a cold start, not for durability. */
-const RECORD_MS = 2_000
-const MERGE_BATCH = 500
-/** Attempts to merge while others change the same names or the home goes away, and the pause between them. */
-const MERGE_ATTEMPTS = 10
-const MERGE_PAUSE_MS = 3_000
-/** Directory CIDs remembered as copied: a few MB; forgetting costs a walk. */
-const MAX_COPIED = 50_000
+const RECORD = 'tree'
 
-type Role = 'home' | 'following' | 'searching'
-
-interface ChangeRequest {
-  ops: readonly TreeOp[]
-  resolve(applied: Applied): void
-  reject(error: OsError): void
-}
-
-const LOCAL_ACK: Ack = { level: 'local', devices: 1 }
-
-export interface Applied {
-  head: TreeHead
-  ack: Ack
+export interface SharedTreeOptions {
+  tree: Tree
+  keeper: TreeKeeper
+  store: LogStore
+  rpc: RpcNode
+  membership: Membership
+  clock: Clock
+  log: LogSink
+  onChange(head: TreeHead, notice?: string): void
 }
 
 export class SharedTree {
-  readonly #tree: Tree
-  readonly #journals: Journals
-  readonly #rpc: RpcNode
-  readonly #membership: Membership
-  readonly #clock: Clock
-  readonly #log: LogSink
-  readonly #onChange: (head: TreeHead, notice?: string) => void
-  #journal!: Journal
-  #role: Role = 'searching'
-  #head!: TreeHead
-  readonly #claims = new Map<NodeId, TreeHead>()
-  /** Homes found away, with the generation of their claim: hearsay about them is not believed. */
-  readonly #away = new Map<NodeId, number>()
-  /** The newest head whose directories are all here: what a takeover can start from. */
+  readonly #options: SharedTreeOptions
+  readonly #claims = new TreeClaims(limits.MAX_TREE_CLAIMS)
+  /** Our own tree that nobody has written: given up when a written one is known. */
+  #unborn: TreeHead | undefined
+  /** The newest head that was used here. */
+  #known!: TreeHead
+  /** The newest one whose directories are all here: what a branch begins with. */
   #complete: TreeHead | undefined
-  /** Directories known to be here with everything below them. */
-  readonly #copied = new Set<string>()
+  #used: { tree: Kid; home: NodeId } | undefined
   #copying = false
+  /** Trees being merged into the one in use. */
+  readonly #merging = new Set<Kid>()
+  #beginning: Promise<void> | undefined
+  /** When each node of whose leading somebody told was asked. */
+  readonly #asked = new Map<NodeId, number>()
+  #asking = false
   #settled = false
-  #whenSettled: (() => void)[] = []
-  #timers: Timer[] = []
-  #takeover: Timer | undefined
-  #record: Timer | undefined
-  #requests: ChangeRequest[] = []
-  #queue: Promise<unknown> = Promise.resolve()
-  #yielding = false
-  #checking = false
+  /** Since when nobody leads the tree, as far as is known. */
+  #orphanedMs = 0
+  readonly #waiting = new Set<() => void>()
+  readonly #timers = new Set<Timer>()
+  #recording = false
   #closed = false
 
-  constructor(options: {
-    tree: Tree
-    journals: Journals
-    rpc: RpcNode
-    membership: Membership
-    clock: Clock
-    log: LogSink
-    onChange: (head: TreeHead, notice?: string) => void
-  }) {
-    this.#tree = options.tree
-    this.#journals = options.journals
-    this.#rpc = options.rpc
-    this.#membership = options.membership
-    this.#clock = options.clock
-    this.#log = options.log
-    this.#onChange = options.onChange
+  constructor(options: SharedTreeOptions) {
+    this.#options = options
   }
 
   get home(): NodeId | null {
-    return this.#role === 'searching' ? null : this.#head.home
+    return this.#best()?.home ?? null
   }
 
   get version(): number {
-    return this.#head.version
+    return this.#known.version
   }
 
   async start(): Promise<void> {
-    const { journal, snapshot, entries } = await this.#journals.open(JOURNAL)
-    this.#journal = journal
-    const last = this.#recorded(entries.at(-1) ?? snapshot)
-    if (last) {
-      this.#head = last
-      this.#role = this.#head.home === this.#rpc.self ? 'home' : 'searching'
-      await this.#copyDirectories()
-    } else {
-      this.#head = await this.#firstHead()
-      this.#role = 'home'
-    }
-    this.#rpc.handle('tree.head', async () => this.#head)
-    this.#rpc.handle('tree.apply', ({ ops }) => this.#applyHere(ops))
-    this.#rpc.onNote('tree.head', (peer, head) => this.#claimed(peer, head))
-    this.#membership.onLink((peer) => {
-      // What a searching node knows of is a home that is away: no claim to spread.
-      if (this.#role !== 'searching') this.#rpc.note(peer, 'tree.head', this.#head)
+    const { rpc, membership, keeper, tree, clock } = this.#options
+    const { kid, bornMs } = await keeper.name()
+    const unborn = { tree: kid, bornMs, term: 0, version: 0, root: await tree.create(), home: rpc.self }
+    const recorded = await this.#recorded()
+    this.#known = recorded ?? unborn
+    this.#orphanedMs = clock.nowMs()
+    if (!recorded) this.#claims.set((this.#unborn = unborn))
+    rpc.handle('tree.head', () => this.#ownHead())
+    rpc.handle('tree.apply', (args, { peer }) => this.#applyFor(peer, args))
+    rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
+    rpc.onNote('tree.head', (peer, head) => this.#heard(peer, head))
+    rpc.onNote('tree.resigned', (peer, { tree }) => {
+      if (this.#claims.get(peer)?.tree === tree && this.#claims.drop(peer)) this.#evaluate()
     })
-    this.#membership.events.on((event) => {
-      if (event.type === 'left') this.#lost(event.peer)
+    membership.onLink((peer) => {
+      const best = this.#best()
+      if (best) rpc.note(peer, 'tree.head', best)
     })
-    this.#timers.push(this.#clock.setTimer(() => this.settle(), SETTLE_MS, 'tree settle'))
+    membership.events.on((event) => {
+      if (event.type === 'left' && this.#claims.drop(event.peer)) this.#evaluate()
+    })
+    await this.#copyDirectories()
+    this.#timer(() => this.settle(), limits.TREE_SETTLE_MS, 'tree settle')
+    this.#evaluate()
   }
 
-  /** The head that the journal holds. One that cannot be read must not keep the tab from starting. */
-  #recorded(bytes: Uint8Array | undefined): TreeHead | undefined {
-    if (!bytes) return undefined
-    try {
-      return v.parse(treeHead, decode(bytes))
-    } catch (error) {
-      this.#log.log('error', 'fs', `the recorded head of / cannot be read, beginning anew: ${errorLine(error)}`)
-      return undefined
-    }
-  }
-
-  /** There is nobody (else) to wait for: no relay, nobody listed, or a head was received. */
+  /** There is nobody (else) to wait for: no relay, nobody listed, or a tree is known. */
   settle(): void {
     if (this.#settled) return
     this.#settled = true
-    for (const wake of this.#whenSettled.splice(0)) wake()
-    if (this.#role === 'searching') this.#line()
+    this.#wake()
   }
 
-  /** The newest head that can be had: the home's own, or the last one known while the home is away. */
+  /** For the keeper: a tree that this node leads, as it is now. */
+  led(head: TreeHead): void {
+    this.#claims.set(head)
+    if (head.tree === this.#best()?.tree) this.#options.rpc.noteAll('tree.head', head)
+    this.#evaluate()
+  }
+
+  /** For the keeper: this node does not lead that tree; `leader` does, if it is known. */
+  unled(kid: Kid): void {
+    const { rpc } = this.#options
+    if (this.#claims.get(rpc.self)?.tree !== kid) return
+    this.#claims.drop(rpc.self)
+    rpc.noteAll('tree.resigned', { tree: kid })
+    this.#evaluate()
+  }
+
+  /** The newest head that can be had: the leader's own, or the last one known while nobody leads. */
   async head(signal?: AbortSignal): Promise<TreeHead> {
     await this.#ready(signal)
-    if (this.#role !== 'following') return this.#head
-    const { home } = this.#head
+    const best = this.#best()
+    if (!best) return this.#known
+    const { rpc, membership, keeper, log } = this.#options
     try {
-      await this.#membership.reach(home, signal)
-      const head = await this.#rpc.call(home, 'tree.head', null, { signal })
-      if (head && newer(head, this.#head) && this.#plausible(head)) this.#adopt(head)
+      if (best.home === rpc.self) {
+        if (best.version > 0) await keeper.confirm(best.tree)
+      } else {
+        await membership.reach(best.home, signal)
+        this.#answered(best.home, await rpc.call(best.home, 'tree.head', null, { signal }))
+      }
     } catch (error) {
       signal?.throwIfAborted()
-      this.#log.log('debug', 'fs', `reading the tree as last known: ${errorLine(error)}`)
-      if (isOsError(error, 'EHOSTUNREACH')) this.#unreachable(home)
+      log.log('debug', 'fs', `reading the tree as last known: ${errorLine(error)}`)
+      if (isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
     }
-    return this.#head
-  }
-
-  /** While nobody keeps the tree: waits for somebody who does. @returns whether its root is another one now. */
-  async moved(from: TreeHead, signal?: AbortSignal): Promise<boolean> {
-    for (let waited = 0; this.#role === 'searching' && waited < TAKEOVER_WAITS; waited++) {
-      await this.#pause(TAKEOVER_MS, signal)
-    }
-    return this.#head.root !== from.root
+    return this.#known
   }
 
   /** @throws {OsError} ENOENT, ENOTDIR. */
   async lookup(path: string, signal?: AbortSignal): Promise<Entry> {
     const head = await this.head(signal)
-    return this.#tree.lookup(head.root, path, { signal, hints: [head.home] })
+    return this.#options.tree.lookup(head.root, path, { signal, hints: [head.home] })
   }
 
   /**
-   * Applies changes at the home, all or none.
-   * @throws {OsError} POSIX codes; EHOSTUNREACH when the home is away and nobody has taken over in time.
+   * Changes the tree, all or none. Where nobody leads it, waits a while for somebody who does, and then begins a branch
+   * unless more than this node was asked for.
+   * @throws {OsError} POSIX codes; ENOQUORUM when the change cannot be as safe as asked; EHOSTUNREACH when the tree
+   * cannot be changed now.
    */
-  async apply(ops: TreeOp[], signal?: AbortSignal): Promise<Applied> {
+  async apply(change: Change, signal?: AbortSignal): Promise<Applied> {
     await this.#ready(signal)
-    for (let attempt = 0; ; attempt++) {
+    const { clock } = this.#options
+    const giveUpMs = clock.nowMs() + limits.TREE_GIVE_UP_MS
+    for (;;) {
+      const best = this.#best()
       try {
-        if (this.#role === 'home' && !this.#yielding) return await this.#applyHere(ops)
-        if (this.#role === 'searching') throw new OsError('EHOSTUNREACH', 'the node that keeps / is away')
-        await this.#membership.reach(this.#head.home, signal)
-        const applied = await this.#rpc.call(this.#head.home, 'tree.apply', { ops }, { signal })
-        if (newer(applied.head, this.#head) && this.#plausible(applied.head)) this.#adopt(applied.head)
-        return applied
+        if (best) return await this.#applyAt(best, change, signal)
       } catch (error) {
         // ECONNRESET is not retried: the change may have been made.
         if (!isOsError(error, 'EHOSTUNREACH') && !isOsError(error, 'EAGAIN')) throw error
-        if (this.#role === 'following') {
-          if (isOsError(error, 'EAGAIN')) await this.#askHome(this.#head.home, signal)
-          else this.#unreachable(this.#head.home)
-        }
-        if (attempt === TAKEOVER_WAITS) {
-          const reason = 'the node that keeps / is away and no other has taken over yet: try again in a moment'
-          throw new OsError('EHOSTUNREACH', reason, { cause: error })
-        }
-        await this.#pause(TAKEOVER_MS, signal)
+        if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
+      const nowMs = clock.nowMs()
+      if (this.#best() === undefined && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS) {
+        if (change.ack === undefined || change.ack === 'local') await this.#branch(signal)
+        else throw new OsError('ENOQUORUM', 'it was not written: too few of the nodes that keep / are here')
+      } else if (nowMs >= giveUpMs) {
+        throw new OsError('EHOSTUNREACH', 'the nodes that keep / are away or busy: try again in a moment')
+      } else await this.#news(limits.TREE_RETRY_MS, signal)
     }
   }
 
   close(): void {
     this.#closed = true
     for (const timer of this.#timers) timer.cancel()
-    this.#takeover?.cancel()
-    this.#record?.cancel()
+    this.#wake()
+  }
+
+  // --- changes ---------------------------------------------------------------------------------------------
+
+  async #applyAt(best: TreeHead, change: Change, signal?: AbortSignal): Promise<Applied> {
+    const { rpc, membership, keeper } = this.#options
+    if (best.home === rpc.self) {
+      if (best.version === 0) await this.#bear(signal)
+      return keeper.apply(best.tree, change, rpc.self)
+    }
+    await membership.reach(best.home, signal)
+    const { ops, ack, absorbs } = change
+    const args = { tree: best.tree, ops: [...ops], ack, absorbs: absorbs && ([...absorbs] as [Kid, number]) }
+    const applied = await rpc.call(best.home, 'tree.apply', args, { signal })
+    this.#answered(best.home, applied.head)
+    return applied
+  }
+
+  async #applyFor(peer: NodeId, { tree, ops, ack, absorbs }: MethodArgs<'tree.apply'>): Promise<Applied> {
+    if (this.#unborn?.tree === tree && this.#best()?.tree === tree) await this.#bear()
+    return this.#options.keeper.apply(tree, { ops, ack, absorbs }, peer)
+  }
+
+  /** The first change of a tree: its journal begins. */
+  #bear(signal?: AbortSignal): Promise<void> {
+    const unborn = this.#unborn
+    if (!unborn) return Promise.resolve()
+    return this.#begin(unborn, null, signal)
+  }
+
+  /** Too few of the tree's members are here to change it: what is known of it goes on as a tree of its own. */
+  async #branch(signal?: AbortSignal): Promise<void> {
+    const { keeper, log } = this.#options
+    const { kid, bornMs } = await keeper.name()
+    // A neighbour may have begun one just now.
+    if (this.#best()) return
+    const { tree, root, version } = this.#newest()
+    const lost = this.#known.tree === tree ? this.#known.version - version : 0
+    await this.#begin({ ...this.#known, tree: kid, bornMs, root }, { tree, root }, signal)
+    const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
+    const notice = `too few of the nodes that keep / are here: changes go to a branch until they are back${behind}`
+    log.log('warn', 'fs', notice)
+    this.#options.onChange(this.#known, notice)
+  }
+
+  /** What a branch begins with: a member of the journal has all files, others the directories. */
+  #newest(): Pick<TreeHead, 'tree' | 'root' | 'version'> {
+    const { keeper } = this.#options
+    const kept = keeper.stored(this.#known.tree)
+    if (kept) return { tree: kept.kid, root: kept.root, version: kept.version }
+    return this.#complete ?? this.#known
+  }
+
+  /** One at a time: many changes may find at once that there is no tree to change. */
+  async #begin({ tree: kid, bornMs, root }: TreeHead, base: TreeBirth['base'], signal?: AbortSignal): Promise<void> {
+    const birth: TreeBirth = { t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base }
+    this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
+      this.#beginning = undefined
+    })
+    await this.#orAborted(this.#beginning, signal)
+  }
+
+  // --- who leads -------------------------------------------------------------------------------------------
+
+  /** What this node leads, when it is certain that it does. */
+  async #ownHead(): Promise<TreeHead | null> {
+    const own = this.#claims.get(this.#options.rpc.self)
+    if (!own) return null
+    return own.version === 0 ? own : this.#options.keeper.confirm(own.tree)
+  }
+
+  /** The leader's own word, or hearsay: in a large cluster not everybody is the leader's neighbour. */
+  #heard(peer: NodeId, head: TreeHead): void {
+    if (head.home === peer) return this.#claimed(head)
+    const { rpc } = this.#options
+    const best = this.#best()
+    if (head.home === rpc.self || this.#claims.get(head.home) || (best && !precedes(head, best))) return
+    this.#ask(head.home)
+  }
+
+  /** Who leads the tree to use. One that nobody has written counts for nothing once a written one was known. */
+  #best(): TreeHead | undefined {
+    const best = this.#claims.best()
+    return best && (best.version > 0 || this.#known.version === 0) ? best : undefined
+  }
+
+  #claimed(head: TreeHead): void {
+    const leader = this.#options.keeper.leader(head.tree)
+    // Of a tree that is kept here, this node knows better than whoever says that it leads it.
+    if (leader !== undefined && leader !== head.home) return
+    this.#claims.set(head)
+    this.#evaluate()
+  }
+
+  /** One node at a time, and none again at once: hearsay may be of nodes that are gone, or that never were. */
+  #ask(home: NodeId): void {
+    const { membership, rpc, clock, log } = this.#options
+    const nowMs = clock.nowMs()
+    if (this.#asking || nowMs - (this.#asked.get(home) ?? -Infinity) < limits.TREE_ASK_AGAIN_MS) return
+    if (this.#asked.size >= limits.MAX_TREE_CLAIMS * 8) this.#asked.clear()
+    this.#asked.set(home, nowMs)
+    this.#asking = true
+    membership
+      .reach(home)
+      .then(() => rpc.call(home, 'tree.head', null))
+      .then((head) => this.#answered(home, head))
+      .catch((error: unknown) => log.log('debug', 'fs', `${shortNode(home)} leads no tree: ${errorLine(error)}`))
+      .finally(() => {
+        this.#asking = false
+      })
+  }
+
+  #answered(home: NodeId, head: TreeHead | null): void {
+    if (this.#closed) return
+    if (head?.home === home) return this.#claimed(head)
+    if (this.#claims.drop(home)) this.#evaluate()
   }
 
   /** A link that broke a moment ago may come back: membership decides who is gone. */
   #unreachable(home: NodeId): void {
-    if (!this.#membership.has(home)) this.#lost(home)
-  }
-
-  /** It refused a change: it is busy, or home no longer and knows who is. */
-  async #askHome(home: NodeId, signal?: AbortSignal): Promise<void> {
-    try {
-      const head = await this.#rpc.call(home, 'tree.head', null, { signal })
-      if (head) this.#claimed(home, head)
-    } catch (error) {
-      signal?.throwIfAborted()
-      this.#log.log('debug', 'fs', `the home of / does not say where it is: ${errorLine(error)}`)
-    }
-  }
-
-  #plausible(head: TreeHead): boolean {
-    const good = plausible(head, this.#head)
-    if (!good) this.#log.log('warn', 'fs', `ignored a head of / of generation ${head.generation}: it cannot be true`)
-    return good
-  }
-
-  #ready(signal?: AbortSignal): Promise<void> {
-    if (this.#settled || this.#head.version > 0) return Promise.resolve()
-    return new Promise((resolve, reject) => {
-      this.#whenSettled.push(resolve)
-      signal?.addEventListener('abort', () => reject(toOsError(signal.reason, 'ECANCELED')), { once: true })
-    })
-  }
-
-  #pause(delayMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimer(resolve, delayMs, 'tree retry')
-      const cancel = () => {
-        timer.cancel()
-        reject(new OsError('ECANCELED', 'cancelled while waiting for the node that keeps /'))
-      }
-      signal?.addEventListener('abort', cancel, { once: true })
-    })
-  }
-
-  /**
-   * Group commit: requests that wait while one batch is made durable go into the next together. Each request is
-   * applied whole or refused alone; nothing is visible before it is journalled.
-   */
-  #applyHere(ops: readonly TreeOp[]): Promise<Applied> {
-    return new Promise((resolve, reject) => {
-      this.#requests.push({ ops, resolve, reject })
-      if (this.#requests.length === 1) this.#queue = this.#queue.then(() => this.#commit())
-    })
-  }
-
-  async #commit(): Promise<void> {
-    const requests = this.#requests.splice(0)
-    const made: ChangeRequest[] = []
-    try {
-      if (this.#role !== 'home') throw new OsError('EAGAIN', 'this node no longer keeps /')
-      let root = this.#head.root
-      for (const request of requests) {
-        try {
-          let next = root
-          for (const op of request.ops) next = await this.#tree.apply(next, op)
-          root = next
-          made.push(request)
-        } catch (error) {
-          request.reject(toOsError(error))
-        }
-      }
-      const ack = root === this.#head.root ? LOCAL_ACK : await this.#advance(root)
-      for (const request of made) request.resolve({ head: this.#head, ack })
-    } catch (error) {
-      for (const request of requests) request.reject(toOsError(error)) // those settled already do not hear of it
-    } finally {
-      this.#tree.discardUnsaved()
-    }
-  }
-
-  async #advance(root: string): Promise<Ack> {
-    await this.#tree.save(root)
-    const head = { ...this.#head, root, version: this.#head.version + 1 }
-    const ack = await this.#journal.append([encode(head)])
-    this.#head = head
-    this.#complete = head
-    this.#rpc.noteAll('tree.head', head)
-    this.#onChange(head)
-    if (this.#journal.length >= limits.COMPACT_ENTRIES) await this.#journal.compact(encode(head))
-    return ack
-  }
-
-  /** A claim by the home itself, or hearsay of one: in a large cluster not everybody is the home's neighbour. */
-  #claimed(peer: NodeId, head: TreeHead): void {
-    if (head.home !== peer) this.#claims.delete(peer)
-    else this.#away.delete(peer)
-    if (head.home === this.#rpc.self || (this.#away.get(head.home) ?? -1) >= head.generation) return
-    if (!this.#plausible(head)) return
-    const known = this.#claims.get(head.home)
-    if (!known || newer(head, known)) {
-      this.#claims.delete(head.home)
-      this.#claims.set(head.home, head)
-      dropOldest(this.#claims, limits.MAX_TREE_CLAIMS, this.#head.home)
-    }
-    this.#evaluate()
-  }
-
-  #lost(peer: NodeId): void {
-    const claim = this.#claims.get(peer)
-    if (claim) this.#away.set(peer, claim.generation)
-    dropOldest(this.#away, limits.MAX_TREE_AWAY)
-    this.#claims.delete(peer)
-    if (this.#role === 'following' && this.#head.home === peer) {
-      this.#role = 'searching'
-      this.#log.log('info', 'fs', `the node that keeps / (${shortNode(peer)}) is away`)
-    }
-    this.#evaluate()
+    const { membership, rpc } = this.#options
+    if (home !== rpc.self && !membership.has(home) && this.#claims.drop(home)) this.#evaluate()
   }
 
   #evaluate(): void {
     if (this.#closed) return
-    let best: TreeHead | undefined
-    for (const claim of this.#claims.values()) if (!best || newer(claim, best)) best = claim
-    if (this.#role === 'home') {
-      if (best && newer(best, this.#head)) void this.#yield(best)
-      return
+    const { rpc, clock, keeper } = this.#options
+    const best = this.#best()
+    if (!best) {
+      if (this.#used) this.#orphanedMs = clock.nowMs()
+      this.#used = undefined
+      return this.#wake()
     }
-    // A home that knows less than we do must not take us back: our next generation makes it yield and merge.
-    if (!best || (best.home !== this.#head.home && newer(this.#head, best))) {
-      this.#role = 'searching'
-      if (this.#settled) this.#line()
-      return
+    if (best.version > 0 && this.#unborn) {
+      if (this.#claims.get(rpc.self)?.version === 0) this.#claims.drop(rpc.self)
+      this.#unborn = undefined
     }
-    this.#takeover?.cancel()
-    this.#takeover = undefined
-    this.#role = 'following'
-    if (best.home !== this.#head.home) this.#rpc.noteAll('tree.head', best)
-    if (best.home !== this.#head.home || newer(best, this.#head)) this.#adopt(best)
-    if (best.version > 0 || best.generation > 0) this.settle()
-    this.#checkHome(best.home)
-  }
-
-  /** Hearsay may be of a home that is gone: find out now, not when somebody needs it. One home at a time. */
-  #checkHome(home: NodeId): void {
-    if (this.#checking || this.#membership.has(home)) return
-    this.#checking = true
-    this.#membership
-      .reach(home)
-      .catch((error: unknown) => {
-        this.#log.log('debug', 'fs', `the home of / is away: ${errorLine(error)}`)
-        return error
-      })
-      .then((error) => {
-        this.#checking = false
-        if (this.#closed) return
-        if (error && !this.#membership.has(home)) this.#lost(home)
-        else this.#evaluate()
-      })
-  }
-
-  /** Everybody in the cluster knows the same ids, so the line is the same everywhere. */
-  #line(): void {
-    if (this.#takeover) return // waiting in line already: news must not send it back to the end
-    const place = [...this.#membership.linked(), this.#rpc.self].sort().indexOf(this.#rpc.self)
-    const takeOver = () => {
-      this.#takeover = undefined
-      this.#becomeHome().catch((error: unknown) => {
-        this.#log.log('error', 'fs', `cannot take over the tree: ${errorLine(error)}`)
-      })
-    }
-    this.#takeover = this.#clock.setTimer(takeOver, TAKEOVER_MS * (1 + place), 'tree takeover')
-  }
-
-  async #becomeHome(): Promise<void> {
-    if (this.#role !== 'searching' || this.#closed) return
-    const from = this.#complete ?? (await this.#firstHead())
-    const lost = this.#head.version - from.version
-    const base: TreeHead['bases'][number] = [from.generation, from.version, from.home]
-    const head: TreeHead = {
-      generation: this.#head.generation + 1,
-      version: this.#head.version,
-      root: from.root,
-      home: this.#rpc.self,
-      bases: [base, ...from.bases].slice(0, limits.MAX_TREE_BASES),
-      sinceMs: this.#clock.wallMs(),
-    }
-    await this.#journal.append([encode(head)])
-    this.#head = head
-    this.#role = 'home'
-    this.#log.log('info', 'fs', `this node now keeps / (generation ${head.generation})`)
-    this.#rpc.noteAll('tree.head', head)
-    this.#onChange(head, lost > 0 ? `the last ${lost} changes of / are only on a tab that is away` : undefined)
-    this.#evaluate()
-  }
-
-  async #firstHead(): Promise<TreeHead> {
-    const root = await this.#tree.create()
-    const home = this.#rpc.self
-    return { generation: 0, version: 0, root, home, bases: [], sinceMs: this.#clock.wallMs() }
-  }
-
-  /** Gives up a home of our own for a better one, after bringing over what only we have. */
-  async #yield(best: TreeHead): Promise<void> {
-    if (this.#yielding) return
-    this.#yielding = true
-    await this.#queue
-    const own = this.#head
-    this.#role = 'following'
+    const { tree, home } = best
+    const news = this.#used?.tree !== tree || this.#used.home !== home
+    this.#used = { tree, home }
+    if (news) rpc.noteAll('tree.head', best)
     this.#adopt(best)
-    this.#rpc.noteAll('tree.head', best)
-    if (!contains(best, own)) await this.#bringOver(own, best)
-    this.#yielding = false
-    this.settle()
-    this.#evaluate()
-  }
-
-  /** Does not give up at once: the new home may go as well, and others may use the same names meanwhile. */
-  async #bringOver(own: TreeHead, best: TreeHead): Promise<void> {
-    for (let attempt = 1; !this.#closed; attempt++) {
-      try {
-        const count = await this.#merge(own.root, attempt === 1 ? best : await this.head())
-        const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
-        this.#log.log('info', 'fs', notice)
-        return this.#onChange(this.#head, count > 0 ? notice : undefined)
-      } catch (error) {
-        this.#log.log('error', 'fs', `could not merge this node's files: ${errorLine(error)}`, { root: own.root })
-        if (attempt === MERGE_ATTEMPTS) {
-          return this.#onChange(this.#head, `files of this tab could not be merged into / (their root is ${own.root})`)
-        }
-        if (!isOsError(error, 'EEXIST')) await this.#pause(MERGE_PAUSE_MS)
-      }
+    if (best.version > 0) this.settle()
+    const own = this.#claims.get(rpc.self)
+    if (own && own.tree !== tree && own.version > 0) this.#background(this.#merge(own.tree))
+    if (news) {
+      this.#wake()
+      for (const kept of keeper.kept()) if (kept !== tree) this.#background(this.#tidy(kept))
     }
-  }
-
-  async #merge(mine: string, theirs: TreeHead): Promise<number> {
-    let batch: TreeOp[] = []
-    let count = 0
-    const flush = async () => {
-      if (batch.length > 0) await this.apply(batch)
-      count += batch.length
-      batch = []
-    }
-    const options = { hints: [theirs.home] }
-    for await (const op of mergeOps(this.#tree, mine, theirs.root, shortNode(this.#rpc.self), options)) {
-      batch.push(op)
-      if (batch.length === MERGE_BATCH) await flush()
-    }
-    await flush()
-    return count
   }
 
   #adopt(head: TreeHead): void {
-    this.#head = head
-    this.#onChange(head)
-    void this.#copyDirectories()
-    this.#record ??= this.#clock.setTimer(
-      () => {
-        this.#record = undefined
-        if (this.#role === 'home') return
-        this.#journal.append([encode(this.#head)]).then(
-          () =>
-            this.#journal.length >= limits.COMPACT_ENTRIES ? this.#journal.compact(encode(this.#head)) : undefined,
-          (error: unknown) => this.#log.log('warn', 'fs', `cannot record the tree's head: ${errorLine(error)}`),
-        )
-      },
-      RECORD_MS,
-      'record tree head',
-    )
+    const { onChange, rpc } = this.#options
+    const same = head.root === this.#known.root && head.version === this.#known.version
+    this.#known = head
+    if (same) return
+    onChange(head)
+    this.#background(this.#copyDirectories())
+    if (head.version > 0) this.#recordSoon()
   }
 
-  /** So that a takeover finds the directories here; file content is fetched when it is read. */
+  // --- trees that meet -------------------------------------------------------------------------------------
+
+  /** Brings over what only a tree that this node leads has, and forgets it. */
+  async #merge(own: Kid): Promise<void> {
+    if (this.#merging.has(own)) return
+    this.#merging.add(own)
+    const { keeper, log } = this.#options
+    try {
+      await keeper.pause(own)
+      for (let attempt = 1; !this.#closed; attempt++) {
+        const [mine, best] = [keeper.head(own), this.#best()]
+        if (!mine || !best || best.tree === own) break
+        try {
+          await this.#bringOver(mine, best)
+          break
+        } catch (error) {
+          const what = `could not merge the tree ${shortKid(own)} into / yet: ${errorLine(error)}`
+          log.log('warn', 'fs', what, { root: mine.root })
+          if (attempt % limits.TREE_MERGE_ATTEMPTS === 0) {
+            const notice = `files of this tab could not be merged into / yet (their root is ${mine.root})`
+            this.#options.onChange(this.#known, notice)
+          }
+          if (!isOsError(error, 'EEXIST')) await this.#news(limits.TREE_MERGE_PAUSE_MS)
+        }
+      }
+    } finally {
+      keeper.resume(own)
+      this.#merging.delete(own)
+    }
+    if (keeper.head(own)) this.#evaluate()
+  }
+
+  async #bringOver(mine: TreeHead, best: TreeHead): Promise<void> {
+    const { tree, keeper, rpc, log } = this.#options
+    const known = await this.#absorbed(best, mine.tree)
+    let count = 0
+    if (known < mine.version) {
+      const theirs = await this.head()
+      const label = shortNode(rpc.self)
+      const parted = keeper.base(mine.tree)
+      const base = parted?.tree === theirs.tree ? parted.root : undefined
+      count = await mergeInto({ tree, mine, theirs, base, label, apply: (ops) => this.apply({ ops }) })
+      await this.apply({ ops: [], absorbs: [mine.tree, mine.version] })
+    }
+    await keeper.retire(mine.tree)
+    this.#claims.drop(rpc.self)
+    const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
+    log.log('info', 'fs', notice)
+    this.#options.onChange(this.#known, count > 0 ? notice : undefined)
+    this.#evaluate()
+  }
+
+  /** The version up to which the tree in use contains another; -1 for none of it. */
+  async #absorbed(best: TreeHead, other: Kid): Promise<number> {
+    const { rpc, keeper, membership } = this.#options
+    if (best.home === rpc.self) return keeper.absorbed(best.tree, other) ?? -1
+    await membership.reach(best.home)
+    return (await rpc.call(best.home, 'tree.absorbed', { tree: best.tree, other })) ?? -1
+  }
+
+  /** A tree that was merged while this node was away would wait for its other members for ever. */
+  async #tidy(kept: Kid): Promise<void> {
+    const { keeper, log } = this.#options
+    const best = this.#best()
+    try {
+      if (!best || keeper.head(kept) || (await this.#absorbed(best, kept)) < (keeper.stored(kept)?.version ?? 0)) return
+      log.log('info', 'fs', `forgetting the tree ${shortKid(kept)}: it was merged into / while this tab was away`)
+      await keeper.retire(kept)
+    } catch (error) {
+      log.log('debug', 'fs', `the tree ${shortKid(kept)} is kept for now: ${errorLine(error)}`)
+    }
+  }
+
+  // --- what is known here ----------------------------------------------------------------------------------
+
+  /** So that a branch finds the directories here; file content is fetched when it is read. */
   async #copyDirectories(): Promise<void> {
     if (this.#copying) return
     this.#copying = true
+    const { keeper, log } = this.#options
     try {
-      for (let head = this.#head; this.#complete?.root !== head.root && !this.#closed; head = this.#head) {
-        await this.#copyBelow(head.root)
+      for (let head = this.#known; this.#complete?.root !== head.root && !this.#closed; head = this.#known) {
+        await keeper.copies.directories(head.root, { hints: [head.home] })
         this.#complete = head
       }
     } catch (error) {
-      this.#log.log('debug', 'fs', `directories not copied yet: ${errorLine(error)}`)
+      log.log('debug', 'fs', `directories not copied yet: ${errorLine(error)}`)
     } finally {
       this.#copying = false
     }
   }
 
-  async #copyBelow(cid: string): Promise<void> {
-    if (this.#copied.has(cid) || this.#closed) return
-    for (const entry of (await this.#tree.directory(cid, { hints: [this.#head.home] })).values()) {
-      if (entry.kind === 'directory') await this.#copyBelow(entry.cid)
+  /** The head that was used last. One that cannot be read must not keep the tab from starting. */
+  async #recorded(): Promise<TreeHead | undefined> {
+    const { store, log } = this.#options
+    const bytes = await store.getRecord(RECORD)
+    if (!bytes) return undefined
+    try {
+      return v.parse(treeHead, decode(bytes))
+    } catch (error) {
+      log.log('error', 'fs', `the recorded head of / cannot be read, beginning anew: ${errorLine(error)}`)
+      return undefined
     }
-    if (this.#copied.size >= MAX_COPIED) this.#copied.clear()
-    this.#copied.add(cid)
   }
-}
 
-function dropOldest<K, V>(map: Map<K, V>, most: number, keep?: K): void {
-  for (const key of map.keys()) {
-    if (map.size <= most) return
-    if (key !== keep) map.delete(key)
+  /** At most every so often: for a cold start, not for durability. */
+  #recordSoon(): void {
+    if (this.#recording) return
+    this.#recording = true
+    const { store, log } = this.#options
+    const record = () => {
+      this.#recording = false
+      store.putRecord(RECORD, encode(this.#known)).catch((error: unknown) => {
+        log.log('warn', 'fs', `cannot record the tree's head: ${errorLine(error)}`)
+      })
+    }
+    this.#timer(record, limits.TREE_RECORD_MS, 'record tree head')
+  }
+
+  // --- waiting ---------------------------------------------------------------------------------------------
+
+  async #ready(signal?: AbortSignal): Promise<void> {
+    while (!this.#settled && this.#known.version === 0 && !this.#closed) {
+      await this.#news(limits.TREE_SETTLE_MS, signal)
+    }
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#waiting]) wake()
+  }
+
+  /** Resolves when something about who leads has changed, or the time is over. */
+  #news(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.#closed) return Promise.reject(new OsError('ECANCELED', 'this tab is closing'))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = this.#timer(resolve, timeoutMs, 'tree news')
+    this.#waiting.add(resolve)
+    return this.#orAborted(promise, signal).finally(() => {
+      timer.cancel()
+      this.#timers.delete(timer)
+      this.#waiting.delete(resolve)
+    })
+  }
+
+  #orAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+    if (!signal) return promise
+    return new Promise((resolve, reject) => {
+      const onAbort = () => reject(toOsError(signal.reason, 'ECANCELED'))
+      if (signal.aborted) onAbort()
+      signal.addEventListener('abort', onAbort, { once: true })
+      promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+    })
+  }
+
+  /** What nobody waits for. */
+  #background(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      if (!this.#closed) this.#options.log.log('error', 'fs', `the shared tree: ${errorLine(error)}`)
+    })
+  }
+
+  #timer(callback: () => void, delayMs: number, label: string): Timer {
+    const timer = this.#options.clock.setTimer(
+      () => {
+        this.#timers.delete(timer)
+        callback()
+      },
+      delayMs,
+      label,
+    )
+    this.#timers.add(timer)
+    return timer
   }
 }

@@ -12,6 +12,7 @@ import type { TreeOp } from '../rpc/methods.ts'
 import { decodeDirectory, type Entry, encodeDirectory } from './directory.ts'
 import { joinPath, splitPath } from './path.ts'
 import { Tree } from './tree.ts'
+import { TreeEdit } from './tree-edit.ts'
 
 let blocks: Blocks
 let tree: Tree
@@ -34,7 +35,9 @@ const remove = (path: string, recursive = false, force = false): TreeOp => ({ op
 const move = (from: string, to: string): TreeOp => ({ op: 'move', from, to, mtimeMs: 9 })
 
 async function apply(...ops: TreeOp[]): Promise<void> {
-  for (const op of ops) root = await tree.apply(root, op)
+  const edit = new TreeEdit(tree)
+  for (const op of ops) root = await edit.apply(root, op)
+  await edit.save(root)
 }
 async function codeOf(op: TreeOp): Promise<string> {
   try {
@@ -153,7 +156,6 @@ describe('names', () => {
     'x'.repeat(255),
   ])('%j is a name like any other', async (name) => {
     await apply(put(`/${name}`), mkdir(`/tmp/${name}`), put(`/tmp/${name}/${name}`))
-    await tree.save(root)
     const again = new Tree(blocks)
     expect([...(await again.directory(root)).keys()]).toContain(name)
     expect(await again.lookup(root, `/tmp/${name}/${name}`)).toMatchObject({ kind: 'file', cid: files[0] })
@@ -163,9 +165,10 @@ describe('names', () => {
 
   it('are stored once a batch: what was made and replaced again never reaches the disk', async () => {
     const before = await blocks.count()
-    await apply(...Array.from({ length: 20 }, (_, i) => put(`/tmp/batch-${i}`)))
+    const edit = new TreeEdit(tree)
+    for (let i = 0; i < 20; i++) root = await edit.apply(root, put(`/tmp/batch-${i}`))
     expect(await blocks.count()).toBe(before)
-    await tree.save(root)
+    await edit.save(root)
     expect(await blocks.count()).toBe(before + 2) // the root and /tmp
     expect((await new Tree(blocks).directory(root)).size).toBeGreaterThan(0)
   })

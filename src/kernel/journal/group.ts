@@ -8,6 +8,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import type { Ack } from '../../syscalls/types.ts'
+import * as limits from '../limits.ts'
 import type { Journal } from './journal.ts'
 import { type GroupConfig, groupConfig, membersOf, voterOf } from './raft/config.ts'
 import { RaftLog } from './raft/log.ts'
@@ -34,6 +35,12 @@ const storedHard: v.GenericSchema<unknown, HardState> = v.strictObject({
   vote: v.nullable(v.custom<NodeId>((value) => typeof value === 'string')),
 })
 
+/** A snapshot and what was journalled after it. */
+export interface Journalled {
+  snapshot: Uint8Array
+  entries: Uint8Array[]
+}
+
 export interface GroupHost {
   self: NodeId
   store: LogStore
@@ -51,6 +58,9 @@ interface Waiter {
   index: number
   term: number
   level: Ack['level']
+  /** Members that had everything when it was appended: it waits for one of them, though its own vote may do. */
+  hope: readonly NodeId[]
+  atMs: number
   resolve(ack: Ack): void
   reject(error: OsError): void
 }
@@ -70,6 +80,8 @@ export class Group implements Journal {
   #pumping = false
   #storedLast: number
   #failed: OsError | undefined
+  #compacting = false
+  #compactFrom = 0
   #closed = false
 
   private constructor(name: string, host: GroupHost, raft: Raft) {
@@ -143,15 +155,24 @@ export class Group implements Journal {
     return this.#raft.log.lastIndex
   }
 
-  get length(): number {
-    return this.#raft.log.lastIndex - this.#raft.log.snapshot.index
+  get reach(): number {
+    return this.#keepers().filter((id) => this.#host.alive(id)).length
   }
 
   /** What the owner journalled, as far as it is committed: to be replayed by a new leader. */
-  committed(): { snapshot: Uint8Array; entries: Uint8Array[] } {
-    const { log, commit } = this.#raft
+  committed(): Journalled {
+    return this.#upTo(this.#raft.commit)
+  }
+
+  /** The same with what is stored here and perhaps committed. */
+  stored(): Journalled {
+    return this.#upTo(this.#raft.log.stable)
+  }
+
+  #upTo(last: number): Journalled {
+    const { log } = this.#raft
     const entries: Uint8Array[] = []
-    for (let index = log.snapshot.index + 1; index <= commit; index++) {
+    for (let index = log.snapshot.index + 1; index <= last; index++) {
       const entry = log.entryAt(index)
       if (entry?.kind === 'data') entries.push(entry.bytes)
     }
@@ -176,7 +197,9 @@ export class Group implements Journal {
     return new Promise((resolve, reject) => {
       try {
         const index = this.#raft.propose(entries, this.#host.clock.nowMs())
-        this.#waiters.push({ index, term: this.#raft.term, level, resolve, reject })
+        const hope = this.#keepers().filter((id) => id !== this.#host.self && this.#host.alive(id) && this.caughtUp(id))
+        const atMs = this.#host.clock.nowMs()
+        this.#waiters.push({ index, term: this.#raft.term, level, hope, atMs, resolve, reject })
         this.pump()
       } catch (error) {
         reject(toOsError(error))
@@ -204,14 +227,23 @@ export class Group implements Journal {
     this.pump()
   }
 
-  /** Replaces everything that is committed by `snapshot`; others get it when they are too far behind. */
-  async compact(snapshot: Uint8Array): Promise<void> {
+  /** Replaces what is committed by what `fold` makes of it, once there is enough to be worth it. */
+  async compact(fold: (before: Journalled) => Uint8Array): Promise<void> {
     const { log, commit } = this.#raft
     const index = Math.min(commit, log.stable)
-    if (index <= log.snapshot.index) return
-    const term = log.termAt(index) as number
-    log.compact(index, snapshot)
-    await this.#host.store.compact(this.name, index, encode({ term, config: log.snapshot.config, data: snapshot }))
+    const due = index - log.snapshot.index >= limits.COMPACT_ENTRIES || log.bytes >= limits.COMPACT_BYTES
+    // Folding must make it smaller: one that is large for good is not folded over and over.
+    if (!due || this.#compacting || index < this.#compactFrom) return
+    this.#compacting = true
+    try {
+      const term = log.termAt(index) as number
+      const snapshot = fold(this.#upTo(index))
+      log.compact(index, snapshot)
+      this.#compactFrom = index + limits.COMPACT_ENTRIES / 4
+      await this.#host.store.compact(this.name, index, encode({ term, config: log.snapshot.config, data: snapshot }))
+    } finally {
+      this.#compacting = false
+    }
   }
 
   campaign(): void {
@@ -306,12 +338,16 @@ export class Group implements Journal {
   #settle(): void {
     const { commit, term, role } = this.#raft
     const lost = new OsError('ECONNRESET', 'another node took over while this was written')
+    const alone = new OsError('ECONNRESET', 'the nodes that keep this went away while it was written: it may be or not')
     this.#waiters = this.#waiters.filter((waiter) => {
       if (role !== 'leader' || waiter.term !== term) waiter.reject(lost)
-      else if (commit < waiter.index) return true
-      else {
+      else if (commit < waiter.index) {
+        if (this.#raft.quorate) return true
+        waiter.reject(alone)
+      } else {
         const ack = this.#ack(waiter.index)
         if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter.index)) return true
+        if (waiter.level === 'majority' && ack.level === 'local' && this.#hopeful(waiter)) return true
         waiter.resolve(ack)
       }
       return false
@@ -331,6 +367,12 @@ export class Group implements Journal {
     const devices = new Set(holders.map((id) => this.#host.deviceOf(id) ?? id)).size
     if (holders.length === 1) return { level: 'local', devices }
     return { level: this.#keepers().every((id) => holders.includes(id)) ? 'all' : 'majority', devices }
+  }
+
+  /** Its own vote, or that of a witness, is no second copy; but nobody waits long for a member that does not answer. */
+  #hopeful({ hope, atMs }: Waiter): boolean {
+    if (this.#host.clock.nowMs() - atMs > limits.GROUP_HOPE_MS) return false
+    return hope.some((id) => this.#host.alive(id))
   }
 
   #moreToCome(index: number): boolean {

@@ -10,6 +10,7 @@ import type { Ack } from '../../syscalls/types.ts'
 import { helloOf, Lab, nodeId, TestLog } from '../harness.contract.ts'
 import { Membership } from '../membership/membership.ts'
 import { RpcNode } from '../rpc/node.ts'
+import type { Journalled } from './group.ts'
 import { Groups, type JournalOwner } from './groups.ts'
 import type { Journal } from './journal.ts'
 import { livenessOf } from './liveness.ts'
@@ -21,8 +22,9 @@ export class ListOwner implements JournalOwner {
   journal: Journal | undefined
   texts: string[] = []
   leader: NodeId | undefined
+  fold?: (before: Journalled) => Uint8Array
 
-  lead(_name: string, journal: Journal, { entries }: { entries: Uint8Array[] }): void {
+  lead(_name: string, journal: Journal, { entries }: Journalled): void {
     this.journal = journal
     this.texts = entries.map(fromUtf8)
   }

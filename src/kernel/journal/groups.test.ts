@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { utf8 } from '../../base/bytes.ts'
-import { MAX_UNBORN_GROUPS } from '../limits.ts'
+import { fromUtf8, utf8 } from '../../base/bytes.ts'
+import { COMPACT_ENTRIES, MAX_UNBORN_GROUPS } from '../limits.ts'
 import { JournalLab, type JournalNode, LIST } from './groups.contract.ts'
 
 let lab: JournalLab
@@ -146,13 +146,14 @@ describe('a journal', () => {
 
   it('brings a newcomer up to date from a snapshot', async () => {
     const [a] = (await begun('a')) as [JournalNode]
-    for (let i = 0; i < 100; i++) await lab.run(a.owner.add(`entry ${i}`))
-    await lab.run(a.groups.group(LIST).compact(utf8('a hundred')))
+    a.owner.fold = ({ entries }) => utf8(`${entries.length} texts`)
+    const adding = Array.from({ length: COMPACT_ENTRIES }, (_, i) => a.owner.add(`entry ${i}`))
+    await lab.run(Promise.all(adding))
     await lab.run(a.owner.add('after'))
     const [b] = (await lab.boot('b')) as [JournalNode]
     await lab.advance(10_000)
     expect(await lab.run(a.owner.add('both', 'all'))).toEqual({ level: 'all', devices: 2 })
-    expect(b.groups.group(LIST).committed().snapshot).toEqual(utf8('a hundred'))
+    expect(fromUtf8(b.groups.group(LIST).committed().snapshot)).toMatch(/^40\d\d texts$/)
     expect(b.groups.group(LIST).lastIndex).toBe(a.groups.group(LIST).lastIndex)
   })
 

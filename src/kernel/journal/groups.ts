@@ -4,7 +4,7 @@
 //
 // A journal that nobody writes costs nothing: no timer runs unless some machine waits for an answer, and no message
 // is sent unless a node comes or goes.
-import { errorLine, isOsError, OsError } from '../../base/errors.ts'
+import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
 import { type DeviceId, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -12,7 +12,7 @@ import type { LogStore } from '../../ports/logstore.ts'
 import type { Random } from '../../ports/random.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
-import { Group, type GroupHost, isMember } from './group.ts'
+import { Group, type GroupHost, isMember, type Journalled } from './group.ts'
 import type { Journal } from './journal.ts'
 import { type Candidate, firstConfig, nextConfig } from './policy.ts'
 import { type GroupConfig, membersOf } from './raft/config.ts'
@@ -33,7 +33,7 @@ export interface Liveness {
 /** Whoever journals something under names that begin alike. */
 export interface JournalOwner {
   /** This node leads from now on: everything that was journalled, to be replayed, and where to go on. */
-  lead(name: string, journal: Journal, before: { snapshot: Uint8Array; entries: Uint8Array[] }): void
+  lead(name: string, journal: Journal, before: Journalled): void
   /** Another node leads, or nobody can: what was built on the journal here is no longer true. */
   follow(name: string, leader: NodeId | undefined): void
   /**
@@ -41,6 +41,8 @@ export interface JournalOwner {
    * It may throw for bytes that make no sense, and reject when they cannot be had: the sender tries again.
    */
   hold?(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined
+  /** A snapshot of all that: the journal goes on from it. Without this the journal grows. */
+  fold?(before: Journalled): Uint8Array
 }
 
 export class Groups {
@@ -56,6 +58,8 @@ export class Groups {
   readonly #loading = new Map<string, Promise<Group>>()
   /** What an owner was told last, by journal. */
   readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined }>()
+  /** Told when a journal that begins here has its leader. */
+  readonly #arrivals = new Map<string, () => void>()
   readonly #elections = new Map<string, Timer>()
   /** When each node left that may come back, and whether it took its leave. */
   readonly #left = new Map<NodeId, { atMs: number; said: boolean }>()
@@ -109,7 +113,8 @@ export class Groups {
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
     const names = (await this.#store.list()).filter((name) => this.#ownerOf(name))
-    await Promise.all(names.map((name) => this.#load(name)))
+    // One that cannot be read, which is logged, keeps no other from starting.
+    await Promise.allSettled(names.map((name) => this.#load(name)))
     for (const group of this.#groups.values()) {
       const [only, ...others] = group.config.voters
       if (only?.id === this.#rpc.self && others.length === 0) group.campaign()
@@ -130,12 +135,35 @@ export class Groups {
   }
 
   /**
-   * Begins a journal that this node leads; its owner hears of it once enough members have it.
+   * Begins a journal that this node leads. Resolves when its owner has heard of that: when enough members have it for
+   * it to survive this node. Whatever goes wrong, no trace of it is left.
    * @param data the snapshot that it begins with.
-   * @throws {OsError} EEXIST, ENOSPC, EIO.
+   * @throws {OsError} EEXIST, ENOSPC, EIO; ETIMEDOUT: those who should keep it do not answer; ECANCELED.
    */
-  async create(name: string, data: Uint8Array): Promise<void> {
+  async create(name: string, data: Uint8Array, signal?: AbortSignal): Promise<void> {
     if (this.#groups.has(name) || this.#loading.has(name)) throw new OsError('EEXIST', `${name} exists already`)
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const late = () =>
+      reject(new OsError('ETIMEDOUT', 'the nodes that should keep its journal do not answer: try again'))
+    const onAbort = () => reject(toOsError(signal?.reason, 'ECANCELED'))
+    if (signal?.aborted) onAbort()
+    const timer = this.#clock.setTimer(late, limits.GROUP_BEGIN_MS, 'journal begins')
+    signal?.addEventListener('abort', onAbort, { once: true })
+    this.#arrivals.set(name, resolve)
+    try {
+      await this.#found(name, data)
+      await promise
+    } catch (error) {
+      await this.retire(name)
+      throw error
+    } finally {
+      this.#arrivals.delete(name)
+      timer.cancel()
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  async #found(name: string, data: Uint8Array): Promise<void> {
     const created = Group.create(name, this.#host, firstConfig(this.#rpc.self, this.#liveness.nodes()), data)
     this.#loading.set(name, created)
     try {
@@ -145,6 +173,11 @@ export class Groups {
     } finally {
       this.#loading.delete(name)
     }
+  }
+
+  /** It began here just now. */
+  isNew(name: string): boolean {
+    return this.#arrivals.has(name)
   }
 
   /** Ends a journal that nobody needs any more, everywhere. */
@@ -308,16 +341,25 @@ export class Groups {
     const told = this.#told.get(name)
     const leads = group.leads && group.quorate && (told?.leads === true || group.clean)
     if (group.busy) this.#retrySoon()
+    const owner = this.#ownerOf(name)
+    if (owner?.fold) this.#compact(group, owner.fold.bind(owner))
     const { config } = group
     if (group.settled && (config.learners.length > 0 || this.#reviewed.get(name) !== config)) this.#reviewSoon(group)
     if (told && told.leads === leads && told.leader === leader) return
     this.#told.set(name, { leads, leader })
-    const owner = this.#ownerOf(name)
-    if (leads && !told?.leads) owner?.lead(name, group, group.committed())
-    else if (!leads) {
+    if (leads && !told?.leads) {
+      owner?.lead(name, group, group.committed())
+      this.#arrivals.get(name)?.()
+    } else if (!leads) {
       owner?.follow(name, leader)
       if (leader === undefined) this.#electSoon(group)
     }
+  }
+
+  #compact(group: Group, fold: (before: Journalled) => Uint8Array): void {
+    group.compact(fold).catch((error: unknown) => {
+      this.#log.log('error', 'journal', `${group.name} cannot be compacted: ${errorLine(error)}`)
+    })
   }
 
   /** One timer for all journals that wait for an answer. */

@@ -14,6 +14,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { ExitStatus, ProcessRow } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { RAW } from '../blocks/cid.ts'
+import { holdFiles } from '../fs/copies.ts'
 import type { SharedTree } from '../fs/shared-tree.ts'
 import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
@@ -21,7 +22,6 @@ import { mutated } from '../mutations.ts'
 import type { Lease, TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { decodeCompletion, parseExecutionItem, type Succeeded } from './completion.ts'
-import { holdFiles } from './files.ts'
 import type { Leases } from './leases.ts'
 import { type Ended, type EventState, encodeEntry, type ProcessEntry, type ProcessState } from './state.ts'
 
@@ -239,8 +239,8 @@ export class ProcessHome {
     try {
       for (let attempt = 0; ; attempt++) {
         try {
-          if (!perhapsMade) await tree.apply([...ops], signal)
-          else if (!(await this.#wereMade(ops))) await tree.apply(ops.map(repeatable), signal)
+          if (!perhapsMade) await tree.apply({ ops }, signal)
+          else if (!(await this.#wereMade(ops))) await tree.apply({ ops: ops.map(repeatable) }, signal)
           break
         } catch (error) {
           // Perhaps made, perhaps not: repeated in a form that has the same effect twice.

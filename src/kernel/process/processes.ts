@@ -9,7 +9,9 @@ import type { Hasher, Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import type { ExitStatus, KernelEvent, ProcessRow } from '../../syscalls/types.ts'
+import { holdFiles } from '../fs/copies.ts'
 import type { Fs } from '../fs/fs.ts'
+import type { Journalled } from '../journal/group.ts'
 import type { Groups, JournalOwner } from '../journal/groups.ts'
 import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
@@ -19,7 +21,6 @@ import { MAX_FOUND, MAX_ROW_ARGS, MAX_ROWS, type TreeOp } from '../rpc/methods.t
 import type { RpcNode } from '../rpc/node.ts'
 import { encodeData } from './data.ts'
 import { readProgram } from './executor.ts'
-import { holdFiles } from './files.ts'
 import { type HomeServices, ProcessHome } from './home.ts'
 import { decodeEntry, encodeEntry, type ProcessEntry, ProcessState } from './state.ts'
 
@@ -27,8 +28,6 @@ const PREFIX = 'process/'
 /** A reload takes a second or two; a home that stays away longer is reported. */
 const HOME_ATTEMPTS = 30
 const HOME_PAUSE_MS = 500
-/** How long a new process may take until enough nodes have its journal. */
-const SPAWN_MS = 10_000
 
 export interface SpawnOptions {
   program: string
@@ -56,8 +55,6 @@ export class Processes {
   /** Where processes of others were last seen. */
   readonly #elsewhere = new Map<Kid, NodeId>()
   readonly #progressTimers = new Map<Kid, Timer>()
-  /** Told when a process has found its home here. */
-  readonly #arrivals = new Map<Kid, () => void>()
 
   constructor(options: {
     services: HomeServices
@@ -114,34 +111,13 @@ export class Processes {
       genesis,
       signature,
     }
-    await this.#begin(kid, encodeEntry(entry), signal)
+    // A process begins when enough nodes keep its journal for it to survive this one.
+    await this.#journals.create(PREFIX + kid, encodeEntry(entry), signal)
     this.#publishHome(kid)
     this.#forgetOld().catch((error: unknown) => {
       this.#log.log('warn', 'process', `cannot forget processes that ended long ago: ${errorLine(error)}`)
     })
     return { kid, home }
-  }
-
-  /** Resolves when enough nodes keep its journal for it to survive this one. */
-  async #begin(kid: Kid, genesis: Uint8Array, signal: AbortSignal): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const late = () =>
-      reject(new OsError('ETIMEDOUT', 'the nodes that should keep its journal do not answer: try again'))
-    const timer = this.#clock.setTimer(late, SPAWN_MS, 'spawn')
-    const onAbort = () => reject(toOsError(signal.reason, 'ECANCELED'))
-    signal.addEventListener('abort', onAbort, { once: true })
-    this.#arrivals.set(kid, resolve)
-    try {
-      await this.#journals.create(PREFIX + kid, genesis)
-      await promise
-    } catch (error) {
-      await this.#journals.retire(PREFIX + kid)
-      throw error
-    } finally {
-      this.#arrivals.delete(kid)
-      timer.cancel()
-      signal.removeEventListener('abort', onAbort)
-    }
   }
 
   /** Processes of the whole cluster, oldest first. Nodes that do not answer in time are left out. */
@@ -319,7 +295,7 @@ export class Processes {
     }
   }
 
-  #lead(name: string, journal: Journal, { snapshot, entries }: { snapshot: Uint8Array; entries: Uint8Array[] }): void {
+  #lead(name: string, journal: Journal, { snapshot, entries }: Journalled): void {
     const state = new ProcessState()
     const files = new Map<string, TreeOp[]>()
     for (const raw of [snapshot, ...entries]) {
@@ -330,11 +306,10 @@ export class Processes {
     const kid = name.slice(PREFIX.length) as Kid
     if (state.spawned?.kid !== kid) throw new OsError('EIO', 'it does not begin with the process')
     const home = this.#adopt(new ProcessHome(kid, journal, state, this.#services))
-    const arrived = this.#arrivals.get(kid)
-    arrived?.()
     if (state.ended) return
     const { done, total } = state
-    if (!arrived) this.#log.log('info', 'process', `${shortKid(kid)} goes on here: ${done} of ${total} events are done`)
+    if (!this.#journals.isNew(name))
+      this.#log.log('info', 'process', `${shortKid(kid)} goes on here: ${done} of ${total} events are done`)
     home.resume()
     // Not awaited: the tree's home may be elsewhere, and this node must have started to reach it.
     home.reapply(files).catch((error: unknown) => {

@@ -22,16 +22,17 @@ const nodeId = v.custom<NodeId>((value) => typeof value === 'string' && NODE_ID.
 const nodeText = v.pipe(v.string(), v.regex(NODE_ID, 'expected a node id'))
 const path = text(4096)
 
-/** Where the tree stands, as its home or a follower knows it (fs/tree-home.ts). */
+/** Where a tree stands, in the words of the node that leads it (fs/shared-tree.ts). */
 export const treeHead = v.strictObject({
-  generation: int(),
+  tree: kid,
+  /** Unix time of the tree's birth: where two trees meet the older one stays. */
+  bornMs: int(),
+  /** Of the leader's election. */
+  term: int(),
+  /** 0: nobody has ever written it. */
   version: int(),
   root: cid,
   home: nodeId,
-  /** What this tree contains of earlier homes: generation, version and node, the latest first. */
-  bases: v.pipe(v.array(v.strictTuple([int(), int(), nodeId])), v.maxLength(limits.MAX_TREE_BASES)),
-  /** Unix time at which this home began: of two trees that are otherwise equal the older one stays. */
-  sinceMs: int(),
 })
 export type TreeHead = v.InferOutput<typeof treeHead>
 
@@ -47,14 +48,23 @@ export const treeOp = v.variant('op', [
     exclusive: v.optional(v.boolean()),
     /** Makes missing parent directories: for what tasks write. */
     parents: v.optional(v.boolean()),
+    /** What it replaces: refused if something else stands there by now. */
+    was: v.optional(cid),
   }),
   v.strictObject({ op: v.literal('mkdir'), path, recursive: v.boolean(), mtimeMs: int() }),
-  v.strictObject({ op: v.literal('remove'), path, recursive: v.boolean(), force: v.optional(v.boolean()) }),
+  v.strictObject({
+    op: v.literal('remove'),
+    path,
+    recursive: v.boolean(),
+    force: v.optional(v.boolean()),
+    was: v.optional(cid),
+  }),
   v.strictObject({ op: v.literal('move'), from: path, to: path, mtimeMs: int() }),
 ])
 export type TreeOp = v.InferOutput<typeof treeOp>
 
-export const ack = v.strictObject({ level: v.picklist(['local', 'majority', 'all']), devices: int(1e6) })
+const ackLevel = v.picklist(['local', 'majority', 'all'])
+export const ack = v.strictObject({ level: ackLevel, devices: int(1e6) })
 
 const lease = v.strictObject({
   kid,
@@ -125,14 +135,26 @@ export const methods = {
   },
   /** Sends those blocks as items [index, offset, total, bytes]; skips what it does not hold. */
   'blocks.get': { lane: 'bulk', args: v.strictObject({ cids }), result: v.null(), timeoutMs: 0 },
-  /** The head of `/` as this node knows it. */
+  /** The head of the tree that the answering node leads, when it is certain that it does. */
   'tree.head': { lane: 'control', args: v.null(), result: v.nullable(treeHead), timeoutMs: 3_000 },
-  /** Applies changes in order, all or none; only the home accepts. Pulls the blocks it lacks from the caller. */
+  /** Changes a tree, all or none; only its leader accepts. Pulls the files that it lacks from the caller. */
   'tree.apply': {
     lane: 'control',
-    args: v.strictObject({ ops: v.pipe(v.array(treeOp), v.minLength(1), v.maxLength(4096)) }),
+    args: v.strictObject({
+      tree: kid,
+      ops: v.pipe(v.array(treeOp), v.maxLength(4096)),
+      ack: v.optional(ackLevel),
+      absorbs: v.optional(v.strictTuple([kid, int()])),
+    }),
     result: v.strictObject({ head: treeHead, ack }),
     timeoutMs: 120_000,
+  },
+  /** The version of another tree up to which the tree that the answering node leads contains it. */
+  'tree.absorbed': {
+    lane: 'control',
+    args: v.strictObject({ tree: kid, other: kid }),
+    result: v.nullable(int()),
+    timeoutMs: 3_000,
   },
   /** Runs one event. Items: output pieces, then the encoded completion in pieces (process/executor.ts). */
   'process.execute': { lane: 'control', args: lease, result: v.null(), timeoutMs: 0 },
@@ -186,6 +208,8 @@ export const notes = {
   /** From its leader to somebody who no longer keeps it. */
   'journal.dismissed': v.strictObject({ group: groupName, term: int() }),
   'tree.head': treeHead,
+  /** The sender, which led that tree, does not know any longer who does. */
+  'tree.resigned': v.strictObject({ tree: kid }),
   /** The process has ended: executors drop its workers. */
   'process.ended': v.strictObject({ kid }),
 } as const

@@ -14,6 +14,7 @@ export function configEntry(term: number, config: GroupConfig): Entry {
 export class RaftLog {
   #snapshot: Snapshot
   #entries: Entry[]
+  #bytes: number
   /** Configurations of the entries, oldest first. */
   #configs: { index: number; config: GroupConfig }[] = []
   /** All up to here are on stable storage. */
@@ -24,6 +25,7 @@ export class RaftLog {
   constructor(snapshot: Snapshot, entries: readonly Entry[]) {
     this.#snapshot = snapshot
     this.#entries = [...entries]
+    this.#bytes = bytesOf(entries)
     this.#findConfigs(snapshot.index + 1)
     this.#stable = this.#handed = this.lastIndex
   }
@@ -34,6 +36,11 @@ export class RaftLog {
 
   get lastIndex(): number {
     return this.#snapshot.index + this.#entries.length
+  }
+
+  /** Bytes of the entries after the snapshot. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   get lastTerm(): number {
@@ -82,6 +89,7 @@ export class RaftLog {
   append(entries: readonly Entry[]): void {
     const first = this.lastIndex + 1
     this.#entries.push(...entries)
+    this.#bytes += bytesOf(entries)
     this.#findConfigs(first)
   }
 
@@ -117,6 +125,7 @@ export class RaftLog {
     assert(term !== undefined && index <= this.#stable, `cannot compact up to ${index}`)
     const config = this.#configs.findLast((each) => each.index <= index)?.config ?? this.#snapshot.config
     this.#entries = this.#entries.slice(index - this.#snapshot.index)
+    this.#bytes = bytesOf(this.#entries)
     this.#snapshot = { index, term, config, data }
     this.#configs = this.#configs.filter((each) => each.index > index)
   }
@@ -126,6 +135,7 @@ export class RaftLog {
     const agrees = this.termAt(snapshot.index) === snapshot.term
     this.#entries = agrees ? this.#entries.slice(snapshot.index - this.#snapshot.index) : []
     this.#configs = agrees ? this.#configs.filter((each) => each.index > snapshot.index) : []
+    this.#bytes = bytesOf(this.#entries)
     this.#snapshot = snapshot
     this.#handed = agrees ? Math.max(this.#handed, snapshot.index) : snapshot.index
     this.#stable = agrees ? Math.max(this.#stable, snapshot.index) : snapshot.index
@@ -133,6 +143,7 @@ export class RaftLog {
 
   #truncate(index: number): void {
     this.#entries.length = index - this.#snapshot.index - 1
+    this.#bytes = bytesOf(this.#entries)
     this.#configs = this.#configs.filter((each) => each.index < index)
     this.#handed = Math.min(this.#handed, index - 1)
     this.#stable = Math.min(this.#stable, index - 1)
@@ -144,4 +155,8 @@ export class RaftLog {
       if (entry?.kind === 'config') this.#configs.push({ index, config: v.parse(groupConfig, decode(entry.bytes)) })
     }
   }
+}
+
+function bytesOf(entries: readonly Entry[]): number {
+  return entries.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
 }

@@ -1,0 +1,317 @@
+// Trees whose journals this node keeps: leads some of them (changes, batches, snapshots), holds copies of the others
+// (what a member acknowledges, it has with all its files). Above: shared-tree.ts, which decides which tree is `/`.
+// Below: the journals, tree-edit.ts, copies.ts.
+import { encode } from 'cborg'
+import { toHex } from '../../base/bytes.ts'
+import { OsError, toOsError } from '../../base/errors.ts'
+import { type Kid, kidFromHex, type NodeId } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Hasher } from '../../ports/crypto.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { Random } from '../../ports/random.ts'
+import type { Ack } from '../../syscalls/types.ts'
+import type { Blocks } from '../blocks/blocks.ts'
+import type { CidText } from '../blocks/cid.ts'
+import type { Journalled } from '../journal/group.ts'
+import type { Groups, JournalOwner } from '../journal/groups.ts'
+import type { Journal } from '../journal/journal.ts'
+import * as limits from '../limits.ts'
+import { mutated } from '../mutations.ts'
+import type { TreeHead, TreeOp } from '../rpc/methods.ts'
+import { holdFiles, TreeCopies } from './copies.ts'
+import type { Tree } from './tree.ts'
+import { TreeEdit } from './tree-edit.ts'
+import { decodeTreeEntry, encodeTreeEntry, entryOf, type TreeBirth, TreeState } from './tree-journal.ts'
+
+const PREFIX = 'tree/'
+
+export interface Change {
+  ops: readonly TreeOp[]
+  /** How safe it has to be; undefined: as safe as can be had now. */
+  ack?: Ack['level'] | undefined
+  /** With it the tree contains that other one. */
+  absorbs?: readonly [Kid, number] | undefined
+}
+
+export interface Applied {
+  head: TreeHead
+  ack: Ack
+}
+
+interface Request extends Change {
+  resolve(applied: Applied): void
+  reject(error: OsError): void
+}
+
+/** A tree that this node leads. */
+interface Led {
+  state: TreeState
+  journal: Journal
+  requests: Request[]
+  queue: Promise<void>
+  /** It is being merged into another tree: refuses changes. */
+  paused: boolean
+}
+
+export interface KeeperOptions {
+  self: NodeId
+  tree: Tree
+  blocks: Blocks
+  groups: Groups
+  clock: Clock
+  hasher: Hasher
+  random: Random
+  log: LogSink
+  /** This node leads that tree from now on, or it has changed. */
+  onHead(head: TreeHead): void
+  /** It no longer leads it; the node that does, if it is known. */
+  onFollow(kid: Kid, leader: NodeId | undefined): void
+}
+
+export class TreeKeeper {
+  readonly #options: KeeperOptions
+  readonly #led = new Map<Kid, Led>()
+  readonly copies: TreeCopies
+  /** What is being copied for the journals, so that the same is not copied twice at once. */
+  readonly #holding = new Map<string, Promise<void>>()
+
+  constructor(options: KeeperOptions) {
+    this.#options = options
+    const { tree, blocks, log } = options
+    const onMissing = (path: string) => log.log('warn', 'fs', `nobody who is here has ${path}: keeping / without it`)
+    this.copies = new TreeCopies({ tree, blocks, onMissing })
+  }
+
+  /** What journals of trees mean; see JournalOwner. */
+  get owner(): JournalOwner {
+    return {
+      lead: (name, journal, before) => this.#lead(kidOf(name), journal, before),
+      follow: (name, leader) => {
+        const kid = kidOf(name)
+        if (this.#led.delete(kid) || leader !== undefined) this.#options.onFollow(kid, leader)
+      },
+      hold: (kind, bytes, from) => this.#hold(kind, bytes, from),
+      fold: ({ snapshot, entries }) => encodeTreeEntry(TreeState.replay([snapshot, ...entries]).birth()),
+    }
+  }
+
+  /** The head of a tree that this node leads. */
+  head(kid: Kid): TreeHead | undefined {
+    const led = this.#led.get(kid)
+    return led && this.#headOf(led)
+  }
+
+  /** Trees kept here, led or not. */
+  kept(): Kid[] {
+    return this.#options.groups.names(PREFIX).map(kidOf)
+  }
+
+  /** Who leads a tree that is kept here. */
+  leader(kid: Kid): NodeId | undefined {
+    const { groups } = this.#options
+    return groups.names(PREFIX + kid).length > 0 ? groups.group(PREFIX + kid).leader : undefined
+  }
+
+  /** The name of a tree to come. */
+  async name(): Promise<{ kid: Kid; bornMs: number }> {
+    const { hasher, random, clock, self } = this.#options
+    const bornMs = clock.wallMs()
+    const genesis = encode({ t: 'tree', v: 1, by: self, atMs: bornMs, nonce: random.bytes(16) })
+    return { kid: kidFromHex(toHex(await hasher.sha256(genesis))), bornMs }
+  }
+
+  /**
+   * Begins a tree that this node leads. @throws {OsError} ETIMEDOUT when the nodes that should keep it do not answer.
+   */
+  begin(birth: TreeBirth, signal?: AbortSignal): Promise<void> {
+    return this.#options.groups.create(PREFIX + birth.kid, encodeTreeEntry(birth), signal)
+  }
+
+  /** Resolves when it is certain that this node still leads the tree. @throws {OsError} EAGAIN. */
+  async confirm(kid: Kid): Promise<TreeHead> {
+    if (!this.#led.has(kid)) throw notLed()
+    await this.#options.groups.group(PREFIX + kid).confirm()
+    const led = this.#led.get(kid)
+    if (!led) throw notLed()
+    return this.#headOf(led)
+  }
+
+  absorbed(kid: Kid, other: Kid): number | undefined {
+    return this.#led.get(kid)?.state.absorbed(other)
+  }
+
+  /**
+   * Changes a tree that this node leads, all or none. Changes that wait while a batch is made durable go into the next
+   * together; each is applied whole or refused alone, and nothing is visible before it is journalled.
+   * @param from who asks, and has the files.
+   * @throws {OsError} POSIX codes; EAGAIN: not led here, or too few are here; ENOQUORUM: not as safe as asked.
+   */
+  async apply(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
+    const { blocks, self } = this.#options
+    if (from !== self) await holdFiles(blocks, change.ops, { hints: [from] })
+    const led = this.#led.get(kid)
+    if (!led || led.paused) throw notLed()
+    return new Promise((resolve, reject) => {
+      led.requests.push({ ...change, resolve, reject })
+      if (led.requests.length === 1) led.queue = led.queue.then(() => this.#commit(led))
+    })
+  }
+
+  /** Where a branch that this node leads left a tree. */
+  base(kid: Kid): TreeBirth['base'] {
+    return this.#led.get(kid)?.state.base ?? null
+  }
+
+  /** Refuses changes of a tree from now on. Resolves when those under way are done. */
+  async pause(kid: Kid): Promise<void> {
+    const led = this.#led.get(kid)
+    if (!led) return
+    led.paused = true
+    await led.queue
+  }
+
+  resume(kid: Kid): void {
+    const led = this.#led.get(kid)
+    if (led) led.paused = false
+  }
+
+  /** Forgets a tree everywhere: all of it is in another. */
+  async retire(kid: Kid): Promise<void> {
+    this.#led.delete(kid)
+    await this.#options.groups.retire(PREFIX + kid)
+  }
+
+  /** A tree that is kept here, as far as its journal goes here: the end is perhaps not committed. */
+  stored(kid: Kid): TreeState | undefined {
+    const { groups } = this.#options
+    if (groups.names(PREFIX + kid).length === 0) return undefined
+    const { snapshot, entries } = groups.group(PREFIX + kid).stored()
+    return snapshot.byteLength === 0 ? undefined : TreeState.replay([snapshot, ...entries])
+  }
+
+  #headOf({ state, journal }: Led): TreeHead {
+    const { kid, bornMs, root, version } = state
+    return { tree: kid, bornMs, term: journal.term, version, root, home: this.#options.self }
+  }
+
+  #lead(kid: Kid, journal: Journal, before: Journalled): void {
+    let state: TreeState
+    try {
+      state = TreeState.replay([before.snapshot, ...before.entries])
+      if (state.kid !== kid) throw new OsError('EIO', 'it is the journal of another tree')
+    } catch (error) {
+      const why = toOsError(error).message
+      this.#options.log.log('error', 'fs', `the journal of ${kid} cannot be replayed: ${why}`)
+      return
+    }
+    const led: Led = { state, journal, requests: [], queue: Promise.resolve(), paused: false }
+    this.#led.set(kid, led)
+    this.#options.onHead(this.#headOf(led))
+  }
+
+  async #commit(led: Led): Promise<void> {
+    const requests = led.requests.splice(0)
+    const made: Request[] = []
+    try {
+      if (this.#led.get(led.state.kid) !== led) throw notLed()
+      const edit = new TreeEdit(this.#options.tree)
+      const from = led.state.root
+      let root = from
+      let absorbs: readonly [Kid, number] | null = null
+      for (const request of requests) {
+        try {
+          if (absorbs && request.absorbs) throw new OsError('EAGAIN', 'another tree is being merged')
+          demandReachable(led.journal, request.ack)
+          let next = root
+          for (const op of request.ops) next = await edit.apply(next, op)
+          root = next
+          absorbs = request.absorbs ?? absorbs
+          made.push(request)
+        } catch (error) {
+          request.reject(toOsError(error))
+        }
+      }
+      let ack: Ack = { level: 'local', devices: 1 }
+      if (root !== from || absorbs) {
+        await edit.save(root)
+        const ops = made.flatMap((request) => request.ops)
+        ack = await this.#journalled(led, { from, root, ops, absorbs }, made)
+      }
+      const head = this.#headOf(led)
+      for (const request of made) {
+        if (reaches(ack, request.ack)) request.resolve({ head, ack })
+        else request.reject(tooFew(`was written on ${ack.devices} devices only (${ack.level})`))
+      }
+    } catch (error) {
+      for (const request of requests) request.reject(toOsError(error)) // those settled already do not hear of it
+    }
+  }
+
+  async #journalled(
+    led: Led,
+    change: { from: CidText; root: CidText; ops: TreeOp[]; absorbs: readonly [Kid, number] | null },
+    made: readonly Request[],
+  ): Promise<Ack> {
+    const level = made.some((request) => request.ack === 'all') ? 'all' : 'majority'
+    const entry = entryOf(change, limits.MAX_TREE_ENTRY_BYTES)
+    if (this.copies.has(change.from)) this.copies.note(change.root)
+    const ack = await led.journal.append([entry], level)
+    // Another node may lead by now, with this change: it says so itself.
+    if (this.#led.get(led.state.kid) !== led) throw new OsError('ECONNRESET', 'another node took over meanwhile')
+    led.state.apply(decodeTreeEntry(entry))
+    this.#options.onHead(this.#headOf(led))
+    return ack
+  }
+
+  /** Fetches what an entry or a snapshot stands for: directories and the content of files. */
+  #hold(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined {
+    if (mutated('skip-hold')) return undefined
+    const entry = decodeTreeEntry(bytes)
+    if (this.copies.has(entry.root)) return undefined
+    const key = `${kind} ${entry.root}`
+    const running = this.#holding.get(key)
+    if (running) return running
+    const held = this.#fetch(entry, from).finally(() => this.#holding.delete(key))
+    this.#holding.set(key, held)
+    return held
+  }
+
+  async #fetch(entry: ReturnType<typeof decodeTreeEntry>, from: NodeId): Promise<void> {
+    const options = { hints: [from] }
+    if (entry.t === 'changed' && entry.ops) {
+      const { blocks, tree } = this.#options
+      await holdFiles(blocks, entry.ops, options)
+      const edit = new TreeEdit(tree, options)
+      let root = entry.from
+      for (const op of entry.ops) root = await edit.apply(root, op)
+      if (root === entry.root) {
+        await edit.save(root)
+        if (this.copies.has(entry.from)) this.copies.note(root)
+        return
+      }
+    }
+    await this.copies.everything(entry.root, options)
+  }
+}
+
+function kidOf(name: string): Kid {
+  return name.slice(PREFIX.length) as Kid
+}
+
+function notLed(): OsError {
+  return new OsError('EAGAIN', 'this node does not lead the tree now')
+}
+
+function tooFew(what: string): OsError {
+  return new OsError('ENOQUORUM', `it ${what}: too few of the nodes that keep / are here`)
+}
+
+/** Refuses before anything is written what cannot become as safe as asked. */
+function demandReachable(journal: Journal, ack: Ack['level'] | undefined): void {
+  if (ack !== undefined && ack !== 'local' && journal.reach === 1) throw tooFew('was not written')
+}
+
+function reaches(ack: Ack, wanted: Ack['level'] | undefined): boolean {
+  const levels = ['local', 'majority', 'all']
+  return wanted === undefined || levels.indexOf(ack.level) >= levels.indexOf(wanted)
+}
