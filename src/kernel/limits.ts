@@ -90,6 +90,8 @@ export const MAX_TREE_ENTRY_BYTES = 64 * 1024
 export const TREE_SETTLE_MS = 3_000
 /** How long nobody may lead the tree before a change begins a branch: an election takes a fraction of it. */
 export const TREE_BRANCH_MS = 4_000
+/** How long nobody may lead it before it is kept on as a branch though nobody changes it: whoever reloads is back. */
+export const TREE_ADOPT_MS = 10_000
 /** How long a change waits for a leader that takes it. */
 export const TREE_GIVE_UP_MS = 15_000
 /** Pause before a change that was not taken is tried again, unless something happens before. */

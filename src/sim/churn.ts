@@ -124,6 +124,8 @@ export async function runChurn(options: ChurnOptions): Promise<ChurnReport> {
   }
   await cluster.run(Promise.all(writes), 300_000)
   const convergedMs = await agree(cluster)
+  for (const node of cluster.nodes) if (!node.up) await boot(node)
+  await agree(cluster)
   await checkFiles(cluster, written)
   return { seed: options.seed, trace: trace.hash(), ...counts, convergedMs, virtualMs: cluster.clock.nowMs() }
 }
@@ -184,27 +186,27 @@ function connected(links: ReadonlyMap<string, string[]>): boolean {
   return seen.size === links.size
 }
 
-/** Checker: all nodes see the same names, and every file whose bytes a live node holds reads back as written. */
+/** Checker: with all disks back, all nodes see every file whose write was acknowledged, and read what was written. */
 async function checkFiles(cluster: Cluster, written: ReadonlyMap<string, string>): Promise<void> {
-  const [reader, ...others] = cluster.up()
-  if (!reader) return
-  let names: string[] = []
-  // A home that has just met a better one may still be bringing its files over.
-  const same = async () => {
-    names = await cluster.run(reader.fs.readdir('/tmp'))
-    for (const node of others) {
-      const theirs = await cluster.run(node.fs.readdir('/tmp'))
-      if (theirs.join() !== names.join()) return false
+  const wanted = [...written.keys()].map((path) => path.slice('/tmp/'.length)).sort()
+  let missing: string[] = []
+  // A tree that has just met a better one may still be bringing its files over.
+  const whole = async () => {
+    missing = []
+    for (const node of cluster.up()) {
+      const names = new Set(await cluster.run(node.fs.readdir('/tmp')))
+      missing.push(...wanted.filter((name) => !names.has(name)))
     }
-    return true
+    return missing.length === 0
   }
-  await cluster.until(same, 'all see the same files', 30_000)
-  for (const name of names) {
-    const expected = written.get(`/tmp/${name}`)
-    const stat = await cluster.run(reader.fs.stat(`/tmp/${name}`))
-    const held = cluster.up().some((node) => node.disk.blocks.has(stat.info.cid ?? ''))
-    if (expected === undefined || !held) continue
-    const text = fromUtf8(await cluster.run(reader.fs.readFile(`/tmp/${name}`)))
-    if (text !== expected) throw new Error(`/tmp/${name} reads '${text}'`)
+  try {
+    await cluster.until(whole, 'all see every file', 60_000)
+  } catch (error) {
+    throw new Error(`acknowledged files are lost: ${[...new Set(missing)].join(', ')}`, { cause: error })
+  }
+  const [reader] = cluster.up()
+  for (const [path, text] of written) {
+    const read = fromUtf8(await cluster.run((reader as SimNode).fs.readFile(path)))
+    if (read !== text) throw new Error(`${path} reads '${read}'`)
   }
 }

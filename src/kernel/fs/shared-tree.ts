@@ -60,6 +60,7 @@ export class SharedTree {
   readonly #waiting = new Set<() => void>()
   readonly #timers = new Set<Timer>()
   #recording = false
+  #adoption: Timer | undefined
   #closed = false
 
   constructor(options: SharedTreeOptions) {
@@ -81,7 +82,8 @@ export class SharedTree {
     const recorded = await this.#recorded()
     this.#known = recorded ?? unborn
     this.#orphanedMs = clock.nowMs()
-    if (!recorded) this.#claims.set((this.#unborn = unborn))
+    if (!recorded) this.#unborn = unborn
+    this.#claimOwn()
     rpc.handle('tree.head', () => this.#ownHead())
     rpc.handle('tree.apply', (args, { peer }) => this.#applyFor(peer, args))
     rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
@@ -110,17 +112,15 @@ export class SharedTree {
 
   /** For the keeper: a tree that this node leads, as it is now. */
   led(head: TreeHead): void {
-    this.#claims.set(head)
+    this.#claimOwn()
     if (head.tree === this.#best()?.tree) this.#options.rpc.noteAll('tree.head', head)
     this.#evaluate()
   }
 
-  /** For the keeper: this node does not lead that tree; `leader` does, if it is known. */
+  /** For the keeper: this node does not lead that tree any longer. */
   unled(kid: Kid): void {
-    const { rpc } = this.#options
-    if (this.#claims.get(rpc.self)?.tree !== kid) return
-    this.#claims.drop(rpc.self)
-    rpc.noteAll('tree.resigned', { tree: kid })
+    this.#options.rpc.noteAll('tree.resigned', { tree: kid })
+    this.#claimOwn()
     this.#evaluate()
   }
 
@@ -172,8 +172,10 @@ export class SharedTree {
       }
       const nowMs = clock.nowMs()
       if (this.#best() === undefined && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS) {
-        if (change.ack === undefined || change.ack === 'local') await this.#branch(signal)
-        else throw new OsError('ENOQUORUM', 'it was not written: too few of the nodes that keep / are here')
+        if (change.ack === undefined || change.ack === 'local') {
+          const notice = await this.#branch(signal)
+          if (notice) this.#options.onChange(this.#known, notice)
+        } else throw new OsError('ENOQUORUM', 'it was not written: too few of the nodes that keep / are here')
       } else if (nowMs >= giveUpMs) {
         throw new OsError('EHOSTUNREACH', 'the nodes that keep / are away or busy: try again in a moment')
       } else await this.#news(limits.TREE_RETRY_MS, signal)
@@ -215,18 +217,36 @@ export class SharedTree {
   }
 
   /** Too few of the tree's members are here to change it: what is known of it goes on as a tree of its own. */
-  async #branch(signal?: AbortSignal): Promise<void> {
+  async #branch(signal?: AbortSignal): Promise<string | undefined> {
     const { keeper, log } = this.#options
     const { kid, bornMs } = await keeper.name()
     // A neighbour may have begun one just now.
-    if (this.#best()) return
+    if (this.#best()) return undefined
     const { tree, root, version } = this.#newest()
     const lost = this.#known.tree === tree ? this.#known.version - version : 0
     await this.#begin({ ...this.#known, tree: kid, bornMs, root }, { tree, root }, signal)
     const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
     const notice = `too few of the nodes that keep / are here: changes go to a branch until they are back${behind}`
-    log.log('warn', 'fs', notice)
-    this.#options.onChange(this.#known, notice)
+    log.log('warn', 'fs', `${notice} (${shortKid(kid)} of ${shortKid(tree)})`)
+    return notice
+  }
+
+  /** Nobody leads for long: then it is kept on as a branch even if nobody changes it, so that its copies are renewed. */
+  #adoptLater(): void {
+    const { membership, rpc, keeper, log } = this.#options
+    if (this.#adoption || this.#closed) return
+    const turn = [...membership.linked(), rpc.self].sort().indexOf(rpc.self)
+    const informedMs = keeper.stored(this.#known.tree) ? 0 : limits.TREE_ADOPT_MS / 2
+    const inMs = limits.TREE_ADOPT_MS + informedMs + turn * limits.TREE_RETRY_MS
+    const adopt = () => {
+      this.#adoption = undefined
+      if (this.#best()) return
+      this.#branch().catch((error: unknown) => {
+        log.log('warn', 'fs', `cannot keep / on as a branch yet: ${errorLine(error)}`)
+        this.#adoptLater()
+      })
+    }
+    this.#adoption = this.#timer(adopt, inMs, 'tree adoption')
   }
 
   /** What a branch begins with: a member of the journal has all files, others the directories. */
@@ -268,6 +288,15 @@ export class SharedTree {
   #best(): TreeHead | undefined {
     const best = this.#claims.best()
     return best && (best.version > 0 || this.#known.version === 0) ? best : undefined
+  }
+
+  /** Of the trees that this node leads, or of its unborn one, the one that others should know. */
+  #claimOwn(): void {
+    const { keeper, rpc } = this.#options
+    const [first, ...others] = keeper.heads()
+    const own = first ? others.reduce((best, head) => (precedes(head, best) ? head : best), first) : this.#unborn
+    if (own) this.#claims.set(own)
+    else this.#claims.drop(rpc.self)
   }
 
   #claimed(head: TreeHead): void {
@@ -315,11 +344,14 @@ export class SharedTree {
     if (!best) {
       if (this.#used) this.#orphanedMs = clock.nowMs()
       this.#used = undefined
+      this.#adoptLater()
       return this.#wake()
     }
+    this.#adoption?.cancel()
+    this.#adoption = undefined
     if (best.version > 0 && this.#unborn) {
-      if (this.#claims.get(rpc.self)?.version === 0) this.#claims.drop(rpc.self)
       this.#unborn = undefined
+      this.#claimOwn()
     }
     const { tree, home } = best
     const news = this.#used?.tree !== tree || this.#used.home !== home
@@ -327,8 +359,7 @@ export class SharedTree {
     if (news) rpc.noteAll('tree.head', best)
     this.#adopt(best)
     if (best.version > 0) this.settle()
-    const own = this.#claims.get(rpc.self)
-    if (own && own.tree !== tree && own.version > 0) this.#background(this.#merge(own.tree))
+    for (const own of keeper.heads()) if (own.tree !== tree) this.#background(this.#merge(own.tree))
     if (news) {
       this.#wake()
       for (const kept of keeper.kept()) if (kept !== tree) this.#background(this.#tidy(kept))
@@ -336,7 +367,7 @@ export class SharedTree {
   }
 
   #adopt(head: TreeHead): void {
-    const { onChange, rpc } = this.#options
+    const { onChange } = this.#options
     const same = head.root === this.#known.root && head.version === this.#known.version
     this.#known = head
     if (same) return
@@ -390,9 +421,9 @@ export class SharedTree {
       await this.apply({ ops: [], absorbs: [mine.tree, mine.version] })
     }
     await keeper.retire(mine.tree)
-    this.#claims.drop(rpc.self)
+    this.#claimOwn()
     const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
-    log.log('info', 'fs', notice)
+    log.log('info', 'fs', `${notice} (${shortKid(mine.tree)} into ${shortKid(best.tree)})`)
     this.#options.onChange(this.#known, count > 0 ? notice : undefined)
     this.#evaluate()
   }

@@ -64,8 +64,8 @@ export interface KeeperOptions {
   log: LogSink
   /** This node leads that tree from now on, or it has changed. */
   onHead(head: TreeHead): void
-  /** It no longer leads it; the node that does, if it is known. */
-  onFollow(kid: Kid, leader: NodeId | undefined): void
+  /** It no longer leads it. */
+  onFollow(kid: Kid): void
 }
 
 export class TreeKeeper {
@@ -86,9 +86,9 @@ export class TreeKeeper {
   get owner(): JournalOwner {
     return {
       lead: (name, journal, before) => this.#lead(kidOf(name), journal, before),
-      follow: (name, leader) => {
+      follow: (name) => {
         const kid = kidOf(name)
-        if (this.#led.delete(kid) || leader !== undefined) this.#options.onFollow(kid, leader)
+        if (this.#led.delete(kid)) this.#options.onFollow(kid)
       },
       hold: (kind, bytes, from) => this.#hold(kind, bytes, from),
       fold: ({ snapshot, entries }) => encodeTreeEntry(TreeState.replay([snapshot, ...entries]).birth()),
@@ -99,6 +99,11 @@ export class TreeKeeper {
   head(kid: Kid): TreeHead | undefined {
     const led = this.#led.get(kid)
     return led && this.#headOf(led)
+  }
+
+  /** The heads of all trees that this node leads. */
+  heads(): TreeHead[] {
+    return [...this.#led.values()].map((led) => this.#headOf(led))
   }
 
   /** Trees kept here, led or not. */

@@ -354,8 +354,9 @@ export class Group implements Journal {
     })
     this.#rounds = this.#rounds.filter(({ round, resolve, reject }) => {
       if (role !== 'leader') reject(new OsError('EAGAIN', 'another node leads'))
-      else if (!this.#raft.confirmed(round)) return true
-      else resolve()
+      else if (this.#raft.confirmed(round)) resolve()
+      else if (this.#raft.quorate) return true
+      else reject(new OsError('EAGAIN', 'too few of the nodes that keep this are here'))
       return false
     })
     this.#host.changed(this)

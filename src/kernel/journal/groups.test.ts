@@ -157,6 +157,15 @@ describe('a journal', () => {
     expect(b.groups.group(LIST).lastIndex).toBe(a.groups.group(LIST).lastIndex)
   })
 
+  it('is read by many at once', async () => {
+    const [a] = (await begun('abc')) as [JournalNode]
+    const group = a.groups.group(LIST)
+    await lab.advance(2_000) // the lease has run out
+    const first = group.confirm()
+    await lab.advance(1)
+    await lab.run(Promise.all([first, group.confirm()]))
+  })
+
   it('is not made up by whoever invents names', async () => {
     const [a, b] = (await lab.boot('ab')) as [JournalNode, JournalNode]
     for (let i = 0; i < 1_000; i++) {

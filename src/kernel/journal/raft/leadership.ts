@@ -42,6 +42,8 @@ export class Leadership {
   readonly #start: number
   #commit: number
   #round = 0
+  /** The newest one that somebody waits for: a member that is busy with an earlier message is asked after it. */
+  #askedRound = 0
   /** When each round began that a majority has not answered yet. */
   readonly #rounds = new Map<number, number>()
   #confirmedRound = 0
@@ -133,6 +135,7 @@ export class Leadership {
     if (mutated('read-unconfirmed')) return undefined
     if (this.established && (nowMs < this.#leaseUntilMs || this.#alone)) return undefined
     this.#beginRound(nowMs)
+    this.#askedRound = this.#round
     for (const { id } of this.#config.voters) this.sendTo(id, nowMs, true)
     return this.#round
   }
@@ -216,7 +219,8 @@ export class Leadership {
       this.#advanceCommit()
       if (this.#finishHandover()) return
     } else progress.next = Math.max(progress.match + 1, Math.min(index + 1, progress.next - 1))
-    this.sendTo(from, nowMs, !ok)
+    const asked = progress.round < this.#askedRound && !this.confirmed(this.#askedRound)
+    this.sendTo(from, nowMs, !ok || asked)
   }
 
   #answered(progress: Progress, round: number): void {
