@@ -123,7 +123,7 @@ export class Kernel {
       random,
       log,
       onHead: (head) => this.#shared.led(head),
-      onFollow: (kid) => this.#shared.unled(kid),
+      onFollow: () => this.#shared.unled(),
     })
     this.#shared = new SharedTree({
       tree,

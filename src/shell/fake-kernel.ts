@@ -184,10 +184,11 @@ export class FakeKernel {
       parts.push(bytes.slice())
       return { size: bytes.byteLength }
     },
-    close: ({ ref, discard }) => {
+    close: ({ ref, discard, ack = 'local' }) => {
       const { path, mode, parts } = this.#ref(ref)
       this.#refs.delete(ref)
       if (mode === 'r' || discard) return {}
+      if (ack !== 'local') throw new OsError('ENOQUORUM', 'too few nodes')
       this.entries.set(path, concat(parts))
       this.raise({ type: 'tree', version: this.entries.size })
       return { ack: ACK }

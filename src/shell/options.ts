@@ -7,6 +7,8 @@ export interface OptionSpec {
   value?: string
   /** The value must be a number greater than zero. */
   number?: boolean
+  /** The value must be one of these. */
+  oneOf?: readonly string[]
   help: string
 }
 
@@ -15,9 +17,11 @@ export type OptionTable = Readonly<Record<string, OptionSpec>>
 export type OptionValues<T extends OptionTable> = {
   [K in keyof T]: T[K] extends { number: true }
     ? number | undefined
-    : T[K] extends { value: string }
-      ? string | undefined
-      : boolean
+    : T[K] extends { oneOf: readonly (infer Word)[] }
+      ? Word | undefined
+      : T[K] extends { value: string }
+        ? string | undefined
+        : boolean
 }
 
 export interface Parsed<T extends OptionTable> {
@@ -50,6 +54,9 @@ export function parseOptions<T extends OptionTable>(
   const take = (shown: string, name: string, spec: OptionSpec, attached: string | undefined) => {
     const text = attached ?? args[at++]
     if (text === undefined) throw new UsageError(`option '${shown}' requires an argument`)
+    if (spec.oneOf && !spec.oneOf.includes(text)) {
+      throw new UsageError(`invalid argument '${text}' for '${shown}': ${spec.oneOf.join(', ')}`)
+    }
     values[name] = spec.number ? positiveNumber(shown, text) : text
   }
   const long = (argument: string) => {

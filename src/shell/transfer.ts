@@ -1,6 +1,7 @@
 // Files from the host into the tree, in pieces, with progress: behind `put` and behind files dropped on the page.
 import { formatBytes } from '../base/bytes.ts'
 import { isOsError, OsError } from '../base/errors.ts'
+import type { Ack } from '../syscalls/types.ts'
 import type { HostFile } from './host.ts'
 import { reason } from './messages.ts'
 import { joinPath, parentPath } from './paths.ts'
@@ -16,7 +17,7 @@ export async function importFiles(
   context: ProgramContext,
   files: Iterable<HostFile> | AsyncIterable<HostFile>,
   directory: string,
-  options: { rename?: string } = {},
+  options: { rename?: string; ack?: Ack['level'] | undefined } = {},
 ): Promise<number> {
   const made = new Set([directory])
   let code = 0
@@ -26,7 +27,7 @@ export async function importFiles(
     try {
       if (!made.has(parentPath(path))) await context.fs.mkdir(parentPath(path), { recursive: true, ...context.cancel })
       made.add(parentPath(path))
-      await importFile(context, file, path)
+      await importFile(context, file, path, options.ack)
       count++
     } catch (error) {
       if (context.signal.aborted || !(error instanceof OsError) || isOsError(error, 'ENOSPC')) throw error
@@ -38,7 +39,12 @@ export async function importFiles(
   return code
 }
 
-async function importFile(context: ProgramContext, file: HostFile, path: string): Promise<void> {
+async function importFile(
+  context: ProgramContext,
+  file: HostFile,
+  path: string,
+  level: Ack['level'] | undefined,
+): Promise<void> {
   const progress = new ProgressLine(context)
   const startMs = context.host.now()
   let done = 0
@@ -49,12 +55,19 @@ async function importFile(context: ProgramContext, file: HostFile, path: string)
       yield piece
     }
   }
+  let ack: Ack | undefined
   try {
-    await context.fs.writeFile(path, counted(), context.cancel)
+    ;({ ack } = await context.fs.writeFile(path, counted(), { ...context.cancel, ...(level ? { ack: level } : {}) }))
   } finally {
     await progress.clear()
   }
-  await context.print(`${path}  ${formatBytes(done)}\n`)
+  await context.print(`${path}  ${formatBytes(done)}${ack ? `  ${ackText(ack)}` : ''}\n`)
+}
+
+/** How safe something is, in words. */
+export function ackText({ level, devices }: Ack): string {
+  if (level === 'local') return 'kept by one tab only'
+  return devices === 1 ? 'kept by several tabs of one device' : `kept on ${devices} devices`
 }
 
 export function transferText(name: string, { done, total, ms }: { done: number; total: number; ms: number }): string {

@@ -117,9 +117,8 @@ export class SharedTree {
     this.#evaluate()
   }
 
-  /** For the keeper: this node does not lead that tree any longer. */
-  unled(kid: Kid): void {
-    this.#options.rpc.noteAll('tree.resigned', { tree: kid })
+  /** For the keeper: this node does not lead one of its trees any longer. */
+  unled(): void {
     this.#claimOwn()
     this.#evaluate()
   }
@@ -295,8 +294,11 @@ export class SharedTree {
     const { keeper, rpc } = this.#options
     const [first, ...others] = keeper.heads()
     const own = first ? others.reduce((best, head) => (precedes(head, best) ? head : best), first) : this.#unborn
+    const before = this.#claims.get(rpc.self)
     if (own) this.#claims.set(own)
     else this.#claims.drop(rpc.self)
+    // Nobody believes in one that was never written once a written one is known.
+    if (before && before.version > 0 && before.tree !== own?.tree) rpc.noteAll('tree.resigned', { tree: before.tree })
   }
 
   #claimed(head: TreeHead): void {

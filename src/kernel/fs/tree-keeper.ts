@@ -64,8 +64,8 @@ export interface KeeperOptions {
   log: LogSink
   /** This node leads that tree from now on, or it has changed. */
   onHead(head: TreeHead): void
-  /** It no longer leads it. */
-  onFollow(kid: Kid): void
+  /** It no longer leads one that it led. */
+  onFollow(): void
 }
 
 export class TreeKeeper {
@@ -88,7 +88,7 @@ export class TreeKeeper {
       lead: (name, journal, before) => this.#lead(kidOf(name), journal, before),
       follow: (name) => {
         const kid = kidOf(name)
-        if (this.#led.delete(kid)) this.#options.onFollow(kid)
+        if (this.#led.delete(kid)) this.#options.onFollow()
       },
       hold: (kind, bytes, from) => this.#hold(kind, bytes, from),
       fold: ({ snapshot, entries }) => encodeTreeEntry(TreeState.replay([snapshot, ...entries]).birth()),

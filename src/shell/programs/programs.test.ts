@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { OsError } from '../../base/errors.ts'
 import type { HostFile } from '../host.ts'
 import { testShell } from '../test-shell.ts'
+import { ackText } from '../transfer.ts'
 import { programs } from './index.ts'
 
 const TREE = { '/a.txt': 'alpha\n', '/dir/b.txt': 'beta\n', '/dir/sub/c': 'gamma', '/dir/.hidden': '' }
@@ -171,10 +172,26 @@ describe('put and get', () => {
     const { shell, kernel, host } = testShell(TREE)
     let files = [file('one', 'a', 'b'), file('folder/two', 'c'), file('../../evil', 'd')]
     Object.assign(host, { pickFiles: async () => files })
-    expect((await shell.execute('cd dir; put')).stdout).toBe('/dir/one  2 B\n/dir/folder/two  1 B\n/dir/evil  1 B\n')
+    expect((await shell.execute('cd dir; put')).stdout).toBe(
+      ['/dir/one  2 B', '/dir/folder/two  1 B', '/dir/evil  1 B']
+        .map((line) => `${line}  kept by one tab only\n`)
+        .join(''),
+    )
     files = [file('x', 'y')]
     await shell.execute('put /renamed; put /dir; put /new/')
     expect(['/renamed', '/dir/x', '/new/x'].map((path) => kernel.text(path))).toEqual(['y', 'y', 'y'])
+  })
+
+  it('say how safe a file is, and fail when it is less safe than asked', async () => {
+    const { shell, host } = testShell(TREE)
+    Object.assign(host, { pickFiles: async () => [file('one', 'a')] })
+    expect(await shell.execute('put --ack=local')).toMatchObject({ code: 0 })
+    const refused = await shell.execute('put --ack=majority')
+    expect(refused).toMatchObject({ stdout: '', code: 1 })
+    expect(refused.stderr).toMatch(/^put: one: .*\(ENOQUORUM\)\n$/)
+    expect(await shell.execute('put --ack=three')).toMatchObject({ code: 2 })
+    expect(ackText({ level: 'majority', devices: 1 })).toBe('kept by several tabs of one device')
+    expect(ackText({ level: 'all', devices: 3 })).toBe('kept on 3 devices')
   })
 
   it('leave nothing of a file that fails half way', async () => {
@@ -189,7 +206,7 @@ describe('put and get', () => {
     }
     Object.assign(host, { pickFiles: async () => [broken, file('fine', 'z')] })
     expect(await shell.execute('put')).toEqual({
-      stdout: '/fine  1 B\n',
+      stdout: '/fine  1 B  kept by one tab only\n',
       stderr: 'put: broken: the disk is gone (EIO)\n',
       code: 1,
     })
