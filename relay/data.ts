@@ -1,4 +1,5 @@
-// The data folder: the relay's peer key (its identity) and its own certificate. Nothing else is kept on disk.
+// The data folder: the relay's peer key (its identity), its own certificate, what the witness remembers
+// (witness-store.ts). Nothing else is kept on disk.
 import { accessSync, constants, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'

@@ -68,6 +68,11 @@ export const limits = {
   /** Joins and leaves within this time travel together: a class that joins at once costs n sends a tick, not n². */
   rendezvousTickMs: 20,
 
+  /** One frame of the witness, either way: a journal's name and some numbers. */
+  witnessFrameBytes: 4 * KiB,
+  /** Journals that are witnessed, some 150 bytes each: what a school has open while each class is down to two tabs. */
+  witnessedJournals: 100_000,
+
   /** After SIGTERM: live tabs take part in the closing at once, frozen ones never; then the sockets are cut. */
   drainMs: 1.5 * second,
   /** A terminal and npm both deliver one Ctrl-C: signals this close together are one request. */

@@ -17,6 +17,8 @@ import type { Metrics } from './metrics.ts'
 import { dhtProtocol, recordSelectors, recordValidators } from './records.ts'
 import { Rendezvous, rendezvousProtocol, rendezvousStreamsPerPeer } from './rendezvous.ts'
 import { FrontTransport, loopbackListen } from './transport.ts'
+import { Witnesses, witnessProtocol, witnessStreamsPerPeer } from './witness.ts'
+import type { WitnessStore } from './witness-store.ts'
 
 export interface RelayNodeOptions {
   key: PrivateKey
@@ -28,6 +30,7 @@ export interface RelayNodeOptions {
   limits: Limits
   log: Log
   metrics: Metrics
+  witnessStore: WitnessStore
 }
 
 export interface RelayNode {
@@ -49,6 +52,14 @@ export async function startRelayNode(options: RelayNodeOptions): Promise<RelayNo
   await node.handle(rendezvousProtocol, (stream, connection) => rendezvous.accept(stream, connection), {
     maxInboundStreams: rendezvousStreamsPerPeer,
   })
+  const connected = new Set<string>()
+  node.addEventListener('peer:connect', ({ detail }) => connected.add(detail.toString()))
+  node.addEventListener('peer:disconnect', ({ detail }) => connected.delete(detail.toString()))
+  const alive = (peer: string) => connected.has(peer)
+  const witnesses = new Witnesses({ store: options.witnessStore, alive, limits, log, metrics })
+  await node.handle(witnessProtocol, (stream, connection) => witnesses.accept(stream, connection), {
+    maxInboundStreams: witnessStreamsPerPeer,
+  })
   node.addEventListener('peer:disconnect', ({ detail }) => forgetInDht(node, detail, log))
   metrics.gauge('brittlestar_peers', 'Tabs with a libp2p connection now.', () => node.getPeers().length)
   metrics.gauge('brittlestar_reservations', 'Relay slots held now.', () => node.services.relay.reservations.size)
@@ -60,7 +71,8 @@ export async function startRelayNode(options: RelayNodeOptions): Promise<RelayNo
     upgrade: (request, socket, head) => transport.upgrade(request, socket, head),
     close: () => {
       rendezvous.close()
-      closing ??= Promise.resolve(node.stop())
+      witnesses.close()
+      closing ??= Promise.resolve(node.stop()).then(() => options.witnessStore.close())
       return closing
     },
   }

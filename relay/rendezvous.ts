@@ -9,6 +9,7 @@ import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { concat } from '../src/base/bytes.ts'
 import { errorLine, OsError } from '../src/base/errors.ts'
+import { FrameReader, framed } from '../src/base/frames.ts'
 import type { Limits } from './limits.ts'
 import type { Log } from './log.ts'
 import type { Counter, Metrics } from './metrics.ts'
@@ -35,8 +36,6 @@ interface Member {
   /** How many of the waiting events it already knows, because it joined after them. */
   knows: number
 }
-
-const HEADER_BYTES = 4
 
 export class Rendezvous {
   readonly #options: RendezvousOptions
@@ -83,15 +82,18 @@ export class Rendezvous {
       () => this.#drop(stream, peer, 'silent', 'its first frame did not come'),
       limits.rendezvousHelloMs,
     )
-    let received: Uint8Array = new Uint8Array(0)
+    const reader = new FrameReader(limits.rendezvousFrameBytes)
     stream.addEventListener('message', ({ data }) => {
       if (!this.#greeting.has(stream)) {
         this.#drop(stream, peer, 'talkative', 'it sent more than one frame')
         return
       }
-      received = concat([received, data.subarray()])
       try {
-        if (this.#tryGreet(stream, peer, received)) clearTimeout(late)
+        const [first, ...more] = reader.push(data.subarray())
+        if (!first) return
+        if (more.length > 0 || reader.pendingBytes > 0) throw new OsError('EPROTO', 'more than one frame')
+        this.#greet(stream, peer, first)
+        clearTimeout(late)
       } catch (error) {
         this.#drop(stream, peer, 'bad-hello', errorLine(error))
       }
@@ -119,21 +121,12 @@ export class Rendezvous {
     for (const stream of streams) this.#endStream(stream)
   }
 
-  /** @returns false while the first frame is incomplete. @throws {OsError} when it is not a good one. */
-  #tryGreet(stream: Stream, peer: string, received: Uint8Array): boolean {
-    if (received.byteLength < HEADER_BYTES) return false
-    const length = new DataView(received.buffer, received.byteOffset).getUint32(0)
-    const { rendezvousFrameBytes } = this.#options.limits
-    if (length > rendezvousFrameBytes)
-      throw new OsError('EPROTO', `a frame of ${length} bytes, more than ${rendezvousFrameBytes}`)
-    if (received.byteLength < HEADER_BYTES + length) return false
-    const frame = received.subarray(HEADER_BYTES, HEADER_BYTES + length)
-    if (received.byteLength > HEADER_BYTES + length) throw new OsError('EPROTO', 'more than one frame')
+  /** @throws {OsError} EPROTO when it is not a good first frame. */
+  #greet(stream: Stream, peer: string, frame: Uint8Array): void {
     const hello = v.safeParse(this.#hello, decodeFrame(frame))
     if (!hello.success) throw new OsError('EPROTO', hello.issues[0].message)
     this.#greeting.delete(stream)
     this.#join(stream, peer)
-    return true
   }
 
   #join(stream: Stream, peer: string): void {
@@ -199,10 +192,7 @@ export class Rendezvous {
 }
 
 function encodeFrame(event: RendezvousEvent): Uint8Array {
-  const body = encode(event)
-  const header = new Uint8Array(HEADER_BYTES)
-  new DataView(header.buffer).setUint32(0, body.byteLength)
-  return concat([header, body])
+  return framed(encode(event))
 }
 
 function decodeFrame(frame: Uint8Array): unknown {

@@ -13,6 +13,7 @@ import { Metrics } from './metrics.ts'
 import { type RelayNode, startRelayNode } from './relay.ts'
 import { StaticFiles } from './static.ts'
 import { publicName, selfSignedTls, type TlsSource, tlsFromFiles } from './tls.ts'
+import { WitnessStore } from './witness-store.ts'
 
 export const version: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 
@@ -38,6 +39,7 @@ export interface Server {
 export async function serve({ options, pageFolder, limits, log }: ServeOptions): Promise<Server> {
   openDataFolder(options.data)
   const key = await loadPeerKey(options.data)
+  const witnessStore = await WitnessStore.open(options.data)
   const files = new StaticFiles(pageFolder)
   const metrics = new Metrics()
   let running: { node: RelayNode; reach: Reach } | undefined
@@ -66,6 +68,7 @@ export async function serve({ options, pageFolder, limits, log }: ServeOptions):
       limits,
       log,
       metrics,
+      witnessStore,
     })
     front.onUpgrade(node.upgrade)
     running = { node, reach }

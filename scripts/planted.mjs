@@ -29,6 +29,8 @@ const IMPORTS = [
   ['src/sim/planted.ts', '../adapters/libp2p/node.ts', false],
   ['src/sim/planted.ts', '../adapters/memory/clock.ts', true],
   ['relay/planted.ts', '../src/kernel/kernel.ts', false],
+  ['relay/planted.ts', '../src/kernel/journal/groups.ts', false],
+  ['relay/planted.ts', '../src/kernel/journal/raft/witness.ts', true],
 ]
 
 /** Kernel code that reaches past its ports: the compiler must not know these names there. */

@@ -111,7 +111,15 @@ export class Kernel {
     })
     const fit = () => this.#pulse !== 'frozen'
     const liveness = livenessOf(this.#membership, { id: network.self, device, fit })
-    this.#groups = new Groups({ rpc: this.#rpc, store: logStore, clock, random, log, liveness })
+    this.#groups = new Groups({
+      rpc: this.#rpc,
+      store: logStore,
+      clock,
+      random,
+      log,
+      liveness,
+      witness: network.witness,
+    })
     const tree = new Tree(this.#blocks)
     this.#trees = new TreeKeeper({
       self: network.self,

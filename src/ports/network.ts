@@ -2,6 +2,7 @@
 // It finds candidates, connects and carries bytes. It does not know who belongs to the cluster, who is alive
 // or what the bytes mean: kernel/membership and kernel/rpc do.
 import type { NodeId } from '../base/ids.ts'
+import type { WitnessLink } from './witness.ts'
 
 /** The two long-lived streams that each pair of nodes keeps: small calls, and bulk data beside them. */
 export type StreamKind = 'control' | 'bulk'
@@ -43,6 +44,8 @@ export interface ByteStream {
 
 export interface Network {
   readonly self: NodeId
+  /** The relay as a witness of journals. */
+  readonly witness: WitnessLink
   on(listener: (event: NetworkEvent) => void): () => void
   /** Who takes streams that peers open. Set before `start`. */
   onStream(listener: (peer: NodeId, kind: StreamKind, stream: ByteStream) => void): void

@@ -14,6 +14,7 @@ import { SyscallClient } from '../syscalls/client.ts'
 import { FileSystem } from '../syscalls/fs.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import type { LoadProgram } from '../syscalls/task-runtime.ts'
+import { SimWitness } from './witness.ts'
 
 export interface ClusterOptions {
   seed: number
@@ -167,6 +168,7 @@ export class Cluster {
       latencyMs: options.latencyMs ?? [0.5, 3],
       split: options.split ?? false,
     })
+    this.hub.witness = new SimWitness(this.clock)
   }
 
   addNode(): SimNode {

@@ -18,6 +18,7 @@ import { Libp2pStream } from './libp2p-stream.ts'
 import * as limits from './limits.ts'
 import { isDirect, type Link, Links } from './links.ts'
 import { type RelayInfo, RelayLink } from './relay-link.ts'
+import { RelayWitness } from './witness-link.ts'
 
 const SIGNALLING_PROTOCOL = '/webrtc-signaling/0.0.1'
 const PROTOCOLS = { control: '/brittlestar/control/1', bulk: '/brittlestar/bulk/1' } as const
@@ -51,6 +52,7 @@ interface Limited {
 
 export class Libp2pNetwork implements Network {
   readonly self: NodeId
+  readonly witness: RelayWitness
   readonly #options: Libp2pNetworkOptions
   readonly #emitter: Emitter<NetworkEvent>
   readonly #links: Links
@@ -67,6 +69,7 @@ export class Libp2pNetwork implements Network {
     this.self = options.identity.nodeId
     this.#relayInfo = options.relay
     const { log, dht } = options
+    this.witness = new RelayWitness(log)
     this.#emitter = new Emitter((error) =>
       log.log('error', 'network', 'a listener failed', { error: errorLine(error) }),
     )
@@ -180,7 +183,10 @@ export class Libp2pNetwork implements Network {
       engine,
       log,
       random,
-      onState: (state, detail) => this.#emitter.emit({ type: 'relay', state, detail }),
+      onState: (state, detail) => {
+        this.witness.set(relay.connection)
+        this.#emitter.emit({ type: 'relay', state, detail })
+      },
       onListed: (peers) => {
         for (const peer of peers) this.#foundBy(peer, 'relay')
         this.#emitter.emit({ type: 'listed', peers: peers.filter((peer) => peer !== this.self).length })

@@ -48,6 +48,11 @@ export class RelayLink {
     this.#options = options
   }
 
+  /** To the relay, while it is connected. */
+  get connection(): Connection | undefined {
+    return this.#connection?.status === 'open' ? this.#connection : undefined
+  }
+
   /** The base of addresses at which peers are reached through this relay, while it is connected. */
   get circuitAddress(): string | undefined {
     if (this.#connection?.status !== 'open') return undefined

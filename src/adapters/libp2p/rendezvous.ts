@@ -2,15 +2,14 @@
 // the relay. What the relay says is a hint. relay-link.ts opens the stream; relay/rendezvous.ts is the other side.
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
-import { type Bytes, concat } from '../../base/bytes.ts'
+import type { Bytes } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
+import { FrameReader, framed } from '../../base/frames.ts'
 import type { NodeId } from '../../base/ids.ts'
 import { isNodeId } from './identity.ts'
 import { RENDEZVOUS_FRAME_BYTES } from './limits.ts'
 
 export const RENDEZVOUS_PROTOCOL = '/brittlestar/rendezvous/1.0.0'
-
-const HEADER_BYTES = 4
 
 const peer = v.custom<NodeId>((value) => typeof value === 'string' && isNodeId(value), 'not a node id')
 const event = v.variant('t', [
@@ -23,31 +22,16 @@ export type RendezvousEvent = v.InferOutput<typeof event>
 
 /** The first and only frame that a tab sends. */
 export function encodeHello(cluster: string): Bytes {
-  const body = encode({ v: 1, cluster })
-  const header = new Uint8Array(HEADER_BYTES)
-  new DataView(header.buffer).setUint32(0, body.byteLength)
-  return concat([header, body])
+  return framed(encode({ v: 1, cluster }))
 }
 
 /** Takes the stream's bytes in any pieces and yields events. */
 export class RendezvousDecoder {
-  #rest: Uint8Array = new Uint8Array(0)
+  readonly #reader = new FrameReader(RENDEZVOUS_FRAME_BYTES)
 
   /** @throws {OsError} EPROTO for an oversize or malformed frame; the stream is useless then. */
   push(bytes: Uint8Array): RendezvousEvent[] {
-    this.#rest = this.#rest.byteLength === 0 ? bytes : concat([this.#rest, bytes])
-    const events: RendezvousEvent[] = []
-    for (;;) {
-      if (this.#rest.byteLength < HEADER_BYTES) return events
-      const length = new DataView(this.#rest.buffer, this.#rest.byteOffset).getUint32(0)
-      if (length > RENDEZVOUS_FRAME_BYTES) {
-        throw new OsError('EPROTO', `a rendezvous frame of ${length} bytes, more than ${RENDEZVOUS_FRAME_BYTES}`)
-      }
-      const end = HEADER_BYTES + length
-      if (this.#rest.byteLength < end) return events
-      events.push(decodeEvent(this.#rest.subarray(HEADER_BYTES, end)))
-      this.#rest = this.#rest.subarray(end)
-    }
+    return this.#reader.push(bytes).map(decodeEvent)
   }
 }
 

@@ -8,6 +8,7 @@ import type { Dht, DhtRules } from '../../ports/dht.ts'
 import type { ByteStream, Network, NetworkEvent, StreamKind } from '../../ports/network.ts'
 import type { Gate } from './clock.ts'
 import type { SeededRandom } from './random.ts'
+import { MemoryWitness, type WitnessHost } from './witness.ts'
 
 export interface HubOptions {
   clock: Clock
@@ -25,6 +26,8 @@ export class MemoryHub {
   readonly #links = new Map<string, Link>()
   readonly #cut = new Set<string>()
   relayUp = true
+  /** Who plays the relay as a witness, if anybody does. */
+  witness: WitnessHost | undefined
 
   constructor(options: HubOptions) {
     this.#options = options
@@ -78,6 +81,25 @@ export class MemoryHub {
     node.registered = false
     for (const other of this.#nodes.values())
       if (other.registered) other.deliver({ type: 'hint-gone', peer: node.self })
+  }
+
+  /** The relay as this node's witness, while both know each other. */
+  witnessOf(node: MemoryNetwork): NodeId | undefined {
+    return this.relayUp && node.registered ? this.witness?.id : undefined
+  }
+
+  tellWitness(from: MemoryNetwork, frame: Uint8Array): void {
+    const alive = (id: NodeId) => this.#nodes.get(id)?.registered === true
+    this.#later('frame to the witness', () => {
+      if (this.witnessOf(from) === undefined) return
+      for (const answer of this.witness?.receive(from.self, frame, alive) ?? []) {
+        this.#later('frame of the witness', () => this.#nodes.get(answer.to)?.takeFrame(answer.frame))
+      }
+    })
+  }
+
+  #later(label: string, action: () => void): void {
+    this.clock.setTimer(action, this.latency(), label)
   }
 
   setRelay(up: boolean): void {
@@ -315,6 +337,7 @@ class End implements ByteStream {
 /** One node's place in the hub. */
 export class MemoryNetwork implements Network, Dht {
   readonly self: NodeId
+  readonly witness: MemoryWitness
   readonly #hub: MemoryHub
   readonly #listeners = new Set<(event: NetworkEvent) => void>()
   readonly #values = new Map<string, Uint8Array>()
@@ -331,6 +354,10 @@ export class MemoryNetwork implements Network, Dht {
     this.#hub = hub
     this.self = self
     this.#gate = gate
+    this.witness = new MemoryWitness({
+      id: () => (this.#down ? undefined : hub.witnessOf(this)),
+      send: (frame) => hub.tellWitness(this, frame),
+    })
   }
 
   /** Whatever reaches this node waits while its tab stands still. */
@@ -390,12 +417,20 @@ export class MemoryNetwork implements Network, Dht {
     this.#hub.clock.setTimer(
       () => {
         this.pass(() => {
-          if (!this.#down) for (const listener of [...this.#listeners]) listener(event)
+          if (this.#down) return
+          for (const listener of [...this.#listeners]) listener(event)
+          if (event.type === 'relay') this.witness.changed()
         })
       },
       this.#lastEventMs - nowMs,
       `network ${event.type}`,
     )
+  }
+
+  takeFrame(frame: Uint8Array): void {
+    this.pass(() => {
+      if (!this.#down) this.witness.take(frame)
+    })
   }
 
   receive(peer: NodeId, kind: StreamKind, stream: ByteStream): void {

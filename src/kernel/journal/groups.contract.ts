@@ -76,7 +76,8 @@ export class JournalNode {
     this.membership = new Membership({ rpc: this.rpc, network: this.network, clock, random, log, pulse })
     const liveness = livenessOf(this.membership, { id: this.id, device: this.device, fit: () => true })
     const store = new MemoryLogStore(this.disk)
-    this.groups = new Groups({ rpc: this.rpc, store, clock, random, log, liveness })
+    const { witness } = this.network
+    this.groups = new Groups({ rpc: this.rpc, store, clock, random, log, liveness, witness })
     this.groups.own('test/', this.owner)
     await this.groups.start()
     await this.network.start()

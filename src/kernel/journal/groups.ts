@@ -10,13 +10,14 @@ import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import type { Random } from '../../ports/random.ts'
+import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Group, type GroupHost, isMember, type Journalled } from './group.ts'
 import type { Journal } from './journal.ts'
 import { type Candidate, firstConfig, nextConfig } from './policy.ts'
-import { type GroupConfig, membersOf } from './raft/config.ts'
-import type { RaftMessage } from './raft/messages.ts'
+import { type GroupConfig, membersOf, voterOf } from './raft/config.ts'
+import { decodeWitnessFrame, encodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
 
 /** What the journals need to know about who is here; membership tells it. */
 export interface Liveness {
@@ -52,6 +53,9 @@ export class Groups {
   readonly #random: Random
   readonly #log: LogSink
   readonly #liveness: Liveness
+  readonly #witness: WitnessLink
+  /** The one that was there last. */
+  #witnessId: NodeId | undefined
   readonly #owners = new Map<string, JournalOwner>()
   readonly #groups = new Map<string, Group>()
   /** Those that are being read from disk; messages for them wait. */
@@ -81,6 +85,7 @@ export class Groups {
     random: Random
     log: LogSink
     liveness: Liveness
+    witness: WitnessLink
   }) {
     this.#rpc = options.rpc
     this.#store = options.store
@@ -88,15 +93,19 @@ export class Groups {
     this.#random = options.random
     this.#log = options.log
     this.#liveness = options.liveness
+    this.#witness = options.witness
     this.#startedMs = this.#clock.nowMs()
     this.#host = {
       self: this.#rpc.self,
       store: this.#store,
       clock: this.#clock,
       log: this.#log,
-      alive: (id) => id === this.#rpc.self || this.#liveness.has(id),
+      alive: (id) => id === this.#rpc.self || id === this.#witness.id || this.#liveness.has(id),
       deviceOf: (id) => this.#liveness.deviceOf(id),
-      send: (to, group, message) => this.#rpc.note(to, 'journal.step', { group, message }),
+      send: (to, group, message) => {
+        if (to === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group, message }))
+        else this.#rpc.note(to, 'journal.step', { group, message })
+      },
       changed: (group) => this.#changed(group),
     }
   }
@@ -112,6 +121,9 @@ export class Groups {
     this.#rpc.onNote('journal.dismissed', (peer, { group }) => this.#dismissed(peer, group))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
+    this.#witness.onFrame((frame) => this.#witnessed(frame))
+    this.#witness.onChange(() => this.#witnessChanged())
+    this.#witnessChanged()
     const names = (await this.#store.list()).filter((name) => this.#ownerOf(name))
     // One that cannot be read, which is logged, keeps no other from starting.
     await Promise.allSettled(names.map((name) => this.#load(name)))
@@ -184,7 +196,8 @@ export class Groups {
   async retire(name: string): Promise<void> {
     const group = this.#groups.get(name)
     for (const id of group?.leads ? membersOf(group.config) : []) {
-      this.#rpc.note(id, 'journal.dismissed', { group: name, term: (group as Group).term })
+      if (id === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group: name, retired: true }))
+      else this.#rpc.note(id, 'journal.dismissed', { group: name, term: (group as Group).term })
     }
     await this.remove(name)
   }
@@ -287,6 +300,33 @@ export class Groups {
         'journal',
         `${shortNode(peer)} said what cannot be about ${group.name}: ${errorLine(error)}`,
       )
+    }
+  }
+
+  // --- the witness -----------------------------------------------------------------------------------------
+
+  #witnessed(frame: Uint8Array): void {
+    const { id } = this.#witness
+    if (this.#closed || id === undefined) return
+    try {
+      const said = decodeWitnessFrame(frame)
+      const group = this.#groups.get(said.group)
+      if ('message' in said && group && voterOf(group.config, id)?.witness) this.#take(id, group, said.message)
+    } catch (error) {
+      this.#log.log('warn', 'journal', `the witness said what cannot be: ${errorLine(error)}`)
+    }
+  }
+
+  #witnessChanged(): void {
+    const { id } = this.#witness
+    const before = this.#witnessId
+    if (this.#closed || id === before) return
+    this.#witnessId = id
+    for (const group of this.#groups.values()) {
+      if (before !== undefined && voterOf(group.config, before)) group.down(before, false)
+      if (id !== undefined && voterOf(group.config, id)) group.up(id)
+      if (group.leader === undefined) this.#electSoon(group)
+      else if (group.leads) this.#reviewSoon(group)
     }
   }
 
@@ -405,7 +445,7 @@ export class Groups {
       nodes,
       gone: (id) => !here(id) && (!patient(id) || awayMs(id) >= limits.GROUP_REPLACE_MS),
       caughtUp: (id) => group.caughtUp(id),
-      witness: undefined,
+      witness: this.#witness.id,
     })
     const waiting = group.config.voters.some(({ id }) => absent(id) && awayMs(id) < limits.GROUP_REPLACE_MS)
     this.#reviewed.set(group.name, group.config)

@@ -77,6 +77,26 @@ describe('a process', () => {
     await expectLines(kid, 24, other)
   })
 
+  it.each(['killed', 'closed'] as const)('of two tabs goes on in the other when its home is %s', async (how) => {
+    await start(2, how === 'killed' ? 41 : 42)
+    const [home, other] = nodes as [SimNode, SimNode]
+    const kid = await spawn(home, 24)
+    await cluster.until(async () => ((await rowOf(kid, other))?.done ?? 0) >= 6, 'some done')
+    if (how === 'killed') home.crash()
+    else await cluster.run(home.close())
+    await expectLines(kid, 24, other)
+    await cluster.run(other.fs.writeFile('/after', 'x'))
+    // Alone for good, and then not alone again.
+    await cluster.advance(30_000)
+    await cluster.run(home.boot())
+    await cluster.until(async () => (await cluster.run(other.os.info('peers'))).length === 1, 'both are back')
+    await cluster.advance(5_000)
+    other.crash()
+    await cluster.advance(5_000)
+    expect(await cluster.run(home.fs.readFile('/after', 'utf8'))).toBe('x')
+    expect((await rowOf(kid, home))?.state).toBe('exited')
+  })
+
   it('goes on elsewhere within a second when its home closes', async () => {
     await start(3, 32)
     const [home, other] = nodes as [SimNode, SimNode]

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import type { StreamKind } from '../../ports/network.ts'
 import type { ExitStatus, ProcessRow, StorageRow } from '../../syscalls/types.ts'
-import { raftMessage } from '../journal/raft/messages.ts'
+import { groupName, raftMessage } from '../journal/raft/messages.ts'
 import * as limits from '../limits.ts'
 
 const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
@@ -196,8 +196,6 @@ export type MethodArgs<M extends MethodName> = v.InferOutput<(typeof methods)[M]
 export type MethodResult<M extends MethodName> = v.InferOutput<(typeof methods)[M]['result']>
 
 /** One-way messages: no answer, no retry. */
-const groupName = v.pipe(v.string(), v.regex(/^[a-z]{1,16}\/[A-Za-z0-9-]{1,80}$/))
-
 export const notes = {
   /** Peers that the sender is connected to. */
   'membership.peers': v.strictObject({ peers: v.pipe(v.array(nodeId), v.maxLength(limits.MAX_GOSSIP_PEERS)) }),

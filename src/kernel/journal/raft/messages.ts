@@ -1,6 +1,6 @@
 // What members of one group say to each other, and how it is checked. The names are those of the Raft paper
 // (Ongaro and Ousterhout 2014) where it has one.
-import { decode } from 'cborg'
+import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { MAX_APPEND_BYTES, MAX_APPEND_ENTRIES } from '../../limits.ts'
 import { type GroupConfig, groupConfig } from './config.ts'
@@ -94,3 +94,22 @@ export const raftMessage: v.GenericSchema<unknown, RaftMessage> = v.variant('t',
   v.strictObject({ t: v.literal('check'), term: number }),
   v.strictObject({ t: v.literal('resigned'), term: number }),
 ])
+
+/** What passes between a member and a witness: a message about one journal, or that the journal has ended. */
+export type WitnessFrame = { group: string; message: RaftMessage } | { group: string; retired: true }
+
+/** Names of journals: what kind of thing it is, and which. */
+export const groupName = v.pipe(v.string(), v.regex(/^[a-z]{1,16}\/[A-Za-z0-9-]{1,80}$/))
+const witnessFrame = v.union([
+  v.strictObject({ group: groupName, message: raftMessage }),
+  v.strictObject({ group: groupName, retired: v.literal(true) }),
+])
+
+export function encodeWitnessFrame(frame: WitnessFrame): Uint8Array {
+  return encode(frame)
+}
+
+/** @throws {Error} for anything else. */
+export function decodeWitnessFrame(bytes: Uint8Array): WitnessFrame {
+  return v.parse(witnessFrame, decode(bytes))
+}
