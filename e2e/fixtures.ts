@@ -134,7 +134,7 @@ declare global {
     fs: {
       readFile(path: string): Promise<Uint8Array>
       readFile(path: string, encoding: 'utf8'): Promise<string>
-      writeFile(path: string, data: unknown): Promise<unknown>
+      writeFile(path: string, data: unknown): Promise<{ ack?: { level: string; devices: number } }>
     }
   }
 }

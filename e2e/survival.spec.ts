@@ -74,3 +74,22 @@ test('a process goes on when all tabs were closed and two of three come back', a
   for (const each of again) await each.untilPeers(1)
   await expectWhole(again[0], kid)
 })
+
+for (const devices of ['one device', 'two devices'] as const) {
+  test(`of two tabs on ${devices} either may go: processes and files go on in the other`, async ({ tab }) => {
+    test.setTimeout(180_000)
+    const victim = await tab({ ignoreErrors: true })
+    const other = await tab(devices === 'one device' ? { beside: victim } : {})
+    for (const each of [victim, other]) await each.untilPeers(1)
+    const kid = await start(victim)
+    await untilDone(other, kid, 10)
+    // The other has the journal once the relay is its third vote.
+    const keep = () => victim.page.evaluate(async () => (await globalThis.os.fs.writeFile('/kept', 'x')).ack?.level)
+    await expect.poll(keep, { timeout: 20_000 }).toBe('all')
+    await victim.crash()
+    await expectWhole(other, kid)
+    expect(await other.out('cat /kept')).toBe('x')
+    await other.page.evaluate(() => globalThis.os.fs.writeFile('/alone', 'y'))
+    expect(await other.out('cat /alone')).toBe('y')
+  })
+}

@@ -39,7 +39,6 @@ export interface Server {
 export async function serve({ options, pageFolder, limits, log }: ServeOptions): Promise<Server> {
   openDataFolder(options.data)
   const key = await loadPeerKey(options.data)
-  const witnessStore = await WitnessStore.open(options.data)
   const files = new StaticFiles(pageFolder)
   const metrics = new Metrics()
   let running: { node: RelayNode; reach: Reach } | undefined
@@ -55,6 +54,8 @@ export async function serve({ options, pageFolder, limits, log }: ServeOptions):
   // First of all: the likeliest reason not to start is that the port is taken.
   const port = await front.listen(options.host, options.port)
   try {
+    // Not before: a second relay on this folder must not touch what the first one remembers.
+    const witnessStore = await WitnessStore.open(options.data)
     const tls = await openTls(options, log)
     front.setTls(tls.current)
     const reach = new Reach(options, tls, port)

@@ -18,7 +18,7 @@ export interface DispatchServices {
   fs: Fs
   processes: Processes
   events: EventLog<KernelEvent>
-  info: { [T in Exclude<InfoTopic, 'path' | 'record'>]: (signal: AbortSignal) => Promise<InfoResults[T]> }
+  info: { [T in Exclude<InfoTopic, 'path' | 'record' | 'history'>]: (signal: AbortSignal) => Promise<InfoResults[T]> }
   record: (namespace: RecordNamespace, name: string, signal: AbortSignal) => Promise<InfoResults['record']>
 }
 
@@ -76,6 +76,9 @@ export function userDispatch(services: DispatchServices): Dispatch {
     info: async (args, signal) => {
       if (args.topic === 'path') return fs.stat(resolve(args.path), { signal })
       if (args.topic === 'record') return services.record(args.namespace, args.name, signal)
+      if (args.topic === 'history') {
+        return processes.history(await processes.resolve(args.kid, signal), args.after ?? -1, signal)
+      }
       return services.info[args.topic](signal)
     },
     run: async ({ program, args, cwd, limits }, signal) =>
@@ -103,7 +106,9 @@ export function userDispatch(services: DispatchServices): Dispatch {
     },
     signal: async (args, signal) => {
       if (args.signal === 'EXIT') throw new OsError('EINVAL', 'only a running task can exit')
-      return { delivered: await processes.kill(await processes.resolve(args.kid, signal), signal) }
+      const kid = await processes.resolve(args.kid, signal)
+      if (args.signal === 'KILL') return { delivered: await processes.kill(kid, signal) }
+      return { delivered: await processes.pause(kid, args.signal === 'STOP', signal) }
     },
   }
   return (call, args, signal) => handlers[call](args, signal)

@@ -67,6 +67,9 @@ const NAMESPACES: Readonly<Record<RecordNamespace, Namespace>> = {
   device: 'bs-dev',
 }
 
+/** Far more than go while their events are noticed to be lost. */
+const MAX_DEAD_REMEMBERED = 256
+
 export class Kernel {
   readonly #ports: KernelPorts
   readonly #options: KernelOptions
@@ -83,6 +86,8 @@ export class Kernel {
   readonly #events = new EventLog<KernelEvent>()
   readonly #services: DispatchServices
   readonly #startedMs: number
+  /** Nodes that left without a word, the latest last. */
+  readonly #died = new Set<NodeId>()
   #pulse: Pulse['state'] = 'alive'
   #relay: { state: RelayState; detail: string } = { state: 'offline', detail: 'not tried yet' }
   #closed = false
@@ -177,6 +182,7 @@ export class Kernel {
       clock,
       log,
       leases: this.#leases,
+      died: (node: NodeId) => this.#died.has(node),
     }
     this.#processes = new Processes({
       services,
@@ -214,8 +220,10 @@ export class Kernel {
     this.#membership.events.on((event) => {
       if (event.type === 'joined') {
         this.#events.push({ type: 'peer-joined', peer: event.peer })
+        this.#died.delete(event.peer)
         this.#leases.pump()
       } else if (event.type === 'left') {
+        if (!event.said) this.#diedNow(event.peer)
         this.#directory.forgetNode(event.peer)
         this.#executor.drop(event.peer)
         this.#processes.forgetNode(event.peer)
@@ -291,6 +299,11 @@ export class Kernel {
     this.#directory.close()
     this.#membership.close()
     this.#rpc.close(reason)
+  }
+
+  #diedNow(node: NodeId): void {
+    this.#died.add(node)
+    for (const oldest of this.#died) if (this.#died.size > MAX_DEAD_REMEMBERED) this.#died.delete(oldest)
   }
 
   #wake(): void {

@@ -137,6 +137,8 @@ export const GROUP_BOOT_MS = 500
 export const GROUP_REVIEW_MS = 50
 /** How long a node may be away before another takes its place in a journal: longer than a reload takes. */
 export const GROUP_REPLACE_MS = 5_000
+/** The same for one that went without a word: it was missed for some seconds already, and does not come back at once. */
+export const GROUP_REPLACE_DEAD_MS = 500
 
 // --- processes ---------------------------------------------------------------------------------------------
 /** Events leased to a node beyond its running ones, per slot: hides the round trip for short tasks. */
@@ -162,6 +164,8 @@ export const MAX_EVENT_CHANGES = 4096
 export const MAX_EVENT_CHANGE_BYTES = 1024 * 1024
 /** What a listing of processes shows of arguments and errors, and all its rows together: a frame holds 2 MiB. */
 export const MAX_ROW_CHARS = 1_000
+/** Rows of one answer about a journal: with the longest details they fill half a frame. */
+export const MAX_HISTORY_ROWS = 256
 export const MAX_ROWS_BYTES = 1024 * 1024
 /** Processes of other homes whose place is remembered. */
 export const MAX_REMEMBERED_HOMES = 4096

@@ -9,6 +9,7 @@ import { type CallArgs, type CallName, type CallResults, parseCall } from '../sy
 import type {
   DirectoryEntry,
   FileInfo,
+  HistoryRow,
   KernelEvent,
   LogLine,
   NodeInfo,
@@ -40,6 +41,8 @@ const ACK = { level: 'local', devices: 1 } as const
 const encoder = new TextEncoder()
 
 export class FakeKernel {
+  /** What the journal of any process tells. */
+  history: HistoryRow[] = []
   readonly entries = new Map<string, Entry>([['/', 'directory']])
   readonly programs = new Map<string, FakeProgram>()
   readonly calls: { call: string; args: unknown }[] = []
@@ -221,6 +224,10 @@ export class FakeKernel {
       if (args.topic === 'record') return this.records.get(`${args.namespace}/${args.name}`) ?? null
       if (args.topic === 'log') return this.log
       if (args.topic === 'processes') return structured(this.rows)
+      if (args.topic === 'history') {
+        this.#find(args.kid)
+        return this.history.filter(({ n }) => n > (args.after ?? -1)).slice(0, 3)
+      }
       return this.storage
     },
     move: ({ from, to }) => {
@@ -260,8 +267,11 @@ export class FakeKernel {
     signal: (args) => {
       if (args.signal === 'EXIT') throw new OsError('ENOSYS', 'tasks only')
       const running = this.#find(args.kid)
-      const delivered = running.row.code === null
-      running.kill()
+      const { row } = running
+      const wanted = args.signal === 'STOP' ? 'stopped' : 'running'
+      const delivered = row.code === null && (args.signal === 'KILL' || row.state !== wanted)
+      if (args.signal === 'KILL') running.kill()
+      else if (delivered) row.state = wanted
       return { delivered }
     },
   }

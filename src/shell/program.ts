@@ -106,6 +106,8 @@ export interface Program {
 export interface ProgramSpec<T extends OptionTable> extends HelpText {
   options: T
   stopAtOperand?: boolean
+  /** Makes other spellings into options of the table. */
+  rewrite?: (args: readonly string[]) => string[]
   /** Fewest and most operands; checked before `main` runs. */
   operands?: readonly [min: number, max: number]
 }
@@ -121,13 +123,14 @@ export type Main<T extends OptionTable> = (
 export function defineProgram<const T extends OptionTable>(spec: ProgramSpec<T>, main: Main<T>): Program {
   const help = formatHelp(spec, spec.options)
   const { stopAtOperand = false, operands: [min, max] = [0, Number.POSITIVE_INFINITY] } = spec
+  const rewrite = spec.rewrite ?? ((args: readonly string[]) => args)
   return {
     name: spec.name,
     summary: spec.summary,
     help,
     async run(context) {
       try {
-        const parsed = parseOptions(spec.options, context.args, { stopAtOperand })
+        const parsed = parseOptions(spec.options, rewrite(context.args), { stopAtOperand })
         if (parsed.help) {
           await context.print(help)
           return 0

@@ -13,6 +13,7 @@ import type {
   ExitStatus,
   FileInfo,
   FileKind,
+  HistoryRow,
   KernelEvent,
   LogLine,
   NodeInfo,
@@ -79,7 +80,7 @@ export const syscalls = {
     after: v.optional(v.pipe(v.string(), v.maxLength(limits.MAX_PATH_LENGTH))),
     limit: v.optional(count(10_000)),
   }),
-  /** What the kernel knows: about a path, this node, its peers, processes, storage, its log, a record of the directory. */
+  /** What the kernel knows: about a path, this node, its peers, processes, storage, its log, a record of the directory, the journal of a process. */
   info: v.variant('topic', [
     v.strictObject({ topic: v.literal('path'), path }),
     v.strictObject({ topic: v.literal('node') }),
@@ -88,6 +89,8 @@ export const syscalls = {
     v.strictObject({ topic: v.literal('storage') }),
     v.strictObject({ topic: v.literal('log') }),
     v.strictObject({ topic: v.literal('record'), namespace: v.picklist(recordNamespaces), name: recordName }),
+    /** What the journal of a process tells after its entry `after`; nothing when there is no more. */
+    v.strictObject({ topic: v.literal('history'), kid, after: v.optional(offset) }),
   ]),
   /** Renames within the tree; replaces a file, or an empty directory by a directory. */
   move: v.strictObject({ from: path, to: path }),
@@ -114,9 +117,9 @@ export const syscalls = {
     }),
     v.strictObject({ for: v.literal('events'), since: offset }),
   ]),
-  /** Ends a process (KILL), or this one with an exit code (EXIT; tasks only, `kid` is ignored). */
+  /** Ends a process (KILL), lets it start no more events (STOP) or again (CONT), or ends this one (EXIT; tasks only). */
   signal: v.variant('signal', [
-    v.strictObject({ signal: v.literal('KILL'), kid }),
+    v.strictObject({ signal: v.picklist(['KILL', 'STOP', 'CONT']), kid }),
     v.strictObject({
       signal: v.literal('EXIT'),
       code: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)),
@@ -136,6 +139,7 @@ export interface InfoResults {
   log: LogLine[]
   /** null: nobody knows the name. */
   record: RecordAnswer | null
+  history: HistoryRow[]
 }
 export type InfoTopic = keyof InfoResults
 

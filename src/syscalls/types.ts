@@ -60,7 +60,8 @@ export interface PeerRow {
   running: number
 }
 
-export type ProcessState = 'running' | 'exited' | 'failed' | 'killed'
+/** `stopped`: it starts no events until it is continued. */
+export type ProcessState = 'running' | 'stopped' | 'exited' | 'failed' | 'killed'
 
 export interface ProcessRow {
   kid: Kid
@@ -80,6 +81,21 @@ export interface ProcessRow {
   /** 0 success; 1–125 as the program said; 126 not a program; 130 killed; null while running. */
   code: number | null
   error: string | null
+}
+
+/** One thing that the journal of a process tells. */
+export interface HistoryRow {
+  /** Its place in the journal. */
+  n: number
+  what: 'spawned' | 'home' | 'assigned' | 'lost' | 'completed' | 'stopped' | 'continued' | 'ended'
+  /** Unix time; null where the journal does not say. */
+  atMs: number | null
+  event: string | null
+  task: string | null
+  /** Where. */
+  node: string | null
+  /** Why, or how it went. */
+  detail: string
 }
 
 export interface NodeInfo {

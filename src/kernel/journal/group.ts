@@ -9,7 +9,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import type { Ack } from '../../syscalls/types.ts'
 import * as limits from '../limits.ts'
-import type { Journal } from './journal.ts'
+import type { Journal, Journalled } from './journal.ts'
 import { type GroupConfig, groupConfig, membersOf, voterOf } from './raft/config.ts'
 import { RaftLog } from './raft/log.ts'
 import type { Entry, RaftMessage, Snapshot } from './raft/messages.ts'
@@ -34,12 +34,6 @@ const storedHard: v.GenericSchema<unknown, HardState> = v.strictObject({
   term: v.number(),
   vote: v.nullable(v.custom<NodeId>((value) => typeof value === 'string')),
 })
-
-/** A snapshot and what was journalled after it. */
-export interface Journalled {
-  snapshot: Uint8Array
-  entries: Uint8Array[]
-}
 
 export interface GroupHost {
   self: NodeId

@@ -13,8 +13,8 @@ import type { Random } from '../../ports/random.ts'
 import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
-import { Group, type GroupHost, isMember, type Journalled } from './group.ts'
-import type { Journal } from './journal.ts'
+import { Group, type GroupHost, isMember } from './group.ts'
+import type { Journal, Journalled } from './journal.ts'
 import { type Candidate, firstConfig, nextConfig } from './policy.ts'
 import { type GroupConfig, membersOf, voterOf } from './raft/config.ts'
 import { decodeWitnessFrame, encodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
@@ -438,16 +438,19 @@ export class Groups {
     // tab that closes would leave too few to decide anything.
     const patient = (id: NodeId) => !this.#left.get(id)?.said || nodes.length >= limits.GROUP_SIZE
     const absent = (id: NodeId) => !here(id) && patient(id)
+    const replaceMs = (id: NodeId) => {
+      return this.#left.get(id)?.said === false ? limits.GROUP_REPLACE_DEAD_MS : limits.GROUP_REPLACE_MS
+    }
     const awayMs = (id: NodeId) => nowMs - (this.#left.get(id)?.atMs ?? this.#startedMs)
     const next = nextConfig({
       self: this.#rpc.self,
       config: group.config,
       nodes,
-      gone: (id) => !here(id) && (!patient(id) || awayMs(id) >= limits.GROUP_REPLACE_MS),
+      gone: (id) => !here(id) && (!patient(id) || awayMs(id) >= replaceMs(id)),
       caughtUp: (id) => group.caughtUp(id),
       witness: this.#witness.id,
     })
-    const waiting = group.config.voters.some(({ id }) => absent(id) && awayMs(id) < limits.GROUP_REPLACE_MS)
+    const waiting = group.config.voters.some(({ id }) => absent(id) && awayMs(id) < replaceMs(id))
     this.#reviewed.set(group.name, group.config)
     if (waiting || (next && group.config.learners.length > 0)) this.#reviewSoon(group)
     if (!next || sameConfig(next, group.config)) return

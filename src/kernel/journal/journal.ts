@@ -13,4 +13,12 @@ export interface Journal {
    * append fails too, so that no gap can arise.
    */
   append(entries: readonly Uint8Array[], level?: Ack['level']): Promise<Ack>
+  /** All that is committed. */
+  committed(): Journalled
+}
+
+/** A snapshot and what was journalled after it. */
+export interface Journalled {
+  snapshot: Uint8Array
+  entries: Uint8Array[]
 }

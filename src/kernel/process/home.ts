@@ -11,7 +11,7 @@ import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
-import type { ExitStatus, ProcessRow } from '../../syscalls/types.ts'
+import type { ExitStatus, HistoryRow, ProcessRow } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { RAW } from '../blocks/cid.ts'
 import { holdFiles } from '../fs/copies.ts'
@@ -22,16 +22,22 @@ import { mutated } from '../mutations.ts'
 import type { Lease, TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { decodeCompletion, parseExecutionItem, type Succeeded } from './completion.ts'
+import { historyOf } from './history.ts'
 import type { Leases } from './leases.ts'
+import type { Placement } from './schedule.ts'
 import { type Ended, type EventState, encodeEntry, type ProcessEntry, type ProcessState } from './state.ts'
+
+type Lost = Extract<ProcessEntry, { t: 'lost' }>
 
 /** Output longer than this is kept as a block instead of in memory. */
 const INLINE_OUTPUT_BYTES = 4 * 1024
-/** An event whose workers die this often by themselves ends the process: it would take every tab down in turn. */
-const MAX_CRASHES = 3
+/** An event that took this many workers or tabs with it ends the process: it would take every tab down in turn. */
+const MAX_DEATHS = 3
 /** Trouble of executors (not of links) with one event before the process fails with it. */
 const MAX_TROUBLES = 6
 const TROUBLE_PAUSE_MS = 250
+/** Characters of a reason that the journal keeps. */
+const MAX_WHY = 300
 /** Homes of the tree that may vanish under one set of file changes before the process gives up. */
 const MAX_APPLY_REPEATS = 5
 
@@ -43,6 +49,8 @@ export interface HomeServices {
   clock: Clock
   log: LogSink
   leases: Leases
+  /** The node left, and without saying so: its tab or its device died. */
+  died(node: NodeId): boolean
 }
 
 export class ProcessHome {
@@ -54,8 +62,6 @@ export class ProcessHome {
   readonly #stop = new AbortController()
   /** Set when the process is no longer at home here. */
   #moved: OsError | undefined
-  readonly #crashes = new Map<string, number>()
-  readonly #troubles = new Map<string, number>()
   readonly #timers = new Set<Timer>()
   #ending = false
 
@@ -69,9 +75,15 @@ export class ProcessHome {
     )
   }
 
-  /** After a start or a replay: gives back lost leases, repeats what may not have been applied, and runs. */
+  /** After a start or a replay: gives back lost leases, and runs. */
   resume(): void {
-    for (const event of this.#state.events.values()) if (event.status === 'leased') this.#state.giveBack(event.id)
+    for (const event of [...this.#state.events.values()]) {
+      const { status, node, token } = event
+      if (status !== 'leased' || node === undefined || this.#ending) continue
+      // Only its former home could have taken the completion.
+      const kind = this.#services.died(node) ? 'died' : 'link'
+      if (!this.#lost(event, node, token, kind, 'the process moved to another home')) void this.#giveUp(event, node)
+    }
     this.#progress()
   }
 
@@ -81,7 +93,7 @@ export class ProcessHome {
 
   /** Ready events exist: the leases ask this before offering room. */
   get wantsRoom(): boolean {
-    return this.#state.ready.length > 0 && !this.#ending
+    return this.#state.ready.length > 0 && !this.#ending && !this.#state.paused
   }
 
   row(): ProcessRow {
@@ -90,7 +102,7 @@ export class ProcessHome {
       kid: this.kid,
       program: spawned?.program ?? '?',
       args: spawned?.args ?? [],
-      state: ended?.state ?? 'running',
+      state: ended?.state ?? (this.#state.paused ? 'stopped' : 'running'),
       home: this.#services.self,
       done: this.#state.done,
       total: this.#state.total,
@@ -145,13 +157,39 @@ export class ProcessHome {
     return true
   }
 
+  /** Starts no more events, or goes on. @returns false when it has ended, or did so already. */
+  async pause(paused: boolean): Promise<boolean> {
+    if (this.#ending || this.#state.paused === paused) return false
+    const entry: ProcessEntry = { t: 'paused', paused, atMs: this.#services.clock.wallMs() }
+    if (!(await this.#journalled(entry))) throw this.#moved
+    this.#state.apply(entry)
+    this.#progress()
+    return true
+  }
+
+  /** This node goes on with what another began. */
+  took(why: string): void {
+    const { self, clock } = this.#services
+    this.#record({ t: 'home', node: self, why, atMs: clock.wallMs() })
+  }
+
+  /** What the journal tells after its entry `after`, some of it. */
+  history(after: number): HistoryRow[] {
+    const { snapshot, entries } = this.#journal.committed()
+    const rows = historyOf([snapshot, ...entries]).filter(({ n }) => n > after)
+    return rows
+      .slice(0, limits.MAX_HISTORY_ROWS)
+      .map((row) => ({ ...row, detail: row.detail.slice(0, limits.MAX_ROW_CHARS) }))
+  }
+
   /** Takes room offered by the leases: starts the next ready event there. */
-  lease(node: NodeId): void {
+  lease({ node, reason }: Placement): void {
     const id = this.#state.ready[0]
     const event = id === undefined ? undefined : this.#state.events.get(id)
     if (!event || this.#ending) return
     const token = event.token + 1
-    this.#record({ t: 'assigned', event: event.id, token, node })
+    const atMs = this.#services.clock.wallMs()
+    this.#record({ t: 'assigned', event: event.id, token, node, why: reason, atMs })
     void this.#execute(event, node, token)
   }
 
@@ -210,7 +248,7 @@ export class ProcessHome {
   async #completed(event: EventState, node: NodeId, token: number, bytes: Uint8Array): Promise<void> {
     const completion = decodeCompletion(bytes)
     if (this.#ending) return
-    if (!completion.ok) return this.#taskFailed(event, node, completion.kind, completion.message)
+    if (!completion.ok) return this.#taskFailed(event, node, token, completion.kind, completion.message)
     const problem = this.#state.problem(event.id, token, completion.emits)
     if (problem?.startsWith('gather') || problem?.startsWith('more than')) {
       return this.#end({ state: 'failed', code: 1, error: `task ${event.task}: ${problem}` })
@@ -219,7 +257,8 @@ export class ProcessHome {
     await this.#holdFiles(completion, node)
     if (this.#ending || this.#state.problem(event.id, token, completion.emits)) return
     const { result, emits, ops, exit, ms } = completion
-    const entry: ProcessEntry = { t: 'completed', event: event.id, token, node, result, emits, ops, exit, ms }
+    const atMs = this.#services.clock.wallMs()
+    const entry: ProcessEntry = { t: 'completed', event: event.id, token, node, result, emits, ops, exit, ms, atMs }
     if (!(await this.#journalled(entry))) return
     this.#state.apply(entry)
     if (ops.length > 0) await this.#applyFiles(event.id, ops)
@@ -312,43 +351,50 @@ export class ProcessHome {
     return { cid }
   }
 
-  async #taskFailed(event: EventState, node: NodeId, kind: string, message: string): Promise<void> {
-    if (kind === 'crashed') {
-      const crashes = (this.#crashes.get(event.id) ?? 0) + 1
-      this.#crashes.set(event.id, crashes)
-      this.#log('warn', `event ${event.id} crashed its worker on ${shortNode(node)} (${crashes}): ${message}`)
-      if (crashes < MAX_CRASHES) return this.#again(event)
-    }
+  async #taskFailed(event: EventState, node: NodeId, token: number, kind: string, message: string): Promise<void> {
+    if (kind === 'crashed' && this.#lost(event, node, token, 'crashed', message)) return
     await this.#end({ state: 'failed', code: kind === 'program' ? 126 : 1, error: message })
   }
 
   /** The link or the executor failed, not the task: the event runs again, elsewhere if possible. */
   async #failedToRun(event: EventState, node: NodeId, token: number, error: OsError): Promise<void> {
     if (this.#ending || event.token !== token || event.status !== 'leased') return
-    const linkLost = error.code === 'ECONNRESET' || error.code === 'EHOSTUNREACH'
-    this.#log('info', `event ${event.id} goes elsewhere, ${shortNode(node)} failed: ${errorLine(error)}`)
-    if (linkLost) return this.#again(event)
-    if (isOsError(error, 'EFBIG')) return this.#end({ state: 'failed', code: 1, error: error.message })
-    const troubles = (this.#troubles.get(event.id) ?? 0) + 1
-    this.#troubles.set(event.id, troubles)
-    if (troubles >= MAX_TROUBLES) {
-      return this.#end({ state: 'failed', code: 1, error: `no node could run task ${event.task}: ${errorLine(error)}` })
+    const why = errorLine(error)
+    if (error.code === 'ECONNRESET' || error.code === 'EHOSTUNREACH') {
+      if (this.#lost(event, node, token, this.#services.died(node) ? 'died' : 'link', why)) return
+      return this.#giveUp(event, node)
     }
-    this.#services.leases.avoid(node, TROUBLE_PAUSE_MS * troubles)
+    if (error.code === 'EFBIG') return this.#end({ state: 'failed', code: 1, error: error.message })
+    if ((this.#state.troubles.get(event.id) ?? 0) + 1 >= MAX_TROUBLES) {
+      return this.#end({ state: 'failed', code: 1, error: `no node could run task ${event.task}: ${why}` })
+    }
+    const pauseMs = TROUBLE_PAUSE_MS * ((this.#state.troubles.get(event.id) ?? 0) + 1)
+    this.#services.leases.avoid(node, pauseMs)
     const timer = this.#services.clock.setTimer(
       () => {
         this.#timers.delete(timer)
-        this.#again(event)
+        this.#lost(event, node, token, 'trouble', why)
       },
-      TROUBLE_PAUSE_MS * troubles,
+      pauseMs,
       'event retry',
     )
     this.#timers.add(timer)
   }
 
-  #again(event: EventState): void {
-    this.#state.giveBack(event.id)
-    this.#services.leases.pump()
+  #giveUp(event: EventState, node: NodeId): Promise<void> {
+    const message = `task ${event.task} took ${MAX_DEATHS} tabs with it, the last one ${shortNode(node)}`
+    return this.#end({ state: 'failed', code: 1, error: `${message}: it is not tried again` })
+  }
+
+  /** The event runs again. @returns false when it has taken too many with it: then it must not. */
+  #lost(event: EventState, node: NodeId, token: number, kind: Lost['kind'], why: string): boolean {
+    const { clock, leases } = this.#services
+    const deaths = (this.#state.deaths.get(event.id) ?? 0) + (kind === 'died' || kind === 'crashed' ? 1 : 0)
+    this.#log(kind === 'crashed' ? 'warn' : 'info', `event ${event.id} is lost on ${shortNode(node)} (${kind}): ${why}`)
+    if (deaths >= MAX_DEATHS) return false
+    this.#record({ t: 'lost', event: event.id, token, node, kind, why: why.slice(0, MAX_WHY), atMs: clock.wallMs() })
+    leases.pump()
+    return true
   }
 
   /** After any step: repeat unapplied files (replay), end when nothing is left, else ask for room. */

@@ -2,12 +2,12 @@
 // Placement itself is schedule.ts.
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
-import { type NodeLoad, place } from './schedule.ts'
+import { type NodeLoad, type Placement, place } from './schedule.ts'
 
 /** A process that wants room. */
 export interface Lessee {
   readonly wantsRoom: boolean
-  lease(node: NodeId): void
+  lease(placement: Placement): void
 }
 
 export class Leases {
@@ -79,7 +79,7 @@ export class Leases {
         if (!placement) return
         const load = loads.find(({ id }) => id === placement.node)
         if (load) load.leased++
-        lessee.lease(placement.node)
+        lessee.lease(placement)
         given = true
       }
     }

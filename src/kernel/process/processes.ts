@@ -8,12 +8,11 @@ import type { Clock, Timer } from '../../ports/clock.ts'
 import type { Hasher, Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
-import type { ExitStatus, KernelEvent, ProcessRow } from '../../syscalls/types.ts'
+import type { ExitStatus, HistoryRow, KernelEvent, ProcessRow } from '../../syscalls/types.ts'
 import { holdFiles } from '../fs/copies.ts'
 import type { Fs } from '../fs/fs.ts'
-import type { Journalled } from '../journal/group.ts'
 import type { Groups, JournalOwner } from '../journal/groups.ts'
-import type { Journal } from '../journal/journal.ts'
+import type { Journal, Journalled } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
@@ -181,6 +180,26 @@ export class Processes {
     )
   }
 
+  /** Lets it start no more events, or go on. @returns false when it has ended, or did so already. */
+  pause(kid: Kid, paused: boolean, signal: AbortSignal): Promise<boolean> {
+    return this.#atHome(
+      kid,
+      signal,
+      (home) => home.pause(paused),
+      (peer) => this.#rpc.call(peer, 'process.pause', { kid, paused }, { signal }),
+    )
+  }
+
+  /** What the journal tells after its entry `after`, some of it; nothing when there is no more. */
+  history(kid: Kid, after: number, signal: AbortSignal): Promise<HistoryRow[]> {
+    return this.#atHome(
+      kid,
+      signal,
+      async (home) => home.history(after),
+      (peer) => this.#rpc.call(peer, 'process.history', { kid, after }, { signal }),
+    )
+  }
+
   read(kid: Kid, stream: 1 | 2, offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
     const args = { kid, stream, offset, length: Math.min(length, limits.BLOCK_BYTES) }
     return this.#atHome(
@@ -268,6 +287,8 @@ export class Processes {
     this.#rpc.handle('process.find', async ({ prefix }) => this.#find(prefix))
     this.#rpc.handle('process.wait', ({ kid }, { signal }) => this.#local(kid).waitExit(signal))
     this.#rpc.handle('process.kill', ({ kid }) => this.#local(kid).kill())
+    this.#rpc.handle('process.pause', ({ kid, paused }) => this.#local(kid).pause(paused))
+    this.#rpc.handle('process.history', async ({ kid, after }) => this.#local(kid).history(after))
     this.#rpc.handle('process.read', ({ kid, stream, offset, length }, { signal }) =>
       this.#local(kid).read(stream, offset, length, signal),
     )
@@ -310,6 +331,7 @@ export class Processes {
     const { done, total } = state
     if (!this.#journals.isNew(name))
       this.#log.log('info', 'process', `${shortKid(kid)} goes on here: ${done} of ${total} events are done`)
+    if (!this.#journals.isNew(name)) home.took('the node that was its home is away')
     home.resume()
     // Not awaited: the tree's home may be elsewhere, and this node must have started to reach it.
     home.reapply(files).catch((error: unknown) => {

@@ -34,7 +34,29 @@ const entry = v.variant('t', [
     genesis: bytes,
     signature: bytes,
   }),
-  v.strictObject({ t: v.literal('assigned'), event: text, token: int, node: text }),
+  v.strictObject({
+    t: v.literal('assigned'),
+    event: text,
+    token: int,
+    node: text,
+    /** Why there. */
+    why: v.optional(text),
+    atMs: v.optional(v.number()),
+  }),
+  /** A lease ended without a completion: the event runs again. */
+  v.strictObject({
+    t: v.literal('lost'),
+    event: text,
+    token: int,
+    node: text,
+    /** `link`: its node went away; `died`: it went without a word; `crashed`: its worker did; `trouble`: anything else. */
+    kind: v.picklist(['link', 'died', 'crashed', 'trouble']),
+    why: text,
+    atMs: v.number(),
+  }),
+  /** Another node goes on with the process. */
+  v.strictObject({ t: v.literal('home'), node: text, why: text, atMs: v.number() }),
+  v.strictObject({ t: v.literal('paused'), paused: v.boolean(), atMs: v.number() }),
   v.strictObject({
     t: v.literal('completed'),
     event: text,
@@ -45,6 +67,7 @@ const entry = v.variant('t', [
     ops: v.array(treeOp),
     exit: v.nullable(int),
     ms: v.number(),
+    atMs: v.optional(v.number()),
   }),
   /** The file changes of a completed event are in the tree. */
   v.strictObject({ t: v.literal('applied'), event: text }),
@@ -107,7 +130,7 @@ export interface OutputPiece {
 }
 
 export interface Ended {
-  state: Exclude<RunState, 'running'>
+  state: Exclude<RunState, 'running' | 'stopped'>
   code: number
   error: string | null
   atMs: number
@@ -122,6 +145,11 @@ export class ProcessState {
   /** Bytes of output taken from each event, by stream: a re-run's repetition is dropped. */
   readonly taken = new Map<string, number>()
   readonly nodes = new Set<string>()
+  /** How often each event took its executor with it, and how often an executor failed with it otherwise. */
+  readonly deaths = new Map<string, number>()
+  readonly troubles = new Map<string, number>()
+  /** No event is started. */
+  paused = false
   readonly #waiters = new Map<string, string[]>()
   /** Events completed whose file changes may not be in the tree yet; their successors wait for that. */
   readonly unapplied = new Set<string>()
@@ -157,6 +185,17 @@ export class ProcessState {
         event.node = value.node as NodeId
         return
       }
+      case 'lost': {
+        if (value.kind === 'trouble') this.troubles.set(value.event, (this.troubles.get(value.event) ?? 0) + 1)
+        else if (value.kind !== 'link') this.deaths.set(value.event, (this.deaths.get(value.event) ?? 0) + 1)
+        if (this.events.get(value.event)?.token === value.token) this.giveBack(value.event)
+        return
+      }
+      case 'home':
+        return
+      case 'paused':
+        this.paused = value.paused
+        return
       case 'completed':
         return this.#complete(value)
       case 'applied': {
@@ -237,6 +276,8 @@ export class ProcessState {
     if (!event || event.status === 'done') return
     this.#unready(event)
     event.status = 'done'
+    this.deaths.delete(event.id)
+    this.troubles.delete(event.id)
     this.heldBytes += value.result.byteLength - event.data.byteLength
     event.result = value.result
     event.data = new Uint8Array(0)

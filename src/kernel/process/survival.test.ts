@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { fromUtf8 } from '../../base/bytes.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
-import type { ExitStatus, ProcessRow } from '../../syscalls/types.ts'
+import type { ExitStatus, HistoryRow, ProcessRow } from '../../syscalls/types.ts'
 import { boot, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
 
 let cluster: TestCluster
@@ -168,3 +168,68 @@ describe('a process', () => {
     await expectLines(kid, 24, home)
   })
 })
+
+describe('the journal of a process', () => {
+  it('tells where every event ran and why, what ran again, and who took over', async () => {
+    await start(3, 51)
+    const [home, other, third] = nodes as [SimNode, SimNode, SimNode]
+    const kid = await spawn(home, 12)
+    await cluster.until(async () => ((await rowOf(kid, other))?.done ?? 0) >= 3, 'some done')
+    home.crash()
+    await expectLines(kid, 12, other)
+    const rows: HistoryRow[] = []
+    for (let page = await historyAt(other, kid); page.length > 0; ) {
+      rows.push(...page)
+      page = await historyAt(other, kid, page.at(-1)?.n)
+    }
+    expect(rows[0]).toMatchObject({ what: 'spawned', node: home.id })
+    expect(rows.filter(({ what }) => what === 'home')).toMatchObject([{ node: expect.not.stringMatching(home.id) }])
+    expect(rows.filter(({ what }) => what === 'completed')).toHaveLength(14)
+    for (const row of rows.filter(({ what }) => what === 'assigned')) expect(row.detail).toContain('least loaded')
+    expect(rows.at(-1)).toMatchObject({ what: 'ended', detail: 'exited (0)' })
+    expect(await historyAt(third, kid)).toEqual(await historyAt(other, kid))
+  })
+
+  it('keeps a process stopped, also when its home goes, until it is told to go on', async () => {
+    await start(3, 52)
+    const [home, other] = nodes as [SimNode, SimNode]
+    const kid = await spawn(home, 24)
+    await cluster.until(async () => ((await rowOf(kid, other))?.done ?? 0) >= 3, 'some done')
+    expect(await cluster.run(other.os.call('signal', { signal: 'STOP', kid }))).toEqual({ delivered: true })
+    await cluster.advance(2_000)
+    const { done } = (await rowOf(kid, other)) as ProcessRow
+    home.crash()
+    await cluster.advance(10_000)
+    expect(await rowOf(kid, other)).toMatchObject({ state: 'stopped', done })
+    expect(await cluster.run(other.os.call('signal', { signal: 'STOP', kid }))).toEqual({ delivered: false })
+    await cluster.run(other.os.call('signal', { signal: 'CONT', kid }))
+    await expectLines(kid, 24, other)
+  })
+
+  it('ends a process whose event takes one tab after the other with it, instead of all of them', async () => {
+    await start(7, 53)
+    const [home] = nodes as [SimNode]
+    await cluster.run(home.fs.writeFile('/killer.js', `export const start = () => testSleep(1e9)`))
+    const { kid } = await cluster.run(home.os.call('run', { program: '/killer.js', args: [], cwd: '/' }))
+    for (let count = 0; count < 3; count++) {
+      let victim: SimNode | undefined
+      await cluster.until(async () => {
+        const asked = up()[0] as SimNode
+        const last = (await historyAt(asked, kid)).at(-1)
+        victim = last?.what === 'assigned' ? nodes.find(({ id, up }) => up && id === last.node) : undefined
+        return victim !== undefined
+      }, 'the event runs somewhere')
+      victim?.crash() // perhaps the home as well
+      await cluster.advance(6_000)
+    }
+    const asked = up()[0] as SimNode
+    await cluster.until(async () => (await rowOf(kid, asked))?.state === 'failed', 'it is given up', 60_000)
+    expect((await rowOf(kid, asked))?.error).toMatch(/took 3 tabs with it/)
+    expect(up().length).toBeGreaterThanOrEqual(4)
+  })
+})
+
+async function historyAt(node: SimNode, kid: Kid, after?: number): Promise<HistoryRow[]> {
+  const args = { topic: 'history', kid, ...(after === undefined ? {} : { after }) } as const
+  return (await cluster.run(node.os.call('info', args))) as HistoryRow[]
+}

@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import type { StreamKind } from '../../ports/network.ts'
-import type { ExitStatus, ProcessRow, StorageRow } from '../../syscalls/types.ts'
+import type { ExitStatus, HistoryRow, ProcessRow, StorageRow } from '../../syscalls/types.ts'
 import { groupName, raftMessage } from '../journal/raft/messages.ts'
 import * as limits from '../limits.ts'
 
@@ -87,7 +87,7 @@ export const MAX_ROWS = 4096
 /** Answers to a question for a KID: two are enough to say that it is ambiguous, some more to show. */
 export const MAX_FOUND = 8
 const time = v.pipe(v.number(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER))
-const processState = v.picklist(['running', 'exited', 'failed', 'killed'])
+const processState = v.picklist(['running', 'stopped', 'exited', 'failed', 'killed'])
 const processRow: v.GenericSchema<unknown, ProcessRow> = v.strictObject({
   kid,
   program: path,
@@ -101,6 +101,15 @@ const processRow: v.GenericSchema<unknown, ProcessRow> = v.strictObject({
   endedMs: v.nullable(time),
   code: v.nullable(int(255)),
   error: v.nullable(text(limits.MAX_ROW_CHARS)),
+})
+const historyRow: v.GenericSchema<unknown, HistoryRow> = v.strictObject({
+  n: int(),
+  what: v.picklist(['spawned', 'home', 'assigned', 'lost', 'completed', 'stopped', 'continued', 'ended']),
+  atMs: v.nullable(time),
+  event: v.nullable(text(256)),
+  task: v.nullable(text(128)),
+  node: v.nullable(nodeText),
+  detail: text(limits.MAX_ROW_CHARS),
 })
 const exitStatus: v.GenericSchema<unknown, ExitStatus> = v.strictObject({
   kid,
@@ -174,6 +183,20 @@ export const methods = {
   },
   'process.wait': { lane: 'control', args: v.strictObject({ kid }), result: exitStatus, timeoutMs: 0 },
   'process.kill': { lane: 'control', args: v.strictObject({ kid }), result: v.boolean(), timeoutMs: 10_000 },
+  /** Starts no more events, or goes on. The result is false when it has ended, or did so already. */
+  'process.pause': {
+    lane: 'control',
+    args: v.strictObject({ kid, paused: v.boolean() }),
+    result: v.boolean(),
+    timeoutMs: 10_000,
+  },
+  /** What the journal tells after its entry `after`, some of it; nothing when there is no more. */
+  'process.history': {
+    lane: 'control',
+    args: v.strictObject({ kid, after: v.pipe(v.number(), v.safeInteger(), v.minValue(-1)) }),
+    result: v.pipe(v.array(historyRow), v.maxLength(limits.MAX_HISTORY_ROWS)),
+    timeoutMs: 10_000,
+  },
   /** Processes at home on the answering node. */
   'process.list': {
     lane: 'control',

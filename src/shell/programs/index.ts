@@ -17,6 +17,7 @@ import { history } from './history.ts'
 import { invite } from './invite.ts'
 import { kid } from './kid.ts'
 import { kill } from './kill.ts'
+import { log } from './log.ts'
 import { lookup } from './lookup.ts'
 import { ls } from './ls.ts'
 import { mkdir } from './mkdir.ts'
@@ -30,6 +31,7 @@ import { run } from './run.ts'
 import { trueProgram } from './true.ts'
 import { uname } from './uname.ts'
 import { wait } from './wait.ts'
+import { why } from './why.ts'
 
 export const programs: readonly Program[] = [
   help,
@@ -44,6 +46,8 @@ export const programs: readonly Program[] = [
   run,
   ps,
   attach,
+  log,
+  why,
   kill,
   wait,
   // files

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
+import type { HistoryRow } from '../../syscalls/types.ts'
 import { emptyReader, sinkWriter } from '../streams.ts'
 import { testShell } from '../test-shell.ts'
 
@@ -122,6 +123,69 @@ describe('run', () => {
     expect(await shell.execute('kill 17')).toMatchObject({ code: 1, stderr: expect.stringContaining('K-0123abcd') })
     expect((await shell.execute('run -d p.js 7; run -d p.js 8; wait')).code).toBe(0)
     expect(await shell.execute('wait')).toEqual({ stdout: '', stderr: '', code: 0 })
+  })
+})
+
+describe('kill', () => {
+  it('stops a process and lets it go on', async () => {
+    const { shell, out, kernel } = testShell({ '/p.js': '' })
+    kernel.programs.set('/p.js', ({ killed }) => killed.then(() => 0))
+    const kid = (await out('run --detach p.js')).trim()
+    await out(`kill -STOP ${kid}`)
+    expect(await out('ps')).toContain('stopped')
+    expect(await shell.execute(`kill -STOP ${kid}`)).toMatchObject({ code: 1, stderr: expect.stringContaining('is stopped already') }) // biome-ignore format: one line
+    await out(`kill -CONT ${kid}`)
+    expect(JSON.parse(await out('ps --json'))).toMatchObject([{ state: 'running' }])
+    expect(await shell.execute(`kill --signal=HUP ${kid}`)).toMatchObject({ code: 2 })
+    await out(`kill -s KILL ${kid}`)
+    expect(await shell.execute(`wait ${kid}`)).toMatchObject({ code: 130 })
+  })
+})
+
+describe('log and why', () => {
+  const [A, B] = ['12D3KooWnodeaaaa', '12D3KooWnodebbbb']
+  const row = (n: number, what: HistoryRow['what'], rest: Partial<HistoryRow>): HistoryRow => {
+    return { n, what, atMs: 1_000 + n * 250, event: null, task: null, node: null, detail: '', ...rest }
+  }
+  const history = [
+    row(0, 'spawned', { node: A, detail: '/p.js x' }),
+    row(1, 'assigned', { event: '0', task: 'start', node: B, detail: 'least loaded: 0 leased' }),
+    row(2, 'lost', { event: '0', task: 'start', node: B, detail: 'ECONNRESET: \u001b[31mthe link closed' }),
+    row(4, 'home', { node: B, detail: 'the node that was its home is away' }),
+    row(5, 'assigned', { event: '0', task: 'start', node: A, detail: 'least loaded: 0 leased' }),
+    row(6, 'completed', { event: '0', task: 'start', node: A, detail: '12 ms, 0 events emitted' }),
+    row(8, 'ended', { detail: 'exited (0)' }),
+  ]
+  const prepared = async () => {
+    const test = testShell({ '/p.js': '' })
+    test.kernel.programs.set('/p.js', () => 0)
+    const kid = (await test.out('run --detach p.js')).trim()
+    test.kernel.history = history
+    return { ...test, kid }
+  }
+
+  it('show every entry, page by page, with what a terminal would obey taken out', async () => {
+    const { out, kid } = await prepared()
+    const lines = (await out(`log ${kid}`)).trimEnd().split('\n')
+    expect(lines).toHaveLength(history.length)
+    expect(lines[2]).toMatch(/^ +0\.50 {2}lost +0 start +nodebbbb {2}ECONNRESET: \?\[31mthe link closed$/)
+    expect(JSON.parse(await out(`log --json ${kid}`))).toEqual(history)
+  })
+
+  it('sum up where events ran and why, what ran again, and who took over', async () => {
+    const { shell, out, kid } = await prepared()
+    const text = await out(`why ${kid}`)
+    expect(text).toContain('/p.js x: exited (0)\n1 events completed, 2 leases given\nhome: nodeaaaa\n')
+    expect(text).toContain('home after 1.0 s: nodebbbb, because the node that was its home is away')
+    expect(text).toMatch(/nodebbbb +0 +1 {2}least loaded\n/)
+    expect(text).toContain('again: 0 start was lost on nodebbbb: ECONNRESET')
+    expect(JSON.parse(await out(`why --json ${kid}`))).toMatchObject({
+      completed: 1,
+      assigned: 2,
+      rerun: [{ event: '0' }],
+    })
+    expect(await shell.execute('why 17')).toMatchObject({ code: 1 })
+    expect(await shell.execute('log K-00000000')).toMatchObject({ code: 1 })
   })
 })
 

@@ -1,0 +1,155 @@
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Libp2p, Stream } from '@libp2p/interface'
+import { afterEach, describe, expect, test } from 'vitest'
+import { FrameReader, framed } from '../src/base/frames.ts'
+import {
+  decodeWitnessFrame,
+  encodeWitnessFrame,
+  type RaftMessage,
+  type WitnessFrame,
+} from '../src/kernel/journal/raft/messages.ts'
+import type { WitnessState } from '../src/kernel/journal/raft/witness.ts'
+import { Cleanup, metric, relayAddress, startRelay, startTab, until, type Where } from './testing.ts'
+import { witnessProtocol } from './witness.ts'
+import { WitnessStore } from './witness-store.ts'
+
+const cleanup = new Cleanup()
+afterEach(() => cleanup.run())
+
+const GROUP = 'process/K-1'
+const vote = (term: number, lastIndex = 5): RaftMessage => {
+  return { t: 'vote', term, pre: false, transfer: false, lastIndex, lastTerm: 1 }
+}
+
+/** A tab's stream to the witness. */
+class Teller {
+  readonly heard: WitnessFrame[] = []
+  readonly stream: Stream
+  closed = false
+
+  private constructor(stream: Stream) {
+    this.stream = stream
+    const reader = new FrameReader(10_000)
+    stream.addEventListener('message', ({ data }) => {
+      this.heard.push(...reader.push(data.subarray()).map(decodeWitnessFrame))
+    })
+    stream.addEventListener('close', () => {
+      this.closed = true
+    })
+  }
+
+  static async open(tab: Libp2p, relay: Where): Promise<Teller> {
+    return new Teller(await tab.dialProtocol(relayAddress(relay), witnessProtocol))
+  }
+
+  async ask(message: RaftMessage, group = GROUP): Promise<RaftMessage> {
+    const count = this.heard.length
+    this.stream.send(framed(encodeWitnessFrame({ group, message })))
+    await until(() => this.heard.length > count, 'an answer')
+    const answer = this.heard[count] as WitnessFrame
+    if (!('message' in answer)) throw new Error('no message')
+    return answer.message
+  }
+}
+
+describe('the witness', () => {
+  test('votes once in a term, also after the relay was started anew', async () => {
+    const folder = cleanup.folder()
+    const relay = await startRelay(cleanup, { flags: ['--data', folder] })
+    const [a, b] = [await startTab(cleanup), await startTab(cleanup)]
+    const asked = await Teller.open(a, relay)
+    expect(await asked.ask(vote(2))).toMatchObject({ t: 'voted', granted: true })
+    expect(await metric(relay.port, 'brittlestar_witnessed_journals')).toBe(1)
+    await relay.close()
+    const again = await startRelay(cleanup, { flags: ['--data', folder] })
+    expect(again.peerId).toBe(relay.peerId)
+    const other = await Teller.open(b, again)
+    expect(await other.ask(vote(2))).toMatchObject({ t: 'voted', granted: false })
+    expect(await other.ask(vote(3))).toMatchObject({ t: 'voted', granted: true })
+  })
+
+  test('prefers nobody who knows less than it has heard', async () => {
+    const relay = await startRelay(cleanup)
+    const [a, b] = [await startTab(cleanup), await startTab(cleanup)]
+    const leader = await Teller.open(a, relay)
+    const told: RaftMessage = { t: 'witness', term: 4, index: 9, lastTerm: 4, round: 1 }
+    expect(await leader.ask(told)).toEqual({ t: 'appended', term: 4, ok: true, index: 9, round: 1 })
+    await a.stop()
+    await until(async () => (await metric(relay.port, 'brittlestar_peers')) === 0, 'the leader is gone')
+    const other = await Teller.open(b, relay)
+    await until(async () => {
+      const answer = await other.ask({ t: 'vote', term: 6, pre: true, transfer: false, lastIndex: 9, lastTerm: 4 })
+      return answer.t === 'voted' && answer.granted
+    }, 'one that knows all')
+    expect(await other.ask({ t: 'vote', term: 6, pre: false, transfer: false, lastIndex: 8, lastTerm: 4 })).toMatchObject({ granted: false }) // biome-ignore format: one line
+  })
+
+  test('forgets a journal that has ended', async () => {
+    const relay = await startRelay(cleanup)
+    const teller = await Teller.open(await startTab(cleanup), relay)
+    await teller.ask(vote(2))
+    teller.stream.send(framed(encodeWitnessFrame({ group: GROUP, retired: true })))
+    await until(async () => (await metric(relay.port, 'brittlestar_witnessed_journals')) === 0, 'it is forgotten')
+  })
+
+  test.each([
+    ['garbage', framed(new Uint8Array([0xff, 1, 2]))],
+    ['a frame that is too large', new Uint8Array([0xff, 0xff, 0xff, 0xff])],
+    ['a name that is none', framed(encodeWitnessFrame({ group: '../x', message: vote(1) }))],
+  ])('drops a tab that sends %s, and answers the others', async (_what, bytes) => {
+    const relay = await startRelay(cleanup)
+    const hostile = await Teller.open(await startTab(cleanup), relay)
+    hostile.stream.send(bytes)
+    await until(() => hostile.closed, 'it is dropped')
+    expect(await metric(relay.port, 'brittlestar_witness_dropped_total')).toBe(1)
+    const fine = await Teller.open(await startTab(cleanup), relay)
+    expect(await fine.ask(vote(1))).toMatchObject({ granted: true })
+  })
+
+  test('takes no more journals than it may, and goes on with those that it knows', async () => {
+    const relay = await startRelay(cleanup, { limits: { witnessedJournals: 1 } })
+    const teller = await Teller.open(await startTab(cleanup), relay)
+    await teller.ask(vote(1))
+    teller.stream.send(framed(encodeWitnessFrame({ group: 'process/K-2', message: vote(1) })))
+    expect(await teller.ask(vote(2))).toMatchObject({ granted: true })
+    expect(teller.heard).toHaveLength(2)
+  })
+})
+
+describe('what the witness remembers', () => {
+  const state = (term: number): WitnessState => ({ term, vote: null, index: 0, lastTerm: 0 })
+
+  test('is on disk, the last of each journal counts, and the file does not grow for ever', async () => {
+    const folder = cleanup.folder()
+    const store = await WitnessStore.open(folder)
+    await Promise.all(Array.from({ length: 3_000 }, (_, i) => store.put(`process/K-${i % 3}`, state(i))))
+    await store.forget('process/K-2')
+    await store.close()
+    const again = await WitnessStore.open(folder)
+    expect([again.size, again.get('process/K-0'), again.get('process/K-1')]).toEqual([2, state(2997), state(2998)])
+    await again.close()
+    expect(readFileSync(join(folder, 'witness.log'), 'utf8').split('\n')).toHaveLength(3)
+  })
+
+  test('survives a torn last line, which was never answered for', async () => {
+    const folder = cleanup.folder()
+    const store = await WitnessStore.open(folder)
+    await store.put('process/K-1', state(7))
+    await store.close()
+    appendFileSync(join(folder, 'witness.log'), '["process/K-1",{"ter')
+    const again = await WitnessStore.open(folder)
+    expect(again.get('process/K-1')).toEqual(state(7))
+    await again.put('process/K-1', state(8))
+    await again.close()
+    const third = await WitnessStore.open(folder)
+    expect(third.get('process/K-1')).toEqual(state(8))
+    await third.close()
+  })
+
+  test('is not begun anew when it cannot be read: a promise may be in it', async () => {
+    const folder = cleanup.folder()
+    writeFileSync(join(folder, 'witness.log'), 'not JSON\n')
+    await expect(WitnessStore.open(folder)).rejects.toMatchObject({ code: 'EIO' })
+  })
+})

@@ -1,0 +1,50 @@
+// The journal of a process as people read it: what happened to which event, where and why. Pure. Above: home.ts.
+import type { HistoryRow } from '../../syscalls/types.ts'
+import { decodeEntry, type ProcessEntry } from './state.ts'
+
+/** @param raw the journal from its beginning. @returns what it tells, in order; output is not among it. */
+export function historyOf(raw: readonly Uint8Array[]): HistoryRow[] {
+  const tasks = new Map<string, string>()
+  const rows: HistoryRow[] = []
+  for (const [n, bytes] of raw.entries()) {
+    const entry = decodeEntry(bytes)
+    if (entry.t === 'spawned') tasks.set('0', 'start')
+    if (entry.t === 'completed') {
+      for (const [i, { task }] of entry.emits.entries()) tasks.set(`${entry.event}.${i}`, task)
+    }
+    const told = tell(entry)
+    if (!told) continue
+    const event = 'event' in entry ? entry.event : null
+    rows.push({ n, event, task: event === null ? null : (tasks.get(event) ?? null), ...told })
+  }
+  return rows
+}
+
+function tell(entry: ProcessEntry): Omit<HistoryRow, 'n' | 'event' | 'task'> | undefined {
+  switch (entry.t) {
+    case 'spawned': {
+      const detail = [entry.program, ...entry.args].join(' ')
+      return { what: 'spawned', atMs: entry.atMs, node: entry.home, detail }
+    }
+    case 'home':
+      return { what: 'home', atMs: entry.atMs, node: entry.node, detail: entry.why }
+    case 'assigned':
+      return { what: 'assigned', atMs: entry.atMs ?? null, node: entry.node, detail: entry.why ?? '' }
+    case 'lost':
+      return { what: 'lost', atMs: entry.atMs, node: entry.node, detail: entry.why }
+    case 'completed': {
+      const files = entry.ops.length > 0 ? `, ${entry.ops.length} files changed` : ''
+      const detail = `${Math.round(entry.ms)} ms, ${entry.emits.length} events emitted${files}`
+      return { what: 'completed', atMs: entry.atMs ?? null, node: entry.node, detail }
+    }
+    case 'paused':
+      return { what: entry.paused ? 'stopped' : 'continued', atMs: entry.atMs, node: null, detail: '' }
+    case 'ended': {
+      const detail = `${entry.state} (${entry.code})${entry.error === null ? '' : `: ${entry.error}`}`
+      return { what: 'ended', atMs: entry.atMs, node: null, detail }
+    }
+    case 'applied':
+    case 'output':
+      return undefined
+  }
+}

@@ -1,0 +1,106 @@
+// why: where the events of a process ran and why there, what was run again, who took over. Told by its journal.
+import { shortNode } from '../../base/ids.ts'
+import type { HistoryRow } from '../../syscalls/types.ts'
+import { processHistory } from '../journal.ts'
+import { defineProgram, jsonOption } from '../program.ts'
+import { formatTable, printable } from '../table.ts'
+
+interface Place {
+  node: string
+  completed: number
+  lost: number
+  /** The commonest reasons for which events were given to it. */
+  why: string
+}
+
+interface Story {
+  program: string
+  state: string
+  assigned: number
+  completed: number
+  rerun: { event: string; task: string | null; node: string | null; why: string }[]
+  homes: { node: string | null; atMs: number | null; why: string }[]
+  places: Place[]
+}
+
+export const why = defineProgram(
+  {
+    name: 'why',
+    summary: 'Say where the events of a process ran, and why',
+    usage: ['[--json] KID'],
+    details: [
+      'From the journal of the process: its homes and why it moved, how many events each tab completed and why they were',
+      'placed there, and each event that had to run again, with the reason. `log` shows every entry.',
+    ].join('\n'),
+    examples: ['why K-0123abcd'],
+    options: jsonOption,
+    operands: [1, 1],
+  },
+  async (context, { options, operands: [kid = ''] }) => {
+    const rows: HistoryRow[] = []
+    for await (const row of processHistory(context, kid)) rows.push(row)
+    const story = tell(rows)
+    if (options.json) await context.printJson(story)
+    else await context.print(inWords(story))
+    return 0
+  },
+)
+
+function tell(rows: readonly HistoryRow[]): Story {
+  const story: Story = { program: '?', state: 'running', assigned: 0, completed: 0, rerun: [], homes: [], places: [] }
+  const places = new Map<string, Place & { reasons: Map<string, number> }>()
+  const placeOf = (node: string) => {
+    const place = places.get(node) ?? { node, completed: 0, lost: 0, why: '', reasons: new Map<string, number>() }
+    places.set(node, place)
+    return place
+  }
+  for (const row of rows) {
+    const { what, node, event, task, atMs, detail } = row
+    if (what === 'spawned') story.program = detail
+    if (what === 'spawned' || what === 'home') {
+      story.homes.push({ node, atMs, why: what === 'home' ? detail : 'it was started there' })
+    } else if (what === 'assigned' && node) {
+      story.assigned++
+      const { reasons } = placeOf(node)
+      const reason = detail.split(':')[0] ?? detail
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+    } else if (what === 'completed' && node) {
+      story.completed++
+      placeOf(node).completed++
+    } else if (what === 'lost' && node) {
+      placeOf(node).lost++
+      story.rerun.push({ event: event ?? '?', task, node, why: detail })
+    } else if (what === 'ended') story.state = detail
+    else if (what === 'stopped' || what === 'continued') story.state = what === 'stopped' ? 'stopped' : 'running'
+  }
+  story.places = [...places.values()].map(({ reasons, ...place }) => ({ ...place, why: commonest(reasons) }))
+  return story
+}
+
+function commonest(reasons: ReadonlyMap<string, number>): string {
+  const [first] = [...reasons].sort((a, b) => b[1] - a[1])
+  return first?.[0] ?? ''
+}
+
+function inWords({ program, state, assigned, completed, rerun, homes, places }: Story): string {
+  const startMs = homes[0]?.atMs ?? 0
+  const at = (atMs: number | null) => (atMs === null ? '' : ` after ${((atMs - startMs) / 1000).toFixed(1)} s`)
+  const name = (node: string | null) => (node ? shortNode(node) : '?')
+  const lines = [
+    `${printable(program)}: ${printable(state)}`,
+    `${completed} events completed, ${assigned} leases given`,
+  ]
+  for (const [i, home] of homes.entries()) {
+    lines.push(i === 0 ? `home: ${name(home.node)}` : `home${at(home.atMs)}: ${name(home.node)}, because ${home.why}`)
+  }
+  const table = formatTable(places, [
+    { title: 'TAB', text: ({ node }) => name(node) },
+    { title: 'DONE', right: true, text: (place) => String(place.completed) },
+    { title: 'LOST', right: true, text: (place) => String(place.lost) },
+    { title: 'WHY THERE', text: (place) => place.why },
+  ])
+  const again = rerun.map(({ event, task, node, why: reason }) => {
+    return `again: ${event} ${task ?? ''} was lost on ${name(node)}: ${printable(reason)}`
+  })
+  return `${[...lines, table.trimEnd(), ...again].join('\n')}\n`
+}
