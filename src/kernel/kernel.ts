@@ -237,7 +237,10 @@ export class Kernel {
         this.#events.push({ type: 'relay', state: event.state, detail: event.detail })
         if (event.state === 'offline') this.#shared.settle()
         if (event.state === 'connected') this.#publishSelf()
-      } else if (event.type === 'listed' && event.peers === 0) this.#shared.settle()
+      } else if (event.type === 'listed') {
+        if (event.peers === 0) this.#shared.settle()
+        else this.#shared.expectOthers()
+      }
     })
     await this.#shared.start()
     this.#groups.own('process/', this.#processes.owner)

@@ -88,6 +88,10 @@ export const MAX_ABSORBED = 256
 export const MAX_TREE_ENTRY_BYTES = 64 * 1024
 /** How long calls wait after boot until it is known whether others have a tree. */
 export const TREE_SETTLE_MS = 3_000
+/** The same where others are known to be there and no link to any of them is up yet: loaded laptops need seconds. */
+export const TREE_EXPECT_MS = 20_000
+/** How long a read waits for who leads the tree: until a killed one is noticed and another elected. */
+export const TREE_READ_MS = 8_000
 /** How long nobody may lead the tree before a change begins a branch: an election takes a fraction of it. */
 export const TREE_BRANCH_MS = 4_000
 /** How long nobody may lead it before it is kept on as a branch though nobody changes it: whoever reloads is back. */

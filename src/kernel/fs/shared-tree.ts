@@ -55,6 +55,7 @@ export class SharedTree {
   readonly #asked = new Map<NodeId, number>()
   #asking = false
   #settled = false
+  #expecting = false
   /** Since when nobody leads the tree, as far as is known. */
   #orphanedMs = 0
   readonly #waiting = new Set<() => void>()
@@ -99,8 +100,24 @@ export class SharedTree {
       if (event.type === 'left' && this.#claims.drop(event.peer)) this.#evaluate()
     })
     await this.#copyDirectories()
-    this.#timer(() => this.settle(), limits.TREE_SETTLE_MS, 'tree settle')
+    this.#settleLater()
     this.#evaluate()
+  }
+
+  /** The relay says that there are others: it is worth waiting until one of them has said what it knows. */
+  expectOthers(): void {
+    this.#expecting = true
+  }
+
+  #settleLater(): void {
+    const { clock, membership } = this.#options
+    const untilMs = this.#orphanedMs + limits.TREE_EXPECT_MS
+    const due = () => {
+      const alone = membership.linked().length === 0
+      if (this.#expecting && alone && clock.nowMs() < untilMs) this.#settleLater()
+      else this.settle()
+    }
+    this.#timer(due, limits.TREE_SETTLE_MS, 'tree settle')
   }
 
   /** There is nobody (else) to wait for: no relay, nobody listed, or a tree is known. */
@@ -123,24 +140,37 @@ export class SharedTree {
     this.#evaluate()
   }
 
-  /** The newest head that can be had: the leader's own, or the last one known while nobody leads. */
+  /**
+   * The leader's own head. While nobody leads, or the leader does not answer, waits as long as an election takes; then
+   * the last one known, which may be older.
+   */
   async head(signal?: AbortSignal): Promise<TreeHead> {
     await this.#ready(signal)
-    const best = this.#best()
-    if (!best) return this.#known
-    const { rpc, membership, keeper, log } = this.#options
-    try {
-      if (best.home === rpc.self) {
-        if (best.version > 0) await keeper.confirm(best.tree)
-      } else {
-        await membership.reach(best.home, signal)
-        this.#answered(best.home, await rpc.call(best.home, 'tree.head', null, { signal }))
+    const { clock, log } = this.#options
+    const giveUpMs = clock.nowMs() + limits.TREE_READ_MS
+    for (;;) {
+      const best = this.#best()
+      try {
+        if (best) return await this.#headAt(best, signal)
+      } catch (error) {
+        signal?.throwIfAborted()
+        log.log('debug', 'fs', `who leads / does not say where it is: ${errorLine(error)}`)
+        if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
-    } catch (error) {
-      signal?.throwIfAborted()
-      log.log('debug', 'fs', `reading the tree as last known: ${errorLine(error)}`)
-      if (isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
+      const nowMs = clock.nowMs()
+      const orphaned = !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS
+      if (orphaned || nowMs >= giveUpMs || this.#closed) return this.#known
+      await this.#news(limits.TREE_RETRY_MS, signal)
     }
+  }
+
+  async #headAt(best: TreeHead, signal?: AbortSignal): Promise<TreeHead> {
+    const { rpc, membership, keeper } = this.#options
+    if (best.home === rpc.self) return best.version > 0 ? keeper.confirm(best.tree) : best
+    await membership.reach(best.home, signal)
+    const head = await rpc.call(best.home, 'tree.head', null, { signal })
+    this.#answered(best.home, head)
+    if (!head) throw new OsError('EAGAIN', 'it leads no tree')
     return this.#known
   }
 
