@@ -96,6 +96,9 @@ export const TREE_READ_MS = 8_000
 export const TREE_BRANCH_MS = 4_000
 /** How long nobody may lead it before it is kept on as a branch though nobody changes it: whoever reloads is back. */
 export const TREE_ADOPT_MS = 10_000
+/** Pause between the turns of those who could begin a branch, and how much later nodes come that do not keep the tree. */
+export const TREE_TURN_MS = 250
+export const TREE_INFORMED_MS = 2_000
 /** How long a change waits for a leader that takes it. */
 export const TREE_GIVE_UP_MS = 15_000
 /** Pause before a change that was not taken is tried again, unless something happens before. */

@@ -289,7 +289,7 @@ describe('when two parts that worked alone meet', () => {
     await oneHome(cluster)
     await cluster.advance(3_000)
     for (const node of nodes)
-      expect(await snapshot(cluster, node)).toEqual({ ...EMPTY, '/before': 'x', '/alone': 'at home', '/meanwhile': 'there' }) // biome-ignore format: one line
+      expect(await snapshot(cluster, node)).toEqual({ ...EMPTY, '/before': 'x', '/perhaps': 'at home', '/alone': 'at home', '/meanwhile': 'there' }) // biome-ignore format: one line
     expect(cluster.lines.some((line) => line.includes('changes go to a branch'))).toBe(true)
   })
 

@@ -12,9 +12,10 @@ import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
+import type { CidText } from '../blocks/cid.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
-import { type MethodArgs, type TreeHead, treeHead } from '../rpc/methods.ts'
+import { type MethodArgs, type TreeHead, type TreeOp, treeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Entry } from './directory.ts'
 import type { Tree } from './tree.ts'
@@ -85,7 +86,7 @@ export class SharedTree {
     this.#orphanedMs = clock.nowMs()
     if (!recorded) this.#unborn = unborn
     this.#claimOwn()
-    rpc.handle('tree.head', () => this.#ownHead())
+    rpc.handle('tree.head', ({ tree }) => this.#ownHead(tree))
     rpc.handle('tree.apply', (args, { peer }) => this.#applyFor(peer, args))
     rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
     rpc.onNote('tree.head', (peer, head) => this.#heard(peer, head))
@@ -93,8 +94,9 @@ export class SharedTree {
       if (this.#claims.get(peer)?.tree === tree && this.#claims.drop(peer)) this.#evaluate()
     })
     membership.onLink((peer) => {
-      const best = this.#best()
-      if (best) rpc.note(peer, 'tree.head', best)
+      // The oldest as well: whoever leads the one in use has to hear of it.
+      const heads = new Set([this.#best(), this.#oldest(), this.#claims.get(rpc.self)])
+      for (const head of heads) if (head) rpc.note(peer, 'tree.head', head)
     })
     membership.events.on((event) => {
       if (event.type === 'left' && this.#claims.drop(event.peer)) this.#evaluate()
@@ -164,14 +166,15 @@ export class SharedTree {
     }
   }
 
-  async #headAt(best: TreeHead, signal?: AbortSignal): Promise<TreeHead> {
+  /** What the leader of that tree says. @throws {OsError} EAGAIN when it is not certain that it still leads. */
+  async #headAt({ tree, home, version }: TreeHead, signal?: AbortSignal): Promise<TreeHead> {
     const { rpc, membership, keeper } = this.#options
-    if (best.home === rpc.self) return best.version > 0 ? keeper.confirm(best.tree) : best
-    await membership.reach(best.home, signal)
-    const head = await rpc.call(best.home, 'tree.head', null, { signal })
-    this.#answered(best.home, head)
-    if (!head) throw new OsError('EAGAIN', 'it leads no tree')
-    return this.#known
+    if (home === rpc.self) return version > 0 ? keeper.confirm(tree) : this.#known
+    await membership.reach(home, signal)
+    const head = await rpc.call(home, 'tree.head', { tree }, { signal })
+    this.#answered(home, head)
+    if (head?.tree !== tree) throw new OsError('EAGAIN', 'it does not lead that tree')
+    return head
   }
 
   /** @throws {OsError} ENOENT, ENOTDIR. */
@@ -200,7 +203,7 @@ export class SharedTree {
         if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
       const nowMs = clock.nowMs()
-      if (this.#best() === undefined && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS) {
+      if (this.#best() === undefined && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#turnMs()) {
         if (change.ack === undefined || change.ack === 'local') {
           const notice = await this.#branch(signal)
           if (notice) this.#options.onChange(this.#known, notice)
@@ -251,22 +254,29 @@ export class SharedTree {
     const { kid, bornMs } = await keeper.name()
     // A neighbour may have begun one just now.
     if (this.#best()) return undefined
-    const { tree, root, version } = this.#newest()
-    const lost = this.#known.tree === tree ? this.#known.version - version : 0
-    await this.#begin({ ...this.#known, tree: kid, bornMs, root }, { tree, root }, signal)
+    const { tree } = this.#known
+    const { root, version, base } = this.#newest()
+    const lost = this.#known.version - version
+    await this.#begin({ ...this.#known, tree: kid, bornMs, root }, { tree, root: base }, signal)
     const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
     const notice = `too few of the nodes that keep / are here: changes go to a branch until they are back${behind}`
     log.log('warn', 'fs', `${notice} (${shortKid(kid)} of ${shortKid(tree)})`)
     return notice
   }
 
+  /** Who begins a branch first: members of the journal, who have all files, then others, so that mostly one does. */
+  #turnMs(): number {
+    const { membership, rpc, keeper } = this.#options
+    const turn = [...membership.linked(), rpc.self].sort().indexOf(rpc.self)
+    const member = keeper.stored(this.#known.tree) !== undefined
+    return (member ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
+  }
+
   /** Nobody leads for long: then it is kept on as a branch even if nobody changes it, so that its copies are renewed. */
   #adoptLater(): void {
-    const { membership, rpc, keeper, log } = this.#options
+    const { log } = this.#options
     if (this.#adoption || this.#closed) return
-    const turn = [...membership.linked(), rpc.self].sort().indexOf(rpc.self)
-    const informedMs = keeper.stored(this.#known.tree) ? 0 : limits.TREE_ADOPT_MS / 2
-    const inMs = limits.TREE_ADOPT_MS + informedMs + turn * limits.TREE_RETRY_MS
+    const inMs = limits.TREE_ADOPT_MS + this.#turnMs()
     const adopt = () => {
       this.#adoption = undefined
       if (this.#best()) return
@@ -278,12 +288,20 @@ export class SharedTree {
     this.#adoption = this.#timer(adopt, inMs, 'tree adoption')
   }
 
-  /** What a branch begins with: a member of the journal has all files, others the directories. */
-  #newest(): Pick<TreeHead, 'tree' | 'root' | 'version'> {
-    const { keeper } = this.#options
-    const kept = keeper.stored(this.#known.tree)
-    if (kept) return { tree: kept.kid, root: kept.root, version: kept.version }
-    return this.#complete ?? this.#known
+  /**
+   * What a branch begins with, and what of it is known to be the tree's: what may never have been committed there is a
+   * change of the branch. A member of the journal has all files, others the directories.
+   */
+  #newest(): { root: CidText; version: number; base: CidText } {
+    const known = this.#known
+    const kept = this.#options.keeper.stored(known.tree)
+    if (!kept) {
+      const { root, version } = this.#complete?.tree === known.tree ? this.#complete : known
+      return { root, version, base: root }
+    }
+    const { committed, perhaps } = kept
+    const base = committed.version >= known.version ? committed.root : known.root
+    return { root: perhaps.root, version: perhaps.version, base }
   }
 
   /** One at a time: many changes may find at once that there is no tree to change. */
@@ -297,26 +315,36 @@ export class SharedTree {
 
   // --- who leads -------------------------------------------------------------------------------------------
 
-  /** What this node leads, when it is certain that it does. */
-  async #ownHead(): Promise<TreeHead | null> {
-    const own = this.#claims.get(this.#options.rpc.self)
+  /** The tree that is asked for, or the one that this node leads and others should know, when it is certain that it does. */
+  async #ownHead(tree: Kid | null): Promise<TreeHead | null> {
+    const { keeper, rpc } = this.#options
+    const own = (tree && keeper.head(tree)) ?? this.#claims.get(rpc.self)
     if (!own) return null
-    return own.version === 0 ? own : this.#options.keeper.confirm(own.tree)
+    return own.version === 0 ? own : keeper.confirm(own.tree)
   }
 
   /** The leader's own word, or hearsay: in a large cluster not everybody is the leader's neighbour. */
   #heard(peer: NodeId, head: TreeHead): void {
     if (head.home === peer) return this.#claimed(head)
     const { rpc } = this.#options
-    const best = this.#best()
-    if (head.home === rpc.self || this.#claims.get(head.home) || (best && !precedes(head, best))) return
+    const oldest = this.#oldest()
+    if (head.home === rpc.self || this.#claims.get(head.home) || (oldest && !precedes(head, oldest))) return
     this.#ask(head.home)
   }
 
-  /** Who leads the tree to use. One that nobody has written counts for nothing once a written one was known. */
+  /**
+   * Who leads the tree to use: the one in use as long as somebody leads it, so that what was written and read here does
+   * not vanish for a moment when trees meet; then the oldest.
+   */
   #best(): TreeHead | undefined {
-    const best = this.#claims.best()
-    return best && (best.version > 0 || this.#known.version === 0) ? best : undefined
+    const used = this.#used && this.#claims.best(this.#used.tree)
+    return used && used.version > 0 ? used : this.#oldest()
+  }
+
+  /** Where all trees end up. One that nobody has written counts for nothing once a written one was known. */
+  #oldest(): TreeHead | undefined {
+    const oldest = this.#claims.best()
+    return oldest && (oldest.version > 0 || this.#known.version === 0) ? oldest : undefined
   }
 
   /** Of the trees that this node leads, or of its unborn one, the one that others should know. */
@@ -349,7 +377,7 @@ export class SharedTree {
     this.#asking = true
     membership
       .reach(home)
-      .then(() => rpc.call(home, 'tree.head', null))
+      .then(() => rpc.call(home, 'tree.head', { tree: null }))
       .then((head) => this.#answered(home, head))
       .catch((error: unknown) => log.log('debug', 'fs', `${shortNode(home)} leads no tree: ${errorLine(error)}`))
       .finally(() => {
@@ -391,7 +419,8 @@ export class SharedTree {
     if (news) rpc.noteAll('tree.head', best)
     this.#adopt(best)
     if (best.version > 0) this.settle()
-    for (const own of keeper.heads()) if (own.tree !== tree) this.#background(this.#merge(own.tree))
+    const oldest = this.#oldest()
+    for (const own of keeper.heads()) if (oldest && own.tree !== oldest.tree) this.#background(this.#merge(own.tree))
     if (news) {
       this.#wake()
       for (const kept of keeper.kept()) if (kept !== tree) this.#background(this.#tidy(kept))
@@ -418,10 +447,10 @@ export class SharedTree {
     try {
       await keeper.pause(own)
       for (let attempt = 1; !this.#closed; attempt++) {
-        const [mine, best] = [keeper.head(own), this.#best()]
-        if (!mine || !best || best.tree === own) break
+        const [mine, oldest] = [keeper.head(own), this.#oldest()]
+        if (!mine || !oldest || oldest.tree === own) break
         try {
-          await this.#bringOver(mine, best)
+          await this.#bringOver(mine, oldest)
           break
         } catch (error) {
           const what = `could not merge the tree ${shortKid(own)} into / yet: ${errorLine(error)}`
@@ -440,24 +469,25 @@ export class SharedTree {
     if (keeper.head(own)) this.#evaluate()
   }
 
-  async #bringOver(mine: TreeHead, best: TreeHead): Promise<void> {
+  async #bringOver(mine: TreeHead, target: TreeHead): Promise<void> {
     const { tree, keeper, rpc, log } = this.#options
-    const known = await this.#absorbed(best, mine.tree)
+    const known = await this.#absorbed(target, mine.tree)
     let count = 0
     if (known < mine.version) {
-      const theirs = await this.head()
+      const theirs = await this.#headAt(target)
       const label = shortNode(rpc.self)
       const parted = keeper.base(mine.tree)
       const base = parted?.tree === theirs.tree ? parted.root : undefined
-      count = await mergeInto({ tree, mine, theirs, base, label, apply: (ops) => this.apply({ ops }) })
-      await this.apply({ ops: [], absorbs: [mine.tree, mine.version] })
+      const apply = (ops: readonly TreeOp[]) => this.#applyAt(target, { ops })
+      count = await mergeInto({ tree, mine, theirs, base, label, apply })
+      await this.#applyAt(target, { ops: [], absorbs: [mine.tree, mine.version] })
     }
     await keeper.retire(mine.tree)
-    this.#claimOwn()
     const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
-    log.log('info', 'fs', `${notice} (${shortKid(mine.tree)} into ${shortKid(best.tree)})`)
-    this.#options.onChange(this.#known, count > 0 ? notice : undefined)
+    log.log('info', 'fs', `${notice} (${shortKid(mine.tree)} into ${shortKid(target.tree)})`)
+    this.#claimOwn()
     this.#evaluate()
+    this.#options.onChange(this.#known, count > 0 ? notice : undefined)
   }
 
   /** The version up to which the tree in use contains another; -1 for none of it. */
@@ -473,7 +503,12 @@ export class SharedTree {
     const { keeper, log } = this.#options
     const best = this.#best()
     try {
-      if (!best || keeper.head(kept) || (await this.#absorbed(best, kept)) < (keeper.stored(kept)?.version ?? 0)) return
+      if (
+        !best ||
+        keeper.head(kept) ||
+        (await this.#absorbed(best, kept)) < (keeper.stored(kept)?.perhaps.version ?? 0)
+      )
+        return
       log.log('info', 'fs', `forgetting the tree ${shortKid(kept)}: it was merged into / while this tab was away`)
       await keeper.retire(kept)
     } catch (error) {

@@ -1,6 +1,6 @@
 // Who says that it leads a tree, as far as this node knows: a claim is a way to go, never a proof. Each is its maker's
 // own word, and goes with it. Pure. Above: shared-tree.ts.
-import type { NodeId } from '../../base/ids.ts'
+import type { Kid, NodeId } from '../../base/ids.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 import { precedes } from './tree-head.ts'
 
@@ -30,9 +30,12 @@ export class TreeClaims {
     return this.#claims.delete(home)
   }
 
-  best(): TreeHead | undefined {
+  /** @param tree only of that one. */
+  best(tree?: Kid): TreeHead | undefined {
     let best: TreeHead | undefined
-    for (const claim of this.#claims.values()) if (!best || precedes(claim, best)) best = claim
+    for (const claim of this.#claims.values()) {
+      if ((tree === undefined || claim.tree === tree) && (!best || precedes(claim, best))) best = claim
+    }
     return best
   }
 }

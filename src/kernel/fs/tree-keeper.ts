@@ -185,12 +185,18 @@ export class TreeKeeper {
     await this.#options.groups.retire(PREFIX + kid)
   }
 
-  /** A tree that is kept here, as far as its journal goes here: the end is perhaps not committed. */
-  stored(kid: Kid): TreeState | undefined {
+  /** A tree that is kept here: as far as it is committed, and with what its journal here holds beyond, perhaps in vain. */
+  stored(kid: Kid): { committed: TreeState; perhaps: TreeState } | undefined {
     const { groups } = this.#options
     if (groups.names(PREFIX + kid).length === 0) return undefined
-    const { snapshot, entries } = groups.group(PREFIX + kid).stored()
-    return snapshot.byteLength === 0 ? undefined : TreeState.replay([snapshot, ...entries])
+    const group = groups.group(PREFIX + kid)
+    const { snapshot, entries } = group.stored()
+    if (snapshot.byteLength === 0) return undefined
+    const committed = group.committed()
+    return {
+      committed: TreeState.replay([committed.snapshot, ...committed.entries]),
+      perhaps: TreeState.replay([snapshot, ...entries]),
+    }
   }
 
   #headOf({ state, journal }: Led): TreeHead {

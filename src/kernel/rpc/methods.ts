@@ -144,8 +144,13 @@ export const methods = {
   },
   /** Sends those blocks as items [index, offset, total, bytes]; skips what it does not hold. */
   'blocks.get': { lane: 'bulk', args: v.strictObject({ cids }), result: v.null(), timeoutMs: 0 },
-  /** The head of the tree that the answering node leads, when it is certain that it does. */
-  'tree.head': { lane: 'control', args: v.null(), result: v.nullable(treeHead), timeoutMs: 3_000 },
+  /** The head of that tree, or of the one that the answering node leads, when it is certain that it does. */
+  'tree.head': {
+    lane: 'control',
+    args: v.strictObject({ tree: v.nullable(kid) }),
+    result: v.nullable(treeHead),
+    timeoutMs: 3_000,
+  },
   /** Changes a tree, all or none; only its leader accepts. Pulls the files that it lacks from the caller. */
   'tree.apply': {
     lane: 'control',

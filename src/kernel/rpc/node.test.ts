@@ -360,7 +360,7 @@ describe('links', () => {
 describe('a call to this kernel itself', () => {
   it('has the same meaning as one to a peer: handlers, errors, cancellation', async () => {
     expect(await victim.rpc.call(victim.id, 'process.kill', { kid: KID })).toBe(true)
-    await expect(victim.rpc.call(victim.id, 'tree.head', null)).rejects.toMatchObject({ code: 'ENOSYS' })
+    await expect(victim.rpc.call(victim.id, 'tree.head', { tree: null })).rejects.toMatchObject({ code: 'ENOSYS' })
     let aborted = false
     victim.rpc.handle('process.wait', (_args, { signal }) => {
       signal.addEventListener('abort', () => {
