@@ -77,7 +77,7 @@ export class WitnessStore {
 
   /** Resolves when everything that was put is on disk. */
   settled(): Promise<void> {
-    return this.#next ?? this.#tail
+    return this.#failed ? Promise.reject(this.#failed) : (this.#next ?? this.#tail)
   }
 
   async close(): Promise<void> {

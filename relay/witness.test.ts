@@ -147,6 +147,14 @@ describe('what the witness remembers', () => {
     await third.close()
   })
 
+  test('is answered for by nobody once the disk has failed', async () => {
+    const store = await WitnessStore.open(cleanup.folder())
+    await store.put('process/K-1', state(7))
+    await store.close() // stands for a disk that fails from now on
+    await expect(store.put('process/K-1', state(8))).rejects.toMatchObject({ code: 'EIO' })
+    await expect(store.settled()).rejects.toMatchObject({ code: 'EIO' })
+  })
+
   test('is not begun anew when it cannot be read: a promise may be in it', async () => {
     const folder = cleanup.folder()
     writeFileSync(join(folder, 'witness.log'), 'not JSON\n')

@@ -89,10 +89,11 @@ export class Witnesses {
     // Whoever is refused has two tabs without a third vote, as without a relay.
     if (!known && store.size >= limits.witnessedJournals) return log.debug('too many journals to witness', { peer })
     const machine = this.#machines.get(name) ?? new Witness(known ?? NEW_WITNESS, (id) => this.#options.alive(id))
-    this.#machines.set(name, machine)
     const before = machine.state
     const answers = machine.step(peer as NodeId, said.message, performance.now())
     const stored = machine.state === before ? store.settled() : store.put(name, machine.state)
+    // Of names that cost nothing to invent, only those with something to remember are kept.
+    if (store.get(name)) this.#machines.set(name, machine)
     stored.then(
       () => {
         for (const { to, message } of answers) this.#send(to, name, message)

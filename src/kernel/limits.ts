@@ -134,6 +134,8 @@ export const MAX_GROUPS = 20_000
 export const MAX_UNBORN_GROUPS = 256
 /** How long a change waits for a second copy where its leader alone could decide. */
 export const GROUP_HOPE_MS = 2_000
+/** How long a change waits for every member that is here: one may have to fetch a large file, or have a full disk. */
+export const GROUP_ALL_MS = 20_000
 /** How long a new journal may take until enough nodes have it. */
 export const GROUP_BEGIN_MS = 10_000
 /** Pause between the turns of those who could lead: a few round trips and a flush of a disk. */

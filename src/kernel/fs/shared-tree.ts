@@ -12,7 +12,6 @@ import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
-import type { CidText } from '../blocks/cid.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import { type MethodArgs, type TreeHead, type TreeOp, treeHead } from '../rpc/methods.ts'
@@ -22,7 +21,7 @@ import type { Tree } from './tree.ts'
 import { TreeClaims } from './tree-claims.ts'
 import { precedes } from './tree-head.ts'
 import type { TreeBirth } from './tree-journal.ts'
-import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
+import type { Applied, Change, Stored, TreeKeeper } from './tree-keeper.ts'
 import { mergeInto } from './tree-meeting.ts'
 
 const RECORD = 'tree'
@@ -132,7 +131,8 @@ export class SharedTree {
   /** For the keeper: a tree that this node leads, as it is now. */
   led(head: TreeHead): void {
     this.#claimOwn()
-    if (head.tree === this.#best()?.tree) this.#options.rpc.noteAll('tree.head', head)
+    // Whoever leads another one has to hear of the oldest.
+    if ([this.#best()?.tree, this.#oldest()?.tree].includes(head.tree)) this.#options.rpc.noteAll('tree.head', head)
     this.#evaluate()
   }
 
@@ -268,7 +268,7 @@ export class SharedTree {
   #turnMs(): number {
     const { membership, rpc, keeper } = this.#options
     const turn = [...membership.linked(), rpc.self].sort().indexOf(rpc.self)
-    const member = keeper.stored(this.#known.tree) !== undefined
+    const member = keeper.stored(this.#known) !== undefined
     return (member ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
   }
 
@@ -292,16 +292,11 @@ export class SharedTree {
    * What a branch begins with, and what of it is known to be the tree's: what may never have been committed there is a
    * change of the branch. A member of the journal has all files, others the directories.
    */
-  #newest(): { root: CidText; version: number; base: CidText } {
-    const known = this.#known
-    const kept = this.#options.keeper.stored(known.tree)
-    if (!kept) {
-      const { root, version } = this.#complete?.tree === known.tree ? this.#complete : known
-      return { root, version, base: root }
-    }
-    const { committed, perhaps } = kept
-    const base = committed.version >= known.version ? committed.root : known.root
-    return { root: perhaps.root, version: perhaps.version, base }
+  #newest(): Stored {
+    const stored = this.#options.keeper.stored(this.#known)
+    if (stored) return stored
+    const { root, version } = this.#complete?.tree === this.#known.tree ? this.#complete : this.#known
+    return { root, version, base: root }
   }
 
   /** One at a time: many changes may find at once that there is no tree to change. */
@@ -459,7 +454,7 @@ export class SharedTree {
             const notice = `files of this tab could not be merged into / yet (their root is ${mine.root})`
             this.#options.onChange(this.#known, notice)
           }
-          if (!isOsError(error, 'EEXIST')) await this.#news(limits.TREE_MERGE_PAUSE_MS)
+          await this.#news(isOsError(error, 'EEXIST') ? limits.TREE_TURN_MS : limits.TREE_MERGE_PAUSE_MS)
         }
       }
     } finally {
@@ -482,6 +477,9 @@ export class SharedTree {
       count = await mergeInto({ tree, mine, theirs, base, label, apply })
       await this.#applyAt(target, { ops: [], absorbs: [mine.tree, mine.version] })
     }
+    // Whoever led it for a moment in between may have changed it: then there is more to bring.
+    if ((await keeper.confirm(mine.tree)).version !== mine.version)
+      throw new OsError('EAGAIN', 'it was changed meanwhile')
     await keeper.retire(mine.tree)
     const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
     log.log('info', 'fs', `${notice} (${shortKid(mine.tree)} into ${shortKid(target.tree)})`)
@@ -503,12 +501,7 @@ export class SharedTree {
     const { keeper, log } = this.#options
     const best = this.#best()
     try {
-      if (
-        !best ||
-        keeper.head(kept) ||
-        (await this.#absorbed(best, kept)) < (keeper.stored(kept)?.perhaps.version ?? 0)
-      )
-        return
+      if (!best || keeper.head(kept) || (await this.#absorbed(best, kept)) < keeper.version(kept)) return
       log.log('info', 'fs', `forgetting the tree ${shortKid(kept)}: it was merged into / while this tab was away`)
       await keeper.retire(kept)
     } catch (error) {

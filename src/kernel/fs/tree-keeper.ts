@@ -3,7 +3,7 @@
 // Below: the journals, tree-edit.ts, copies.ts.
 import { encode } from 'cborg'
 import { toHex } from '../../base/bytes.ts'
-import { OsError, toOsError } from '../../base/errors.ts'
+import { isOsError, OsError, toOsError } from '../../base/errors.ts'
 import { type Kid, kidFromHex, type NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Hasher } from '../../ports/crypto.ts'
@@ -37,6 +37,14 @@ export interface Applied {
   ack: Ack
 }
 
+/** What a member of a journal has of a tree. */
+export interface Stored {
+  root: CidText
+  version: number
+  /** The newest root on the way to that one which is known to be the tree's: never one that lies beyond. */
+  base: CidText
+}
+
 interface Request extends Change {
   resolve(applied: Applied): void
   reject(error: OsError): void
@@ -48,8 +56,6 @@ interface Led {
   journal: Journal
   requests: Request[]
   queue: Promise<void>
-  /** It is being merged into another tree: refuses changes. */
-  paused: boolean
 }
 
 export interface KeeperOptions {
@@ -70,6 +76,8 @@ export interface KeeperOptions {
 export class TreeKeeper {
   readonly #options: KeeperOptions
   readonly #led = new Map<Kid, Led>()
+  /** Trees that are being merged into another: they take no changes, also when this node leads them anew. */
+  readonly #paused = new Set<Kid>()
   readonly copies: TreeCopies
   /** What is being copied for the journals, so that the same is not copied twice at once. */
   readonly #holding = new Map<string, Promise<void>>()
@@ -152,9 +160,10 @@ export class TreeKeeper {
    */
   async apply(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
     const { blocks, self } = this.#options
-    if (from !== self) await holdFiles(blocks, change.ops, { hints: [from] })
+    // What the leader lacks itself no member could ever store.
+    await holdFiles(blocks, change.ops, { hints: from === self ? [] : [from] })
     const led = this.#led.get(kid)
-    if (!led || led.paused) throw notLed()
+    if (!led || this.#paused.has(kid)) throw notLed()
     return new Promise((resolve, reject) => {
       led.requests.push({ ...change, resolve, reject })
       if (led.requests.length === 1) led.queue = led.queue.then(() => this.#commit(led))
@@ -168,15 +177,12 @@ export class TreeKeeper {
 
   /** Refuses changes of a tree from now on. Resolves when those under way are done. */
   async pause(kid: Kid): Promise<void> {
-    const led = this.#led.get(kid)
-    if (!led) return
-    led.paused = true
-    await led.queue
+    this.#paused.add(kid)
+    await this.#led.get(kid)?.queue
   }
 
   resume(kid: Kid): void {
-    const led = this.#led.get(kid)
-    if (led) led.paused = false
+    this.#paused.delete(kid)
   }
 
   /** Forgets a tree everywhere: all of it is in another. */
@@ -185,18 +191,31 @@ export class TreeKeeper {
     await this.#options.groups.retire(PREFIX + kid)
   }
 
-  /** A tree that is kept here: as far as it is committed, and with what its journal here holds beyond, perhaps in vain. */
-  stored(kid: Kid): { committed: TreeState; perhaps: TreeState } | undefined {
+  /**
+   * A tree that is kept here, with what its journal here holds beyond what is known to be committed, perhaps in vain.
+   * @param known a head that its leader has told.
+   */
+  stored(known: Pick<TreeHead, 'tree' | 'version' | 'root'>): Stored | undefined {
     const { groups } = this.#options
-    if (groups.names(PREFIX + kid).length === 0) return undefined
-    const group = groups.group(PREFIX + kid)
+    const name = PREFIX + known.tree
+    if (groups.names(name).length === 0) return undefined
+    const group = groups.group(name)
     const { snapshot, entries } = group.stored()
     if (snapshot.byteLength === 0) return undefined
     const committed = group.committed()
-    return {
-      committed: TreeState.replay([committed.snapshot, ...committed.entries]),
-      perhaps: TreeState.replay([snapshot, ...entries]),
+    const state = TreeState.replay([committed.snapshot, ...committed.entries])
+    let base = state.root
+    for (const raw of entries.slice(committed.entries.length)) {
+      state.apply(decodeTreeEntry(raw))
+      // The leader has told more of it than the journal here knows to be committed.
+      if (state.version === known.version && state.root === known.root) base = state.root
     }
+    return { root: state.root, version: state.version, base }
+  }
+
+  /** The version of a tree kept here, with what is perhaps not committed. */
+  version(kid: Kid): number {
+    return this.stored({ tree: kid, version: 0, root: '' })?.version ?? 0
   }
 
   #headOf({ state, journal }: Led): TreeHead {
@@ -214,7 +233,7 @@ export class TreeKeeper {
       this.#options.log.log('error', 'fs', `the journal of ${kid} cannot be replayed: ${why}`)
       return
     }
-    const led: Led = { state, journal, requests: [], queue: Promise.resolve(), paused: false }
+    const led: Led = { state, journal, requests: [], queue: Promise.resolve() }
     this.#led.set(kid, led)
     this.#options.onHead(this.#headOf(led))
   }
@@ -286,11 +305,23 @@ export class TreeKeeper {
     return held
   }
 
+  /** @returns false when nobody has some of them any more: then the tree goes on without them, as for a newcomer. */
+  async #hasFiles(blocks: Blocks, ops: readonly TreeOp[], options: { hints: NodeId[] }): Promise<boolean> {
+    try {
+      await holdFiles(blocks, ops, options)
+      return true
+    } catch (error) {
+      if (!isOsError(error, 'EIO')) throw error
+      return false
+    }
+  }
+
   async #fetch(entry: ReturnType<typeof decodeTreeEntry>, from: NodeId): Promise<void> {
     const options = { hints: [from] }
     if (entry.t === 'changed' && entry.ops) {
       const { blocks, tree } = this.#options
-      await holdFiles(blocks, entry.ops, options)
+      if (!(await this.#hasFiles(blocks, entry.ops, options)))
+        return void (await this.copies.everything(entry.root, options))
       const edit = new TreeEdit(tree, options)
       let root = entry.from
       for (const op of entry.ops) root = await edit.apply(root, op)

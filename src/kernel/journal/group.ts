@@ -185,6 +185,7 @@ export class Group implements Journal {
    */
   append(entries: readonly Uint8Array[], level: Ack['level'] = 'majority'): Promise<Ack> {
     if (this.#failed) return Promise.reject(this.#failed)
+    if (this.#closed) return Promise.reject(new OsError('ECANCELED', `${this.name} is not kept here any more`))
     if (!this.#raft.quorate) {
       return Promise.reject(new OsError('EAGAIN', 'too few of the nodes that keep this are here to write it safely'))
     }
@@ -203,6 +204,7 @@ export class Group implements Journal {
 
   /** Makes sure that this node still leads, so that what it knows is all there is. @throws {OsError} EAGAIN. */
   confirm(): Promise<void> {
+    if (this.#closed) return Promise.reject(new OsError('EAGAIN', `${this.name} is not kept here any more`))
     return new Promise((resolve, reject) => {
       try {
         const round = this.#raft.confirm(this.#host.clock.nowMs())
@@ -268,6 +270,7 @@ export class Group implements Journal {
 
   /** @throws {Error} for what no honest member says: nothing has changed then. */
   step(from: NodeId, message: RaftMessage): void {
+    if (this.#failed && message.t === 'check') this.#resign(from)
     if (this.#failed || this.#closed) return
     this.#raft.step(from, message, this.#host.clock.nowMs())
     this.pump()
@@ -325,8 +328,14 @@ export class Group implements Journal {
       if (message.t === 'transfer') this.#host.send(to, this.name, message)
     }
     this.#failed = error
+    for (const { id } of this.config.voters) if (id !== this.#host.self) this.#resign(id)
     this.#rejectAll(error)
     this.#host.changed(this)
+  }
+
+  /** It says that it does not lead, so that nobody waits for it. */
+  #resign(to: NodeId): void {
+    this.#host.send(to, this.name, { t: 'resigned', term: this.#raft.term })
   }
 
   #settle(): void {
@@ -340,7 +349,7 @@ export class Group implements Journal {
         waiter.reject(alone)
       } else {
         const ack = this.#ack(waiter.index)
-        if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter.index)) return true
+        if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter)) return true
         if (waiter.level === 'majority' && ack.level === 'local' && this.#hopeful(waiter)) return true
         waiter.resolve(ack)
       }
@@ -370,7 +379,9 @@ export class Group implements Journal {
     return hope.some((id) => this.#host.alive(id))
   }
 
-  #moreToCome(index: number): boolean {
+  /** One that is here and does not store, because its disk is full, must not hold everybody up. */
+  #moreToCome({ index, atMs }: Waiter): boolean {
+    if (this.#host.clock.nowMs() - atMs > limits.GROUP_ALL_MS) return false
     const holders = this.#raft.holders(index)
     return this.#keepers().some((id) => !holders.includes(id) && this.#host.alive(id))
   }

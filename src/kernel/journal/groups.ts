@@ -71,7 +71,7 @@ export class Groups {
   /** Members as they were when they were considered last. */
   readonly #reviewed = new Map<string, GroupConfig>()
   /** Messages that wait until what earlier ones refer to is here, by journal. */
-  readonly #holding = new Map<string, Promise<void>>()
+  readonly #holding = new Map<string, { done: Promise<void>; from: NodeId }>()
   readonly #startedMs: number
   #reviewTimer: Timer | undefined
   #retryTimer: Timer | undefined
@@ -118,7 +118,7 @@ export class Groups {
   /** Reads what this node keeps, and takes part. */
   async start(): Promise<void> {
     this.#rpc.onNote('journal.step', (peer, { group, message }) => this.#received(peer, group, message))
-    this.#rpc.onNote('journal.dismissed', (peer, { group }) => this.#dismissed(peer, group))
+    this.#rpc.onNote('journal.dismissed', (peer, { group, term }) => this.#dismissed(peer, group, term))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
     this.#witness.onFrame((frame) => this.#witnessed(frame))
@@ -155,6 +155,7 @@ export class Groups {
   async create(name: string, data: Uint8Array, signal?: AbortSignal): Promise<void> {
     if (this.#groups.has(name) || this.#loading.has(name)) throw new OsError('EEXIST', `${name} exists already`)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
+    promise.catch(() => undefined) // reported below, perhaps later
     const late = () =>
       reject(new OsError('ETIMEDOUT', 'the nodes that should keep its journal do not answer: try again'))
     const onAbort = () => reject(toOsError(signal?.reason, 'ECANCELED'))
@@ -166,7 +167,8 @@ export class Groups {
       await this.#found(name, data)
       await promise
     } catch (error) {
-      await this.retire(name)
+      this.#dismissAll(name) // also members that have not answered: it must not come to life without this node
+      await this.remove(name)
       throw error
     } finally {
       this.#arrivals.delete(name)
@@ -194,12 +196,17 @@ export class Groups {
 
   /** Ends a journal that nobody needs any more, everywhere. */
   async retire(name: string): Promise<void> {
-    const group = this.#groups.get(name)
-    for (const id of group?.leads ? membersOf(group.config) : []) {
-      if (id === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group: name, retired: true }))
-      else this.#rpc.note(id, 'journal.dismissed', { group: name, term: (group as Group).term })
-    }
+    if (this.#groups.get(name)?.leads) this.#dismissAll(name)
     await this.remove(name)
+  }
+
+  #dismissAll(name: string): void {
+    const group = this.#groups.get(name)
+    for (const id of group ? membersOf(group.config) : []) {
+      if (id === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group: name, retired: true }))
+      else if (id !== this.#rpc.self)
+        this.#rpc.note(id, 'journal.dismissed', { group: name, term: (group as Group).term })
+    }
   }
 
   /** Forgets a journal here. */
@@ -264,28 +271,43 @@ export class Groups {
     if (message.t === 'vote' && group.settled && !isMember(group.config, peer)) {
       return this.#rpc.note(peer, 'journal.dismissed', { group: group.name, term: group.term })
     }
+    // Only what has to be stored waits for what it refers to: votes do not wait for the files of a dead leader.
+    if ((message.t !== 'append' && message.t !== 'snapshot') || message.term < group.term) {
+      return this.#take(peer, group, message)
+    }
     const before = this.#holding.get(group.name)
+    // A leader sends one at a time: another one is the same again, because the first takes long.
+    if (before?.from === peer) return
     const held = this.#hold(peer, group.name, message)
     if (!before && held.length === 0) return this.#take(peer, group, message)
-    const done = Promise.all([before, ...held])
+    const done = Promise.all([before?.done, ...held])
       .then(() => this.#take(peer, group, message))
       .catch((error: unknown) => {
         const what = `what ${group.name} refers to cannot be had from ${shortNode(peer)}`
         this.#log.log('warn', 'journal', `${what}: ${errorLine(error)}`)
       })
       .finally(() => {
-        if (this.#holding.get(group.name) === done) this.#holding.delete(group.name)
+        if (this.#holding.get(group.name)?.done === done) this.#holding.delete(group.name)
       })
-    this.#holding.set(group.name, done)
+    this.#holding.set(group.name, { done, from: peer })
   }
 
   /** Begins to fetch what the message's entries refer to. */
   #hold(peer: NodeId, name: string, message: RaftMessage): Promise<void>[] {
     const owner = this.#ownerOf(name)
-    const hold = (kind: 'entry' | 'snapshot', bytes: Uint8Array) => owner?.hold?.(kind, bytes, peer) ?? []
-    if (message.t === 'snapshot') return [hold('snapshot', message.snapshot.data)].flat()
-    if (message.t !== 'append') return []
-    const held = message.entries.flatMap(({ kind, bytes }) => (kind === 'data' ? hold('entry', bytes) : []))
+    const hold = (kind: 'entry' | 'snapshot', bytes: Uint8Array) => {
+      try {
+        return owner?.hold?.(kind, bytes, peer) ?? []
+      } catch (error) {
+        return Promise.reject(error) // bytes that make no sense
+      }
+    }
+    const held =
+      message.t === 'snapshot'
+        ? [hold('snapshot', message.snapshot.data)].flat()
+        : message.t === 'append'
+          ? message.entries.flatMap(({ kind, bytes }) => (kind === 'data' ? hold('entry', bytes) : []))
+          : []
     for (const each of held) each.catch(() => undefined) // reported for all of them together
     return held
   }
@@ -331,9 +353,11 @@ export class Groups {
   }
 
   /** The leader says that this node no longer keeps the journal. */
-  #dismissed(peer: NodeId, name: string): void {
+  #dismissed(peer: NodeId, name: string, term: number): void {
     const group = this.#groups.get(name)
     if (!group || group.leads || !isMember(group.config, peer)) return
+    // A former leader, or anybody else, must not take a copy away that the present one counts on.
+    if (term < group.term || (group.leader !== undefined && group.leader !== peer)) return
     this.remove(name).catch((error: unknown) =>
       this.#log.log('warn', 'journal', `${name} cannot be removed: ${errorLine(error)}`),
     )

@@ -1,21 +1,25 @@
 // The journal of a process as people read it: what happened to which event, where and why. Pure. Above: home.ts.
 import type { HistoryRow } from '../../syscalls/types.ts'
+import { MAX_ROW_CHARS } from '../limits.ts'
 import { decodeEntry, type ProcessEntry } from './state.ts'
 
-/** @param raw the journal from its beginning. @returns what it tells, in order; output is not among it. */
-export function historyOf(raw: readonly Uint8Array[]): HistoryRow[] {
-  const tasks = new Map<string, string>()
+/**
+ * @param raw the journal from its beginning. @param from its entry to begin with: only what is told is decoded.
+ * @returns what it tells, in order; output is not among it.
+ */
+export function historyOf(
+  raw: readonly Uint8Array[],
+  from: number,
+  { taskOf, most }: { taskOf: (event: string) => string | null; most: number },
+): HistoryRow[] {
   const rows: HistoryRow[] = []
-  for (const [n, bytes] of raw.entries()) {
-    const entry = decodeEntry(bytes)
-    if (entry.t === 'spawned') tasks.set('0', 'start')
-    if (entry.t === 'completed') {
-      for (const [i, { task }] of entry.emits.entries()) tasks.set(`${entry.event}.${i}`, task)
-    }
+  for (let n = from; n < raw.length && rows.length < most; n++) {
+    const entry = decodeEntry(raw[n] as Uint8Array)
     const told = tell(entry)
     if (!told) continue
     const event = 'event' in entry ? entry.event : null
-    rows.push({ n, event, task: event === null ? null : (tasks.get(event) ?? null), ...told })
+    const detail = told.detail.slice(0, MAX_ROW_CHARS)
+    rows.push({ n, event, task: event === null ? null : taskOf(event), ...told, detail })
   }
   return rows
 }

@@ -64,6 +64,7 @@ export class ProcessHome {
   #moved: OsError | undefined
   readonly #timers = new Set<Timer>()
   #ending = false
+  #pausing: boolean | undefined
 
   constructor(kid: Kid, journal: Journal, state: ProcessState, services: HomeServices) {
     this.kid = kid
@@ -159,7 +160,9 @@ export class ProcessHome {
 
   /** Starts no more events, or goes on. @returns false when it has ended, or did so already. */
   async pause(paused: boolean): Promise<boolean> {
-    if (this.#ending || this.#state.paused === paused) return false
+    // What was asked for last counts, also while it is being journalled.
+    if (this.#ending || (this.#pausing ?? this.#state.paused) === paused) return false
+    this.#pausing = paused
     const entry: ProcessEntry = { t: 'paused', paused, atMs: this.#services.clock.wallMs() }
     if (!(await this.#journalled(entry))) throw this.#moved
     this.#state.apply(entry)
@@ -176,10 +179,8 @@ export class ProcessHome {
   /** What the journal tells after its entry `after`, some of it. */
   history(after: number): HistoryRow[] {
     const { snapshot, entries } = this.#journal.committed()
-    const rows = historyOf([snapshot, ...entries]).filter(({ n }) => n > after)
-    return rows
-      .slice(0, limits.MAX_HISTORY_ROWS)
-      .map((row) => ({ ...row, detail: row.detail.slice(0, limits.MAX_ROW_CHARS) }))
+    const taskOf = (event: string) => this.#state.events.get(event)?.task ?? null
+    return historyOf([snapshot, ...entries], after + 1, { taskOf, most: limits.MAX_HISTORY_ROWS })
   }
 
   /** Takes room offered by the leases: starts the next ready event there. */

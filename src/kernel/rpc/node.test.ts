@@ -203,7 +203,7 @@ describe('a peer that is only wrong stays linked', () => {
     expect(await answer([FRAME.CALL, 1, 'no.such', 0, 0, null])).toMatchObject([FRAME.ERROR, 1, 'ENOSYS', /no.such/])
     expect(await answer([FRAME.CALL, 2, '__proto__', 0, 0, null])).toMatchObject([FRAME.ERROR, 2, 'ENOSYS', {}])
     expect(await answer([FRAME.CALL, 3, 'toString', 0, 0, null])).toMatchObject([FRAME.ERROR, 3, 'ENOSYS', {}])
-    expect(await answer([FRAME.CALL, 4, 'tree.head', 0, 0, null])).toMatchObject([FRAME.ERROR, 4, 'ENOSYS', {}])
+    expect(await answer([FRAME.CALL, 4, 'storage.usage', 0, 0, null])).toMatchObject([FRAME.ERROR, 4, 'ENOSYS', {}])
   })
 
   it('when its arguments do not fit', async () => {
