@@ -78,6 +78,24 @@ describe('the shared tree', () => {
     for (const node of nodes) expect((await cluster.run(node.fs.readdir('/tmp'))).length).toBe(40)
   })
 
+  it('goes on when a file is lost everywhere: who writes it is told, and nobody else', async () => {
+    const cluster = newCluster()
+    const nodes = await boot<[SimNode, SimNode, SimNode]>(cluster, 3)
+    const [a, , c] = nodes
+    const bytes = new Uint8Array(3 * 1024 * 1024).map((_, i) => (i >> 20) + 1)
+    await cluster.run(a.fs.writeFile('/log', bytes))
+    await cluster.advance(5_000)
+    for (const { disk } of nodes) {
+      for (const [cid, block] of [...disk.blocks])
+        if (block.byteLength === 1 << 20 && block[0] === 1) disk.blocks.delete(cid)
+    }
+    const handle = await cluster.run(a.fs.open('/log', 'a'))
+    await cluster.run(handle.write(new Uint8Array([1])))
+    const appended = codeOf(cluster.run(handle.close()))
+    expect(await codeOf(cluster.run(c.fs.writeFile('/other', 'z')))).toBe('ok')
+    expect(await appended).toBe('EIO')
+  })
+
   it('lets exactly one of several exclusive creators win', async () => {
     const cluster = newCluster()
     const nodes = await boot(cluster, 3)

@@ -22,6 +22,7 @@ export class ListOwner implements JournalOwner {
   texts: string[] = []
   leader: NodeId | undefined
   fold?: (before: Journalled) => Uint8Array
+  hold?: NonNullable<JournalOwner['hold']>
 
   lead(_name: string, journal: Journal, { entries }: Journalled): void {
     this.journal = journal

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
 import { COMPACT_ENTRIES, MAX_UNBORN_GROUPS } from '../limits.ts'
 import { JournalLab, type JournalNode, LIST } from './groups.contract.ts'
+import type { Journal } from './journal.ts'
 
 let lab: JournalLab
 beforeEach(() => {
@@ -191,5 +192,69 @@ describe('a journal', () => {
     await lab.advance(60_000)
     expect(notes).toBe(0)
     expect(lab.clock.pending().filter(({ reason }) => reason.startsWith('journal'))).toEqual([])
+  })
+})
+
+describe('a journal under attack, or under load', () => {
+  const pause = (ms: number) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    lab.clock.setTimer(resolve, ms, 'a slow fetch')
+    return promise
+  }
+
+  it('keeps a copy that counts when somebody who does not lead says that it is not needed', async () => {
+    const [a, b, c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    lab.hub.setPartition(a.id, c.id, true)
+    expect((await lab.run(a.owner.add('precious'))).level).toBe('majority')
+    c.rpc.note(b.id, 'journal.dismissed', { group: LIST, term: 0 })
+    c.rpc.note(b.id, 'journal.dismissed', { group: LIST, term: 1_000 })
+    await lab.advance(3)
+    a.crash()
+    expect((await lab.leader(60_000)).owner.texts).toEqual(['precious'])
+  })
+
+  it('elects while members still wait for what the dead leader wanted to be stored', async () => {
+    const [a, b, c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    for (const { owner } of [b, c]) owner.hold = () => pause(20_000).then(() => Promise.reject(new Error('it is gone')))
+    a.owner.add('large').catch(() => undefined)
+    await lab.advance(100)
+    a.crash()
+    expect(await lab.until(() => lab.leaders().length === 1, 120_000)).toBeLessThan(10_000)
+  })
+
+  it('does not wait for ever for a member that cannot store', async () => {
+    const [a, b] = (await begun('abc')) as [JournalNode, JournalNode]
+    b.owner.hold = () => Promise.reject(new Error('the disk is full'))
+    expect((await lab.run(a.owner.add('x', 'all'))).level).toBe('majority')
+  })
+
+  it('is led by another when the leader’s disk fails', async () => {
+    const [a] = (await begun('abc')) as [JournalNode]
+    a.disk.quotaBytes = a.disk.usedBytes() + 10
+    await expect(lab.run(a.owner.add('x'.repeat(1_000)))).rejects.toMatchObject({ code: 'ENOSPC' })
+    await lab.until(() => lab.leaders().some((node) => node !== a), 60_000)
+  })
+
+  it('takes bytes that make no sense from nobody, and rejects nothing unheard', async () => {
+    const [a, b] = (await begun('abc')) as [JournalNode, JournalNode]
+    b.owner.hold = (_kind, bytes) => {
+      if (fromUtf8(bytes) === 'garbage') throw new Error('no CBOR')
+      return Promise.reject(new Error('cannot be had'))
+    }
+    const entry = (text: string) => ({ term: 9, kind: 'data' as const, bytes: utf8(text) })
+    const entries = [entry('x'), entry('garbage')]
+    const message = { t: 'append', term: 9, prevIndex: 1, prevTerm: 0, entries, commit: 0, round: 0 } as const
+    a.rpc.note(b.id, 'journal.step', { group: LIST, message })
+    await lab.advance(100)
+    expect(b.membership.linked()).toContain(a.id)
+  })
+
+  it('refuses what is written after it was removed', async () => {
+    const [a] = (await begun('a')) as [JournalNode]
+    const { journal } = a.owner
+    await lab.run(a.groups.retire(LIST))
+    await expect(lab.run((journal as Journal).append([utf8('x')]))).rejects.toMatchObject({
+      code: 'ECANCELED',
+    })
   })
 })

@@ -275,12 +275,12 @@ export class Groups {
     if ((message.t !== 'append' && message.t !== 'snapshot') || message.term < group.term) {
       return this.#take(peer, group, message)
     }
-    const before = this.#holding.get(group.name)
-    // A leader sends one at a time: another one is the same again, because the first takes long.
-    if (before?.from === peer) return
+    // A leader sends one at a time: another one is the same again, because the first takes long. What a former leader
+    // sent comes too late after it.
+    if (this.#holding.get(group.name)?.from === peer) return
     const held = this.#hold(peer, group.name, message)
-    if (!before && held.length === 0) return this.#take(peer, group, message)
-    const done = Promise.all([before?.done, ...held])
+    if (held.length === 0) return this.#take(peer, group, message)
+    const done = Promise.all(held)
       .then(() => this.#take(peer, group, message))
       .catch((error: unknown) => {
         const what = `what ${group.name} refers to cannot be had from ${shortNode(peer)}`

@@ -206,6 +206,15 @@ describe('the journal of a process', () => {
     await expectLines(kid, 24, other)
   })
 
+  it('goes on when it is told to while it is still being stopped', async () => {
+    await start(3, 54)
+    const [home, other] = nodes as [SimNode, SimNode]
+    const kid = await spawn(home, 12)
+    const both = (['STOP', 'CONT'] as const).map((signal) => other.os.call('signal', { signal, kid }))
+    expect(await cluster.run(Promise.all(both))).toEqual([{ delivered: true }, { delivered: true }])
+    await expectLines(kid, 12, other)
+  })
+
   it('ends a process whose event takes one tab after the other with it, instead of all of them', async () => {
     await start(7, 53)
     const [home] = nodes as [SimNode]
