@@ -21,7 +21,11 @@ declare global {
       read(path: string): AsyncIterable<Uint8Array>
       readFile(path: string, encoding: 'utf8'): Promise<string>
       stat(path: string): Promise<{ size: number }>
-      writeFile(path: string, data: string | AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<unknown>
+      writeFile(
+        path: string,
+        data: string | AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+        options?: { ack: 'all' },
+      ): Promise<unknown>
     }
   }
 }

@@ -30,6 +30,11 @@ export function writeFile(tab: Tab, path: string, mebibytes: number): Promise<nu
   )
 }
 
+/** Resolves when every tab that keeps `/` has all that was written before: nothing is copied in the background then. */
+export async function untilKept(tab: Tab): Promise<void> {
+  await tab.page.evaluate(() => globalThis.os.fs.writeFile('/tmp/kept', 'x', { ack: 'all' }))
+}
+
 /** MiB/s of reading a file from its start to its end, dropping what was read. */
 export function readFile(tab: Tab, path: string): Promise<number> {
   return tab.page.evaluate(async (name) => {

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Lab, Site, Tab } from '../lab.ts'
 import { type Row, row } from '../report.ts'
-import { readFile, writeFile } from './blocks.ts'
+import { readFile, untilKept, writeFile } from './blocks.ts'
 
 interface Renderer {
   tab: Tab
@@ -31,10 +31,13 @@ export async function memory(lab: Lab): Promise<Row[]> {
     const writer = await open(site)
     const idle = residentMiB(writer.pid, 'VmRSS')
     resetPeak(writer.pid)
+    // Three tabs keep all files; the reader is a fourth one, which holds none of them.
+    await site.cluster(3, [writer.tab])
     await writeFile(writer.tab, '/big', mebibytes)
     const writing = residentMiB(writer.pid, 'VmHWM')
+    await untilKept(writer.tab)
     const reader = await open(site)
-    await Promise.all([writer.tab.untilPeers(1), reader.tab.untilPeers(1)])
+    await Promise.all([writer.tab.untilPeers(3), reader.tab.untilPeers(3)])
     for (const { pid } of [writer, reader]) resetPeak(pid)
     const speed = await readFile(reader.tab, '/big')
     const note = `idle tab ${Math.round(idle)} MiB`

@@ -3,7 +3,7 @@
 import type { Lab, Tab } from '../lab.ts'
 import { connectRaw, sendRaw } from '../raw-channel.ts'
 import { median, type Row, row } from '../report.ts'
-import { readFile, writeFile } from './blocks.ts'
+import { readFile, untilKept, writeFile } from './blocks.ts'
 
 const MEBIBYTES = 64
 /** What naive code lets the channel buffer. */
@@ -18,11 +18,14 @@ interface Speeds {
 
 async function product(lab: Lab, into: Speeds, warm: number): Promise<void> {
   await lab.site(async (site) => {
-    const first = await site.tab()
+    // Three tabs keep all files; the fourth holds none of them.
+    const keepers = await site.cluster(3)
+    const [first] = keepers as [Tab]
     for (let i = 0; i <= warm; i++) await writeFile(first, `/file-${i}`, MEBIBYTES)
-    const [, second] = (await site.cluster(2, [first])) as [Tab, Tab]
-    into.cold.push(await readFile(second, '/file-0'))
-    for (let i = 1; i <= warm; i++) into.warm.push(await readFile(second, `/file-${i}`))
+    await untilKept(first)
+    const reader = (await site.cluster(4, keepers))[3] as Tab
+    into.cold.push(await readFile(reader, '/file-0'))
+    for (let i = 1; i <= warm; i++) into.warm.push(await readFile(reader, `/file-${i}`))
   })
 }
 
