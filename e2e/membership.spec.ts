@@ -175,12 +175,18 @@ test('a tab whose relay dies in the middle of its boot goes on when the relay is
   const context = await chrome.newContext()
   const page = await context.newPage()
   // Everything that is loaded after the prompt fails at first, as when the relay dies at that moment.
-  await page.route(/assets\/(page|engine|preload|_virtual).*\.js/, (route) => route.abort('connectionrefused'))
+  const refused: string[] = []
+  await page.route(/assets\/(page|engine|preload|_virtual).*\.js/, (route) => {
+    refused.push(route.request().url())
+    return route.abort('connectionrefused')
+  })
   const errors: string[] = []
   page.on('pageerror', (error) => errors.push(error.message))
   await page.goto(relay.url)
   await page.waitForFunction(() => performance.getEntriesByName('prompt').length > 0)
   expect(await page.evaluate(() => globalThis.os.sh('echo too early'))).toMatchObject({ code: 126 })
+  // Of the page, and of the network in the kernel's worker.
+  for (const part of ['page', 'engine']) await expect.poll(() => refused.join()).toContain(`assets/${part}`)
   await page.unroute(/assets\/(page|engine|preload|_virtual).*\.js/)
   await expect
     .poll(() => page.evaluate(() => globalThis.os.sh('echo works')), { timeout: 30_000 })

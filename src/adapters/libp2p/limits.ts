@@ -21,6 +21,10 @@ export const RENDEZVOUS_RETRY_MS = 1_000
 /** Frame limit of the rendezvous protocol. */
 export const RENDEZVOUS_FRAME_BYTES = 64 * KIB
 
+/** Pauses before the network's code is asked for again, which the relay serves. */
+export const ENGINE_RETRY_MIN_MS = 500
+export const ENGINE_RETRY_MAX_MS = 8_000
+
 // --- connecting to peers
 
 /** Signalling costs the page thread of both sides; a newcomer among 32 dials them in a few rounds. */

@@ -158,7 +158,7 @@ export class Libp2pNetwork implements Network {
 
   async #start(): Promise<void> {
     const { identity, log, namespaces, dht, random } = this.#options
-    const { createEngine } = await import('./engine.ts')
+    const { createEngine } = await this.#loadEngine()
     const engine = await createEngine({
       privateKeyBytes: identity.privateKeyBytes,
       datastore: dht.datastore,
@@ -201,6 +201,20 @@ export class Libp2pNetwork implements Network {
     this.#running = { engine, dialer, relay }
     if (this.#closed) return
     relay.set(this.#relayInfo)
+  }
+
+  /** The relay serves it, and may be away just now: it is asked for again until it is there, or the node stops. */
+  async #loadEngine(): Promise<typeof import('./engine.ts')> {
+    for (let pauseMs = limits.ENGINE_RETRY_MIN_MS; ; pauseMs = Math.min(pauseMs * 2, limits.ENGINE_RETRY_MAX_MS)) {
+      try {
+        return await import('./engine.ts')
+      } catch (error) {
+        if (this.#closed) throw error
+        const fields = { error: errorLine(error) }
+        this.#options.log.log('warn', 'network', 'the network could not be loaded: it is asked for again', fields)
+        await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      }
+    }
   }
 
   #listen({ node, dht }: Engine): void {
