@@ -5,6 +5,7 @@
 // the other side while it dials itself; the larger one gives its own dial up when it is dialled.
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { orAborted } from '../../base/abort.ts'
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import * as limits from './limits.ts'
@@ -201,14 +202,4 @@ export class Dialer {
 
 function canceled(peer: NodeId): OsError {
   return new OsError('ECANCELED', `Connecting to ${peer} was cancelled`)
-}
-
-/** The promise's outcome, or the error as soon as the signal aborts. */
-export function orAborted<T>(promise: Promise<T>, signal: AbortSignal, error: () => OsError): Promise<T> {
-  const { promise: outcome, resolve, reject } = Promise.withResolvers<T>()
-  const onAbort = (): void => reject(error())
-  if (signal.aborted) onAbort()
-  else signal.addEventListener('abort', onAbort, { once: true })
-  promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  return outcome
 }

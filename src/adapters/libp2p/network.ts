@@ -2,6 +2,7 @@
 // It decides nothing about membership: what it hears becomes NetworkEvents, what it is asked for it does.
 import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { orAborted } from '../../base/abort.ts'
 import { assert } from '../../base/assert.ts'
 import { Emitter } from '../../base/emitter.ts'
 import { errorLine, OsError } from '../../base/errors.ts'
@@ -11,7 +12,7 @@ import type { ByteStream, Network, NetworkEvent, StreamKind } from '../../ports/
 import type { Random } from '../../ports/random.ts'
 import { ChannelStream } from './channel-stream.ts'
 import type { Libp2pDht } from './dht.ts'
-import { Dialer, orAborted } from './dialer.ts'
+import { Dialer } from './dialer.ts'
 import type { Engine } from './engine.ts'
 import { type Identity, isNodeId } from './identity.ts'
 import { Libp2pStream } from './libp2p-stream.ts'

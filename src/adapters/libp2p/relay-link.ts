@@ -2,12 +2,12 @@
 // rendezvous stream (so that we hear of peers). Whatever is lost is regained, with growing pauses.
 // States, as NetworkEvents: connecting → connected → (lost) connecting → offline (retrying) → connected.
 import type { Connection, Stream } from '@libp2p/interface'
+import { orAborted } from '../../base/abort.ts'
 import { errorLine, OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { RelayState } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
-import { orAborted } from './dialer.ts'
 import type { Engine } from './engine.ts'
 import * as limits from './limits.ts'
 import { encodeHello, RENDEZVOUS_PROTOCOL, RendezvousDecoder } from './rendezvous.ts'

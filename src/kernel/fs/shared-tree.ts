@@ -7,6 +7,7 @@
 // meet, the older one stays, and the younger one is merged into it and forgotten.
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
+import { orAborted } from '../../base/abort.ts'
 import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
@@ -268,8 +269,7 @@ export class SharedTree {
   #turnMs(): number {
     const { membership, rpc, keeper } = this.#options
     const turn = [...membership.linked(), rpc.self].sort().indexOf(rpc.self)
-    const member = keeper.stored(this.#known) !== undefined
-    return (member ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
+    return (keeper.keeps(this.#known.tree) ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
   }
 
   /** Nobody leads for long: then it is kept on as a branch even if nobody changes it, so that its copies are renewed. */
@@ -305,7 +305,7 @@ export class SharedTree {
     this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
       this.#beginning = undefined
     })
-    await this.#orAborted(this.#beginning, signal)
+    await orCanceled(this.#beginning, signal)
   }
 
   // --- who leads -------------------------------------------------------------------------------------------
@@ -573,20 +573,10 @@ export class SharedTree {
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = this.#timer(resolve, timeoutMs, 'tree news')
     this.#waiting.add(resolve)
-    return this.#orAborted(promise, signal).finally(() => {
+    return orCanceled(promise, signal).finally(() => {
       timer.cancel()
       this.#timers.delete(timer)
       this.#waiting.delete(resolve)
-    })
-  }
-
-  #orAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-    if (!signal) return promise
-    return new Promise((resolve, reject) => {
-      const onAbort = () => reject(toOsError(signal.reason, 'ECANCELED'))
-      if (signal.aborted) onAbort()
-      signal.addEventListener('abort', onAbort, { once: true })
-      promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
     })
   }
 
@@ -609,4 +599,8 @@ export class SharedTree {
     this.#timers.add(timer)
     return timer
   }
+}
+
+function orCanceled<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return signal ? orAborted(promise, signal, () => toOsError(signal.reason, 'ECANCELED')) : promise
 }

@@ -118,10 +118,14 @@ export class TreeKeeper {
     return this.#options.groups.names(PREFIX).map(kidOf)
   }
 
+  /** Whether this node is a member of that tree's journal. */
+  keeps(kid: Kid): boolean {
+    return this.#options.groups.find(PREFIX + kid) !== undefined
+  }
+
   /** Who leads a tree that is kept here. */
   leader(kid: Kid): NodeId | undefined {
-    const { groups } = this.#options
-    return groups.names(PREFIX + kid).length > 0 ? groups.group(PREFIX + kid).leader : undefined
+    return this.#options.groups.find(PREFIX + kid)?.leader
   }
 
   /** The name of a tree to come. */
@@ -196,12 +200,9 @@ export class TreeKeeper {
    * @param known a head that its leader has told.
    */
   stored(known: Pick<TreeHead, 'tree' | 'version' | 'root'>): Stored | undefined {
-    const { groups } = this.#options
-    const name = PREFIX + known.tree
-    if (groups.names(name).length === 0) return undefined
-    const group = groups.group(name)
-    const { snapshot, entries } = group.stored()
-    if (snapshot.byteLength === 0) return undefined
+    const group = this.#options.groups.find(PREFIX + known.tree)
+    const { snapshot, entries } = group?.stored() ?? {}
+    if (!group || !snapshot?.byteLength || !entries) return undefined
     const committed = group.committed()
     const state = TreeState.replay([committed.snapshot, ...committed.entries])
     let base = state.root
@@ -287,7 +288,7 @@ export class TreeKeeper {
     const ack = await led.journal.append([entry], level)
     // Another node may lead by now, with this change: it says so itself.
     if (this.#led.get(led.state.kid) !== led) throw new OsError('ECONNRESET', 'another node took over meanwhile')
-    led.state.apply(decodeTreeEntry(entry))
+    led.state.apply({ t: 'changed', ...change, absorbs: change.absorbs && [...change.absorbs] })
     this.#options.onHead(this.#headOf(led))
     return ack
   }

@@ -139,9 +139,14 @@ export class Groups {
     return [...this.#groups.keys()].filter((name) => name.startsWith(prefix))
   }
 
+  /** The journal, if it is kept here. */
+  find(name: string): Group | undefined {
+    return this.#groups.get(name)
+  }
+
   /** @throws {OsError} ENOENT. */
   group(name: string): Group {
-    const group = this.#groups.get(name)
+    const group = this.find(name)
     if (!group) throw new OsError('ENOENT', `${name} is not kept here`)
     return group
   }
@@ -293,7 +298,7 @@ export class Groups {
   }
 
   /** Begins to fetch what the message's entries refer to. */
-  #hold(peer: NodeId, name: string, message: RaftMessage): Promise<void>[] {
+  #hold(peer: NodeId, name: string, message: RaftMessage & { t: 'append' | 'snapshot' }): Promise<void>[] {
     const owner = this.#ownerOf(name)
     const hold = (kind: 'entry' | 'snapshot', bytes: Uint8Array) => {
       try {
@@ -302,12 +307,11 @@ export class Groups {
         return Promise.reject(error) // bytes that make no sense
       }
     }
+    const data = message.t === 'append' ? message.entries.filter(({ kind }) => kind === 'data') : []
     const held =
-      message.t === 'snapshot'
-        ? [hold('snapshot', message.snapshot.data)].flat()
-        : message.t === 'append'
-          ? message.entries.flatMap(({ kind, bytes }) => (kind === 'data' ? hold('entry', bytes) : []))
-          : []
+      message.t === 'append'
+        ? data.flatMap(({ bytes }) => hold('entry', bytes))
+        : [hold('snapshot', message.snapshot.data)].flat()
     for (const each of held) each.catch(() => undefined) // reported for all of them together
     return held
   }

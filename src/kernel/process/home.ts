@@ -64,7 +64,6 @@ export class ProcessHome {
   #moved: OsError | undefined
   readonly #timers = new Set<Timer>()
   #ending = false
-  #pausing: boolean | undefined
 
   constructor(kid: Kid, journal: Journal, state: ProcessState, services: HomeServices) {
     this.kid = kid
@@ -160,13 +159,12 @@ export class ProcessHome {
 
   /** Starts no more events, or goes on. @returns false when it has ended, or did so already. */
   async pause(paused: boolean): Promise<boolean> {
-    // What was asked for last counts, also while it is being journalled.
-    if (this.#ending || (this.#pausing ?? this.#state.paused) === paused) return false
-    this.#pausing = paused
+    if (this.#ending || this.#state.paused === paused) return false
     const entry: ProcessEntry = { t: 'paused', paused, atMs: this.#services.clock.wallMs() }
-    if (!(await this.#journalled(entry))) throw this.#moved
+    // At once, so that whoever asks for the opposite meanwhile comes after it; a home that cannot journal it is none.
     this.#state.apply(entry)
     this.#progress()
+    if (!(await this.#journalled(entry))) throw this.#moved
     return true
   }
 
