@@ -215,7 +215,8 @@ export class Leadership {
     this.#answered(progress, round)
     if (ok) {
       progress.match = Math.max(progress.match, Math.min(index, this.#log.lastIndex))
-      progress.next = Math.max(progress.next, progress.match + 1)
+      // Whatever was sent beyond may have come while it was busy with this, and been dropped.
+      progress.next = progress.match + 1
       this.#advanceCommit()
       if (this.#finishHandover()) return
     } else progress.next = Math.max(progress.match + 1, Math.min(index + 1, progress.next - 1))
