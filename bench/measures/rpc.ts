@@ -43,10 +43,11 @@ async function whileBlocked(blocked: Page, measure: () => Promise<number[]>): Pr
 
 async function tabs(lab: Lab, count: number) {
   return lab.site(async (site) => {
-    const [home, other] = (await site.cluster(2)) as [Tab, Tab]
-    await home.out('echo x > /probe')
-    const treeHome = await other.page.evaluate(() => globalThis.os.node.treeHome)
-    if (treeHome !== (await home.id())) throw new Error('the tree is at home in the wrong tab')
+    const tabs = (await site.cluster(2)) as [Tab, Tab]
+    await tabs[0].out('echo x > /probe')
+    const treeHome = await tabs[1].page.evaluate(() => globalThis.os.node.treeHome)
+    const [home, other] = treeHome === (await tabs[0].id()) ? tabs : [tabs[1], tabs[0]]
+    if (treeHome !== (await home.id())) throw new Error('neither tab leads the tree')
     await stats(home.page, 100)
     await stats(other.page, 100)
     const local = await stats(home.page, count)

@@ -81,14 +81,10 @@ export function userDispatch(services: DispatchServices): Dispatch {
       }
       return services.info[args.topic](signal)
     },
-    run: async ({ program, args, cwd, limits }, signal) =>
-      processes.spawn({
-        program: resolve(program),
-        args,
-        cwd: resolve(cwd),
-        eventMs: limits?.eventMs ?? DEFAULT_EVENT_MS,
-        signal,
-      }),
+    run: async ({ program, args, cwd, limits = {} }, signal) => {
+      const { eventMs = DEFAULT_EVENT_MS, ...bounds } = limits
+      return processes.spawn({ program: resolve(program), args, cwd: resolve(cwd), eventMs, bounds, signal })
+    },
     emit: refuse('emit'),
     wait: async (args, signal) => {
       if (args.for === 'events') return events.after(args.since, signal)
@@ -132,7 +128,7 @@ export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Di
       throw new OsError('EACCES', `a task may ask about paths, not about '${args.topic}'`)
     },
     run: refuse('run'),
-    emit: async ({ task, data, after }) => ({ id: actions.emit(task, data, after ?? null) }),
+    emit: async ({ task, data, after }) => ({ id: await actions.emit(task, data, after ?? null) }),
     wait: refuse('wait'),
     signal: async (args) => {
       if (args.signal !== 'EXIT') throw new OsError('EACCES', 'a task may end only its own process')

@@ -180,6 +180,13 @@ export const MAX_ROWS_BYTES = 1024 * 1024
 export const MAX_REMEMBERED_HOMES = 4096
 /** Events of one process not yet finished. */
 export const MAX_PENDING_EVENTS = 1_000_000
+/** Events of one process not yet finished from which on its tasks wait before they emit more. */
+export const QUEUE_EVENTS = 65_536
+/** Events that a task may emit when there is room again, or when nothing has moved for this long. */
+export const EMIT_STEP = 1_024
+export const QUEUE_PATIENCE_MS = 1_000
+/** Running events that a row of a process shows. */
+export const MAX_WORKING = 32
 /** Data of one process's events and results that its home keeps in memory; larger state belongs in files. */
 export const MAX_PROCESS_BYTES = 256 * 1024 * 1024
 /** Ended processes remembered by a home. */
@@ -187,6 +194,8 @@ export const MAX_ENDED_PROCESSES = 200
 /** Journal entries, or bytes of them, kept before a snapshot replaces them. */
 export const COMPACT_ENTRIES = 4096
 export const COMPACT_BYTES = 1024 * 1024
+/** Blocks with what is told of folded entries: the events of half a million; of longer processes the latest. */
+export const MAX_PAST_BLOCKS = 512
 /** Input of an event sent along with its lease; larger input is pulled by the executor. */
 export const INLINE_INPUT_BYTES = 64 * 1024
 /** Progress events of one process, at most one per this time. */

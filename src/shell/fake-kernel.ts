@@ -321,7 +321,7 @@ export class FakeKernel {
     if (!main) throw new OsError(this.entries.has(program) ? 'ENOEXEC' : 'ENOENT', `cannot run ${program}`)
     const kid = kidFromHex((this.#nextKid++).toString(16).padStart(8, '0').padEnd(64, 'a'))
     const row: ProcessRow = {
-      ...{ kid, program, args, state: 'running', home: this.node.id, done: 0, total: 1, nodes: 1 },
+      ...{ kid, program, args, state: 'running', home: this.node.id, done: 0, total: 1, nodes: 1, working: [] },
       ...{ startedMs: 0, endedMs: null, code: null, error: null },
     }
     const output = { stdout: new Output(() => this.#changed()), stderr: new Output(() => this.#changed()) }

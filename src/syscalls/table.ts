@@ -51,7 +51,18 @@ const count = (max: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(1)
 export const processLimits = v.strictObject({
   /** A handler that has not answered for this long is ended, and its process with it. */
   eventMs: v.optional(count(24 * 3600 * 1000)),
+  /** Events in all. */
+  events: v.optional(count(Number.MAX_SAFE_INTEGER)),
+  /** Nodes that may work for it at a time. */
+  nodes: v.optional(count(Number.MAX_SAFE_INTEGER)),
+  /** Time of its tasks, on all nodes together. */
+  cpuMs: v.optional(count(Number.MAX_SAFE_INTEGER)),
+  /** Data of its events and results at a time. */
+  memoryBytes: v.optional(count(Number.MAX_SAFE_INTEGER)),
+  /** Output, both streams together. */
+  outputBytes: v.optional(count(Number.MAX_SAFE_INTEGER)),
 })
+export type ProcessLimits = v.InferOutput<typeof processLimits>
 
 /** What the directory answers for: node ids, KIDs of processes, CIDs of files, device ids. */
 export const recordNamespaces = ['peer', 'home', 'provider', 'device'] as const

@@ -76,6 +76,8 @@ export interface ProcessRow {
   total: number
   /** Nodes that have completed at least one event. */
   nodes: number
+  /** Events that are running now, some of them. */
+  working: { event: string; task: string; node: string }[]
   startedMs: number
   endedMs: number | null
   /** 0 success; 1–125 as the program said; 126 not a program; 130 killed; null while running. */

@@ -98,7 +98,10 @@ export class TreeKeeper {
         if (this.#led.delete(kid)) this.#options.onFollow()
       },
       hold: (kind, bytes, from) => this.#hold(kind, bytes, from),
-      fold: ({ snapshot, entries }) => encodeTreeEntry(TreeState.replay([snapshot, ...entries]).birth()),
+      fold: (before) => {
+        const snapshot = encodeTreeEntry(TreeState.replay([before.snapshot, ...before.entries]).birth())
+        return { snapshot, bytes: snapshot.byteLength }
+      },
     }
   }
 

@@ -9,7 +9,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import type { Ack } from '../../syscalls/types.ts'
 import * as limits from '../limits.ts'
-import type { Journal, Journalled } from './journal.ts'
+import type { Folded, Journal, Journalled } from './journal.ts'
 import { type GroupConfig, groupConfig, membersOf, voterOf } from './raft/config.ts'
 import { RaftLog } from './raft/log.ts'
 import type { Entry, RaftMessage, Snapshot } from './raft/messages.ts'
@@ -75,7 +75,8 @@ export class Group implements Journal {
   #storedLast: number
   #failed: OsError | undefined
   #compacting = false
-  #compactFrom = 0
+  /** What the last snapshot made here stands for. */
+  #foldedBytes = 0
   #closed = false
 
   private constructor(name: string, host: GroupHost, raft: Raft) {
@@ -224,18 +225,20 @@ export class Group implements Journal {
   }
 
   /** Replaces what is committed by what `fold` makes of it, once there is enough to be worth it. */
-  async compact(fold: (before: Journalled) => Uint8Array): Promise<void> {
+  async compact(fold: (before: Journalled) => Folded | Promise<Folded>): Promise<void> {
     const { log, commit } = this.#raft
     const index = Math.min(commit, log.stable)
-    const due = index - log.snapshot.index >= limits.COMPACT_ENTRIES || log.bytes >= limits.COMPACT_BYTES
-    // Folding must make it smaller: one that is large for good is not folded over and over.
-    if (!due || this.#compacting || index < this.#compactFrom) return
+    const enough = index - log.snapshot.index >= limits.COMPACT_ENTRIES || log.bytes >= limits.COMPACT_BYTES
+    // As much again as the last one stands for: what is large for good is not folded over and over.
+    if (!enough || log.bytes < this.#foldedBytes || this.#compacting) return
     this.#compacting = true
     try {
-      const term = log.termAt(index) as number
-      const snapshot = fold(this.#upTo(index))
+      const { snapshot, bytes } = await fold(this.#upTo(index))
+      // A leader's snapshot may have come meanwhile.
+      const term = log.termAt(index)
+      if (this.#closed || term === undefined || index <= log.snapshot.index) return
       log.compact(index, snapshot)
-      this.#compactFrom = index + limits.COMPACT_ENTRIES / 4
+      this.#foldedBytes = bytes
       await this.#host.store.compact(this.name, index, encode({ term, config: log.snapshot.config, data: snapshot }))
     } finally {
       this.#compacting = false

@@ -21,7 +21,7 @@ export class ListOwner implements JournalOwner {
   journal: Journal | undefined
   texts: string[] = []
   leader: NodeId | undefined
-  fold?: (before: Journalled) => Uint8Array
+  fold?: JournalOwner['fold']
   hold?: NonNullable<JournalOwner['hold']>
 
   lead(_name: string, journal: Journal, { entries }: Journalled): void {

@@ -147,7 +147,7 @@ describe('a journal', () => {
 
   it('brings a newcomer up to date from a snapshot', async () => {
     const [a] = (await begun('a')) as [JournalNode]
-    a.owner.fold = ({ entries }) => utf8(`${entries.length} texts`)
+    a.owner.fold = ({ entries }) => ({ snapshot: utf8(`${entries.length} texts`), bytes: 9 })
     const adding = Array.from({ length: COMPACT_ENTRIES }, (_, i) => a.owner.add(`entry ${i}`))
     await lab.run(Promise.all(adding))
     await lab.run(a.owner.add('after'))
@@ -220,6 +220,15 @@ describe('a journal under attack, or under load', () => {
     await lab.advance(100)
     a.crash()
     expect(await lab.until(() => lab.leaders().length === 1, 120_000)).toBeLessThan(10_000)
+  })
+
+  it('reaches a member that was slow with what came before, without another change', async () => {
+    const [a, , c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    const slow = new Promise<void>((resolve) => lab.clock.setTimer(resolve, 2_500, 'a large file'))
+    c.owner.hold = (_kind, bytes) => (fromUtf8(bytes) === 'large' ? slow : undefined)
+    await lab.run(a.owner.add('large'))
+    await lab.run(a.owner.add('small'))
+    await lab.until(() => c.groups.group(LIST).lastIndex === a.groups.group(LIST).lastIndex, 10_000)
   })
 
   it('does not wait for ever for a member that cannot store', async () => {

@@ -14,7 +14,7 @@ import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Group, type GroupHost, isMember } from './group.ts'
-import type { Journal, Journalled } from './journal.ts'
+import type { Folded, Journal, Journalled } from './journal.ts'
 import { type Candidate, firstConfig, nextConfig } from './policy.ts'
 import { type GroupConfig, membersOf, voterOf } from './raft/config.ts'
 import { decodeWitnessFrame, encodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
@@ -43,7 +43,7 @@ export interface JournalOwner {
    */
   hold?(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined
   /** A snapshot of all that: the journal goes on from it. Without this the journal grows. */
-  fold?(before: Journalled): Uint8Array
+  fold?(before: Journalled): Folded | Promise<Folded>
 }
 
 export class Groups {
@@ -424,7 +424,7 @@ export class Groups {
     }
   }
 
-  #compact(group: Group, fold: (before: Journalled) => Uint8Array): void {
+  #compact(group: Group, fold: NonNullable<JournalOwner['fold']>): void {
     group.compact(fold).catch((error: unknown) => {
       this.#log.log('error', 'journal', `${group.name} cannot be compacted: ${errorLine(error)}`)
     })

@@ -22,3 +22,9 @@ export interface Journalled {
   snapshot: Uint8Array
   entries: Uint8Array[]
 }
+
+export interface Folded {
+  snapshot: Uint8Array
+  /** What it stands for: the journal grows by as much before it is folded again. */
+  bytes: number
+}

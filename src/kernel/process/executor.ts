@@ -6,7 +6,7 @@ import type { Kid, NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Sandbox } from '../../ports/sandbox.ts'
-import { MAX_EMITS_PER_EVENT, MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
+import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { DagReader, rootSize } from '../fs/dag.ts'
 import { Staging } from '../fs/fs.ts'
@@ -15,16 +15,17 @@ import * as limits from '../limits.ts'
 import type { Lease } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { ServeContext } from '../rpc/session.ts'
-import { type Completion, type Emitted, encodeCompletion } from './completion.ts'
+import { type Completion, encodeCompletion } from './completion.ts'
 import { decodeData, encodeData } from './data.ts'
+import { Emitting } from './emitting.ts'
 import { type Outcome, TaskHost } from './task-host.ts'
 
 /** What a running event can do besides computing; the dispatcher (kernel/dispatch.ts) is built on it. */
 export interface TaskActions {
   staging: Staging
   cwd: string
-  /** @returns the new event's id. */
-  emit(task: string, data: unknown, after: string[] | null): string
+  /** Waits while the queue of the process is full. @returns the new event's id. */
+  emit(task: string, data: unknown, after: string[] | null): Promise<string>
   output(stream: 1 | 2, bytes: Uint8Array): Promise<void>
   exit(code: number): void
 }
@@ -142,25 +143,13 @@ export class Executor {
   }
 
   async #complete(lease: Lease, context: ServeContext, startedMs: number): Promise<Completion> {
-    const emits: Emitted[] = []
+    const emitting = new Emitting(lease, (signal) => this.#moreRoom(lease, context.peer, signal), context.signal)
     const staging = new Staging()
-    let emitBytes = 0
     let exit: number | null = null
     const actions: TaskActions = {
       staging,
       cwd: lease.cwd,
-      emit: (task, data, after) => {
-        if (emits.length >= MAX_EMITS_PER_EVENT) {
-          throw new OsError('EAGAIN', `an event may emit at most ${MAX_EMITS_PER_EVENT} events`)
-        }
-        const encoded = encodeData(data)
-        emitBytes += encoded.byteLength + (after ?? []).reduce((sum, id) => sum + id.length + 2, task.length + 16)
-        if (emitBytes > limits.MAX_EMIT_BYTES) {
-          throw new OsError('EFBIG', `an event may emit at most ${limits.MAX_EMIT_BYTES} bytes: put data into files`)
-        }
-        emits.push({ task, data: encoded, after })
-        return `${lease.event.id}.${emits.length - 1}`
-      },
+      emit: (task, data, after) => emitting.emit(task, data, after),
       output: async (stream, bytes) => {
         for (let at = 0; at < bytes.byteLength; at += limits.OUTPUT_PIECE_BYTES) {
           await context.item(['o', stream, bytes.subarray(at, at + limits.OUTPUT_PIECE_BYTES)])
@@ -174,7 +163,7 @@ export class Executor {
       const outcome = await this.#run(lease, actions, context)
       if (!outcome.ok) return { ok: false, kind: outcome.kind, message: outcome.message.slice(0, 8192) }
       const result = encodeData(outcome.result ?? null)
-      return { ok: true, result, emits, ops: staging.ops, exit, ms: this.#clock.nowMs() - startedMs }
+      return { ok: true, result, emits: emitting.emits, ops: staging.ops, exit, ms: this.#clock.nowMs() - startedMs }
     } catch (error) {
       context.signal.throwIfAborted()
       const problem = toOsError(error)
@@ -186,6 +175,10 @@ export class Executor {
         message: `${lease.program}: the result of task ${lease.event.task}: ${problem.message}`,
       }
     }
+  }
+
+  #moreRoom({ kid, event, token }: Lease, home: NodeId, signal: AbortSignal): Promise<number> {
+    return this.#rpc.call(home, 'process.room', { kid, event: event.id, token }, { signal })
   }
 
   async #run(lease: Lease, actions: TaskActions, context: ServeContext): Promise<Outcome> {

@@ -1,25 +1,29 @@
-// The journal of a process as people read it: what happened to which event, where and why. Pure. Above: home.ts.
+// The journal of a process as people read it: what happened to which event, where and why. Pure. Above: home.ts,
+// fold.ts, which keeps the rows of entries that it replaces.
+import { decode, encode } from 'cborg'
+import * as v from 'valibot'
+import { OsError } from '../../base/errors.ts'
 import type { HistoryRow } from '../../syscalls/types.ts'
 import { MAX_ROW_CHARS } from '../limits.ts'
-import { decodeEntry, type ProcessEntry } from './state.ts'
+import type { ProcessEntry } from './entries.ts'
 
 /**
- * @param raw the journal from its beginning. @param from its entry to begin with: only what is told is decoded.
- * @returns what it tells, in order; output is not among it.
+ * @param entries of the journal; no more of them are taken than it needs. @param first the place of the first of them.
+ * @returns what they tell, in order; output is not among it.
  */
 export function historyOf(
-  raw: readonly Uint8Array[],
-  from: number,
-  { taskOf, most }: { taskOf: (event: string) => string | null; most: number },
+  entries: Iterable<ProcessEntry>,
+  { first, most }: { first: number; most: number },
 ): HistoryRow[] {
   const rows: HistoryRow[] = []
-  for (let n = from; n < raw.length && rows.length < most; n++) {
-    const entry = decodeEntry(raw[n] as Uint8Array)
+  let n = first
+  for (const entry of entries) {
+    if (rows.length === most) break
     const told = tell(entry)
-    if (!told) continue
     const event = 'event' in entry ? entry.event : null
-    const detail = told.detail.slice(0, MAX_ROW_CHARS)
-    rows.push({ n, event, task: event === null ? null : taskOf(event), ...told, detail })
+    const task = ('task' in entry ? entry.task : undefined) ?? null
+    if (told) rows.push({ n, event, task, ...told, detail: told.detail.slice(0, MAX_ROW_CHARS) })
+    n++
   }
   return rows
 }
@@ -49,6 +53,54 @@ function tell(entry: ProcessEntry): Omit<HistoryRow, 'n' | 'event' | 'task'> | u
     }
     case 'applied':
     case 'output':
+    case 'folded':
       return undefined
+  }
+}
+
+// --- rows for keeping ----------------------------------------------------------------------------------------
+
+const kinds = ['spawned', 'home', 'assigned', 'lost', 'completed', 'stopped', 'continued', 'ended'] as const
+const place = v.pipe(v.number(), v.integer(), v.minValue(-1))
+const packed = v.strictObject({
+  /** Every text once: nodes, tasks and reasons repeat. */
+  texts: v.array(v.pipe(v.string(), v.maxLength(MAX_ROW_CHARS))),
+  /** n, kind, time, event, task, node, detail; -1 for a text that is not there. */
+  rows: v.array(v.strictTuple([place, place, v.nullable(v.number()), place, place, place, place])),
+})
+
+export function packRows(rows: readonly HistoryRow[]): Uint8Array {
+  const places = new Map<string, number>()
+  const placeOf = (text: string | null) => {
+    if (text === null) return -1
+    const known = places.get(text) ?? places.size
+    places.set(text, known)
+    return known
+  }
+  const tuples = rows.map(({ n, what, atMs, event, task, node, detail }) => {
+    return [n, kinds.indexOf(what), atMs, placeOf(event), placeOf(task), placeOf(node), placeOf(detail)]
+  })
+  return encode({ texts: [...places.keys()], rows: tuples })
+}
+
+/** @throws {OsError} EIO for what `packRows` has not made. */
+export function unpackRows(bytes: Uint8Array): HistoryRow[] {
+  try {
+    const { texts, rows } = v.parse(packed, decode(bytes))
+    const textAt = (at: number) => texts[at] ?? null
+    return rows.map(([n, kind, atMs, event, task, node, detail]) => {
+      const what = kinds[kind] ?? 'ended'
+      return {
+        n,
+        what,
+        atMs,
+        event: textAt(event),
+        task: textAt(task),
+        node: textAt(node),
+        detail: textAt(detail) ?? '',
+      }
+    })
+  } catch (error) {
+    throw new OsError('EIO', 'what is kept of a process’s journal cannot be read', { cause: error })
   }
 }

@@ -1,5 +1,6 @@
 // The home of one process: keeps its journal, leases its events to executors, takes completions, ends it.
-// Above: processes.ts (the table of them). Below: state.ts (what the journal means), schedule.ts, rpc, the tree.
+// Above: processes.ts (the table of them). Below: state.ts (what the journal means), leases.ts, output.ts, effects.ts,
+// rpc, the tree.
 //
 // Order of things: a completion is checked (fencing), its files' blocks are copied here, it is journalled, its
 // file changes are applied to the tree, and only then do its successors run. Whatever dies in between, the next home
@@ -13,24 +14,24 @@ import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { ExitStatus, HistoryRow, ProcessRow } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
-import { RAW } from '../blocks/cid.ts'
 import { holdFiles } from '../fs/copies.ts'
 import type { SharedTree } from '../fs/shared-tree.ts'
 import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
-import { mutated } from '../mutations.ts'
 import type { Lease, TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { decodeCompletion, parseExecutionItem, type Succeeded } from './completion.ts'
-import { historyOf } from './history.ts'
-import type { Leases } from './leases.ts'
+import { makeChanges } from './effects.ts'
+import { type EntryOf, encodeEntry, type ProcessStep } from './entries.ts'
+import type { EventState } from './events.ts'
+import { tellPast } from './fold.ts'
+import type { Leases, Lessee } from './leases.ts'
+import { type Printing, ProcessOutput } from './output.ts'
+import { Pace } from './pace.ts'
+import { QueueRoom } from './queue-room.ts'
 import type { Placement } from './schedule.ts'
-import { type Ended, type EventState, encodeEntry, type ProcessEntry, type ProcessState } from './state.ts'
+import type { Ended, ProcessState } from './state.ts'
 
-type Lost = Extract<ProcessEntry, { t: 'lost' }>
-
-/** Output longer than this is kept as a block instead of in memory. */
-const INLINE_OUTPUT_BYTES = 4 * 1024
 /** An event that took this many workers or tabs with it ends the process: it would take every tab down in turn. */
 const MAX_DEATHS = 3
 /** Trouble of executors (not of links) with one event before the process fails with it. */
@@ -38,8 +39,8 @@ const MAX_TROUBLES = 6
 const TROUBLE_PAUSE_MS = 250
 /** Characters of a reason that the journal keeps. */
 const MAX_WHY = 300
-/** Homes of the tree that may vanish under one set of file changes before the process gives up. */
-const MAX_APPLY_REPEATS = 5
+/** A late event gets a second lease; pause before it is looked for again where no tab was free. */
+const LATE_AGAIN_MS = 1_000
 
 export interface HomeServices {
   self: NodeId
@@ -53,16 +54,29 @@ export interface HomeServices {
   died(node: NodeId): boolean
 }
 
-export class ProcessHome {
+/** One run of an event on one node. */
+interface Attempt extends Printing {
+  readonly of: EventState
+  readonly node: NodeId
+  readonly sinceMs: number
+  readonly abort: AbortController
+}
+
+export class ProcessHome implements Lessee {
   readonly kid: Kid
   readonly changed: Emitter<void>
   readonly #services: HomeServices
   readonly #journal: Journal
   readonly #state: ProcessState
+  readonly #output: ProcessOutput
+  readonly #pace = new Pace()
+  readonly #room: QueueRoom
+  readonly #attempts = new Set<Attempt>()
   readonly #stop = new AbortController()
   /** Set when the process is no longer at home here. */
   #moved: OsError | undefined
   readonly #timers = new Set<Timer>()
+  #lateTimer: Timer | undefined
   #ending = false
 
   constructor(kid: Kid, journal: Journal, state: ProcessState, services: HomeServices) {
@@ -70,20 +84,29 @@ export class ProcessHome {
     this.#journal = journal
     this.#state = state
     this.#services = services
+    this.#output = new ProcessOutput(state, services.blocks, (step) => this.#kept(step))
+    this.#room = new QueueRoom(services.clock, {
+      pending: () => state.events.pending,
+      othersBusy: (waiting) => state.events.readyCount > 0 || this.#attempts.size > waiting,
+    })
     this.changed = new Emitter((error) =>
       services.log.log('error', 'process', `a listener failed: ${errorLine(error)}`),
     )
   }
 
-  /** After a start or a replay: gives back lost leases, and runs. */
-  resume(): void {
-    for (const event of [...this.#state.events.values()]) {
-      const { status, node, token } = event
-      if (status !== 'leased' || node === undefined || this.#ending) continue
-      // Only its former home could have taken the completion.
-      const kind = this.#services.died(node) ? 'died' : 'link'
-      if (!this.#lost(event, node, token, kind, 'the process moved to another home')) void this.#giveUp(event, node)
+  /** After a start or a replay: gives back lost leases, makes file changes that perhaps were not made, and runs. */
+  async resume(): Promise<void> {
+    for (const event of [...this.#state.events.kept()]) {
+      for (const { token, node } of [...event.leases]) {
+        // Only its former home could have taken the completion.
+        const kind = this.#services.died(node) ? 'died' : 'link'
+        if (this.#ending) return
+        if (!this.#lost(event, node, token, kind, 'the process moved to another home')) void this.#giveUp(event, node)
+      }
     }
+    this.#progress()
+    // The tree's home may be elsewhere, and this node must have started to reach it.
+    for (const [id, ops] of [...this.#state.unapplied]) await this.#applyFiles(id, ops, true)
     this.#progress()
   }
 
@@ -93,20 +116,30 @@ export class ProcessHome {
 
   /** Ready events exist: the leases ask this before offering room. */
   get wantsRoom(): boolean {
-    return this.#state.ready.length > 0 && !this.#ending && !this.#state.paused
+    return this.#state.events.readyCount > 0 && !this.#ending && !this.#state.facts.paused
+  }
+
+  /** Whether one more event may run there. */
+  allows(node: NodeId): boolean {
+    const most = this.#state.spawned?.bounds?.nodes
+    if (most === undefined) return true
+    const working = new Set([...this.#attempts].map((attempt) => attempt.node))
+    return working.has(node) || working.size < most
   }
 
   row(): ProcessRow {
-    const { spawned, ended } = this.#state
+    const { spawned, ended, events, facts } = this.#state
+    const working = [...this.#attempts].slice(0, limits.MAX_WORKING)
     return {
       kid: this.kid,
       program: spawned?.program ?? '?',
       args: spawned?.args ?? [],
-      state: ended?.state ?? (this.#state.paused ? 'stopped' : 'running'),
+      state: ended?.state ?? (facts.paused ? 'stopped' : 'running'),
       home: this.#services.self,
-      done: this.#state.done,
-      total: this.#state.total,
+      done: events.done,
+      total: events.total,
       nodes: this.#state.nodes.size,
+      working: working.map(({ event, of, node }) => ({ event, task: of.task, node })),
       startedMs: spawned?.atMs ?? 0,
       endedMs: ended?.atMs ?? null,
       code: ended?.code ?? null,
@@ -126,27 +159,22 @@ export class ProcessHome {
 
   /** Output from `offset`; waits for some; empty when the process has ended and there is no more. */
   async read(stream: 1 | 2, offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    const available = () => this.#state.outputLength(stream) > offset
-    await this.#until(() => available() || this.#state.ended !== undefined, signal)
-    if (!available()) return new Uint8Array(0)
-    const pieces = this.#state.output[stream]
-    const parts: Uint8Array[] = []
-    let at = offset
-    for (let i = findPiece(pieces, offset); i < pieces.length && at < offset + length; i++) {
-      const piece = pieces[i]
-      if (!piece) break
-      const bytes = piece.bytes ?? (await this.#services.blocks.get(piece.cid as string, { signal }))
-      const part = bytes.subarray(at - piece.offset, Math.min(piece.length, offset + length - piece.offset))
-      parts.push(part)
-      at += part.byteLength
-    }
-    return concat(parts)
+    await this.#until(() => this.#output.has(stream, offset) || this.#state.ended !== undefined, signal)
+    if (!this.#output.has(stream, offset)) return new Uint8Array(0)
+    return this.#output.read(stream, offset, length, signal)
   }
 
   /** The encoded input of a leased event, for an executor that pulls it. @throws {OsError} ENOENT. */
-  input(event: string): Uint8Array {
-    if (this.#state.events.get(event)?.status !== 'leased') throw new OsError('ENOENT', `event ${event} is not leased`)
+  input(id: string): Uint8Array {
+    const event = this.#state.events.get(id)
+    if (event?.status !== 'leased') throw new OsError('ENOENT', `event ${id} is not leased`)
     return this.#state.input(event)
+  }
+
+  /** Resolves with how many more events a running one may emit, when there is room. @throws {OsError} ENOENT. */
+  room(id: string, token: number, signal: AbortSignal): Promise<number> {
+    if (!this.#state.holds(id, token)) throw new OsError('ENOENT', `event ${id} is not leased`)
+    return this.#room.more(AbortSignal.any([signal, this.#stop.signal]))
   }
 
   /** @returns false when it had ended already. */
@@ -159,8 +187,8 @@ export class ProcessHome {
 
   /** Starts no more events, or goes on. @returns false when it has ended, or did so already. */
   async pause(paused: boolean): Promise<boolean> {
-    if (this.#ending || this.#state.paused === paused) return false
-    const entry: ProcessEntry = { t: 'paused', paused, atMs: this.#services.clock.wallMs() }
+    if (this.#ending || this.#state.facts.paused === paused) return false
+    const entry: ProcessStep = { t: 'paused', paused, atMs: this.#services.clock.wallMs() }
     // At once, so that whoever asks for the opposite meanwhile comes after it; a home that cannot journal it is none.
     this.#state.apply(entry)
     this.#progress()
@@ -174,93 +202,139 @@ export class ProcessHome {
     this.#record({ t: 'home', node: self, why, atMs: clock.wallMs() })
   }
 
-  /** What the journal tells after its entry `after`, some of it. */
-  history(after: number): HistoryRow[] {
-    const { snapshot, entries } = this.#journal.committed()
-    const taskOf = (event: string) => this.#state.events.get(event)?.task ?? null
-    return historyOf([snapshot, ...entries], after + 1, { taskOf, most: limits.MAX_HISTORY_ROWS })
+  /** What the journal tells after its entry `after`, some of it. @throws {OsError} EIO. */
+  history(after: number): Promise<HistoryRow[]> {
+    const page = { after, most: limits.MAX_HISTORY_ROWS }
+    return tellPast(this.#journal.committed(), page, this.#services.blocks)
   }
 
   /** Takes room offered by the leases: starts the next ready event there. */
   lease({ node, reason }: Placement): void {
-    const id = this.#state.ready[0]
-    const event = id === undefined ? undefined : this.#state.events.get(id)
-    if (!event || this.#ending) return
-    const token = event.token + 1
-    const atMs = this.#services.clock.wallMs()
-    this.#record({ t: 'assigned', event: event.id, token, node, why: reason, atMs })
-    void this.#execute(event, node, token)
+    const event = this.#state.events.firstReady()
+    if (event && !this.#ending) this.#start(event, node, reason)
   }
 
   /** Stops work without an end: the journal continues elsewhere, or after a reload. Whoever waits here is told. */
   close(): void {
     this.#moved ??= new OsError('ECONNRESET', `process ${shortKid(this.kid)} is no longer at home on this node`)
-    this.#ending = true
-    this.#stop.abort(this.#moved)
-    for (const timer of this.#timers) timer.cancel()
+    this.#halt(this.#moved)
     this.changed.emit()
   }
 
-  async #execute(event: EventState, node: NodeId, token: number): Promise<void> {
+  #halt(reason: OsError): void {
+    this.#ending = true
+    this.#stop.abort(reason)
+    for (const { abort } of this.#attempts) abort.abort(reason)
+    for (const timer of this.#timers) timer.cancel()
+    this.#lateTimer?.cancel()
+    this.#room.close()
+  }
+
+  // --- running events --------------------------------------------------------------------------------------
+
+  /** @param beside it runs elsewhere already, and may complete there as well. */
+  #start(event: EventState, node: NodeId, why: string, beside = false): void {
+    const { clock } = this.#services
+    const { id, task } = event
+    const token = event.token + 1
+    this.#record({
+      t: 'assigned',
+      event: id,
+      task,
+      token,
+      node,
+      ...(beside ? { beside } : {}),
+      why,
+      atMs: clock.wallMs(),
+    })
+    const sent = { 1: 0, 2: 0 }
+    void this.#execute({
+      of: event,
+      event: id,
+      token,
+      node,
+      sent,
+      sinceMs: clock.nowMs(),
+      abort: new AbortController(),
+    })
+    this.#watchLate()
+  }
+
+  async #execute(attempt: Attempt): Promise<void> {
     const { rpc, leases } = this.#services
-    const { id } = event
+    const { node, abort } = attempt
+    this.#attempts.add(attempt)
     leases.took(node)
     const parts: Uint8Array[] = []
     let size = 0
-    const taken = { 1: 0, 2: 0 }
     try {
-      await rpc.call(node, 'process.execute', this.#leaseOf(event, token), {
-        signal: this.#stop.signal,
+      await rpc.call(node, 'process.execute', this.#leaseOf(attempt), {
+        signal: abort.signal,
         onItem: async (item) => {
           const parsed = parseExecutionItem(item)
-          if (parsed[0] === 'o') return this.#output(id, token, parsed[1], parsed[2], taken)
+          if (parsed[0] === 'o') return this.#printed(attempt, parsed[1], parsed[2])
           size += parsed[1].byteLength
           if (size > limits.MAX_COMPLETION_BYTES) throw new OsError('EPROTO', 'a completion is too large')
           parts.push(parsed[1])
         },
       })
-      await this.#completed(event, node, token, concat(parts))
+      await this.#completed(attempt, concat(parts))
     } catch (error) {
-      await this.#failedToRun(event, node, token, toOsError(error))
+      await this.#failedToRun(attempt, toOsError(error))
     } finally {
+      this.#attempts.delete(attempt)
       leases.gaveBack(node)
     }
   }
 
-  #leaseOf(event: EventState, token: number): Lease {
-    const spawned = this.#state.spawned
-    if (!spawned) throw new OsError('EIO', 'a process without a beginning')
-    const input = this.#state.input(event.id)
-    const { program, programCid, cwd, eventMs } = spawned
+  #leaseOf({ of: event, token }: Attempt): Lease {
+    const { program, programCid, cwd, eventMs } = this.#state.spawned as EntryOf<'spawned'>
+    const input = this.#state.input(event)
     return {
       kid: this.kid,
       program,
       programCid,
       cwd,
       event: { id: event.id, task: event.task },
+      number: event.number,
+      room: this.#room.share(this.#attempts.size),
       ...(input.byteLength <= limits.INLINE_INPUT_BYTES ? { input } : {}),
       token,
       eventMs,
     }
   }
 
-  async #completed(event: EventState, node: NodeId, token: number, bytes: Uint8Array): Promise<void> {
+  async #completed(attempt: Attempt, bytes: Uint8Array): Promise<void> {
+    const { event: id, of: event, token, node } = attempt
     const completion = decodeCompletion(bytes)
     if (this.#ending) return
-    if (!completion.ok) return this.#taskFailed(event, node, token, completion.kind, completion.message)
-    const problem = this.#state.problem(event.id, token, completion.emits)
-    if (problem?.startsWith('gather') || problem?.startsWith('more than')) {
-      return this.#end({ state: 'failed', code: 1, error: `task ${event.task}: ${problem}` })
-    }
-    if (problem) return this.#log('info', `refused a completion of ${event.id} from ${shortNode(node)}: ${problem}`)
+    if (!completion.ok) return this.#taskFailed(attempt, completion.kind, completion.message)
+    const problem = this.#state.problem(id, token, completion.emits)
+    if (problem?.of === 'program') return this.#fail(`task ${event.task}: ${problem.what}`)
+    if (problem) return this.#log('info', `refused a completion of ${id} from ${shortNode(node)}: ${problem.what}`)
     await this.#holdFiles(completion, node)
-    if (this.#ending || this.#state.problem(event.id, token, completion.emits)) return
+    if (this.#ending || this.#state.problem(id, token, completion.emits)) return
+    const { task } = event
     const { result, emits, ops, exit, ms } = completion
     const atMs = this.#services.clock.wallMs()
-    const entry: ProcessEntry = { t: 'completed', event: event.id, token, node, result, emits, ops, exit, ms, atMs }
+    const entry: ProcessStep = { t: 'completed', event: id, task, token, node, result, emits, ops, exit, ms, atMs }
     if (!(await this.#journalled(entry))) return
+    // The same event may have been completed elsewhere while this was journalled: then it changes nothing.
+    const first = this.#state.holds(id, token)
     this.#state.apply(entry)
-    if (ops.length > 0) await this.#applyFiles(event.id, ops)
+    if (first) await this.#settled(attempt, ops)
+  }
+
+  /** The event is done: whoever else ran it is told, its files are made, and the process goes on. */
+  async #settled({ event: id, of: event, sinceMs }: Attempt, ops: readonly TreeOp[]): Promise<void> {
+    this.#pace.completed(event.task, this.#services.clock.nowMs() - sinceMs)
+    for (const other of this.#attempts) {
+      if (other.event === id) other.abort.abort(new OsError('ECANCELED', 'another tab was faster'))
+    }
+    const exceeded = this.#state.exceeded()
+    if (exceeded !== undefined && !this.#state.facts.exitRequested) return this.#fail(exceeded)
+    if (ops.length > 0) await this.#applyFiles(id, ops)
+    this.#room.changed()
     this.#progress()
   }
 
@@ -270,154 +344,129 @@ export class ProcessHome {
     await holdFiles(this.#services.blocks, completion.ops, { hints: [node], signal: this.#stop.signal })
   }
 
-  /** @param perhapsMade they may be in the tree already: a restart came between the two. */
   async #applyFiles(event: string, ops: readonly TreeOp[], perhapsMade = false): Promise<void> {
-    const { tree } = this.#services
-    const { signal } = this.#stop
     try {
-      for (let attempt = 0; ; attempt++) {
-        try {
-          if (!perhapsMade) await tree.apply({ ops }, signal)
-          else if (!(await this.#wereMade(ops))) await tree.apply({ ops: ops.map(repeatable) }, signal)
-          break
-        } catch (error) {
-          // Perhaps made, perhaps not: repeated in a form that has the same effect twice.
-          perhapsMade = true
-          const unanswered = isOsError(error, 'ECONNRESET') || isOsError(error, 'ETIMEDOUT')
-          if (!unanswered || attempt === MAX_APPLY_REPEATS) throw error
-        }
-      }
+      await makeChanges(this.#services.tree, ops, { perhapsMade, signal: this.#stop.signal })
       this.#record({ t: 'applied', event })
     } catch (error) {
-      if (this.#ending) return
-      await this.#end({ state: 'failed', code: 1, error: `the files of event ${event}: ${errorLine(error)}` })
+      if (!this.#ending) await this.#fail(`the files of event ${event}: ${errorLine(error)}`)
     }
   }
 
-  /** Changes are made all or none: one that cannot be repeated tells whether they were. */
-  async #wereMade(ops: readonly TreeOp[]): Promise<boolean> {
-    for (const [i, op] of ops.entries()) {
-      const path = op.op === 'move' ? op.to : op.path
-      const telling = op.op === 'move' || (op.op === 'put' && op.exclusive)
-      if (!telling || ops.slice(i + 1).some((later) => touches(later, path))) continue
-      const there = await this.#lookup(path)
-      if (op.op === 'put') return there?.cid === op.cid
-      return there !== undefined && (await this.#lookup(op.from)) === undefined
-    }
-    return false
+  async #printed(attempt: Attempt, stream: 1 | 2, bytes: Uint8Array): Promise<void> {
+    if (this.#ending || (await this.#output.take(attempt, stream, bytes))) return
+    const given = this.#state.spawned?.bounds?.outputBytes
+    if (given !== undefined) return this.#fail(`it prints more than the ${given} bytes that it was given`)
+    await this.#fail(`more than ${limits.MAX_OUTPUT_BYTES} bytes of output: write a file instead`)
   }
 
-  async #lookup(path: string) {
-    try {
-      return await this.#services.tree.lookup(path, this.#stop.signal)
-    } catch (error) {
-      if (isOsError(error, 'ENOENT') || isOsError(error, 'ENOTDIR')) return undefined
-      throw error
-    }
-  }
-
-  /** `taken` counts what this attempt has sent: what an earlier attempt sent already is dropped. */
-  async #output(
-    id: string,
-    token: number,
-    stream: 1 | 2,
-    bytes: Uint8Array,
-    taken: Record<1 | 2, number>,
-  ): Promise<void> {
-    if (this.#ending || this.#state.events.get(id)?.token !== token) return
-    const before = mutated('repeat-output') ? 0 : (this.#state.taken.get(`${id}/${stream}`) ?? 0)
-    const fresh = bytes.subarray(Math.min(bytes.byteLength, Math.max(0, before - taken[stream])))
-    taken[stream] += bytes.byteLength
-    if (fresh.byteLength === 0) return
-    if (this.#state.outputLength(1) + this.#state.outputLength(2) + fresh.byteLength > limits.MAX_OUTPUT_BYTES) {
-      const error = `more than ${limits.MAX_OUTPUT_BYTES} bytes of output: write a file instead`
-      return this.#end({ state: 'failed', code: 1, error })
-    }
-    const length = fresh.byteLength
-    const entry = { t: 'output' as const, event: id, stream, length }
-    const piece: ProcessEntry = { ...entry, ...(await this.#keepOutput(fresh)) }
-    // Shown only once it cannot be lost: another home would have to show the same.
-    if (!(await this.#journalled(piece))) return
-    this.#state.apply(piece)
-    this.changed.emit()
-  }
-
-  async #keepOutput(bytes: Uint8Array): Promise<{ bytes: Uint8Array } | { cid: string }> {
-    if (bytes.byteLength <= INLINE_OUTPUT_BYTES) return { bytes: bytes.slice() }
-    const { blocks } = this.#services
-    const cid = await blocks.cidOf(RAW, bytes)
-    await blocks.putMany([[cid, bytes.slice()]])
-    return { cid }
-  }
-
-  async #taskFailed(event: EventState, node: NodeId, token: number, kind: string, message: string): Promise<void> {
+  async #taskFailed(attempt: Attempt, kind: string, message: string): Promise<void> {
+    const { of: event, node, token } = attempt
+    if (!this.#state.holds(event.id, token)) return
     if (kind === 'crashed' && this.#lost(event, node, token, 'crashed', message)) return
     await this.#end({ state: 'failed', code: kind === 'program' ? 126 : 1, error: message })
   }
 
   /** The link or the executor failed, not the task: the event runs again, elsewhere if possible. */
-  async #failedToRun(event: EventState, node: NodeId, token: number, error: OsError): Promise<void> {
-    if (this.#ending || event.token !== token || event.status !== 'leased') return
+  async #failedToRun({ of: event, node, token }: Attempt, error: OsError): Promise<void> {
+    if (this.#ending || !this.#state.holds(event.id, token)) return
     const why = errorLine(error)
     if (error.code === 'ECONNRESET' || error.code === 'EHOSTUNREACH') {
       if (this.#lost(event, node, token, this.#services.died(node) ? 'died' : 'link', why)) return
       return this.#giveUp(event, node)
     }
-    if (error.code === 'EFBIG') return this.#end({ state: 'failed', code: 1, error: error.message })
-    if ((this.#state.troubles.get(event.id) ?? 0) + 1 >= MAX_TROUBLES) {
-      return this.#end({ state: 'failed', code: 1, error: `no node could run task ${event.task}: ${why}` })
-    }
-    const pauseMs = TROUBLE_PAUSE_MS * ((this.#state.troubles.get(event.id) ?? 0) + 1)
-    this.#services.leases.avoid(node, pauseMs)
-    const timer = this.#services.clock.setTimer(
-      () => {
-        this.#timers.delete(timer)
-        this.#lost(event, node, token, 'trouble', why)
-      },
-      pauseMs,
-      'event retry',
-    )
-    this.#timers.add(timer)
+    if (error.code === 'EFBIG') return this.#fail(error.message)
+    const troubles = (this.#state.troubles.get(event.id) ?? 0) + 1
+    if (troubles >= MAX_TROUBLES) return this.#fail(`no node could run task ${event.task}: ${why}`)
+    this.#services.leases.avoid(node, TROUBLE_PAUSE_MS * troubles)
+    this.#later(() => this.#lost(event, node, token, 'trouble', why), TROUBLE_PAUSE_MS * troubles, 'event retry')
   }
 
   #giveUp(event: EventState, node: NodeId): Promise<void> {
     const message = `task ${event.task} took ${MAX_DEATHS} tabs with it, the last one ${shortNode(node)}`
-    return this.#end({ state: 'failed', code: 1, error: `${message}: it is not tried again` })
+    return this.#fail(`${message}: it is not tried again`)
   }
 
   /** The event runs again. @returns false when it has taken too many with it: then it must not. */
-  #lost(event: EventState, node: NodeId, token: number, kind: Lost['kind'], why: string): boolean {
+  #lost(event: EventState, node: NodeId, token: number, kind: EntryOf<'lost'>['kind'], why: string): boolean {
     const { clock, leases } = this.#services
-    const deaths = (this.#state.deaths.get(event.id) ?? 0) + (kind === 'died' || kind === 'crashed' ? 1 : 0)
-    this.#log(kind === 'crashed' ? 'warn' : 'info', `event ${event.id} is lost on ${shortNode(node)} (${kind}): ${why}`)
+    const { id, task } = event
+    const deaths = (this.#state.deaths.get(id) ?? 0) + (kind === 'died' || kind === 'crashed' ? 1 : 0)
+    this.#log(kind === 'crashed' ? 'warn' : 'info', `event ${id} is lost on ${shortNode(node)} (${kind}): ${why}`)
     if (deaths >= MAX_DEATHS) return false
-    this.#record({ t: 'lost', event: event.id, token, node, kind, why: why.slice(0, MAX_WHY), atMs: clock.wallMs() })
+    const atMs = clock.wallMs()
+    this.#record({ t: 'lost', event: id, task, token, node, kind, why: why.slice(0, MAX_WHY), atMs })
     leases.pump()
     return true
   }
 
-  /** After any step: repeat unapplied files (replay), end when nothing is left, else ask for room. */
+  // --- late events -----------------------------------------------------------------------------------------
+
+  /** When nothing is left to start, whoever is much later than the others gets company: the first completion wins. */
+  #watchLate(leastMs = 0): void {
+    if (this.#lateTimer || this.#ending || this.#state.facts.paused || this.#state.events.readyCount > 0) return
+    const nowMs = this.#services.clock.nowMs()
+    const dueMs = this.#lateAtMs()
+    if (dueMs === undefined) return
+    const due = () => {
+      this.#lateTimer = undefined
+      this.#helpLate()
+    }
+    this.#lateTimer = this.#services.clock.setTimer(due, Math.max(leastMs, dueMs - nowMs), 'late event')
+  }
+
+  /** When the first of the running events is late. */
+  #lateAtMs(): number | undefined {
+    const dueMs = [...this.#attempts].flatMap((attempt) => this.#lateMsOf(attempt) ?? [])
+    return dueMs.length > 0 ? Math.min(...dueMs) : undefined
+  }
+
+  /** When that attempt is late; undefined: it has company, lost its lease, or nobody can tell. */
+  #lateMsOf({ of: event, token, sinceMs }: Attempt): number | undefined {
+    if (event.leases.length !== 1 || !this.#state.holds(event.id, token)) return undefined
+    const afterMs = this.#pace.lateAfterMs(event.task)
+    return afterMs === undefined ? undefined : sinceMs + afterMs
+  }
+
+  #helpLate(): void {
+    const { clock, leases } = this.#services
+    let alone = false
+    for (const attempt of [...this.#attempts]) {
+      if (this.#ending || this.#state.events.readyCount > 0) return
+      const lateMs = this.#lateMsOf(attempt)
+      if (lateMs === undefined || clock.nowMs() < lateMs) continue
+      const { of: event, node } = attempt
+      const spare = leases.spare(this, node)
+      if (spare) this.#start(event, spare.node, `late on ${shortNode(node)}; ${spare.reason}`, true)
+      else alone = true
+    }
+    this.#watchLate(alone ? LATE_AGAIN_MS : 0)
+  }
+
+  // --- going on, and the end -------------------------------------------------------------------------------
+
+  /** After any step: end when nothing is left, else ask for room. */
   #progress(): void {
     if (this.#ending) return
     this.changed.emit()
-    if (this.#state.exitRequested && !this.#state.ended) {
-      void this.#end({ state: 'exited', code: this.#state.exitCode, error: null })
+    const { facts } = this.#state
+    if (facts.exitRequested && !facts.ended) {
+      void this.#end({ state: 'exited', code: facts.exitCode, error: null })
     } else if (this.#state.finished) void this.#end({ state: 'exited', code: 0, error: null })
-    else this.#services.leases.pump()
+    else {
+      this.#services.leases.pump()
+      this.#watchLate()
+    }
   }
 
-  /** Repeats file changes that were journalled but perhaps not applied before a restart. */
-  async reapply(entries: ReadonlyMap<string, readonly TreeOp[]>): Promise<void> {
-    for (const id of [...this.#state.unapplied]) await this.#applyFiles(id, entries.get(id) ?? [], true)
-    this.#progress()
+  #fail(error: string): Promise<void> {
+    return this.#end({ state: 'failed', code: 1, error })
   }
 
   async #end(how: Omit<Ended, 'atMs'>): Promise<void> {
     if (this.#ending) return
-    this.#ending = true
-    const entry: ProcessEntry = { t: 'ended', ...how, atMs: this.#services.clock.wallMs() }
-    this.#stop.abort(new OsError('ECANCELED', `process ${shortKid(this.kid)} has ended`))
-    for (const timer of this.#timers) timer.cancel()
+    this.#halt(new OsError('ECANCELED', `process ${shortKid(this.kid)} has ended`))
+    const entry: ProcessStep = { t: 'ended', ...how, atMs: this.#services.clock.wallMs() }
     try {
       if (!(await this.#journalled(entry))) return
     } catch (error) {
@@ -430,7 +479,7 @@ export class ProcessHome {
   }
 
   /** @returns false when this node is no longer the home: then nothing may follow from it. @throws {OsError} EIO, ENOSPC. */
-  async #journalled(entry: ProcessEntry): Promise<boolean> {
+  async #journalled(entry: ProcessStep): Promise<boolean> {
     try {
       await this.#journal.append([encodeEntry(entry)])
       return this.#moved === undefined
@@ -443,13 +492,33 @@ export class ProcessHome {
     }
   }
 
+  /** Journals, applies and tells. @returns false when this node is no longer the home. */
+  async #kept(step: ProcessStep): Promise<boolean> {
+    if (!(await this.#journalled(step))) return false
+    this.#state.apply(step)
+    this.changed.emit()
+    return true
+  }
+
   /** Journals and applies at once: for what does no harm when it is lost. A completion counts only after it. */
-  #record(entry: ProcessEntry): void {
+  #record(entry: ProcessStep): void {
     this.#state.apply(entry)
     this.#journalled(entry).catch((error: unknown) => {
-      void this.#end({ state: 'failed', code: 1, error: `its journal cannot be written: ${errorLine(error)}` })
+      void this.#fail(`its journal cannot be written: ${errorLine(error)}`)
     })
     if (entry.t === 'applied') this.changed.emit()
+  }
+
+  #later(callback: () => void, delayMs: number, label: string): void {
+    const timer = this.#services.clock.setTimer(
+      () => {
+        this.#timers.delete(timer)
+        callback()
+      },
+      delayMs,
+      label,
+    )
+    this.#timers.add(timer)
   }
 
   #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
@@ -474,27 +543,4 @@ export class ProcessHome {
   #log(level: 'info' | 'warn' | 'error', message: string): void {
     this.#services.log.log(level, 'process', `${shortKid(this.kid)}: ${message}`)
   }
-}
-
-/** The same change in a form that may have been made already. */
-function repeatable(op: TreeOp): TreeOp {
-  if (op.op === 'remove') return { ...op, force: true }
-  return op.op === 'mkdir' ? { ...op, recursive: true } : op
-}
-
-/** Whether the change may alter what stands at `path`. */
-function touches(op: TreeOp, path: string): boolean {
-  const paths = op.op === 'move' ? [op.from, op.to] : [op.path]
-  return paths.some((each) => each === path || path.startsWith(`${each}/`))
-}
-
-function findPiece(pieces: readonly { offset: number; length: number }[], offset: number): number {
-  let low = 0
-  let high = pieces.length - 1
-  while (low < high) {
-    const middle = (low + high + 1) >>> 1
-    if ((pieces[middle]?.offset ?? 0) <= offset) low = middle
-    else high = middle - 1
-  }
-  return low
 }

@@ -7,6 +7,8 @@ import { type NodeLoad, type Placement, place } from './schedule.ts'
 /** A process that wants room. */
 export interface Lessee {
   readonly wantsRoom: boolean
+  /** Whether it may have an event run there. */
+  allows(node: NodeId): boolean
   lease(placement: Placement): void
 }
 
@@ -67,16 +69,26 @@ export class Leases {
     this.#lessees.clear()
   }
 
-  #handOut(): void {
-    const loads = this.#nodes()
+  /** A node other than `not` that has nothing to do. */
+  spare(lessee: Lessee, not: NodeId): Placement | undefined {
+    const idle = ({ id, slots, leased, running }: NodeLoad) => id !== not && Math.max(leased, running) < slots
+    return place(this.#loads().filter((load) => idle(load) && lessee.allows(load.id)))
+  }
+
+  #loads(): NodeLoad[] {
+    return this.#nodes()
       .filter(({ id }) => !this.#avoided.has(id))
       .map((node) => ({ ...node, leased: this.#leased.get(node.id) ?? 0 }))
+  }
+
+  #handOut(): void {
+    const loads = this.#loads()
     for (let given = true; given; ) {
       given = false
       for (const lessee of [...this.#lessees]) {
         if (!lessee.wantsRoom) continue
-        const placement = place(loads)
-        if (!placement) return
+        const placement = place(loads.filter(({ id }) => lessee.allows(id)))
+        if (!placement) continue
         const load = loads.find(({ id }) => id === placement.node)
         if (load) load.leased++
         lessee.lease(placement)

@@ -16,12 +16,13 @@ import type { Journal, Journalled } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
-import { MAX_FOUND, MAX_ROW_ARGS, MAX_ROWS, type TreeOp } from '../rpc/methods.ts'
+import { MAX_FOUND, MAX_ROW_ARGS, MAX_ROWS } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { encodeData } from './data.ts'
+import { decodeEntry, encodeEntry, type ProcessBounds, type ProcessStep } from './entries.ts'
 import { readProgram } from './executor.ts'
+import { fold, holdFolded, unfold } from './fold.ts'
 import { type HomeServices, ProcessHome } from './home.ts'
-import { decodeEntry, encodeEntry, type ProcessEntry, ProcessState } from './state.ts'
 
 const PREFIX = 'process/'
 /** A reload takes a second or two; a home that stays away longer is reported. */
@@ -33,6 +34,7 @@ export interface SpawnOptions {
   args: string[]
   cwd: string
   eventMs: number
+  bounds: ProcessBounds
   signal: AbortSignal
 }
 
@@ -54,6 +56,8 @@ export class Processes {
   /** Where processes of others were last seen. */
   readonly #elsewhere = new Map<Kid, NodeId>()
   readonly #progressTimers = new Map<Kid, Timer>()
+  /** Which time this node became the home of a process, while it is. */
+  readonly #leading = new Map<Kid, object>()
 
   constructor(options: {
     services: HomeServices
@@ -87,7 +91,7 @@ export class Processes {
 
   /** @throws {OsError} ENOENT, EISDIR, EFBIG for the program. */
   async spawn(options: SpawnOptions): Promise<{ kid: Kid; home: NodeId }> {
-    const { program, args, cwd, eventMs, signal } = options
+    const { program, args, cwd, eventMs, bounds, signal } = options
     const file = await this.#fs.programFile(program, { signal })
     const home = this.#services.self
     const atMs = this.#clock.wallMs()
@@ -96,7 +100,7 @@ export class Processes {
     const kid = kidFromHex(toHex(await this.#hasher.sha256(genesis)))
     const signature = await this.#signer.sign(genesis)
     const data = encodeData({ args, cwd })
-    const entry: ProcessEntry = {
+    const entry: ProcessStep = {
       t: 'spawned',
       kid,
       program,
@@ -106,6 +110,7 @@ export class Processes {
       home,
       atMs,
       eventMs,
+      bounds,
       data,
       genesis,
       signature,
@@ -195,7 +200,7 @@ export class Processes {
     return this.#atHome(
       kid,
       signal,
-      async (home) => home.history(after),
+      (home) => home.history(after),
       (peer) => this.#rpc.call(peer, 'process.history', { kid, after }, { signal }),
     )
   }
@@ -288,7 +293,8 @@ export class Processes {
     this.#rpc.handle('process.wait', ({ kid }, { signal }) => this.#local(kid).waitExit(signal))
     this.#rpc.handle('process.kill', ({ kid }) => this.#local(kid).kill())
     this.#rpc.handle('process.pause', ({ kid, paused }) => this.#local(kid).pause(paused))
-    this.#rpc.handle('process.history', async ({ kid, after }) => this.#local(kid).history(after))
+    this.#rpc.handle('process.history', ({ kid, after }) => this.#local(kid).history(after))
+    this.#rpc.handle('process.room', ({ kid, event, token }, { signal }) => this.#local(kid).room(event, token, signal))
     this.#rpc.handle('process.read', ({ kid, stream, offset, length }, { signal }) =>
       this.#local(kid).read(stream, offset, length, signal),
     )
@@ -305,42 +311,39 @@ export class Processes {
   get owner(): JournalOwner {
     return {
       lead: (name, journal, before) => {
-        try {
-          this.#lead(name, journal, before)
-        } catch (error) {
+        const kid = name.slice(PREFIX.length) as Kid
+        this.#lead(kid, journal, before).catch((error: unknown) => {
           this.#log.log('error', 'process', `the journal ${name} cannot be replayed: ${errorLine(error)}`)
-        }
+        })
       },
       follow: (name, leader) => this.#follow(name.slice(PREFIX.length) as Kid, leader),
       hold: (_kind, bytes, from) => this.#hold(bytes, from),
+      fold: (before) => fold(before, this.#services.blocks),
     }
   }
 
-  #lead(name: string, journal: Journal, { snapshot, entries }: Journalled): void {
-    const state = new ProcessState()
-    const files = new Map<string, TreeOp[]>()
-    for (const raw of [snapshot, ...entries]) {
-      const entry = decodeEntry(raw)
-      state.apply(entry)
-      if (entry.t === 'completed' && entry.ops.length > 0) files.set(entry.event, entry.ops)
-    }
-    const kid = name.slice(PREFIX.length) as Kid
+  async #lead(kid: Kid, journal: Journal, before: Journalled): Promise<void> {
+    const name = PREFIX + kid
+    const isNew = this.#journals.isNew(name)
+    const led = {}
+    this.#leading.set(kid, led)
+    const { state } = await unfold(before, this.#services.blocks)
+    // Another node may have taken over while blocks of it were read.
+    if (this.#leading.get(kid) !== led) return
     if (state.spawned?.kid !== kid) throw new OsError('EIO', 'it does not begin with the process')
     const home = this.#adopt(new ProcessHome(kid, journal, state, this.#services))
     if (state.ended) return
-    const { done, total } = state
-    if (!this.#journals.isNew(name))
+    const { done, total } = state.events
+    if (!isNew) {
       this.#log.log('info', 'process', `${shortKid(kid)} goes on here: ${done} of ${total} events are done`)
-    if (!this.#journals.isNew(name)) home.took('the node that was its home is away')
-    home.resume()
-    // Not awaited: the tree's home may be elsewhere, and this node must have started to reach it.
-    home.reapply(files).catch((error: unknown) => {
-      this.#log.log('error', 'process', `${shortKid(kid)} cannot go on: ${errorLine(error)}`)
-    })
+      home.took('the node that was its home is away')
+    }
+    await home.resume()
   }
 
   #follow(kid: Kid, leader: NodeId | undefined): void {
     if (leader !== undefined && leader !== this.#services.self) this.#remember(kid, leader)
+    this.#leading.delete(kid)
     const home = this.#homes.get(kid)
     if (!home) return
     this.#homes.delete(kid)
@@ -359,6 +362,7 @@ export class Processes {
     if (entry.t === 'output' && entry.cid !== undefined) return blocks.hold([entry.cid], { hints: [from] })
     if (entry.t === 'completed' && entry.ops.some(({ op }) => op === 'put'))
       return holdFiles(blocks, entry.ops, { hints: [from] })
+    if (entry.t === 'folded') return holdFolded(entry, blocks, from)
     if (entry.t !== 'spawned') return undefined
     return readProgram(blocks, entry.programCid, [from]).then(() => undefined)
   }
@@ -393,6 +397,7 @@ export class Processes {
     ended.sort((a, b) => (a.ended?.atMs ?? 0) - (b.ended?.atMs ?? 0))
     for (const home of ended.slice(0, Math.max(0, ended.length - limits.MAX_ENDED_PROCESSES))) {
       this.#homes.delete(home.kid)
+      this.#leading.delete(home.kid)
       await this.#journals.retire(PREFIX + home.kid)
     }
   }

@@ -1,126 +1,15 @@
 // A process as its journal tells it: a pure reducer. Replaying the same entries gives the same state on any node.
-// Above: home.ts, which decides what to append. Below: nothing.
+// Above: home.ts, which decides what to append; fold.ts, which makes snapshots of it. Below: events.ts.
 //
 // An event: waiting (for others' results) → ready → leased (token) → done. A lease that is lost makes it ready
 // again; the next lease has a higher token, and a completion with an older one is refused (fencing).
-import { decode, encode } from 'cborg'
-import * as v from 'valibot'
-import { OsError } from '../../base/errors.ts'
-import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
+import type { NodeId } from '../../base/ids.ts'
 import type { ProcessState as RunState } from '../../syscalls/types.ts'
-import { MAX_PENDING_EVENTS, MAX_PROCESS_BYTES } from '../limits.ts'
-import { treeOp } from '../rpc/methods.ts'
+import { MAX_OUTPUT_BYTES, MAX_PENDING_EVENTS, MAX_PROCESS_BYTES } from '../limits.ts'
+import type { TreeOp } from '../rpc/methods.ts'
 import { gatherInput } from './data.ts'
-
-const text = v.pipe(v.string(), v.maxLength(65_536))
-const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array)
-const stream = v.picklist([1, 2])
-
-/** Journal entries, version 1. Read back from disk, so validated like anything else that comes from outside. */
-const entry = v.variant('t', [
-  v.strictObject({
-    t: v.literal('spawned'),
-    kid: v.custom<Kid>((value) => typeof value === 'string' && isKid(value)),
-    program: text,
-    programCid: text,
-    args: v.array(text),
-    cwd: text,
-    home: v.custom<NodeId>((value) => typeof value === 'string'),
-    atMs: v.number(),
-    eventMs: int,
-    data: bytes,
-    /** The signed genesis record whose hash is the KID. */
-    genesis: bytes,
-    signature: bytes,
-  }),
-  v.strictObject({
-    t: v.literal('assigned'),
-    event: text,
-    token: int,
-    node: text,
-    /** Why there. */
-    why: v.optional(text),
-    atMs: v.optional(v.number()),
-  }),
-  /** A lease ended without a completion: the event runs again. */
-  v.strictObject({
-    t: v.literal('lost'),
-    event: text,
-    token: int,
-    node: text,
-    /** `link`: its node went away; `died`: it went without a word; `crashed`: its worker did; `trouble`: anything else. */
-    kind: v.picklist(['link', 'died', 'crashed', 'trouble']),
-    why: text,
-    atMs: v.number(),
-  }),
-  /** Another node goes on with the process. */
-  v.strictObject({ t: v.literal('home'), node: text, why: text, atMs: v.number() }),
-  v.strictObject({ t: v.literal('paused'), paused: v.boolean(), atMs: v.number() }),
-  v.strictObject({
-    t: v.literal('completed'),
-    event: text,
-    token: int,
-    node: text,
-    result: bytes,
-    emits: v.array(v.strictObject({ task: text, data: bytes, after: v.nullable(v.array(text)) })),
-    ops: v.array(treeOp),
-    exit: v.nullable(int),
-    ms: v.number(),
-    atMs: v.optional(v.number()),
-  }),
-  /** The file changes of a completed event are in the tree. */
-  v.strictObject({ t: v.literal('applied'), event: text }),
-  /** Output: inline bytes, or a block of that length. */
-  v.strictObject({
-    t: v.literal('output'),
-    event: text,
-    stream,
-    length: int,
-    bytes: v.optional(bytes),
-    cid: v.optional(text),
-  }),
-  v.strictObject({
-    t: v.literal('ended'),
-    state: v.picklist(['exited', 'failed', 'killed']),
-    code: int,
-    error: v.nullable(text),
-    atMs: v.number(),
-  }),
-])
-export type ProcessEntry = v.InferOutput<typeof entry>
-type Entry<T extends ProcessEntry['t']> = Extract<ProcessEntry, { t: T }>
-
-export function encodeEntry(value: ProcessEntry): Uint8Array {
-  return encode(value)
-}
-
-/** @throws {OsError} EIO for a journal that is not ours. */
-export function decodeEntry(raw: Uint8Array): ProcessEntry {
-  let value: unknown
-  try {
-    value = decode(raw)
-  } catch (error) {
-    throw new OsError('EIO', 'a process journal has an entry that is not CBOR', { cause: error })
-  }
-  const parsed = v.safeParse(entry, value)
-  if (!parsed.success) throw new OsError('EIO', `a process journal has a malformed entry: ${parsed.issues[0].message}`)
-  return parsed.output
-}
-
-export interface EventState {
-  id: string
-  task: string
-  /** Encoded; for a gather, what is delivered beside the results. */
-  data: Uint8Array
-  after: string[] | null
-  /** Results still missing. */
-  missing: number
-  status: 'waiting' | 'ready' | 'leased' | 'done'
-  token: number
-  node: NodeId | undefined
-  result: Uint8Array | undefined
-}
+import type { EntryOf, ProcessStep } from './entries.ts'
+import { type EventState, Events, type EventsPicture } from './events.ts'
 
 export interface OutputPiece {
   offset: number
@@ -136,33 +25,71 @@ export interface Ended {
   atMs: number
 }
 
-export class ProcessState {
-  spawned: Entry<'spawned'> | undefined
-  readonly events = new Map<string, EventState>()
-  /** Ids in the order in which they became ready. */
-  readonly ready: string[] = []
-  readonly output: Record<1 | 2, OutputPiece[]> = { 1: [], 2: [] }
-  /** Bytes of output taken from each event, by stream: a re-run's repetition is dropped. */
-  readonly taken = new Map<string, number>()
-  readonly nodes = new Set<string>()
-  /** How often each event took its executor with it, and how often an executor failed with it otherwise. */
-  readonly deaths = new Map<string, number>()
-  readonly troubles = new Map<string, number>()
+/** The facts of a process that are no list of many. */
+interface Facts {
+  spawned: EntryOf<'spawned'> | undefined
   /** No event is started. */
-  paused = false
-  readonly #waiters = new Map<string, string[]>()
-  /** Events completed whose file changes may not be in the tree yet; their successors wait for that. */
-  readonly unapplied = new Set<string>()
-  done = 0
-  exitCode = 0
-  exitRequested = false
+  paused: boolean
+  exitCode: number
+  exitRequested: boolean
   ended: Ended | undefined
-  cpuMs = 0
-  /** Data of events and results in memory. */
-  heldBytes = 0
+  cpuMs: number
+}
 
-  get total(): number {
-    return this.events.size
+export class ProcessState {
+  readonly facts: Facts
+  readonly events: Events
+  readonly output: Record<1 | 2, OutputPiece[]>
+  /** Bytes of output taken from each event that is not done, by stream: a re-run's repetition is dropped. */
+  readonly taken: Map<string, number>
+  readonly nodes: Set<string>
+  /** How often each event took its executor with it, and how often an executor failed with it otherwise. */
+  readonly deaths: Map<string, number>
+  readonly troubles: Map<string, number>
+  /** File changes of events that are done, perhaps not in the tree yet; what comes after those events waits for that. */
+  readonly unapplied: Map<string, readonly TreeOp[]>
+
+  constructor(picture?: ProcessPicture) {
+    this.facts = picture
+      ? { ...picture.facts }
+      : { spawned: undefined, paused: false, exitCode: 0, exitRequested: false, ended: undefined, cpuMs: 0 }
+    this.events = picture ? Events.restore(picture.events) : new Events()
+    this.output = { 1: [], 2: [] }
+    for (const stream of [1, 2] as const) {
+      for (const [length, bytes, cid] of picture?.output[stream] ?? []) {
+        this.#piece(stream, { length, bytes: bytes ?? undefined, cid: cid ?? undefined })
+      }
+    }
+    this.taken = new Map(picture?.taken)
+    this.nodes = new Set(picture?.nodes)
+    this.deaths = new Map(picture?.deaths)
+    this.troubles = new Map(picture?.troubles)
+    this.unapplied = new Map(picture?.unapplied)
+    if (this.facts.ended) this.events.stop()
+  }
+
+  /** Everything as plain data, for a snapshot. */
+  picture(): ProcessPicture {
+    const pieces = (stream: 1 | 2) =>
+      this.output[stream].map(({ length, bytes, cid }) => [length, bytes ?? null, cid ?? null] as const)
+    return {
+      facts: { ...this.facts },
+      events: this.events.picture(),
+      output: { 1: pieces(1), 2: pieces(2) },
+      taken: [...this.taken],
+      nodes: [...this.nodes],
+      deaths: [...this.deaths],
+      troubles: [...this.troubles],
+      unapplied: [...this.unapplied],
+    }
+  }
+
+  get spawned(): EntryOf<'spawned'> | undefined {
+    return this.facts.spawned
+  }
+
+  get ended(): Ended | undefined {
+    return this.facts.ended
   }
 
   outputLength(which: 1 | 2): number {
@@ -170,181 +97,168 @@ export class ProcessState {
     return last ? last.offset + last.length : 0
   }
 
-  apply(value: ProcessEntry): void {
-    switch (value.t) {
+  apply(step: ProcessStep): void {
+    const { facts } = this
+    switch (step.t) {
       case 'spawned':
-        this.spawned = value
-        this.#add('0', 'start', value.data, null)
-        return
+        facts.spawned = step
+        return this.events.first(step.data)
       case 'assigned': {
-        const event = this.events.get(value.event)
+        const event = this.events.get(step.event)
         if (!event || event.status === 'done') return
-        this.#unready(event)
-        event.status = 'leased'
-        event.token = value.token
-        event.node = value.node as NodeId
-        return
+        return this.events.lease(event, { token: step.token, node: step.node as NodeId }, step.beside === true)
       }
-      case 'lost': {
-        if (value.kind === 'trouble') this.troubles.set(value.event, (this.troubles.get(value.event) ?? 0) + 1)
-        else if (value.kind !== 'link') this.deaths.set(value.event, (this.deaths.get(value.event) ?? 0) + 1)
-        if (this.events.get(value.event)?.token === value.token) this.giveBack(value.event)
-        return
-      }
+      case 'lost':
+        return this.#lost(step)
       case 'home':
         return
       case 'paused':
-        this.paused = value.paused
+        facts.paused = step.paused
         return
       case 'completed':
-        return this.#complete(value)
-      case 'applied': {
-        const event = this.events.get(value.event)
-        if (event && this.unapplied.delete(event.id)) this.#release(event)
+        return this.#complete(step)
+      case 'applied':
+        if (this.unapplied.delete(step.event)) this.events.release(step.event)
         return
-      }
-      case 'output': {
-        const pieces = this.output[value.stream]
-        const offset = this.outputLength(value.stream)
-        pieces.push({ offset, length: value.length, bytes: value.bytes, cid: value.cid })
-        const key = `${value.event}/${value.stream}`
-        this.taken.set(key, (this.taken.get(key) ?? 0) + value.length)
-        return
-      }
+      case 'output':
+        this.#piece(step.stream, step)
+        if (this.#isDone(step.event)) return
+        return count(this.taken, `${step.event}/${step.stream}`, step.length)
       case 'ended':
-        this.ended = { state: value.state, code: value.code, error: value.error, atMs: value.atMs }
-        this.ready.length = 0
+        facts.ended = { state: step.state, code: step.code, error: step.error, atMs: step.atMs }
+        this.events.stop()
     }
   }
 
-  /** A lease was lost: the event can be leased again. */
-  giveBack(id: string): void {
-    const event = this.events.get(id)
-    if (event?.status !== 'leased') return
-    event.status = 'ready'
-    event.node = undefined
-    this.ready.unshift(id)
+  /** Whether that lease may still complete its event. */
+  holds(id: string, token: number): boolean {
+    return this.events.get(id)?.leases.some((lease) => lease.token === token) ?? false
   }
 
   /** Encoded input of an event. @throws {OsError} EFBIG for a gather that is too large. */
-  input(id: string): Uint8Array {
-    const event = this.events.get(id) as EventState
-    if (!event.after) return event.data
+  input({ data, after }: EventState): Uint8Array {
+    if (!after) return data
     return gatherInput(
-      event.data,
-      event.after.map((each) => this.events.get(each)?.result),
+      data,
+      after.map((each) => this.events.get(each)?.result),
     )
   }
 
   /** True when nothing is left that could still run. */
   get finished(): boolean {
-    return this.done === this.events.size && this.unapplied.size === 0
+    return this.events.pending === 0 && this.unapplied.size === 0
   }
 
   /**
    * Checks a completion against this state before it is journalled.
-   * @returns what is wrong with it, or undefined.
+   * @returns what is wrong with it: the lease's (it is refused), or the program's (it cannot go on); else undefined.
    */
   problem(
     id: string,
     token: number,
     emits: readonly { data: Uint8Array; after: string[] | null }[],
-  ): string | undefined {
+  ): { of: 'lease' | 'program'; what: string } | undefined {
     const event = this.events.get(id)
-    if (!event) return 'no such event'
-    if (event.status === 'done') return 'already completed'
-    if (event.token !== token) return `fenced: lease ${token} was replaced by ${event.token}`
-    if (this.events.size - this.done + emits.length > MAX_PENDING_EVENTS) {
+    const refused = (what: string) => ({ of: 'lease' as const, what })
+    if (!event) return refused(this.events.has(id) ? 'already completed' : 'no such event')
+    if (event.status === 'done') return refused('already completed')
+    if (!this.holds(id, token)) return refused(`fenced: lease ${token} was replaced by ${event.token}`)
+    const what = this.#tooMuch(emits) ?? this.#unknownGather(event, emits)
+    return what === undefined ? undefined : { of: 'program', what }
+  }
+
+  /** What the process has used up of what it was given, if anything. */
+  exceeded(): string | undefined {
+    const { bounds } = this.spawned ?? {}
+    const { events, cpuMs } = this
+    if (bounds?.events !== undefined && events.total > bounds.events) {
+      return `it needs more than the ${bounds.events} events that it was given`
+    }
+    if (bounds?.cpuMs !== undefined && cpuMs > bounds.cpuMs) {
+      return `its tasks have run for longer than the ${bounds.cpuMs / 1000} s that it was given`
+    }
+    if (bounds?.memoryBytes !== undefined && events.bytes > bounds.memoryBytes) {
+      return `its events and results hold more than the ${bounds.memoryBytes} bytes that it was given`
+    }
+    return undefined
+  }
+
+  /** Output that it may still produce, in bytes. */
+  get outputLeft(): number {
+    const most = Math.min(this.spawned?.bounds?.outputBytes ?? MAX_OUTPUT_BYTES, MAX_OUTPUT_BYTES)
+    return most - this.outputLength(1) - this.outputLength(2)
+  }
+
+  get cpuMs(): number {
+    return this.facts.cpuMs
+  }
+
+  #tooMuch(emits: readonly { data: Uint8Array }[]): string | undefined {
+    if (this.events.pending + emits.length > MAX_PENDING_EVENTS) {
       return `more than ${MAX_PENDING_EVENTS} events would be pending`
     }
     let newBytes = 0
     for (const { data } of emits) newBytes += data.byteLength
-    if (this.heldBytes + newBytes > MAX_PROCESS_BYTES) {
-      return `more than ${MAX_PROCESS_BYTES} bytes of events and results: keep large data in files`
-    }
+    if (this.events.bytes + newBytes <= MAX_PROCESS_BYTES) return undefined
+    return `more than ${MAX_PROCESS_BYTES} bytes of events and results: keep large data in files`
+  }
+
+  #unknownGather(event: EventState, emits: readonly { after: string[] | null }[]): string | undefined {
     for (const [i, { after }] of emits.entries()) {
       for (const other of after ?? []) {
-        if (!this.events.has(other) && !isEarlierSibling(other, id, i))
-          return `gather waits for '${other}', which was never emitted`
+        if (this.events.has(other) || this.events.isEarlierSibling(other, event, i)) continue
+        return `gather waits for '${other}', which was never emitted`
       }
     }
     return undefined
   }
 
-  #complete(value: Entry<'completed'>): void {
-    const event = this.events.get(value.event)
+  #complete(step: EntryOf<'completed'>): void {
+    const event = this.events.get(step.event)
     if (!event || event.status === 'done') return
-    this.#unready(event)
-    event.status = 'done'
+    const { facts } = this
     this.deaths.delete(event.id)
     this.troubles.delete(event.id)
-    this.heldBytes += value.result.byteLength - event.data.byteLength
-    event.result = value.result
-    event.data = new Uint8Array(0)
-    if (value.ops.length > 0) this.unapplied.add(event.id)
-    this.done++
-    this.cpuMs += value.ms
-    this.nodes.add(value.node)
-    if (value.exit !== null) {
-      this.exitRequested = true
-      this.exitCode = value.exit
+    for (const stream of [1, 2]) this.taken.delete(`${event.id}/${stream}`)
+    if (step.ops.length > 0) this.unapplied.set(event.id, step.ops)
+    facts.cpuMs += step.ms
+    this.nodes.add(step.node)
+    if (step.exit !== null) {
+      facts.exitRequested = true
+      facts.exitCode = step.exit
     }
-    for (const [i, emit] of value.emits.entries()) {
-      this.#add(`${value.event}.${i}`, emit.task, emit.data, emit.after, event.id)
-    }
-    if (value.ops.length === 0) this.#release(event)
+    this.events.complete(event, step.result, step.emits, step.ops.length > 0)
   }
 
-  #add(id: string, task: string, data: Uint8Array, after: string[] | null, parent?: string): void {
-    const missing = new Set((after ?? []).filter((other) => !this.#settled(other)))
-    // A child may read what its parent wrote: it waits until that is in the tree.
-    if (parent !== undefined && this.unapplied.has(parent)) missing.add(parent)
-    const status = missing.size > 0 ? 'waiting' : 'ready'
-    const event: EventState = {
-      id,
-      task,
-      data,
-      after,
-      missing: missing.size,
-      status,
-      token: 0,
-      node: undefined,
-      result: undefined,
-    }
-    this.events.set(id, event)
-    this.heldBytes += data.byteLength
-    for (const other of missing) {
-      const waiters = this.#waiters.get(other)
-      if (waiters) waiters.push(id)
-      else this.#waiters.set(other, [id])
-    }
-    if (status === 'ready') this.ready.push(id)
+  #lost({ event: id, token, kind }: EntryOf<'lost'>): void {
+    if (this.#isDone(id)) return
+    if (kind === 'trouble') count(this.troubles, id, 1)
+    else if (kind !== 'link') count(this.deaths, id, 1)
+    const event = this.events.get(id)
+    if (event) this.events.giveBack(event, token)
   }
 
-  #settled(id: string): boolean {
-    return this.events.get(id)?.status === 'done' && !this.unapplied.has(id)
+  #piece(stream: 1 | 2, { length, bytes, cid }: Pick<EntryOf<'output'>, 'length' | 'bytes' | 'cid'>): void {
+    this.output[stream].push({ offset: this.outputLength(stream), length, bytes, cid })
   }
 
-  #release(event: EventState): void {
-    for (const id of this.#waiters.get(event.id) ?? []) {
-      const waiter = this.events.get(id)
-      if (!waiter || --waiter.missing > 0) continue
-      waiter.status = 'ready'
-      this.ready.push(id)
-    }
-    this.#waiters.delete(event.id)
-  }
-
-  #unready(event: EventState): void {
-    if (event.status !== 'ready') return
-    const at = this.ready.indexOf(event.id)
-    if (at >= 0) this.ready.splice(at, 1)
+  #isDone(id: string): boolean {
+    const event = this.events.get(id)
+    return event ? event.status === 'done' : this.events.has(id)
   }
 }
 
-/** Whether `other` is the id of one of the events that `parent` emits before its `index`th. */
-function isEarlierSibling(other: string, parent: string, index: number): boolean {
-  if (!other.startsWith(`${parent}.`)) return false
-  const number = other.slice(parent.length + 1)
-  return /^(0|[1-9][0-9]{0,7})$/.test(number) && Number(number) < index
+export interface ProcessPicture {
+  facts: Facts
+  events: EventsPicture
+  output: Record<1 | 2, (readonly [number, Uint8Array | null, string | null])[]>
+  taken: [string, number][]
+  nodes: string[]
+  deaths: [string, number][]
+  troubles: [string, number][]
+  unapplied: [string, readonly TreeOp[]][]
+}
+
+function count(counts: Map<string, number>, key: string, by: number): void {
+  counts.set(key, (counts.get(key) ?? 0) + by)
 }

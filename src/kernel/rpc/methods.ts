@@ -73,6 +73,10 @@ const lease = v.strictObject({
   programCid: cid,
   cwd: path,
   event: v.strictObject({ id: text(256), task: text(128) }),
+  /** The event's number: the ids of those that it emits begin with it. */
+  number: int(),
+  /** Events that it may emit before it asks its home for room. */
+  room: int(),
   /** Encoded data; absent when it is larger than INLINE_INPUT_BYTES and must be pulled with `process.input`. */
   input: v.optional(bytes(limits.INLINE_INPUT_BYTES)),
   /** Fencing token: a completion with an older one is refused. */
@@ -97,6 +101,10 @@ const processRow: v.GenericSchema<unknown, ProcessRow> = v.strictObject({
   done: int(),
   total: int(),
   nodes: int(),
+  working: v.pipe(
+    v.array(v.strictObject({ event: text(256), task: text(128), node: nodeText })),
+    v.maxLength(limits.MAX_WORKING),
+  ),
   startedMs: time,
   endedMs: v.nullable(time),
   code: v.nullable(int(255)),
@@ -178,6 +186,13 @@ export const methods = {
     args: v.strictObject({ kid, event: text(256) }),
     result: v.null(),
     timeoutMs: 60_000,
+  },
+  /** Resolves with how many more events a leased event may emit, when the queue of its process has room. */
+  'process.room': {
+    lane: 'control',
+    args: v.strictObject({ kid, event: text(256), token: int() }),
+    result: int(),
+    timeoutMs: 0,
   },
   /** Output from `offset` of stream 1 or 2; waits for some. Empty bytes: the process has ended. */
   'process.read': {

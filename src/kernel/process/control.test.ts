@@ -1,0 +1,166 @@
+// What whoever starts a process may ask for, and what it may not use up; whole kernels over virtual time.
+import { afterEach, describe, expect, it } from 'vitest'
+import { fromUtf8 } from '../../base/bytes.ts'
+import type { Kid } from '../../base/ids.ts'
+import type { SimNode } from '../../sim/cluster.ts'
+import type { CallArgs } from '../../syscalls/table.ts'
+import type { ExitStatus, HistoryRow } from '../../syscalls/types.ts'
+import { boot, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import { QUEUE_EVENTS } from '../limits.ts'
+
+let cluster: TestCluster
+let nodes: SimNode[]
+const gates = new Map<string, () => void>()
+
+async function start(count: number, seed = 1): Promise<void> {
+  cluster = newCluster({ programs: true, seed, slots: 2 })
+  const sleep = (ms: number) => new Promise<void>((resolve) => cluster.clock.setTimer(resolve, ms, 'task sleeps'))
+  /** Stands still until the test lets it go on. */
+  const gate = (name: string) => new Promise<void>((resolve) => gates.set(name, resolve))
+  let runs = 0
+  Object.assign(globalThis, { testHost: { sleep, gate, run: () => ++runs } })
+  nodes = await boot(cluster, count)
+  await oneHome(cluster)
+}
+afterEach(() => {
+  Reflect.deleteProperty(globalThis, 'testHost')
+  gates.clear()
+})
+const at = (index: number) => nodes[index] as SimNode
+
+async function run(source: string, limits: CallArgs<'run'>['limits'] = {}): Promise<Kid> {
+  await cluster.run(at(0).fs.writeFile('/p.js', source))
+  return (await cluster.run(at(0).os.call('run', { program: '/p.js', args: [], cwd: '/', limits }))).kid
+}
+async function exitOf(kid: Kid): Promise<ExitStatus> {
+  const { exits } = await cluster.run(at(0).os.call('wait', { for: 'exit', kids: [kid] }), 600_000)
+  return exits?.[0] as ExitStatus
+}
+const stdout = async (kid: Kid) => fromUtf8(await cluster.run(at(0).fs.readFile(`/proc/${kid}/stdout`)))
+const historyOf = (kid: Kid): Promise<HistoryRow[]> =>
+  cluster.run(at(0).os.call('info', { topic: 'history', kid })) as Promise<HistoryRow[]>
+
+describe('a process that was given bounds', () => {
+  it.each([
+    ['events', { events: 10 }, 'it needs more than the 10 events that it was given'],
+    ['time', { cpuMs: 500 }, 'its tasks have run for longer than the 0.5 s that it was given'],
+    ['memory', { memoryBytes: 400 }, 'its events and results hold more than the 400 bytes that it was given'],
+    ['output', { outputBytes: 20 }, 'it prints more than the 20 bytes that it was given'],
+  ])('ends with clear words when it needs more %s', async (_what, limits, error) => {
+    await start(2)
+    const kid = await run(
+      `export async function start(event, os) {
+        for (let i = 0; i < 40; i++) await os.emit('work', 'x'.repeat(20))
+      }
+      export async function work({ data }, os) {
+        await testHost.sleep(100)
+        await os.print(data)
+      }`,
+      limits,
+    )
+    expect(await exitOf(kid)).toEqual({ kid, state: 'failed', code: 1, error })
+  })
+
+  it('ends as ever when it keeps to them', async () => {
+    await start(2)
+    const limits = { events: 3, cpuMs: 60_000, memoryBytes: 10_000, outputBytes: 6, nodes: 1 }
+    const kid = await run(
+      `export async function start(event, os) { for (const i of [1, 2]) await os.emit('work', i) }
+       export const work = ({ data }, os) => os.print('l' + data)`,
+      limits,
+    )
+    expect(await exitOf(kid)).toMatchObject({ state: 'exited', code: 0 })
+  })
+
+  it('runs on no more tabs at a time than it may', async () => {
+    await start(4)
+    const source = `export async function start(event, os) { for (let i = 0; i < 40; i++) await os.emit('work', i) }
+      export const work = () => testHost.sleep(50)`
+    const free = await run(source)
+    const bound = await run(source, { nodes: 2 })
+    /** The most tabs that had leases of it at the same time. */
+    const mostOf = async (kid: Kid) => {
+      const leased: (string | null)[] = []
+      let most = 0
+      for (const { what, node } of await historyOf(kid)) {
+        if (what === 'assigned') leased.push(node)
+        else if (what === 'completed') leased.splice(leased.indexOf(node), 1)
+        most = Math.max(most, new Set(leased).size)
+      }
+      return most
+    }
+    await exitOf(free)
+    await exitOf(bound)
+    expect(await mostOf(free)).toBe(4)
+    expect(await mostOf(bound)).toBe(2)
+  })
+})
+
+describe('an event that is much later than the others', () => {
+  it('gets company near the end of the job, and the first to complete it wins', async () => {
+    await start(3)
+    const kid = await run(`
+      export async function start(event, os) {
+        const ids = []
+        for (let i = 0; i < 12; i++) ids.push(await os.emit('work', i))
+        await os.gather(ids, 'sum', null)
+      }
+      export async function work({ data }, os) {
+        await os.print('line ' + data)
+        if (data === 5 && testHost.run() === 1) await testHost.gate('stuck')
+        else await testHost.sleep(200)
+        return data
+      }
+      export const sum = ({ data }, os) => os.print('sum ' + data.results.reduce((a, b) => a + b))`)
+    expect(await exitOf(kid)).toMatchObject({ state: 'exited', code: 0 })
+    const lines = (await stdout(kid)).trimEnd().split('\n')
+    expect(lines.at(-1)).toBe('sum 66')
+    expect(lines.slice(0, -1).sort()).toEqual(Array.from({ length: 12 }, (_, i) => `line ${i}`).sort())
+    const rows = await historyOf(kid)
+    const leases = rows.filter(({ what, event }) => what === 'assigned' && event === '0.5')
+    expect(leases).toHaveLength(2)
+    expect(leases[1]?.detail).toMatch(/^late on /)
+    expect(new Set(leases.map(({ node }) => node)).size).toBe(2)
+    expect(rows.filter(({ what, event }) => what === 'completed' && event === '0.5')).toHaveLength(1)
+    // Whoever was slower has been stopped: its worker is gone with the process.
+    gates.get('stuck')?.()
+    await cluster.advance(1_000)
+    expect(nodes.map((node) => node.kernel?.executorDomains)).toEqual([0, 0, 0])
+  })
+
+  it('is not run twice while others still wait for their turn', async () => {
+    await start(2)
+    const kid = await run(`
+      export async function start(event, os) { for (let i = 0; i < 30; i++) await os.emit('work', i) }
+      export const work = ({ data }) => testHost.sleep(data === 3 ? 4_000 : 700)`)
+    expect(await exitOf(kid)).toMatchObject({ state: 'exited' })
+    const leases = (await historyOf(kid)).filter(({ what }) => what === 'assigned')
+    expect(leases.length).toBe(31)
+  })
+})
+
+describe('a process whose queue is full', () => {
+  it('lets its tasks wait before they emit more, until others have made room', async () => {
+    await start(2)
+    const kid = await run(`
+      export async function start(event, os) {
+        await os.gather([await os.emit('many', 40_000), await os.emit('many', 30_000)], 'more', null)
+      }
+      export async function many({ data }, os) {
+        for (let i = 0; i < data; i++) await os.emit('one', null)
+      }
+      export const one = () => undefined
+      export async function more(event, os) {
+        await os.emit('one', null)
+        await os.print('there is room')
+      }`)
+    const row = async () => (await cluster.run(at(0).os.info('processes')))[0]
+    await cluster.until(async () => ((await row())?.total ?? 0) > 70_000, 'the queue is full', 120_000)
+    const { ref } = await cluster.run(at(0).os.call('open', { path: `/proc/${kid}/stdout`, mode: 'r' }))
+    await cluster.run(at(0).os.call('read', { ref, offset: 0, length: 99 }), 600_000)
+    const { done = 0, total = 0 } = (await row()) ?? {}
+    expect(total - done).toBeLessThanOrEqual(QUEUE_EVENTS)
+    await cluster.run(at(0).os.call('signal', { signal: 'KILL', kid }))
+    expect(await exitOf(kid)).toMatchObject({ state: 'killed' })
+  }, 120_000)
+})

@@ -1,0 +1,65 @@
+// File changes of a completed event, made in the tree exactly once, whatever dies in between. Above: home.ts.
+import { isOsError } from '../../base/errors.ts'
+import type { SharedTree } from '../fs/shared-tree.ts'
+import type { TreeOp } from '../rpc/methods.ts'
+
+/** Homes of the tree that may vanish under one set of file changes before the process gives up. */
+const MAX_REPEATS = 5
+
+/**
+ * @param perhapsMade they may be in the tree already: a restart came between the two.
+ * @throws {OsError} POSIX codes of a change that cannot be made; EHOSTUNREACH, ECANCELED.
+ */
+export async function makeChanges(
+  tree: SharedTree,
+  ops: readonly TreeOp[],
+  { perhapsMade, signal }: { perhapsMade: boolean; signal: AbortSignal },
+): Promise<void> {
+  let perhaps = perhapsMade
+  for (let attempt = 0; ; attempt++) {
+    try {
+      if (!perhaps) await tree.apply({ ops }, signal)
+      else if (!(await wereMade(tree, ops, signal))) await tree.apply({ ops: ops.map(repeatable) }, signal)
+      return
+    } catch (error) {
+      // Perhaps made, perhaps not: repeated in a form that has the same effect twice.
+      perhaps = true
+      const unanswered = isOsError(error, 'ECONNRESET') || isOsError(error, 'ETIMEDOUT')
+      if (!unanswered || attempt === MAX_REPEATS) throw error
+    }
+  }
+}
+
+/** Changes are made all or none: one that cannot be repeated tells whether they were. */
+async function wereMade(tree: SharedTree, ops: readonly TreeOp[], signal: AbortSignal): Promise<boolean> {
+  for (const [i, op] of ops.entries()) {
+    const path = op.op === 'move' ? op.to : op.path
+    const telling = op.op === 'move' || (op.op === 'put' && op.exclusive)
+    if (!telling || ops.slice(i + 1).some((later) => touches(later, path))) continue
+    const there = await lookup(tree, path, signal)
+    if (op.op === 'put') return there?.cid === op.cid
+    return there !== undefined && (await lookup(tree, op.from, signal)) === undefined
+  }
+  return false
+}
+
+async function lookup(tree: SharedTree, path: string, signal: AbortSignal) {
+  try {
+    return await tree.lookup(path, signal)
+  } catch (error) {
+    if (isOsError(error, 'ENOENT') || isOsError(error, 'ENOTDIR')) return undefined
+    throw error
+  }
+}
+
+/** The same change in a form that may have been made already. */
+function repeatable(op: TreeOp): TreeOp {
+  if (op.op === 'remove') return { ...op, force: true }
+  return op.op === 'mkdir' ? { ...op, recursive: true } : op
+}
+
+/** Whether the change may alter what stands at `path`. */
+function touches(op: TreeOp, path: string): boolean {
+  const paths = op.op === 'move' ? [op.from, op.to] : [op.path]
+  return paths.some((each) => each === path || path.startsWith(`${each}/`))
+}

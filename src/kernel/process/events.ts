@@ -1,0 +1,277 @@
+// The events of a process: which exist, what each waits for, and whose turn it is. Part of its state (state.ts).
+//
+// An event has a number, in the order in which events became known, and an id: its parent's number and its place among
+// those that the parent emitted. A replay makes the same ids, a re-run emits the same ones, and ids stay short however
+// long a chain of events becomes. An event that is done and has nothing to hand on is forgotten but for how many it
+// emitted, which says whether an id was ever given.
+import type { NodeId } from '../../base/ids.ts'
+import type { Emitted } from './completion.ts'
+
+export interface EventLease {
+  token: number
+  node: NodeId
+}
+
+export interface EventState {
+  readonly id: string
+  readonly number: number
+  readonly task: string
+  /** Encoded; for a gather, what is delivered beside the results. */
+  data: Uint8Array
+  readonly after: readonly string[] | null
+  /** Results still missing. */
+  missing: number
+  status: 'waiting' | 'ready' | 'leased' | 'done'
+  /** Of the latest lease. */
+  token: number
+  /** Whoever may complete it: mostly one, two where a slow one has got a second chance elsewhere. */
+  leases: EventLease[]
+  result: Uint8Array | undefined
+}
+
+export const FIRST_EVENT = '0'
+/** What a task that returns nothing hands on, encoded. */
+const NOTHING = 0xf6
+
+export class Events {
+  /** Those that are not done, and those whose results may be asked for. */
+  readonly #kept = new Map<string, EventState>()
+  /** How many events each has emitted, by number. */
+  readonly #emitted: number[] = []
+  /** Ids in the order in which they became ready; some of them are so no longer. */
+  #queue: string[] = []
+  #head = 0
+  /** Given back: before all others, the latest first. */
+  readonly #again: string[] = []
+  #readyCount = 0
+  /** By event: those that wait for it. */
+  readonly #waiters = new Map<string, string[]>()
+  /** Done, but what they did is not visible yet: nobody goes on from them. */
+  readonly #held = new Map<string, number>()
+  #done = 0
+  #stopped = false
+  /** Data of events and results kept. */
+  #bytes = 0
+
+  /** Events known so far. */
+  get total(): number {
+    return this.#emitted.length
+  }
+
+  get done(): number {
+    return this.#done
+  }
+
+  get pending(): number {
+    return this.total - this.#done
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get readyCount(): number {
+    return this.#stopped ? 0 : this.#readyCount
+  }
+
+  get(id: string): EventState | undefined {
+    return this.#kept.get(id)
+  }
+
+  kept(): IterableIterator<EventState> {
+    return this.#kept.values()
+  }
+
+  /** Whether that id was ever given to an event. */
+  has(id: string): boolean {
+    if (id === FIRST_EVENT) return this.total > 0
+    const parts = /^(0|[1-9]\d{0,14})\.(0|[1-9]\d{0,7})$/.exec(id)
+    return parts !== null && Number(parts[2]) < (this.#emitted[Number(parts[1])] ?? 0)
+  }
+
+  /** The next to run. */
+  firstReady(): EventState | undefined {
+    if (this.#stopped) return undefined
+    for (; this.#again.length > 0; this.#again.pop()) {
+      const event = this.#kept.get(this.#again.at(-1) as string)
+      if (event?.status === 'ready') return event
+    }
+    for (; this.#head < this.#queue.length; this.#head++) {
+      const event = this.#kept.get(this.#queue[this.#head] as string)
+      if (event?.status === 'ready') return event
+    }
+    this.#queue = []
+    this.#head = 0
+    return undefined
+  }
+
+  /** All that are ready, the next first. */
+  ready(): string[] {
+    if (this.#stopped) return []
+    const queued = [...[...this.#again].reverse(), ...this.#queue.slice(this.#head)]
+    return [...new Set(queued)].filter((id) => this.#kept.get(id)?.status === 'ready')
+  }
+
+  first(data: Uint8Array): void {
+    this.#add(FIRST_EVENT, { task: 'start', data, after: null })
+  }
+
+  /** @param beside its earlier lease stays good. */
+  lease(event: EventState, lease: EventLease, beside: boolean): void {
+    if (event.status === 'ready') this.#readyCount--
+    event.status = 'leased'
+    event.token = Math.max(event.token, lease.token)
+    if (!beside) event.leases = []
+    event.leases.push(lease)
+  }
+
+  /** A lease was lost: without another one, the event can be leased again. */
+  giveBack(event: EventState, token: number): void {
+    if (event.status !== 'leased') return
+    event.leases = event.leases.filter((lease) => lease.token !== token)
+    if (event.leases.length > 0) return
+    event.status = 'ready'
+    this.#readyCount++
+    this.#again.push(event.id)
+  }
+
+  /** @param hold nobody goes on from it before `release`. */
+  complete(event: EventState, result: Uint8Array, emits: readonly Emitted[], hold: boolean): void {
+    if (event.status === 'ready') this.#readyCount--
+    this.#bytes += result.byteLength - event.data.byteLength
+    event.status = 'done'
+    event.leases = []
+    event.data = new Uint8Array(0)
+    event.result = result
+    this.#emitted[event.number] = emits.length
+    this.#done++
+    if (hold) this.#held.set(event.id, event.number)
+    for (const [i, emit] of emits.entries()) this.#add(`${event.number}.${i}`, emit, hold ? event.id : undefined)
+    if (!hold) this.#settled(event)
+  }
+
+  /** What a completed event did is visible: whatever waits for it may run. */
+  release(id: string): void {
+    const event = this.#kept.get(id)
+    if (event && this.#held.delete(id)) this.#settled(event)
+  }
+
+  /** Nothing is started any more. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** Whether `other` names one of the events that `parent` emits before its `index`th. */
+  isEarlierSibling(other: string, parent: EventState, index: number): boolean {
+    const place = other.startsWith(`${parent.number}.`) ? other.slice(`${parent.number}.`.length) : ''
+    return /^(0|[1-9]\d{0,7})$/.test(place) && Number(place) < index
+  }
+
+  #add(id: string, { task, data, after }: Emitted, parent?: string): void {
+    const number = this.#emitted.push(0) - 1
+    this.#bytes += data.byteLength
+    this.#enter({ id, number, task, data, after, token: 0 }, parent)
+  }
+
+  #enter(known: Pick<EventState, 'id' | 'number' | 'task' | 'data' | 'after' | 'token'>, parent?: string): void {
+    const missing = new Set((known.after ?? []).filter((other) => !this.#isSettled(other)))
+    // A child may read what its parent wrote: it waits until that is visible.
+    if (parent !== undefined) missing.add(parent)
+    const status = missing.size > 0 ? 'waiting' : 'ready'
+    this.#kept.set(known.id, { ...known, missing: missing.size, status, leases: [], result: undefined })
+    for (const other of missing) {
+      const waiters = this.#waiters.get(other)
+      if (waiters) waiters.push(known.id)
+      else this.#waiters.set(other, [known.id])
+    }
+    if (status === 'ready') this.#enqueue(known.id)
+  }
+
+  #enqueue(id: string): void {
+    this.#readyCount++
+    this.#queue.push(id)
+    if (this.#head < 4096 || this.#head < this.#queue.length / 2) return
+    this.#queue = this.#queue.slice(this.#head)
+    this.#head = 0
+  }
+
+  #isSettled(id: string): boolean {
+    const event = this.#kept.get(id)
+    return event ? event.status === 'done' && !this.#held.has(id) : this.has(id)
+  }
+
+  #settled(event: EventState): void {
+    const { id, result } = event
+    for (const each of this.#waiters.get(id) ?? []) {
+      const waiter = this.#kept.get(each)
+      if (!waiter || --waiter.missing > 0) continue
+      waiter.status = 'ready'
+      this.#enqueue(each)
+    }
+    this.#waiters.delete(id)
+    if (result?.byteLength !== 1 || result[0] !== NOTHING) return
+    this.#bytes -= result.byteLength
+    this.#kept.delete(id)
+  }
+
+  // --- as a snapshot ---------------------------------------------------------------------------------------
+
+  /** Everything as plain data. */
+  picture(): EventsPicture {
+    const toRun = this.ready().map((id) => this.#kept.get(id) as EventState)
+    const ready = new Set(toRun)
+    const open = [...this.#kept.values()].filter((event) => event.status !== 'done' && !ready.has(event))
+    return {
+      emitted: runsOf(this.#emitted),
+      open: [...toRun, ...open].map(({ id, number, task, data, after, token, leases }) => {
+        return [id, number, task, data, after && [...after], token, leases.map((lease) => [lease.token, lease.node])]
+      }),
+      results: [...this.#kept.values()].flatMap(({ id, number, status, result }) =>
+        status === 'done' ? [[id, number, result ?? Uint8Array.of(NOTHING)] as const] : [],
+      ),
+      held: [...this.#held.keys()],
+    }
+  }
+
+  static restore({ emitted, open, results, held }: EventsPicture): Events {
+    const events = new Events()
+    for (const [length, count] of emitted) for (let i = 0; i < length; i++) events.#emitted.push(count)
+    const withheld = new Set(held)
+    for (const [id, number, result] of results) {
+      const done = { task: '', data: new Uint8Array(0), after: null, missing: 0, token: 0, leases: [] }
+      events.#kept.set(id, { ...done, id, number, status: 'done', result })
+      events.#bytes += result.byteLength
+      if (withheld.has(id)) events.#held.set(id, number)
+    }
+    const parents = new Map([...events.#held].map(([id, number]) => [String(number), id]))
+    for (const [id, number, task, data, after, token, leases] of open) {
+      events.#bytes += data.byteLength
+      events.#enter({ id, number, task, data, after, token }, parents.get(id.split('.')[0] as string))
+      const event = events.#kept.get(id) as EventState
+      for (const [number, node] of leases) events.lease(event, { token: number, node: node as NodeId }, true)
+    }
+    events.#done = events.total - open.length
+    return events
+  }
+}
+
+export interface EventsPicture {
+  /** Runs of events that emitted as many: how many, and how many each. */
+  emitted: (readonly [number, number])[]
+  /** Not done, those that are ready first: id, number, task, data, after, token, leases. */
+  open: (readonly [string, number, string, Uint8Array, string[] | null, number, (readonly [number, string])[]])[]
+  /** Done, with what they hand on. */
+  results: (readonly [string, number, Uint8Array])[]
+  /** Of those, the ones from which nobody goes on yet. */
+  held: string[]
+}
+
+function runsOf(values: readonly number[]): [number, number][] {
+  const runs: [number, number][] = []
+  for (const value of values) {
+    const last = runs.at(-1)
+    if (last?.[1] === value) last[0]++
+    else runs.push([1, value])
+  }
+  return runs
+}
