@@ -178,10 +178,6 @@ export const MAX_HISTORY_ROWS = 256
 export const MAX_ROWS_BYTES = 1024 * 1024
 /** Processes of other homes whose place is remembered. */
 export const MAX_REMEMBERED_HOMES = 4096
-/** Events of one process not yet finished. */
-export const MAX_PENDING_EVENTS = 1_000_000
-/** Events of one process not yet finished from which on its tasks wait before they emit more. */
-export const QUEUE_EVENTS = 65_536
 /** Events that a task may emit when there is room again, or when nothing has moved for this long. */
 export const EMIT_STEP = 1_024
 export const QUEUE_PATIENCE_MS = 1_000

@@ -7,6 +7,8 @@ const table = {
   long: { short: 'l', help: 'long' },
   name: { short: 'n', value: 'NAME', help: 'name' },
   seconds: { value: 'SECONDS', number: true, help: 'time' },
+  count: { value: 'N', number: 'whole', help: 'count' },
+  size: { value: 'SIZE', number: 'size', help: 'size' },
 } as const
 
 describe('parseOptions', () => {
@@ -14,6 +16,11 @@ describe('parseOptions', () => {
     const parsed = parseOptions(table, ['-la', '--name=x', 'one', '-ny', '--seconds', '2.5', '-', 'two'])
     expect(parsed.options).toEqual({ all: true, long: true, name: 'y', seconds: 2.5 })
     expect(parsed.operands).toEqual(['one', '-', 'two'])
+  })
+
+  it('takes sizes in bytes and in binary units', () => {
+    const sizeOf = (text: string) => parseOptions(table, ['--size', text]).options.size
+    expect(['1', '2K', '1.5M', '3G'].map(sizeOf)).toEqual([1, 2048, 1.5 * 2 ** 20, 3 * 2 ** 30])
   })
 
   it('ends options at -- and, where asked, at the first operand', () => {
@@ -31,6 +38,9 @@ describe('parseOptions', () => {
       [['-n'], "option '-n' requires an argument"],
       [['--all=yes'], "option '--all' doesn't allow an argument"],
       [['--seconds=soon'], "option '--seconds' needs a number greater than 0, not 'soon'"],
+      [['--count', '2.5'], "option '--count' needs a whole number greater than 0, not '2.5'"],
+      [['--size', 'K'], "option '--size' needs a number of bytes greater than 0, such as 500K, 64M or 2G, not 'K'"],
+      [['--size', '1T'], "option '--size' needs a number of bytes greater than 0, such as 500K, 64M or 2G, not '1T'"],
       [['--seconds', '-1'], "option '--seconds' needs a number greater than 0, not '-1'"],
     ]
     for (const [args, message] of wrong) expect(() => parseOptions(table, args)).toThrow(new UsageError(message))
@@ -70,6 +80,8 @@ describe('formatHelp', () => {
         '  -l, --long             long',
         '  -n, --name NAME        name',
         '      --seconds SECONDS  time',
+        '      --count N          count',
+        '      --size SIZE        size',
         '      --help             show this help and exit',
         '',
         'Examples:',

@@ -5,8 +5,8 @@ export interface OptionSpec {
   short?: string
   /** Name of the option's value in help texts; absent for a flag. */
   value?: string
-  /** The value must be a number greater than zero. */
-  number?: boolean
+  /** The value must be a number greater than zero; a whole one; or one of bytes, such as `64M`. */
+  number?: true | 'whole' | 'size'
   /** The value must be one of these. */
   oneOf?: readonly string[]
   help: string
@@ -15,7 +15,7 @@ export interface OptionSpec {
 export type OptionTable = Readonly<Record<string, OptionSpec>>
 
 export type OptionValues<T extends OptionTable> = {
-  [K in keyof T]: T[K] extends { number: true }
+  [K in keyof T]: T[K] extends { number: true | 'whole' | 'size' }
     ? number | undefined
     : T[K] extends { oneOf: readonly (infer Word)[] }
       ? Word | undefined
@@ -57,7 +57,7 @@ export function parseOptions<T extends OptionTable>(
     if (spec.oneOf && !spec.oneOf.includes(text)) {
       throw new UsageError(`invalid argument '${text}' for '${shown}': ${spec.oneOf.join(', ')}`)
     }
-    values[name] = spec.number ? positiveNumber(shown, text) : text
+    values[name] = spec.number ? positiveNumber(shown, text, spec.number) : text
   }
   const long = (argument: string) => {
     const [shown = '', attached] = splitOnce(argument, '=')
@@ -103,10 +103,19 @@ function splitOnce(text: string, separator: string): [string, string | undefined
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)]
 }
 
-function positiveNumber(shown: string, text: string): number {
-  const value = Number(text)
-  if (text.trim() === '' || !Number.isFinite(value) || value <= 0) {
-    throw new UsageError(`option '${shown}' needs a number greater than 0, not '${text}'`)
+const WANTED = {
+  true: 'a number greater than 0',
+  whole: 'a whole number greater than 0',
+  size: 'a number of bytes greater than 0, such as 500K, 64M or 2G',
+}
+
+function positiveNumber(shown: string, text: string, kind: true | 'whole' | 'size'): number {
+  const [, digits = '', unit = ''] = /^(.*?)([KMG]?)$/s.exec(text) ?? []
+  const factor = kind === 'size' ? 1024 ** ' KMG'.indexOf(unit || ' ') : 1
+  const value = Number(kind === 'size' ? digits : text) * factor
+  const fits = kind === true ? Number.isFinite(value) : Number.isSafeInteger(value)
+  if (digits.trim() === '' || !fits || value <= 0) {
+    throw new UsageError(`option '${shown}' needs ${WANTED[`${kind}`]}, not '${text}'`)
   }
   return value
 }

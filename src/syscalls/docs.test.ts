@@ -69,6 +69,8 @@ describe('docs/programs.md', () => {
       `${limits.MAX_GATHER_BYTES / MiB} MiB`,
       `${limits.MAX_IO_BYTES / MiB} MiB`,
       limits.MAX_EMITS_PER_EVENT.toLocaleString('en'),
+      limits.QUEUE_EVENTS.toLocaleString('en'),
+      limits.MAX_PENDING_EVENTS.toLocaleString('en'),
       limits.MAX_OPEN_REFS.toLocaleString('en'),
       limits.MAX_CALLS_IN_FLIGHT.toLocaleString('en'),
       `${limits.MAX_PROGRAM_BYTES / MiB} MiB`,

@@ -20,6 +20,10 @@ export const MAX_EVENT_BYTES = 1024 * 1024
 export const MAX_GATHER_BYTES = 16 * 1024 * 1024
 /** Events one handler may emit: the home journals them in one entry. */
 export const MAX_EMITS_PER_EVENT = 65_536
+/** Events of one process not yet finished from which on `emit` waits for room. */
+export const QUEUE_EVENTS = 65_536
+/** Events of one process not yet finished: with more it ends. */
+export const MAX_PENDING_EVENTS = 1_000_000
 /** Arguments of a program, and their total length: as `getconf ARG_MAX`, scaled to a journal entry. */
 export const MAX_ARGS = 4096
 export const MAX_ARG_LENGTH = 65_536

@@ -6,7 +6,6 @@ import type { SimNode } from '../../sim/cluster.ts'
 import type { CallArgs } from '../../syscalls/table.ts'
 import type { ExitStatus, HistoryRow } from '../../syscalls/types.ts'
 import { boot, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
-import { QUEUE_EVENTS } from '../limits.ts'
 
 let cluster: TestCluster
 let nodes: SimNode[]
@@ -137,30 +136,4 @@ describe('an event that is much later than the others', () => {
     const leases = (await historyOf(kid)).filter(({ what }) => what === 'assigned')
     expect(leases.length).toBe(31)
   })
-})
-
-describe('a process whose queue is full', () => {
-  it('lets its tasks wait before they emit more, until others have made room', async () => {
-    await start(2)
-    const kid = await run(`
-      export async function start(event, os) {
-        await os.gather([await os.emit('many', 40_000), await os.emit('many', 30_000)], 'more', null)
-      }
-      export async function many({ data }, os) {
-        for (let i = 0; i < data; i++) await os.emit('one', null)
-      }
-      export const one = () => undefined
-      export async function more(event, os) {
-        await os.emit('one', null)
-        await os.print('there is room')
-      }`)
-    const row = async () => (await cluster.run(at(0).os.info('processes')))[0]
-    await cluster.until(async () => ((await row())?.total ?? 0) > 70_000, 'the queue is full', 120_000)
-    const { ref } = await cluster.run(at(0).os.call('open', { path: `/proc/${kid}/stdout`, mode: 'r' }))
-    await cluster.run(at(0).os.call('read', { ref, offset: 0, length: 99 }), 600_000)
-    const { done = 0, total = 0 } = (await row()) ?? {}
-    expect(total - done).toBeLessThanOrEqual(QUEUE_EVENTS)
-    await cluster.run(at(0).os.call('signal', { signal: 'KILL', kid }))
-    expect(await exitOf(kid)).toMatchObject({ state: 'killed' })
-  }, 120_000)
 })

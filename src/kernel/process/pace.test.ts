@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { VirtualClock } from '../../adapters/memory/clock.ts'
-import { MAX_EMITS_PER_EVENT } from '../../syscalls/limits.ts'
-import { EMIT_STEP, QUEUE_EVENTS, QUEUE_PATIENCE_MS } from '../limits.ts'
+import { MAX_EMITS_PER_EVENT, QUEUE_EVENTS } from '../../syscalls/limits.ts'
+import { EMIT_STEP, QUEUE_PATIENCE_MS } from '../limits.ts'
 import { Pace } from './pace.ts'
 import { QueueRoom } from './queue-room.ts'
 

@@ -3,8 +3,8 @@
 import { orAborted } from '../../base/abort.ts'
 import { toOsError } from '../../base/errors.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
-import { MAX_EMITS_PER_EVENT } from '../../syscalls/limits.ts'
-import { EMIT_STEP, QUEUE_EVENTS, QUEUE_PATIENCE_MS } from '../limits.ts'
+import { MAX_EMITS_PER_EVENT, QUEUE_EVENTS } from '../../syscalls/limits.ts'
+import { EMIT_STEP, QUEUE_PATIENCE_MS } from '../limits.ts'
 
 export class QueueRoom {
   readonly #clock: Clock

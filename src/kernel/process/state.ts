@@ -4,8 +4,9 @@
 // An event: waiting (for others' results) → ready → leased (token) → done. A lease that is lost makes it ready
 // again; the next lease has a higher token, and a completion with an older one is refused (fencing).
 import type { NodeId } from '../../base/ids.ts'
+import { MAX_PENDING_EVENTS } from '../../syscalls/limits.ts'
 import type { ProcessState as RunState } from '../../syscalls/types.ts'
-import { MAX_OUTPUT_BYTES, MAX_PENDING_EVENTS, MAX_PROCESS_BYTES } from '../limits.ts'
+import { MAX_OUTPUT_BYTES, MAX_PROCESS_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { gatherInput } from './data.ts'
 import type { EntryOf, ProcessStep } from './entries.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
-import type { HistoryRow } from '../../syscalls/types.ts'
+import type { HistoryRow, ProcessRow } from '../../syscalls/types.ts'
 import { emptyReader, sinkWriter } from '../streams.ts'
 import { testShell } from '../test-shell.ts'
 
@@ -95,6 +95,17 @@ describe('run', () => {
     expect(kernel.rows[0]?.state).toBe('killed')
   })
 
+  it('gives it the bounds that it was told', async () => {
+    const { shell, kernel } = testShell({ '/p.js': '' })
+    kernel.programs.set('/p.js', () => 0)
+    const line = 'run --tabs 4 --events=1000 --cpu 1.5 --memory 64M --output 10K p.js --tabs 9'
+    expect((await shell.execute(line)).code).toBe(0)
+    const call = kernel.calls.find((each) => each.call === 'run')
+    const limits = { nodes: 4, events: 1000, cpuMs: 1500, memoryBytes: 64 * 2 ** 20, outputBytes: 10_240 }
+    expect(call?.args).toMatchObject({ args: ['--tabs', '9'], limits })
+    expect(await shell.execute('run --tabs 0 p.js')).toMatchObject({ code: 2 })
+  })
+
   it('kills it when its time is over', async () => {
     const { shell, kernel, host } = testShell({ '/p.js': '' })
     kernel.programs.set('/p.js', ({ stdout, killed }) => {
@@ -123,6 +134,34 @@ describe('run', () => {
     expect(await shell.execute('kill 17')).toMatchObject({ code: 1, stderr: expect.stringContaining('K-0123abcd') })
     expect((await shell.execute('run -d p.js 7; run -d p.js 8; wait')).code).toBe(0)
     expect(await shell.execute('wait')).toEqual({ stdout: '', stderr: '', code: 0 })
+  })
+})
+
+describe('ps --tree', () => {
+  it('shows under each process the tabs that work for it, and what they are running', async () => {
+    const { shell, out, kernel } = testShell({ '/p.js': '' })
+    expect(await out('ps --tree')).toBe('no processes\n')
+    kernel.programs.set('/p.js', ({ killed }) => killed.then(() => 0))
+    const kid = (await out('run --detach p.js a\u001bb')).trim()
+    const row = kernel.rows[0] as ProcessRow
+    const other = '12D3KooWnodebbbb'
+    row.working = [
+      { event: '0.1', task: 'count', node: other },
+      { event: '0.2', task: 'count', node: row.home },
+      { event: '0.3', task: 'count', node: other },
+    ]
+    expect(await out('ps --tree')).toBe(
+      [
+        `${kid.slice(0, 10)}  running  0/1  /p.js a?b`,
+        `├─ nodebbbb  count 0.1, count 0.3`,
+        `└─ ${row.home.slice(-8)} (home)  count 0.2`,
+        '',
+      ].join('\n'),
+    )
+    row.working = []
+    expect(await out('ps -t')).toContain(`└─ ${row.home.slice(-8)} (home)\n`)
+    await out(`kill ${kid}`)
+    expect(await shell.execute('ps -t')).toMatchObject({ stdout: expect.stringContaining('killed (130)') })
   })
 })
 
