@@ -34,9 +34,23 @@ function kadPrefixes(): Plugin {
   }
 }
 
+/** For a measurement only: journals that are written to nothing but memory, to see what the disk costs. */
+function memoryJournals(): Plugin {
+  return {
+    name: 'brittlestar-memory-journals',
+    enforce: 'pre',
+    load(id) {
+      if (!id.endsWith('/src/adapters/indexeddb/logstore.ts')) return
+      return `import { MemoryLogStore } from '../memory/stores.ts'
+        export class IndexedDbLogStore extends MemoryLogStore { constructor() { super() } }`
+    },
+  }
+}
+const forMeasuring = process.env['BRITTLESTAR_BENCH_JOURNALS'] === 'memory' ? [memoryJournals] : []
+
 export default defineConfig({
   plugins: [examples(), kadPrefixes(), taskRuntime()],
-  worker: { format: 'es', plugins: () => [examples(), kadPrefixes()] },
+  worker: { format: 'es', plugins: () => [examples(), kadPrefixes(), ...forMeasuring.map((make) => make())] },
   build: { target: 'es2022', sourcemap: true, reportCompressedSize: true },
   server: { proxy: {} },
 })

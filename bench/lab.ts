@@ -1,5 +1,7 @@
 // Where measurements happen: relays, browsers and tabs of the product, and pages of our own (pages.ts) for what stands
 // beside it. It drives the product from outside, as a person or a script would, and imports nothing of it.
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import { type Browser, type BrowserContext, type CDPSession, chromium, type Page } from 'playwright'
 import { Relay } from '../e2e/relay.ts'
 import { Pages } from './pages.ts'
@@ -181,6 +183,18 @@ export class Lab {
     return this.quick ? quick : full
   }
 
+  /** The product built so that its journals are written to memory only. @returns its folder. */
+  builtWithMemoryJournals(): string {
+    const folder = join(import.meta.dirname, '../.cache/bench-memory-journals')
+    const env = { ...process.env, BRITTLESTAR_BENCH_JOURNALS: 'memory' }
+    const vite = join(import.meta.dirname, '../node_modules/vite/bin/vite.js')
+    execFileSync(process.execPath, [vite, 'build', '--outDir', folder, '--logLevel', 'error'], {
+      env,
+      stdio: 'inherit',
+    })
+    return folder
+  }
+
   launchOptions(flags: string[] = []) {
     return { executablePath: this.chromiumPath, args: [...FLAGS, ...flags] }
   }
@@ -199,8 +213,9 @@ export class Lab {
     }
   }
 
-  async site<T>(work: (site: Site) => Promise<T>): Promise<T> {
-    const relay = await new Relay().start()
+  /** @param dist the built page, if not the product's. */
+  async site<T>(work: (site: Site) => Promise<T>, dist?: string): Promise<T> {
+    const relay = await new Relay(dist).start()
     const pages = await new Pages().start()
     const browser = await chromium.launch(this.launchOptions())
     try {

@@ -10,6 +10,7 @@ import { directory } from './measures/directory.ts'
 import { idle } from './measures/idle.ts'
 import { job } from './measures/job.ts'
 import { join } from './measures/join.ts'
+import { journal } from './measures/journal.ts'
 import { memory } from './measures/memory.ts'
 import { rpc } from './measures/rpc.ts'
 import { transfer } from './measures/transfer.ts'
@@ -28,6 +29,7 @@ export const measures: Readonly<Record<string, (lab: Lab) => Promise<Row[]>>> = 
   memory,
   job,
   wordcount,
+  journal,
   idle,
 }
 

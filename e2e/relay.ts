@@ -11,6 +11,12 @@ export class Relay {
   port = 0
   #child: ChildProcess | undefined
   stderr = ''
+  readonly #dist: string | undefined
+
+  /** @param dist the built page that it serves, if not the product's. */
+  constructor(dist?: string) {
+    this.#dist = dist
+  }
 
   get url(): string {
     return `http://localhost:${this.port}`
@@ -19,7 +25,8 @@ export class Relay {
   /** Starts it, or starts it again on the same port with the same data. */
   async start(flags: string[] = []): Promise<this> {
     const args = [MAIN, '--port', String(this.port), '--data', this.data, '--log-level', 'info', ...flags]
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const env = { ...process.env, ...(this.#dist === undefined ? {} : { BRITTLESTAR_DIST: this.#dist }) }
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
     this.#child = child
     this.port = await new Promise<number>((resolve, reject) => {
       let out = ''

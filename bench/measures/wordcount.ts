@@ -3,7 +3,7 @@ import type { Lab, Tab } from '../lab.ts'
 import { median, type Row, row } from '../report.ts'
 
 /** Text like prose: some ten thousand different words, the frequent ones much more so. */
-function writeText(tab: Tab, path: string, bytes: number): Promise<unknown> {
+export function writeText(tab: Tab, path: string, bytes: number): Promise<unknown> {
   return tab.page.evaluate(
     async ([name, total]) => {
       let state = 20261120

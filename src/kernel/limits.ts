@@ -36,8 +36,8 @@ export const MIN_SUSPECT_MS = 4_200
 export const MAX_SUSPECT_MS = 10_000
 /** A question unanswered for this long counts as silence where there is other evidence: many round trips. */
 export const ANSWER_MS = 800
-/** Silence after the relay saw a tab's connection close: a live tab is asked at once and answers in it. */
-export const HINT_SILENCE_MS = HEARTBEAT_MS + 600
+/** Silence after the relay saw a tab's connection close: a live tab is asked at once and answers in many round trips. */
+export const HINT_SILENCE_MS = 1_000
 /** A tick of ours that comes later than this is our own stall, and is not held against peers. */
 export const OWN_STALL_MS = 400
 /** How long a closed link may take to come back before its peer counts as gone. */
@@ -152,6 +152,8 @@ export const GROUP_REPLACE_DEAD_MS = 500
 // --- processes ---------------------------------------------------------------------------------------------
 /** Events leased to a node beyond its running ones, per slot: hides the round trip for short tasks. */
 export const LEASE_DEPTH = 2
+/** Completions of one process that may be under way to disks: one flush takes them all. */
+export const MAX_SETTLING = 256
 /** A handler that has not answered for this long is taken for an endless loop. `run --timeout` changes it. */
 export const DEFAULT_EVENT_MS = 60_000
 /** After that, the grace in which a busy but live runtime can still answer a ping. */

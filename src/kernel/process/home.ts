@@ -72,6 +72,8 @@ export class ProcessHome implements Lessee {
   readonly #pace = new Pace()
   readonly #room: QueueRoom
   readonly #attempts = new Set<Attempt>()
+  /** Completions that are being made durable. */
+  #settling = 0
   readonly #stop = new AbortController()
   /** Set when the process is no longer at home here. */
   #moved: OsError | undefined
@@ -116,7 +118,8 @@ export class ProcessHome implements Lessee {
 
   /** Ready events exist: the leases ask this before offering room. */
   get wantsRoom(): boolean {
-    return this.#state.events.readyCount > 0 && !this.#ending && !this.#state.facts.paused
+    const { events, facts } = this.#state
+    return events.readyCount > 0 && !this.#ending && !facts.paused && this.#settling < limits.MAX_SETTLING
   }
 
   /** Whether one more event may run there. */
@@ -265,6 +268,11 @@ export class ProcessHome implements Lessee {
     const { node, abort } = attempt
     this.#attempts.add(attempt)
     leases.took(node)
+    // The node has room again as soon as it has answered: it runs the next event while this one is being journalled.
+    let gaveBack = () => {
+      gaveBack = () => undefined
+      leases.gaveBack(node)
+    }
     const parts: Uint8Array[] = []
     let size = 0
     try {
@@ -278,12 +286,15 @@ export class ProcessHome implements Lessee {
           parts.push(parsed[1])
         },
       })
-      await this.#completed(attempt, concat(parts))
+      this.#settling++
+      gaveBack()
+      await this.#completed(attempt, concat(parts)).finally(() => this.#settling--)
     } catch (error) {
       await this.#failedToRun(attempt, toOsError(error))
     } finally {
       this.#attempts.delete(attempt)
-      leases.gaveBack(node)
+      gaveBack()
+      if (this.wantsRoom) leases.pump()
     }
   }
 
