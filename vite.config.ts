@@ -34,6 +34,18 @@ function kadPrefixes(): Plugin {
   }
 }
 
+/** Nodes have Ed25519 keys; the code of the other kinds, and the curve that comes with them, stays away. */
+function onlyEd25519(): Plugin {
+  return {
+    name: 'brittlestar-only-ed25519',
+    enforce: 'pre',
+    resolveId: (id, importer) =>
+      /^\.\/(secp256k1|rsa|ecdsa)\/utils\.js$/.test(id) && importer?.includes('@libp2p/crypto/dist/src/keys/index')
+        ? join(import.meta.dirname, 'src/adapters/libp2p/other-keys.ts')
+        : undefined,
+  }
+}
+
 /** For a measurement only: journals that are written to nothing but memory, to see what the disk costs. */
 function memoryJournals(): Plugin {
   return {
@@ -49,8 +61,11 @@ function memoryJournals(): Plugin {
 const forMeasuring = process.env['BRITTLESTAR_BENCH_JOURNALS'] === 'memory' ? [memoryJournals] : []
 
 export default defineConfig({
-  plugins: [examples(), kadPrefixes(), taskRuntime()],
-  worker: { format: 'es', plugins: () => [examples(), kadPrefixes(), ...forMeasuring.map((make) => make())] },
+  plugins: [examples(), kadPrefixes(), onlyEd25519(), taskRuntime()],
+  worker: {
+    format: 'es',
+    plugins: () => [examples(), kadPrefixes(), onlyEd25519(), ...forMeasuring.map((make) => make())],
+  },
   build: { target: 'es2022', sourcemap: true, reportCompressedSize: true },
   server: { proxy: {} },
 })
