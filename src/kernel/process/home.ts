@@ -20,14 +20,14 @@ import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import type { Lease, TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import { type Attempt, Attempts } from './attempts.ts'
 import { decodeCompletion, parseExecutionItem, type Succeeded } from './completion.ts'
 import { makeChanges } from './effects.ts'
 import { type EntryOf, encodeEntry, type ProcessStep } from './entries.ts'
 import type { EventState } from './events.ts'
 import { tellPast } from './fold.ts'
 import type { Leases, Lessee } from './leases.ts'
-import { type Printing, ProcessOutput } from './output.ts'
-import { Pace } from './pace.ts'
+import { ProcessOutput } from './output.ts'
 import { QueueRoom } from './queue-room.ts'
 import type { Placement } from './schedule.ts'
 import type { Ended, ProcessState } from './state.ts'
@@ -39,9 +39,6 @@ const MAX_TROUBLES = 6
 const TROUBLE_PAUSE_MS = 250
 /** Characters of a reason that the journal keeps. */
 const MAX_WHY = 300
-/** A late event gets a second lease; pause before it is looked for again where no tab was free. */
-const LATE_AGAIN_MS = 1_000
-
 export interface HomeServices {
   self: NodeId
   rpc: RpcNode
@@ -54,14 +51,6 @@ export interface HomeServices {
   died(node: NodeId): boolean
 }
 
-/** One run of an event on one node. */
-interface Attempt extends Printing {
-  readonly of: EventState
-  readonly node: NodeId
-  readonly sinceMs: number
-  readonly abort: AbortController
-}
-
 export class ProcessHome implements Lessee {
   readonly kid: Kid
   readonly changed: Emitter<void>
@@ -69,16 +58,14 @@ export class ProcessHome implements Lessee {
   readonly #journal: Journal
   readonly #state: ProcessState
   readonly #output: ProcessOutput
-  readonly #pace = new Pace()
   readonly #room: QueueRoom
-  readonly #attempts = new Set<Attempt>()
+  readonly #attempts: Attempts
   /** Completions that are being made durable. */
   #settling = 0
   readonly #stop = new AbortController()
   /** Set when the process is no longer at home here. */
   #moved: OsError | undefined
   readonly #timers = new Set<Timer>()
-  #lateTimer: Timer | undefined
   #ending = false
 
   constructor(kid: Kid, journal: Journal, state: ProcessState, services: HomeServices) {
@@ -86,6 +73,7 @@ export class ProcessHome implements Lessee {
     this.#journal = journal
     this.#state = state
     this.#services = services
+    this.#attempts = new Attempts(services.clock)
     this.#output = new ProcessOutput(state, services.blocks, (step) => this.#kept(step))
     this.#room = new QueueRoom(services.clock, {
       pending: () => state.events.pending,
@@ -126,13 +114,12 @@ export class ProcessHome implements Lessee {
   allows(node: NodeId): boolean {
     const most = this.#state.spawned?.bounds?.nodes
     if (most === undefined) return true
-    const working = new Set([...this.#attempts].map((attempt) => attempt.node))
+    const working = this.#attempts.nodes()
     return working.has(node) || working.size < most
   }
 
   row(): ProcessRow {
     const { spawned, ended, events, facts } = this.#state
-    const working = [...this.#attempts].slice(0, limits.MAX_WORKING)
     return {
       kid: this.kid,
       program: spawned?.program ?? '?',
@@ -142,7 +129,7 @@ export class ProcessHome implements Lessee {
       done: events.done,
       total: events.total,
       nodes: this.#state.nodes.size,
-      working: working.map(({ event, of, node }) => ({ event, task: of.task, node })),
+      working: this.#attempts.rows(),
       startedMs: spawned?.atMs ?? 0,
       endedMs: ended?.atMs ?? null,
       code: ended?.code ?? null,
@@ -212,9 +199,9 @@ export class ProcessHome implements Lessee {
   }
 
   /** Takes room offered by the leases: starts the next ready event there. */
-  lease({ node, reason }: Placement): void {
+  lease(placement: Placement): void {
     const event = this.#state.events.firstReady()
-    if (event && !this.#ending) this.#start(event, node, reason)
+    if (event && !this.#ending) this.#start(event, placement)
   }
 
   /** Stops work without an end: the journal continues elsewhere, or after a reload. Whoever waits here is told. */
@@ -227,46 +214,27 @@ export class ProcessHome implements Lessee {
   #halt(reason: OsError): void {
     this.#ending = true
     this.#stop.abort(reason)
-    for (const { abort } of this.#attempts) abort.abort(reason)
+    this.#attempts.abortAll(reason)
     for (const timer of this.#timers) timer.cancel()
-    this.#lateTimer?.cancel()
     this.#room.close()
   }
 
   // --- running events --------------------------------------------------------------------------------------
 
   /** @param beside it runs elsewhere already, and may complete there as well. */
-  #start(event: EventState, node: NodeId, why: string, beside = false): void {
-    const { clock } = this.#services
+  #start(event: EventState, placement: Placement, beside = false): void {
     const { id, task } = event
+    const { node, reason: why } = placement
     const token = event.token + 1
-    this.#record({
-      t: 'assigned',
-      event: id,
-      task,
-      token,
-      node,
-      ...(beside ? { beside } : {}),
-      why,
-      atMs: clock.wallMs(),
-    })
-    const sent = { 1: 0, 2: 0 }
-    void this.#execute({
-      of: event,
-      event: id,
-      token,
-      node,
-      sent,
-      sinceMs: clock.nowMs(),
-      abort: new AbortController(),
-    })
+    const atMs = this.#services.clock.wallMs()
+    this.#record({ t: 'assigned', event: id, task, token, node, ...(beside ? { beside } : {}), why, atMs })
+    void this.#execute(this.#attempts.begin(event, token, placement))
     this.#watchLate()
   }
 
   async #execute(attempt: Attempt): Promise<void> {
     const { rpc, leases } = this.#services
     const { node, abort } = attempt
-    this.#attempts.add(attempt)
     leases.took(node)
     // The node has room again as soon as it has answered: it runs the next event while this one is being journalled.
     let gaveBack = () => {
@@ -288,11 +256,12 @@ export class ProcessHome implements Lessee {
       })
       this.#settling++
       gaveBack()
+      this.#attempts.answered(attempt)
       await this.#completed(attempt, concat(parts)).finally(() => this.#settling--)
     } catch (error) {
       await this.#failedToRun(attempt, toOsError(error))
     } finally {
-      this.#attempts.delete(attempt)
+      this.#attempts.end(attempt)
       gaveBack()
       if (this.wantsRoom) leases.pump()
     }
@@ -337,11 +306,9 @@ export class ProcessHome implements Lessee {
   }
 
   /** The event is done: whoever else ran it is told, its files are made, and the process goes on. */
-  async #settled({ event: id, of: event, sinceMs }: Attempt, ops: readonly TreeOp[]): Promise<void> {
-    this.#pace.completed(event.task, this.#services.clock.nowMs() - sinceMs)
-    for (const other of this.#attempts) {
-      if (other.event === id) other.abort.abort(new OsError('ECANCELED', 'another tab was faster'))
-    }
+  async #settled(attempt: Attempt, ops: readonly TreeOp[]): Promise<void> {
+    const { event: id } = attempt
+    this.#attempts.completed(attempt)
     const exceeded = this.#state.exceeded()
     if (exceeded !== undefined && !this.#state.facts.exitRequested) return this.#fail(exceeded)
     if (ops.length > 0) await this.#applyFiles(id, ops)
@@ -379,11 +346,12 @@ export class ProcessHome implements Lessee {
   }
 
   /** The link or the executor failed, not the task: the event runs again, elsewhere if possible. */
-  async #failedToRun({ of: event, node, token }: Attempt, error: OsError): Promise<void> {
+  async #failedToRun({ of: event, node, token, state }: Attempt, error: OsError): Promise<void> {
     if (this.#ending || !this.#state.holds(event.id, token)) return
     const why = errorLine(error)
     if (error.code === 'ECONNRESET' || error.code === 'EHOSTUNREACH') {
-      if (this.#lost(event, node, token, this.#services.died(node) ? 'died' : 'link', why)) return
+      if (this.#lost(event, node, token, state === 'running' && this.#services.died(node) ? 'died' : 'link', why))
+        return
       return this.#giveUp(event, node)
     }
     if (error.code === 'EFBIG') return this.#fail(error.message)
@@ -411,47 +379,15 @@ export class ProcessHome implements Lessee {
     return true
   }
 
-  // --- late events -----------------------------------------------------------------------------------------
-
   /** When nothing is left to start, whoever is much later than the others gets company: the first completion wins. */
-  #watchLate(leastMs = 0): void {
-    if (this.#lateTimer || this.#ending || this.#state.facts.paused || this.#state.events.readyCount > 0) return
-    const nowMs = this.#services.clock.nowMs()
-    const dueMs = this.#lateAtMs()
-    if (dueMs === undefined) return
-    const due = () => {
-      this.#lateTimer = undefined
-      this.#helpLate()
-    }
-    this.#lateTimer = this.#services.clock.setTimer(due, Math.max(leastMs, dueMs - nowMs), 'late event')
-  }
-
-  /** When the first of the running events is late. */
-  #lateAtMs(): number | undefined {
-    const dueMs = [...this.#attempts].flatMap((attempt) => this.#lateMsOf(attempt) ?? [])
-    return dueMs.length > 0 ? Math.min(...dueMs) : undefined
-  }
-
-  /** When that attempt is late; undefined: it has company, lost its lease, or nobody can tell. */
-  #lateMsOf({ of: event, token, sinceMs }: Attempt): number | undefined {
-    if (event.leases.length !== 1 || !this.#state.holds(event.id, token)) return undefined
-    const afterMs = this.#pace.lateAfterMs(event.task)
-    return afterMs === undefined ? undefined : sinceMs + afterMs
-  }
-
-  #helpLate(): void {
-    const { clock, leases } = this.#services
-    let alone = false
-    for (const attempt of [...this.#attempts]) {
-      if (this.#ending || this.#state.events.readyCount > 0) return
-      const lateMs = this.#lateMsOf(attempt)
-      if (lateMs === undefined || clock.nowMs() < lateMs) continue
-      const { of: event, node } = attempt
-      const spare = leases.spare(this, node)
-      if (spare) this.#start(event, spare.node, `late on ${shortNode(node)}; ${spare.reason}`, true)
-      else alone = true
-    }
-    this.#watchLate(alone ? LATE_AGAIN_MS : 0)
+  #watchLate(): void {
+    if (this.#ending || this.#state.facts.paused || this.#state.events.readyCount > 0) return
+    this.#attempts.watchLate(({ of: event, node }) => {
+      if (this.#ending || this.#state.events.readyCount > 0) return true
+      const spare = this.#services.leases.spare(this, node)
+      if (spare) this.#start(event, { ...spare, reason: `late on ${shortNode(node)}; ${spare.reason}` }, true)
+      return spare !== undefined
+    })
   }
 
   // --- going on, and the end -------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ export interface NodeLoad {
 
 export interface Placement {
   node: NodeId
+  /** Events that it runs at a time; others wait there. */
+  slots: number
   /** For people: why there. */
   reason: string
 }
@@ -34,6 +36,7 @@ export function place(nodes: readonly NodeLoad[]): Placement | undefined {
   const { node, fill } = best
   return {
     node: node.id,
+    slots: node.slots,
     reason: `least loaded: ${node.leased} leased on ${node.slots} slots, fill ${fill.toFixed(2)}`,
   }
 }

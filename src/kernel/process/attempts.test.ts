@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest'
+import { VirtualClock } from '../../adapters/memory/clock.ts'
+import { nodeId } from '../harness.contract.ts'
+import { Attempts } from './attempts.ts'
+import type { EventState } from './events.ts'
+
+const [a, b] = [nodeId('a'), nodeId('b')]
+const event = (id: string): EventState => ({
+  ...{ id, number: 1, task: 'work', data: new Uint8Array(0), after: null, missing: 0 },
+  ...{ status: 'leased', token: 1, leases: [{ token: 1, node: a }], result: undefined },
+})
+const at = (node: typeof a) => ({ node, slots: 2, reason: 'there is room' })
+
+describe('runs of events', () => {
+  it('are as many as the node has slots; others wait there for their turn', () => {
+    const attempts = new Attempts(new VirtualClock())
+    const [first, second, third] = ['0.1', '0.2', '0.3'].map((id) => attempts.begin(event(id), 1, at(a)))
+    const elsewhere = attempts.begin(event('0.4'), 1, at(b))
+    const states = () => [first, second, third, elsewhere].map((attempt) => attempt?.state)
+    expect(states()).toEqual(['running', 'running', 'waiting', 'running'])
+    if (second) attempts.answered(second)
+    expect(states()).toEqual(['running', 'answered', 'running', 'running'])
+    expect([...attempts.nodes()]).toEqual([a, b])
+  })
+
+  it('that are late get company once, and are asked about again while there is none', () => {
+    const clock = new VirtualClock()
+    const attempts = new Attempts(clock)
+    for (const id of ['0.1', '0.2', '0.3']) {
+      const done = attempts.begin(event(id), 1, at(a))
+      attempts.completed(done)
+      attempts.end(done)
+    }
+    const late = attempts.begin(event('0.4'), 1, at(a))
+    const asked: number[] = []
+    attempts.watchLate((attempt) => {
+      expect(attempt).toBe(late)
+      asked.push(clock.nowMs())
+      return asked.length === 3
+    })
+    while (clock.step(60_000));
+    expect(asked).toEqual([1_000, 2_000, 3_000])
+  })
+
+  it('are ended when another was faster, and all of them with the process', () => {
+    const attempts = new Attempts(new VirtualClock())
+    const shared = event('0.1')
+    const [first, second] = [attempts.begin(shared, 1, at(a)), attempts.begin(shared, 2, at(b))]
+    const other = attempts.begin(event('0.2'), 1, at(b))
+    attempts.completed(first)
+    expect([second.abort.signal.aborted, other.abort.signal.aborted]).toEqual([true, false])
+  })
+})
