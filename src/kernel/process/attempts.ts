@@ -10,7 +10,7 @@ import type { Printing } from './output.ts'
 import { Pace } from './pace.ts'
 import type { Placement } from './schedule.ts'
 
-/** A late event gets a second lease; pause before it is looked at again where no tab was free. */
+/** Pause before late events are looked at again: perhaps no tab was free. */
 const LATE_AGAIN_MS = 1_000
 /** A timer may come so much early. */
 const TIMER_STEP_MS = 1
@@ -89,18 +89,18 @@ export class Attempts {
   }
 
   /**
-   * Looks for late ones when the first may be: `help` gives one company, or says that no tab is free. Safe to call at
-   * any time; one timer at most.
+   * Looks for late ones when the first may be, and has `help` give them company if it can. Safe to call at any time; one
+   * timer at most.
    */
-  watchLate(help: (attempt: Attempt) => boolean, leastMs = 0): void {
+  watchLate(help: (attempt: Attempt) => void, leastMs = 0): void {
     const dueMs = Math.min(...[...this.#all].flatMap((attempt) => this.#lateMsOf(attempt) ?? []))
     if (this.#lateTimer || dueMs === Number.POSITIVE_INFINITY) return
     const due = () => {
       this.#lateTimer = undefined
       const byMs = this.#clock.nowMs() + TIMER_STEP_MS
       const late = [...this.#all].filter((attempt) => (this.#lateMsOf(attempt) ?? Number.POSITIVE_INFINITY) <= byMs)
-      const alone = late.filter((attempt) => !help(attempt))
-      if (alone.length > 0) this.watchLate(help, LATE_AGAIN_MS)
+      for (const attempt of late) help(attempt)
+      this.watchLate(help, late.length > 0 ? LATE_AGAIN_MS : 0)
     }
     const inMs = Math.max(leastMs, dueMs - this.#clock.nowMs())
     this.#lateTimer = this.#clock.setTimer(due, inMs, 'late event')

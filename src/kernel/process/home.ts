@@ -383,10 +383,9 @@ export class ProcessHome implements Lessee {
   #watchLate(): void {
     if (this.#ending || this.#state.facts.paused || this.#state.events.readyCount > 0) return
     this.#attempts.watchLate(({ of: event, node }) => {
-      if (this.#ending || this.#state.events.readyCount > 0) return true
-      const spare = this.#services.leases.spare(this, node)
-      if (spare) this.#start(event, { ...spare, reason: `late on ${shortNode(node)}; ${spare.reason}` }, true)
-      return spare !== undefined
+      const spare = this.#state.events.readyCount > 0 ? undefined : this.#services.leases.spare(this, node)
+      if (!spare || this.#ending) return
+      this.#start(event, { ...spare, reason: `late on ${shortNode(node)}; ${spare.reason}` }, true)
     })
   }
 
