@@ -11,6 +11,7 @@ import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
+import { mayKeep } from '../journal/liveness.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { MethodArgs, TreeHead } from '../rpc/methods.ts'
@@ -60,7 +61,7 @@ export class SharedTree {
 
   constructor(options: SharedTreeOptions) {
     this.#options = options
-    const { rpc, keeper, store, tree, clock, log } = options
+    const { rpc, membership, keeper, store, tree, clock, log } = options
     this.#news = new TreeNews(clock)
     this.#memory = new TreeMemory({ store, copies: keeper.copies, news: this.#news, log, known: () => this.#known })
     const answered = (home: NodeId, head: TreeHead | null) => this.#answered(home, head)
@@ -74,6 +75,8 @@ export class SharedTree {
       log,
       best: () => this.#best(),
       oldest: () => this.#oldest(),
+      led: (kid) => this.#claims.best(kid) !== undefined,
+      accompanied: () => membership.rows().some(mayKeep),
       calls: this.#calls,
       changed: () => {
         this.#claimOwn()
@@ -289,8 +292,8 @@ export class SharedTree {
    * What a branch begins with, and what of it is known to be the tree's: what may never have been committed there is a
    * change of the branch. A member of the journal has all files, others the directories.
    */
-  #newest(): Stored {
-    const stored = this.#options.keeper.stored(this.#known)
+  #newest(): Omit<Stored, 'parted'> {
+    const stored = this.#options.keeper.stored(this.#known.tree, this.#known)
     if (stored) return stored
     const { complete } = this.#memory
     const { root, version } = complete?.tree === this.#known.tree ? complete : this.#known
@@ -343,7 +346,7 @@ export class SharedTree {
   /** Of the trees that this node leads, or of its unborn one, the one that others should know. */
   #claimOwn(): void {
     const { keeper, rpc } = this.#options
-    const [first, ...others] = keeper.heads()
+    const [first, ...others] = keeper.heads().filter(({ tree }) => !this.#meeting.aside(tree))
     const own = first ? others.reduce((best, head) => (precedes(head, best) ? head : best), first) : this.#unborn
     const before = this.#claims.get(rpc.self)
     if (own) this.#claims.set(own)
@@ -375,6 +378,7 @@ export class SharedTree {
   #evaluate(): void {
     if (this.#news.closed) return
     const { rpc, clock, keeper } = this.#options
+    this.#meeting.review()
     const best = this.#best()
     if (!best) {
       if (this.#used) this.#orphanedMs = clock.nowMs()

@@ -5,6 +5,7 @@ import type { Kid, NodeId } from '../../base/ids.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import type { Absorbed } from './tree-journal.ts'
 import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
 
 export interface TreeCallsOptions {
@@ -45,11 +46,11 @@ export class TreeCalls {
     return applied
   }
 
-  /** The version up to which that tree contains another; -1 for none of it. */
-  async absorbed({ tree, home }: TreeHead, other: Kid): Promise<number> {
+  /** How far that tree contains another, in its leader's words; null when it never met it. */
+  async absorbed({ tree, home }: TreeHead, other: Kid): Promise<Absorbed | null> {
     const { rpc, keeper, membership } = this.#options
-    if (home === rpc.self) return keeper.absorbed(tree, other) ?? -1
+    if (home === rpc.self) return keeper.absorbed(tree, other) ?? null
     await membership.reach(home)
-    return (await rpc.call(home, 'tree.absorbed', { tree, other })) ?? -1
+    return rpc.call(home, 'tree.absorbed', { tree, other })
   }
 }

@@ -20,7 +20,7 @@ import type { TreeHead, TreeOp } from '../rpc/methods.ts'
 import { holdFiles, TreeCopies } from './copies.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
-import { decodeTreeEntry, encodeTreeEntry, entryOf, type TreeBirth, TreeState } from './tree-journal.ts'
+import { type Absorbed, decodeTreeEntry, encodeTreeEntry, entryOf, type TreeBirth, TreeState } from './tree-journal.ts'
 
 const PREFIX = 'tree/'
 
@@ -43,6 +43,8 @@ export interface Stored {
   version: number
   /** The newest root on the way to that one which is known to be the tree's: never one that lies beyond. */
   base: CidText
+  /** Of a branch: the tree that it left, and that tree's root then. */
+  parted: TreeBirth['base']
 }
 
 interface Request extends Change {
@@ -155,7 +157,8 @@ export class TreeKeeper {
     return this.#headOf(led)
   }
 
-  absorbed(kid: Kid, other: Kid): number | undefined {
+  /** How far a tree that this node leads contains another. */
+  absorbed(kid: Kid, other: Kid): Absorbed | undefined {
     return this.#led.get(kid)?.state.absorbed(other)
   }
 
@@ -200,10 +203,10 @@ export class TreeKeeper {
 
   /**
    * A tree that is kept here, with what its journal here holds beyond what is known to be committed, perhaps in vain.
-   * @param known a head that its leader has told.
+   * @param known what its leader has told of it.
    */
-  stored(known: Pick<TreeHead, 'tree' | 'version' | 'root'>): Stored | undefined {
-    const group = this.#options.groups.find(PREFIX + known.tree)
+  stored(kid: Kid, known?: Pick<TreeHead, 'version' | 'root'>): Stored | undefined {
+    const group = this.#options.groups.find(PREFIX + kid)
     const { snapshot, entries } = group?.stored() ?? {}
     if (!group || !snapshot?.byteLength || !entries) return undefined
     const committed = group.committed()
@@ -212,14 +215,9 @@ export class TreeKeeper {
     for (const raw of entries.slice(committed.entries.length)) {
       state.apply(decodeTreeEntry(raw))
       // The leader has told more of it than the journal here knows to be committed.
-      if (state.version === known.version && state.root === known.root) base = state.root
+      if (state.version === known?.version && state.root === known.root) base = state.root
     }
-    return { root: state.root, version: state.version, base }
-  }
-
-  /** The version of a tree kept here, with what is perhaps not committed. */
-  version(kid: Kid): number {
-    return this.stored({ tree: kid, version: 0, root: '' })?.version ?? 0
+    return { root: state.root, version: state.version, base, parted: state.base }
   }
 
   #headOf({ state, journal }: Led): TreeHead {

@@ -1,5 +1,6 @@
 // Who is here, as the journals want to know it, from membership.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
+import type { PeerRow } from '../../syscalls/types.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { Liveness } from './groups.ts'
 
@@ -10,11 +11,7 @@ export function livenessOf(
   return {
     nodes: () => [
       { id: self.id, device: self.device, fit: self.fit() },
-      ...membership.rows().map(({ id, device, state, direct }) => ({
-        id: id as NodeId,
-        device: device as DeviceId,
-        fit: direct && state !== 'frozen' && state !== 'stalled',
-      })),
+      ...membership.rows().map((row) => ({ id: row.id as NodeId, device: row.device as DeviceId, fit: mayKeep(row) })),
     ],
     has: (id) => membership.has(id),
     deviceOf: (id) => (id === self.id ? self.device : (membership.row(id)?.device as DeviceId | undefined)),
@@ -27,4 +24,9 @@ export function livenessOf(
       membership.onLink(listener)
     },
   }
+}
+
+/** Whether that node could keep a journal now. */
+export function mayKeep({ direct, state }: Pick<PeerRow, 'direct' | 'state'>): boolean {
+  return direct && state !== 'frozen' && state !== 'stalled'
 }
