@@ -110,6 +110,8 @@ export const TREE_MERGE_ATTEMPTS = 10
 export const TREE_MERGE_PAUSE_MS = 3_000
 /** Heads are recorded at most this often: for a cold start, not for durability. */
 export const TREE_RECORD_MS = 2_000
+/** Directories of one tree that a keeper copies, each counted once: far beyond any use, and a few hostile blocks name more. */
+export const MAX_TREE_DIRECTORIES = 1_000_000
 /** Directory depth of the tree: POSIX paths end before. */
 export const MAX_TREE_DEPTH = 256
 

@@ -3,7 +3,7 @@
 // Below: the journals, tree-edit.ts, copies.ts.
 import { encode } from 'cborg'
 import { toHex } from '../../base/bytes.ts'
-import { isOsError, OsError, toOsError } from '../../base/errors.ts'
+import { OsError, toOsError } from '../../base/errors.ts'
 import { type Kid, kidFromHex, type NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Hasher } from '../../ports/crypto.ts'
@@ -17,7 +17,7 @@ import type { Journal, Journalled } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import { mutated } from '../mutations.ts'
 import type { TreeHead, TreeOp } from '../rpc/methods.ts'
-import { holdFiles, TreeCopies } from './copies.ts'
+import { holdFiles, isLost, TreeCopies } from './copies.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
 import { type Absorbed, decodeTreeEntry, encodeTreeEntry, entryOf, type TreeBirth, TreeState } from './tree-journal.ts'
@@ -313,7 +313,7 @@ export class TreeKeeper {
       await holdFiles(blocks, ops, options)
       return true
     } catch (error) {
-      if (!isOsError(error, 'EIO')) throw error
+      if (!isLost(error)) throw error
       return false
     }
   }
