@@ -68,6 +68,8 @@ export class Groups {
   /** When each node left that may come back, and whether it took its leave. */
   readonly #left = new Map<NodeId, { atMs: number; said: boolean }>()
   readonly #reviews = new Set<string>()
+  /** Journals led here that count on the witness. */
+  readonly #counting = new Set<string>()
   /** Members as they were when they were considered last. */
   readonly #reviewed = new Map<string, GroupConfig>()
   /** Messages that wait until what earlier ones refer to is here, by journal. */
@@ -220,6 +222,7 @@ export class Groups {
     this.#groups.delete(name)
     this.#told.delete(name)
     this.#reviewed.delete(name)
+    this.#counting.delete(name)
     this.#elections.get(name)?.cancel()
     this.#elections.delete(name)
     await this.#store.remove(name)
@@ -356,6 +359,14 @@ export class Groups {
     }
   }
 
+  /** Tells the witness when the journal has enough members without it, so that it may forget. */
+  #release({ name, config, term }: Group): void {
+    const { id } = this.#witness
+    if (id === undefined) return
+    if (voterOf(config, id)) this.#counting.add(name)
+    else if (this.#counting.delete(name)) this.#host.send(id, name, { t: 'released', term })
+  }
+
   /** The leader says that this node no longer keeps the journal. */
   #dismissed(peer: NodeId, name: string, term: number): void {
     const group = this.#groups.get(name)
@@ -459,6 +470,7 @@ export class Groups {
   }
 
   #adjust(group: Group): void {
+    this.#release(group)
     const nowMs = this.#clock.nowMs()
     const nodes = this.#liveness.nodes()
     const here = (id: NodeId) => nodes.some((node) => node.id === id)

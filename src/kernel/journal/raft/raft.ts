@@ -204,6 +204,7 @@ export class Raft {
   }
 
   step(from: NodeId, message: RaftMessage, nowMs: number): void {
+    if (message.t === 'witness' || message.t === 'released') return // this member keeps entries
     if (message.t === 'check') return this.#checked(from, nowMs)
     if (message.t === 'resigned') return this.#resigned(from, message.term)
     if (message.term > this.#term) {
@@ -215,7 +216,7 @@ export class Raft {
         }
         if (!message.pre) this.#follow(message.term, undefined)
       } else if (!(message.t === 'voted' && message.pre && message.granted)) {
-        const leads = message.t === 'append' || message.t === 'snapshot' || message.t === 'witness'
+        const leads = message.t === 'append' || message.t === 'snapshot'
         this.#follow(message.term, leads ? from : undefined)
       }
     } else if (message.term < this.#term) return this.#refuse(from, message)
@@ -232,8 +233,6 @@ export class Raft {
         return this.#leadership?.appended(from, message, nowMs)
       case 'transfer':
         return from === this.#leader ? this.campaign(nowMs, true) : undefined
-      case 'witness':
-        return undefined // this member keeps entries
     }
   }
 

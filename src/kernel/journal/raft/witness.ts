@@ -13,6 +13,8 @@ export interface WitnessState {
   /** Last entry of the leader that it heard of, and that entry's term. */
   index: number
   lastTerm: number
+  /** The journal does not count on it any more, until a leader tells it something again. */
+  released?: true
 }
 
 export const NEW_WITNESS: WitnessState = { term: 0, vote: null, index: 0, lastTerm: 0 }
@@ -36,6 +38,8 @@ export class Witness {
   step(from: NodeId, message: RaftMessage, nowMs: number): Envelope[] {
     if (message.t === 'vote') return this.#vote(from, message, nowMs)
     if (message.t === 'witness') return [{ to: from, message: this.#follow(from, message, nowMs) }]
+    const known = this.#state.term > 0 && message.term >= this.#state.term
+    if (message.t === 'released' && known) this.#state = { ...this.#state, released: true }
     if (message.t === 'resigned' && from === this.#leader && message.term >= this.#state.term) {
       this.#leader = undefined
       this.#heardLeaderMs = Number.NEGATIVE_INFINITY
@@ -47,10 +51,12 @@ export class Witness {
     const { term, index, lastTerm, round } = message
     if (term < this.#state.term) return { t: 'appended', term: this.#state.term, ok: false, index: 0, round: 0 }
     // The leader of a new term has every entry that was committed before it: its end takes the place of ours.
-    const { index: known, lastTerm: knownTerm } = this.#state
+    const { released, ...state } = this.#state
+    const { index: known, lastTerm: knownTerm } = state
+    if (released) this.#state = state
     if (term > this.#state.term) this.#state = { term, vote: null, index, lastTerm }
     else if (lastTerm > knownTerm || (lastTerm === knownTerm && index > known) || mutated('witness-goes-back')) {
-      this.#state = { ...this.#state, index, lastTerm } // an older message may come later
+      this.#state = { ...state, index, lastTerm } // an older message may come later
     }
     this.#leader = from
     this.#heardLeaderMs = nowMs
