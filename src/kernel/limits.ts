@@ -105,6 +105,8 @@ export const TREE_GIVE_UP_MS = 15_000
 export const TREE_RETRY_MS = 1_000
 /** A node of which somebody says that it leads a tree is asked this often. */
 export const TREE_ASK_AGAIN_MS = 10_000
+/** How long a leader whose disk took no more does not hand its tree over again: others had their turn by then. */
+export const TREE_YIELD_MS = 30_000
 /** Attempts to merge two trees between notices, and the pause after a failed one. */
 export const TREE_MERGE_ATTEMPTS = 10
 export const TREE_MERGE_PAUSE_MS = 3_000
@@ -127,6 +129,9 @@ export const RAFT_LEASE_MS = 1_000
 export const RAFT_STICK_MS = 1_500
 /** A message to a live member that is not answered is sent again after this: streams lose nothing, links break. */
 export const RAFT_RETRY_MS = 1_000
+
+/** How far ahead of its own a member believes a term: elections raise it one by one, and exact numbers end at 2^53. */
+export const MAX_TERM_LEAP = 2 ** 20
 
 /** Nodes that keep a journal: any one of three may vanish. */
 export const GROUP_SIZE = 3

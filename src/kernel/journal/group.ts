@@ -111,6 +111,11 @@ export class Group implements Journal {
     return group
   }
 
+  /** Nothing of it is left on the disk. */
+  static async forget(name: string, store: LogStore): Promise<void> {
+    await Promise.all([store.remove(name), store.removeRecord(recordOf(name))])
+  }
+
   get config(): GroupConfig {
     return this.#raft.config
   }

@@ -225,7 +225,8 @@ export class Groups {
     this.#counting.delete(name)
     this.#elections.get(name)?.cancel()
     this.#elections.delete(name)
-    await this.#store.remove(name)
+    this.#holding.delete(name)
+    await Group.forget(name, this.#store)
   }
 
   /** This tab closes: whoever has most of each journal goes on with it. */
@@ -369,8 +370,13 @@ export class Groups {
 
   /** The leader says that this node no longer keeps the journal. */
   #dismissed(peer: NodeId, name: string, term: number): void {
+    const loading = this.#loading.get(name)
+    if (loading) return void loading.then(() => this.#dismissed(peer, name, term)).catch(() => undefined) // logged
     const group = this.#groups.get(name)
-    if (!group || group.leads || !isMember(group.config, peer)) return
+    if (!group || group.leads) return
+    // One that is still fetching what it begins with has heard of no members: whoever sends it that may take it back.
+    const beginning = group.config.voters.length === 0 && this.#holding.get(name)?.from === peer
+    if (!beginning && !isMember(group.config, peer)) return
     // A former leader, or anybody else, must not take a copy away that the present one counts on.
     if (term < group.term || (group.leader !== undefined && group.leader !== peer)) return
     this.remove(name).catch((error: unknown) =>

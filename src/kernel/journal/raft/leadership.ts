@@ -144,6 +144,11 @@ export class Leadership {
     return this.#confirmedRound >= round && this.established
   }
 
+  /** Makes all members say whether they still follow. */
+  probe(nowMs: number): void {
+    for (const id of this.#progress.keys()) this.sendTo(id, nowMs, true)
+  }
+
   /** A member went away: nothing that it was sent will be answered. */
   down(id: NodeId): void {
     const progress = this.#progress.get(id)

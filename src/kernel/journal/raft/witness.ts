@@ -1,7 +1,7 @@
 // A member that remembers how far a journal goes, without keeping it: with two nodes that keep it, the third vote that
 // tells which of them may go on alone. It never leads. (Liskov et al. 1991, Harp; Ongaro 2014 leaves witnesses out.)
 import type { NodeId } from '../../../base/ids.ts'
-import { RAFT_STICK_MS } from '../../limits.ts'
+import { MAX_TERM_LEAP, RAFT_STICK_MS } from '../../limits.ts'
 import { mutated } from '../../mutations.ts'
 import type { RaftMessage } from './messages.ts'
 import type { Envelope } from './raft.ts'
@@ -36,6 +36,7 @@ export class Witness {
 
   /** @returns what to send once `state` is stored. */
   step(from: NodeId, message: RaftMessage, nowMs: number): Envelope[] {
+    if (message.term > this.#state.term + MAX_TERM_LEAP) return [] // no honest member says so
     if (message.t === 'vote') return this.#vote(from, message, nowMs)
     if (message.t === 'witness') return [{ to: from, message: this.#follow(from, message, nowMs) }]
     const known = this.#state.term > 0 && message.term >= this.#state.term
