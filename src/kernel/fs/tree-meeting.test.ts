@@ -58,6 +58,20 @@ describe('the younger of two trees that meet', () => {
     expect(treesOf(younger)).toEqual(treesOf(older))
   })
 
+  it('is merged whatever its paths are long', async () => {
+    const { cluster, older, younger } = await strangers(5)
+    const folder = `/${Array.from({ length: 30 }, () => 'é'.repeat(127)).join('/')}`
+    await cluster.run(younger.fs.mkdir(folder, { recursive: true }))
+    const names = Array.from({ length: 280 }, (_, i) => `${i}`)
+    for (let at = 0; at < names.length; at += 20) {
+      const some = names.slice(at, at + 20)
+      await cluster.run(Promise.all(some.map((name) => younger.fs.writeFile(`${folder}/${name}`, name))))
+    }
+    await meet(cluster)
+    expect((await cluster.run(older.fs.readdir(folder))).sort()).toEqual(names.sort())
+    expect(treesOf(younger)).toEqual(treesOf(older))
+  })
+
   it('is not given up for a word of the older one, and is used again when that one is gone', async () => {
     const { cluster, older, younger } = await strangers(3)
     const [own] = treesOf(younger) as [string]

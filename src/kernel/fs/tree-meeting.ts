@@ -1,5 +1,6 @@
 // Trees that meet: the leader of the younger one brings what only it has into the older one, and retires it. Above:
 // shared-tree.ts, which says who leads what. Below: merge.ts, tree-keeper.ts.
+import { encode } from 'cborg'
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -13,7 +14,9 @@ import type { Absorbed, TreeBirth } from './tree-journal.ts'
 import type { TreeKeeper } from './tree-keeper.ts'
 import type { TreeNews } from './tree-news.ts'
 
+/** Changes of one batch, and their bytes together: a frame and an entry of a journal have to hold them. */
 const BATCH = 500
+const BATCH_BYTES = 256 * 1024
 
 export interface TreeMeetingOptions {
   self: NodeId
@@ -176,18 +179,22 @@ export class TreeMeeting {
     const { tree, calls, self } = this.#options
     const theirs = await calls.head(target)
     let batch: TreeOp[] = []
+    let bytes = 0
     let count = 0
     const flush = async () => {
       if (batch.length > 0) await calls.apply(target, { ops: batch })
       count += batch.length
       batch = []
+      bytes = 0
     }
     const place = { mine: mine.root, theirs: theirs.root, base }
     // Files of which both have one are told apart by whose they are.
     const merge = { tree, label: shortNode(self), options: { hints: [theirs.home] } }
     for await (const op of mergeOps(merge, place)) {
+      const opBytes = encode(op).byteLength
+      if (batch.length === BATCH || bytes + opBytes > BATCH_BYTES) await flush()
       batch.push(op)
-      if (batch.length === BATCH) await flush()
+      bytes += opBytes
     }
     await flush()
     return count
