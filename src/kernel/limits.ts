@@ -139,6 +139,8 @@ export const GROUP_SIZE = 3
 export const MAX_GROUPS = 20_000
 /** Journals that somebody has named and whose beginning has not arrived: more than a class begins in a moment. */
 export const MAX_UNBORN_GROUPS = 256
+/** Journals that a node kept once and does not vote for: what its tabs of long ago may come back with. 20 KB at most. */
+export const MAX_DEPARTED = 256
 /** How long a change waits for a second copy where its leader alone could decide. */
 export const GROUP_HOPE_MS = 2_000
 /** How long a change waits for every member that is here: one may have to fetch a large file, or have a full disk. */

@@ -13,6 +13,7 @@ import type { Random } from '../../ports/random.ts'
 import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import { Departed } from './departed.ts'
 import { Group, type GroupHost, isMember } from './group.ts'
 import type { Folded, Journal, Journalled } from './journal.ts'
 import { type Candidate, firstConfig, nextConfig } from './policy.ts'
@@ -58,6 +59,7 @@ export class Groups {
   #witnessId: NodeId | undefined
   readonly #owners = new Map<string, JournalOwner>()
   readonly #groups = new Map<string, Group>()
+  readonly #departed: Departed
   /** Those that are being read from disk; messages for them wait. */
   readonly #loading = new Map<string, Promise<Group>>()
   /** What an owner was told last, by journal. */
@@ -96,6 +98,7 @@ export class Groups {
     this.#log = options.log
     this.#liveness = options.liveness
     this.#witness = options.witness
+    this.#departed = new Departed(options.store, options.log)
     this.#startedMs = this.#clock.nowMs()
     this.#host = {
       self: this.#rpc.self,
@@ -119,6 +122,7 @@ export class Groups {
 
   /** Reads what this node keeps, and takes part. */
   async start(): Promise<void> {
+    await this.#departed.load()
     this.#rpc.onNote('journal.step', (peer, { group, message }) => this.#received(peer, group, message))
     this.#rpc.onNote('journal.dismissed', (peer, { group, term }) => this.#dismissed(peer, group, term))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
@@ -226,6 +230,8 @@ export class Groups {
     this.#elections.get(name)?.cancel()
     this.#elections.delete(name)
     this.#holding.delete(name)
+    // First, so that no crash comes between: without what it promised it must not be asked.
+    await this.#departed.add(name)
     await Group.forget(name, this.#store)
   }
 
@@ -262,6 +268,7 @@ export class Groups {
     if (message.t === 'check') return this.#host.send(peer, name, { t: 'resigned', term: message.term })
     // A member that has heard of nothing yet may be asked for its vote: it has promised nothing.
     if (message.t !== 'append' && message.t !== 'snapshot' && message.t !== 'vote') return
+    if (message.t === 'vote' && this.#departed.has(name)) return // it has forgotten what it promised
     if (!this.#loading.has(name) && this.#full()) return
     this.#load(name)
       .then((loaded) => this.#step(peer, loaded, message))
@@ -277,6 +284,7 @@ export class Groups {
 
   #step(peer: NodeId, group: Group, message: RaftMessage): void {
     if (this.#closed) return
+    if (message.t === 'vote' && group.config.voters.length === 0 && this.#departed.has(group.name)) return
     if (message.t === 'vote' && group.settled && !isMember(group.config, peer)) {
       return this.#rpc.note(peer, 'journal.dismissed', { group: group.name, term: group.term })
     }
@@ -426,6 +434,7 @@ export class Groups {
     const told = this.#told.get(name)
     const leads = group.leads && group.quorate && (told?.leads === true || group.clean)
     if (group.busy) this.#retrySoon()
+    if (group.config.voters.length > 0) this.#departed.delete(name)
     const owner = this.#ownerOf(name)
     if (owner?.fold) this.#compact(group, owner.fold.bind(owner))
     const { config } = group
