@@ -52,6 +52,8 @@ export class SharedTree {
   /** The newest head that was used here. */
   #known!: TreeHead
   #used: { tree: Kid; home: NodeId } | undefined
+  /** What this node has told of its own. */
+  #told: TreeHead | undefined
   #beginning: Promise<void> | undefined
   #settled = false
   #expecting = false
@@ -113,7 +115,7 @@ export class SharedTree {
     membership.onLink((peer) => {
       // The oldest as well: whoever leads the one in use has to hear of it.
       const heads = new Set([this.#best(), this.#oldest(), this.#claims.get(rpc.self)])
-      for (const head of heads) if (head) rpc.note(peer, 'tree.head', head)
+      for (const head of heads) if (head && head.home !== peer) rpc.note(peer, 'tree.head', head)
     })
     membership.events.on((event) => {
       if (event.type === 'left' && this.#claims.drop(event.peer)) this.#evaluate()
@@ -150,7 +152,7 @@ export class SharedTree {
   led(head: TreeHead): void {
     this.#claimOwn()
     // Whoever leads another one has to hear of the oldest.
-    if ([this.#best()?.tree, this.#oldest()?.tree].includes(head.tree)) this.#options.rpc.noteAll('tree.head', head)
+    if ([this.#best()?.tree, this.#oldest()?.tree].includes(head.tree)) this.#tell(head)
     this.#evaluate()
   }
 
@@ -352,7 +354,24 @@ export class SharedTree {
     if (own) this.#claims.set(own)
     else this.#claims.drop(rpc.self)
     // Nobody believes in one that was never written once a written one is known.
-    if (before && before.version > 0 && before.tree !== own?.tree) rpc.noteAll('tree.resigned', { tree: before.tree })
+    if (!before || before.version === 0 || before.tree === own?.tree) return
+    rpc.noteAll('tree.resigned', { tree: before.tree })
+    this.#told = undefined
+  }
+
+  /** This node's own word to everybody, once. */
+  #tell(head: TreeHead): void {
+    const told = this.#told
+    if (told?.tree === head.tree && told.term === head.term && told.version === head.version) return
+    this.#told = head
+    this.#options.rpc.noteAll('tree.head', head)
+  }
+
+  /** Another is used from now on. Whoever leads it tells its neighbours itself: in a full mesh these are all. */
+  #pass(best: TreeHead): void {
+    const { rpc, membership } = this.#options
+    if (best.home === rpc.self) this.#tell(best)
+    else if (membership.peers().length >= limits.MAX_MESH_PEERS) rpc.noteAll('tree.head', best)
   }
 
   #claimed(head: TreeHead): void {
@@ -377,7 +396,7 @@ export class SharedTree {
 
   #evaluate(): void {
     if (this.#news.closed) return
-    const { rpc, clock, keeper } = this.#options
+    const { clock, keeper } = this.#options
     this.#meeting.review()
     const best = this.#best()
     if (!best) {
@@ -395,7 +414,7 @@ export class SharedTree {
     const { tree, home } = best
     const news = this.#used?.tree !== tree || this.#used.home !== home
     this.#used = { tree, home }
-    if (news) rpc.noteAll('tree.head', best)
+    if (news) this.#pass(best)
     this.#adopt(best)
     if (best.version > 0) this.settle()
     const oldest = this.#oldest()
