@@ -2,7 +2,19 @@
 import type { DeviceId, NodeId } from '../../base/ids.ts'
 import type { PeerRow } from '../../syscalls/types.ts'
 import type { Membership } from '../membership/membership.ts'
-import type { Liveness } from './groups.ts'
+import type { Candidate } from './policy.ts'
+
+/** What the journals need to know about who is here; membership tells it. */
+export interface Liveness {
+  /** This node included. */
+  nodes(): readonly Candidate[]
+  has(id: NodeId): boolean
+  /** Asked with every acknowledgement. */
+  deviceOf(id: NodeId): DeviceId | undefined
+  /** @param said the node took its leave. */
+  onLeft(listener: (peer: NodeId, said: boolean) => void): void
+  onLink(listener: (peer: NodeId) => void): void
+}
 
 export function livenessOf(
   membership: Membership,
