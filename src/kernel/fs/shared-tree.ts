@@ -7,8 +7,8 @@
 // because too few of its members are here, a change begins a branch: a new tree with all that is known here. When trees
 // meet, the older one stays, and the younger one is merged into it and forgotten.
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
-import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
-import type { Clock, Timer } from '../../ports/clock.ts'
+import type { Kid, NodeId } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import { mayKeep } from '../journal/liveness.ts'
@@ -18,15 +18,15 @@ import type { MethodArgs, TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Entry } from './directory.ts'
 import type { Tree } from './tree.ts'
+import { TreeBranch } from './tree-branch.ts'
 import { TreeCalls } from './tree-calls.ts'
 import { TreeClaims } from './tree-claims.ts'
 import { precedes } from './tree-head.ts'
 import { TreeHearsay } from './tree-hearsay.ts'
-import type { TreeBirth } from './tree-journal.ts'
-import type { Applied, Change, Stored, TreeKeeper } from './tree-keeper.ts'
+import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
 import { TreeMeeting } from './tree-meeting.ts'
 import { TreeMemory } from './tree-memory.ts'
-import { orCanceled, TreeNews } from './tree-news.ts'
+import { TreeNews } from './tree-news.ts'
 
 export interface SharedTreeOptions {
   tree: Tree
@@ -46,6 +46,7 @@ export class SharedTree {
   readonly #memory: TreeMemory
   readonly #calls: TreeCalls
   readonly #hearsay: TreeHearsay
+  readonly #branch: TreeBranch
   readonly #meeting: TreeMeeting
   /** Our own tree that nobody has written: given up when a written one is known. */
   #unborn: TreeHead | undefined
@@ -54,18 +55,24 @@ export class SharedTree {
   #used: { tree: Kid; home: NodeId } | undefined
   /** What this node has told of its own. */
   #told: TreeHead | undefined
-  #beginning: Promise<void> | undefined
   #settled = false
   #expecting = false
   /** Since when nobody leads the tree, as far as is known. */
   #orphanedMs = 0
-  #adoption: Timer | undefined
 
   constructor(options: SharedTreeOptions) {
     this.#options = options
     const { rpc, membership, keeper, store, tree, clock, log } = options
     this.#news = new TreeNews(clock)
     this.#memory = new TreeMemory({ store, copies: keeper.copies, news: this.#news, log, known: () => this.#known })
+    this.#branch = new TreeBranch({
+      ...options,
+      self: rpc.self,
+      memory: this.#memory,
+      news: this.#news,
+      known: () => this.#known,
+      led: () => this.#best() !== undefined,
+    })
     const answered = (home: NodeId, head: TreeHead | null) => this.#answered(home, head)
     this.#calls = new TreeCalls({ ...options, answered })
     this.#hearsay = new TreeHearsay({ ...options, answered })
@@ -217,9 +224,9 @@ export class SharedTree {
         if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
       const nowMs = clock.nowMs()
-      if (this.#best() === undefined && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#turnMs()) {
+      if (this.#best() === undefined && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#branch.turnMs()) {
         if (change.ack === undefined || change.ack === 'local') {
-          const notice = await this.#branch(signal)
+          const notice = await this.#branch.branch(signal)
           if (notice) this.#options.onChange(this.#known, notice)
         } else throw new OsError('ENOQUORUM', 'it was not written: too few of the nodes that keep / are here')
       } else if (nowMs >= giveUpMs) {
@@ -248,67 +255,7 @@ export class SharedTree {
   #bear(signal?: AbortSignal): Promise<void> {
     const unborn = this.#unborn
     if (!unborn) return Promise.resolve()
-    return this.#begin(unborn, null, signal)
-  }
-
-  /** Too few of the tree's members are here to change it: what is known of it goes on as a tree of its own. */
-  async #branch(signal?: AbortSignal): Promise<string | undefined> {
-    const { keeper, log } = this.#options
-    const { kid, bornMs } = await keeper.name()
-    // A neighbour may have begun one just now.
-    if (this.#best()) return undefined
-    const { tree } = this.#known
-    const { root, version, base } = this.#newest()
-    const lost = this.#known.version - version
-    await this.#begin({ ...this.#known, tree: kid, bornMs, root }, { tree, root: base }, signal)
-    const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
-    const notice = `too few of the nodes that keep / are here: changes go to a branch until they are back${behind}`
-    log.log('warn', 'fs', `${notice} (${shortKid(kid)} of ${shortKid(tree)})`)
-    return notice
-  }
-
-  /** Who begins a branch first: members of the journal, who have all files, then others, so that mostly one does. */
-  #turnMs(): number {
-    const { membership, rpc, keeper } = this.#options
-    const turn = [...membership.linked(), rpc.self].sort().indexOf(rpc.self)
-    return (keeper.keeps(this.#known.tree) ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
-  }
-
-  /** Nobody leads for long: then it is kept on as a branch even if nobody changes it, so that its copies are renewed. */
-  #adoptLater(): void {
-    const { log } = this.#options
-    if (this.#adoption || this.#news.closed) return
-    const inMs = limits.TREE_ADOPT_MS + this.#turnMs()
-    const adopt = () => {
-      this.#adoption = undefined
-      if (this.#best()) return
-      this.#branch().catch((error: unknown) => {
-        log.log('warn', 'fs', `cannot keep / on as a branch yet: ${errorLine(error)}`)
-        this.#adoptLater()
-      })
-    }
-    this.#adoption = this.#news.timer(adopt, inMs, 'tree adoption')
-  }
-
-  /**
-   * What a branch begins with, and what of it is known to be the tree's: what may never have been committed there is a
-   * change of the branch. A member of the journal has all files, others the directories.
-   */
-  #newest(): Omit<Stored, 'parted'> {
-    const stored = this.#options.keeper.stored(this.#known.tree, this.#known)
-    if (stored) return stored
-    const { complete } = this.#memory
-    const { root, version } = complete?.tree === this.#known.tree ? complete : this.#known
-    return { root, version, base: root }
-  }
-
-  /** One at a time: many changes may find at once that there is no tree to change. */
-  async #begin({ tree: kid, bornMs, root }: TreeHead, base: TreeBirth['base'], signal?: AbortSignal): Promise<void> {
-    const birth: TreeBirth = { t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base }
-    this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
-      this.#beginning = undefined
-    })
-    await orCanceled(this.#beginning, signal)
+    return this.#branch.begin(unborn, null, signal)
   }
 
   // --- who leads -------------------------------------------------------------------------------------------
@@ -402,11 +349,10 @@ export class SharedTree {
     if (!best) {
       if (this.#used) this.#orphanedMs = clock.nowMs()
       this.#used = undefined
-      this.#adoptLater()
+      this.#branch.adoptLater()
       return this.#news.wake()
     }
-    this.#adoption?.cancel()
-    this.#adoption = undefined
+    this.#branch.relax()
     if (best.version > 0 && this.#unborn) {
       this.#unborn = undefined
       this.#claimOwn()
