@@ -5,8 +5,10 @@ import { utf8 } from '../../base/bytes.ts'
 import { MAX_NAME_BYTES } from '../../syscalls/limits.ts'
 import type { FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
+import { MAX_TREE_DIRECTORIES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Directory, Entry } from './directory.ts'
+import { joinPath, splitPath } from './path.ts'
 import type { Tree } from './tree.ts'
 
 /** Between a name and whose second copy it is. */
@@ -62,12 +64,21 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
 /**
  * Whether a tree still lacks what another brought into it. Names do not count: of what both had, one is kept beside the
  * other. Nor does what stood in `base` already.
- * @returns the path of a file of `mine` whose content is not in that directory of `theirs`; undefined for none.
+ * @param budget directories to compare at most, all together: a hostile tree has many that are worth a look.
+ * @returns the path of a file of `mine` whose content is not in that directory of `theirs`, or of one that there was no
+ * budget to look for; undefined for none.
  * @throws {OsError} EIO when a directory cannot be had.
  */
-export async function lacking(tree: Tree, place: Place, options: FetchOptions, at = ''): Promise<string | undefined> {
+export async function lacking(
+  tree: Tree,
+  place: Place,
+  options: FetchOptions,
+  budget = { left: MAX_TREE_DIRECTORIES },
+  at = '/',
+): Promise<string | undefined> {
   const { mine, theirs, base } = place
   if (mine === theirs || mine === base) return undefined
+  if (budget.left-- <= 0) return at
   const own = await tree.directory(mine, options)
   const other = await tree.directory(theirs, options)
   const before = base === undefined ? undefined : await tree.directory(base, options)
@@ -75,13 +86,13 @@ export async function lacking(tree: Tree, place: Place, options: FetchOptions, a
   for (const [name, { kind, cid }] of own) {
     const was = before?.get(name)
     if (there.has(`${kind} ${cid}`) || (was?.kind === kind && was.cid === cid)) continue
-    const path = `${at}/${name}`
+    const path = joinPath([...splitPath(at), name])
     if (kind === 'file') return path
     const within = was?.kind === 'directory' ? was.cid : undefined
     let lost: string | undefined = path
     for (const [theirName, entry] of other) {
       if (entry.kind !== 'directory' || (theirName !== name && !theirName.includes(CONFLICT))) continue
-      lost = await lacking(tree, { mine: cid, theirs: entry.cid, base: within }, options, path)
+      lost = await lacking(tree, { mine: cid, theirs: entry.cid, base: within }, options, budget, path)
       if (lost === undefined) break
     }
     if (lost !== undefined) return lost
