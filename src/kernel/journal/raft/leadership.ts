@@ -205,8 +205,8 @@ export class Leadership {
       (voter) => !voter.witness && (voter.id === this.#self || this.#alive(voter.id)),
     )
     const needed = keepers.length < majority(this.#config)
-    // Only what is stored here: of an entry that nobody has it would wait for ever.
-    const index = this.#log.stable
+    // Only what a voter has stored, mostly this one: of an entry that nobody has who can lead it would wait for ever.
+    const index = Math.max(0, ...this.#config.voters.map((voter) => (voter.witness ? 0 : this.matchOf(voter.id))))
     const lastTerm = this.#log.termAt(index)
     if (!needed || lastTerm === undefined || (!force && progress.match >= index)) return
     progress.waitingSinceMs = nowMs
