@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
 import { SimWitness } from '../../sim/witness.ts'
 import { COMPACT_ENTRIES, MAX_UNBORN_GROUPS } from '../limits.ts'
-import { JournalLab, type JournalNode, LIST } from './groups.contract.ts'
+import { JournalLab, JournalNode, LIST } from './groups.contract.ts'
 import type { Journal } from './journal.ts'
 import { decodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
 
@@ -283,6 +283,18 @@ describe('a journal under attack, or under load', () => {
     expect(await lab.leader()).toBe(leader)
     expect(leader.groups.group(LIST).term).toBe(before)
     expect(await lab.run(leader.owner.add('goes on', 'all'))).toEqual({ level: 'all', devices: 3 })
+  })
+
+  it('goes on with the witness when the other keeper dies in the middle of a change of members', async () => {
+    lab.hub.witness = new SimWitness(lab.clock)
+    const [a, b] = (await begun('ab')) as [JournalNode, JournalNode]
+    const leader = await lab.leader()
+    const other = leader === a ? b : a
+    other.crash()
+    await lab.run(new JournalNode(lab, 'n3', 'c').boot())
+    await lab.until(() => leader.groups.group(LIST).config.learners.length > 0, 2_000)
+    expect(leader.membership.has(other.id)).toBe(true) // nobody has noticed yet
+    expect((await lab.run(leader.owner.add('one'), 20_000)).level).toBe('majority')
   })
 
   it('tells the witness when it does not count on it any more', async () => {
