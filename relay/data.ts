@@ -27,23 +27,36 @@ export function openDataFolder(folder: string): void {
   }
 }
 
-/** The relay's identity: read, or made at the first start. @throws {OsError} EIO when the file is no such key. */
-export async function loadPeerKey(folder: string): Promise<PrivateKey> {
+/**
+ * The relay's identity: read, or made at the first start.
+ * @param made it was, just now: nobody knows it yet.
+ * @throws {OsError} EIO when the file is no such key.
+ */
+export async function loadPeerKey(folder: string): Promise<{ key: PrivateKey; made: boolean }> {
   const file = join(folder, 'peer.key')
   const stored = readIfThere(file)
-  if (!stored) {
-    const made = await generateKeyPair('Ed25519')
-    writePrivate(file, privateKeyToProtobuf(made))
-    return made
-  }
+  if (!stored) return { key: await makePeerKey(file), made: true }
   try {
     const key = privateKeyFromProtobuf(stored)
     if (key.type !== 'Ed25519') throw new OsError('EIO', `it holds a key of type ${key.type}`)
-    return key
+    return { key, made: false }
   } catch (cause) {
     // Never replaced silently: tabs, bookmarks and other relays know this one by its key.
     throw new OsError('EIO', `cannot read the peer key ${file}: move it away to get a new identity`, { cause })
   }
+}
+
+/** Another identity in place of the one that is there, which is kept beside it. */
+export async function replacePeerKey(folder: string): Promise<PrivateKey> {
+  const file = join(folder, 'peer.key')
+  renameSync(file, `${file}.old`)
+  return makePeerKey(file)
+}
+
+async function makePeerKey(file: string): Promise<PrivateKey> {
+  const made = await generateKeyPair('Ed25519')
+  writePrivate(file, privateKeyToProtobuf(made))
+  return made
 }
 
 /** @throws {OsError} EACCES */

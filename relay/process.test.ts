@@ -1,9 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { limits } from './limits.ts'
+import { lockDataFolder } from './lock.ts'
 import { Cleanup, get, pageFixture, rendezvous, spawnRelay, startTab, until } from './testing.ts'
 
 const cleanup = new Cleanup()
@@ -79,6 +80,46 @@ describe('a relay that cannot start prints one line and exits with 2', () => {
     const relay = spawnRelay(cleanup, flags, { BRITTLESTAR_DIST: cleanup.folder() })
     expect(await relay.exit).toBe(2)
     expect(relay.stderr()).toMatch(/has no index.html; "npm start" builds it\n$/)
+  })
+})
+
+describe('two relays on one data folder', () => {
+  test('the second refuses to start, also on another port, and the first goes on', async () => {
+    const first = await running()
+    const second = spawnRelay(cleanup, ['--port', '0', '--data', first.data], page())
+    expect(await second.exit).toBe(2)
+    const how = 'stop that one, or choose another with --data'
+    const { pid } = first.child
+    expect(second.stderr()).toBe(
+      `brittlestar relay: the data folder ${first.data} is in use by another relay (process ${pid}): ${how}\n`,
+    )
+    expect((await first.info()).v).toBe(1)
+  })
+
+  test('the lock of one that was killed is taken over, and that of one that stopped is gone', async () => {
+    const first = await running()
+    first.child.kill('SIGKILL')
+    await first.exit
+    expect(existsSync(join(first.data, 'relay.lock'))).toBe(true)
+    const second = spawnRelay(cleanup, ['--port', '0', '--data', first.data], page())
+    await until(() => started.test(second.stdout()), 'it starts')
+    second.child.kill('SIGTERM')
+    expect(await second.exit).toBe(0)
+    expect(existsSync(join(first.data, 'relay.lock'))).toBe(false)
+  })
+
+  test.each([
+    ['garbage', 'garbage'],
+    ['nothing', ''],
+    ['the number of a process that began at another time', `${process.pid} 1\n`],
+  ])('a lock with %s is taken over', (_what, text) => {
+    const data = cleanup.folder()
+    writeFileSync(join(data, 'relay.lock'), text)
+    const unlock = lockDataFolder(data)
+    expect(() => lockDataFolder(data)).toThrow(/in use/)
+    unlock()
+    unlock()
+    lockDataFolder(data)()
   })
 })
 

@@ -1,13 +1,16 @@
 // Puts the relay together: data folder, certificate, page, port, libp2p. main.ts starts and stops it.
 import { readFileSync } from 'node:fs'
 import { memoryUsage, uptime, versions } from 'node:process'
+import type { PrivateKey } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { isLoopback, isWildcard, lanAddresses, multiaddrOf, type Origin, urlOf } from './addresses.ts'
 import { bannerText } from './banner.ts'
-import { loadPeerKey, openDataFolder } from './data.ts'
+import { loadPeerKey, openDataFolder, replacePeerKey } from './data.ts'
 import type { RelayOptions } from './flags.ts'
 import { Front } from './front.ts'
 import { createHandler, type RelayInfo } from './http.ts'
 import type { Limits } from './limits.ts'
+import { lockDataFolder } from './lock.ts'
 import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { type RelayNode, startRelayNode } from './relay.ts'
@@ -38,7 +41,18 @@ export interface Server {
 /** @throws {OsError} with one sentence for the user when it cannot start as asked. */
 export async function serve({ options, pageFolder, limits, log }: ServeOptions): Promise<Server> {
   openDataFolder(options.data)
-  const key = await loadPeerKey(options.data)
+  const unlock = lockDataFolder(options.data)
+  try {
+    return await serveLocked({ options, pageFolder, limits, log }, unlock)
+  } catch (error) {
+    unlock()
+    throw error
+  }
+}
+
+/** @param unlock gives the data folder back: called when it is closed. */
+async function serveLocked({ options, pageFolder, limits, log }: ServeOptions, unlock: () => void): Promise<Server> {
+  const key = await openIdentity(options.data, log)
   const files = new StaticFiles(pageFolder)
   const metrics = new Metrics()
   let running: { node: RelayNode; reach: Reach } | undefined
@@ -54,8 +68,7 @@ export async function serve({ options, pageFolder, limits, log }: ServeOptions):
   // First of all: the likeliest reason not to start is that the port is taken.
   const port = await front.listen(options.host, options.port)
   try {
-    // Not before: a second relay on this folder must not touch what the first one remembers.
-    const witnessStore = await WitnessStore.open(options.data)
+    const witnessStore = await WitnessStore.open(options.data, peerIdOf(key))
     const tls = await openTls(options, log)
     front.setTls(tls.current)
     const reach = new Reach(options, tls, port)
@@ -83,6 +96,7 @@ export async function serve({ options, pageFolder, limits, log }: ServeOptions):
       front.drain()
       await within(limits.drainMs, node.close())
       front.close()
+      unlock()
       log.info('relay stopped')
     }
     let closing: Promise<void> | undefined
@@ -103,6 +117,20 @@ export async function serve({ options, pageFolder, limits, log }: ServeOptions):
     front.close()
     throw error
   }
+}
+
+/** Who this relay is. One that has lost what it promised as a witness must not go on under the same name. */
+async function openIdentity(folder: string, log: Log): Promise<PrivateKey> {
+  const { key, made } = await loadPeerKey(folder)
+  if (made || !WitnessStore.forgot(folder, peerIdOf(key))) return key
+  const anew = await replacePeerKey(folder)
+  const why = 'what this relay has promised as a witness is not in its data folder'
+  log.warn(`${why}: it takes a new identity`, { before: peerIdOf(key), peerId: peerIdOf(anew) })
+  return anew
+}
+
+function peerIdOf(key: PrivateKey): string {
+  return peerIdFromPrivateKey(key).toString()
 }
 
 /** Resolves with `work`, or after so long without it. */

@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Libp2p, Stream } from '@libp2p/interface'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -107,6 +107,26 @@ describe('the witness', () => {
     expect(await fine.ask(vote(1))).toMatchObject({ granted: true })
   })
 
+  test('forgets what counts on it no longer when others need the room, and nothing else', async () => {
+    const relay = await startRelay(cleanup, { limits: { witnessedJournals: 2 } })
+    const teller = await Teller.open(await startTab(cleanup), relay)
+    const tell = (group: string, message: RaftMessage) =>
+      teller.stream.send(framed(encodeWitnessFrame({ group, message })))
+    await teller.ask(vote(2), 'process/K-1')
+    await teller.ask(vote(2), 'process/K-2')
+    tell('process/K-1', { t: 'released', term: 2 })
+    expect(await teller.ask(vote(2, 9), 'process/K-1')).toMatchObject({ granted: true }) // it is remembered
+    expect(await teller.ask(vote(2), 'process/K-3')).toMatchObject({ granted: true })
+    expect(await metric(relay.port, 'brittlestar_witnessed_journals')).toBe(2)
+    // The one that counts on it again is not forgotten.
+    tell('process/K-2', { t: 'released', term: 2 })
+    await teller.ask({ t: 'witness', term: 2, index: 9, lastTerm: 2, round: 1 }, 'process/K-2')
+    const count = teller.heard.length
+    tell('process/K-4', vote(1))
+    expect(await teller.ask(vote(1), 'process/K-3')).toMatchObject({ granted: false })
+    expect(teller.heard).toHaveLength(count + 1)
+  })
+
   test('takes no more journals than it may, and goes on with those that it knows', async () => {
     const relay = await startRelay(cleanup, { limits: { witnessedJournals: 1 } })
     const teller = await Teller.open(await startTab(cleanup), relay)
@@ -117,38 +137,86 @@ describe('the witness', () => {
   })
 })
 
+test('a relay that has lost what it promised takes a new identity', async () => {
+  const folder = cleanup.folder()
+  const flags = ['--data', folder]
+  const first = await startRelay(cleanup, { flags })
+  await first.close()
+  rmSync(join(folder, 'witness.log'))
+  const second = await startRelay(cleanup, { flags })
+  expect(second.peerId).not.toBe(first.peerId)
+  await second.close()
+  expect((await startRelay(cleanup, { flags })).peerId).toBe(second.peerId)
+})
+
 describe('what the witness remembers', () => {
   const state = (term: number): WitnessState => ({ term, vote: null, index: 0, lastTerm: 0 })
 
   test('is on disk, the last of each journal counts, and the file does not grow for ever', async () => {
     const folder = cleanup.folder()
-    const store = await WitnessStore.open(folder)
+    const store = await WitnessStore.open(folder, 'us')
     await Promise.all(Array.from({ length: 3_000 }, (_, i) => store.put(`process/K-${i % 3}`, state(i))))
     await store.forget('process/K-2')
     await store.close()
-    const again = await WitnessStore.open(folder)
+    const again = await WitnessStore.open(folder, 'us')
     expect([again.size, again.get('process/K-0'), again.get('process/K-1')]).toEqual([2, state(2997), state(2998)])
     await again.close()
-    expect(readFileSync(join(folder, 'witness.log'), 'utf8').split('\n')).toHaveLength(3)
+    expect(readFileSync(join(folder, 'witness.log'), 'utf8').split('\n')).toHaveLength(4) // with its first line
+  })
+
+  test('is written anew also while it runs, with nothing lost', async () => {
+    const folder = cleanup.folder()
+    const store = await WitnessStore.open(folder, 'us')
+    for (let i = 0; i < 1_500; i++) void store.put(`process/K-${i % 3}`, state(i))
+    await store.settled()
+    for (let i = 0; i < 10; i++) await store.put(`process/K-${i % 3}`, state(2_000 + i))
+    expect(readFileSync(join(folder, 'witness.log'), 'utf8').split('\n').length).toBeLessThan(20)
+    await store.close()
+    const again = await WitnessStore.open(folder, 'us')
+    expect([0, 1, 2].map((i) => again.get(`process/K-${i}`)?.term)).toEqual([2_009, 2_007, 2_008])
+    await again.close()
+  })
+
+  test('belongs to one witness: another does not take it for its own', async () => {
+    const folder = cleanup.folder()
+    expect(WitnessStore.forgot(folder, 'us')).toBe(true)
+    const store = await WitnessStore.open(folder, 'us')
+    await store.put('process/K-1', state(7))
+    await store.close()
+    expect(WitnessStore.forgot(folder, 'us')).toBe(false)
+    expect(WitnessStore.forgot(folder, 'them')).toBe(true)
+    const others = await WitnessStore.open(folder, 'them')
+    expect(others.size).toBe(0)
+    await others.close()
+  })
+
+  test('of an earlier version, which does not say whose it is, is kept', async () => {
+    const folder = cleanup.folder()
+    writeFileSync(join(folder, 'witness.log'), `${JSON.stringify(['process/K-1', state(7)])}\n`)
+    expect(WitnessStore.forgot(folder, 'us')).toBe(false)
+    const store = await WitnessStore.open(folder, 'us')
+    expect(store.get('process/K-1')).toEqual(state(7))
+    await store.close()
+    expect(WitnessStore.forgot(folder, 'them')).toBe(true)
   })
 
   test('survives a torn last line, which was never answered for', async () => {
     const folder = cleanup.folder()
-    const store = await WitnessStore.open(folder)
+    const store = await WitnessStore.open(folder, 'us')
     await store.put('process/K-1', state(7))
     await store.close()
     appendFileSync(join(folder, 'witness.log'), '["process/K-1",{"ter')
-    const again = await WitnessStore.open(folder)
+    const again = await WitnessStore.open(folder, 'us')
     expect(again.get('process/K-1')).toEqual(state(7))
     await again.put('process/K-1', state(8))
     await again.close()
-    const third = await WitnessStore.open(folder)
+    const third = await WitnessStore.open(folder, 'us')
     expect(third.get('process/K-1')).toEqual(state(8))
     await third.close()
   })
 
   test('is answered for by nobody once the disk has failed', async () => {
-    const store = await WitnessStore.open(cleanup.folder())
+    const store = await WitnessStore.open(cleanup.folder(), 'us')
     await store.put('process/K-1', state(7))
     await store.close() // stands for a disk that fails from now on
     await expect(store.put('process/K-1', state(8))).rejects.toMatchObject({ code: 'EIO' })
@@ -158,6 +226,6 @@ describe('what the witness remembers', () => {
   test('is not begun anew when it cannot be read: a promise may be in it', async () => {
     const folder = cleanup.folder()
     writeFileSync(join(folder, 'witness.log'), 'not JSON\n')
-    await expect(WitnessStore.open(folder)).rejects.toMatchObject({ code: 'EIO' })
+    await expect(WitnessStore.open(folder, 'us')).rejects.toMatchObject({ code: 'EIO' })
   })
 })

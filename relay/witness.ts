@@ -87,7 +87,9 @@ export class Witnesses {
     }
     const known = store.get(name)
     // Whoever is refused has two tabs without a third vote, as without a relay.
-    if (!known && store.size >= limits.witnessedJournals) return log.debug('too many journals to witness', { peer })
+    if (!known && store.size >= limits.witnessedJournals && !this.#makeRoom()) {
+      return log.debug('too many journals to witness', { peer })
+    }
     const machine = this.#machines.get(name) ?? new Witness(known ?? NEW_WITNESS, (id) => this.#options.alive(id))
     const before = machine.state
     const answers = machine.step(peer as NodeId, said.message, performance.now())
@@ -104,6 +106,19 @@ export class Witnesses {
         log.error('the witness cannot write', { error: errorLine(error) })
       },
     )
+  }
+
+  /**
+   * Journals that count on it no longer are remembered as long as there is room: a tab that comes back with members of
+   * long ago must not be told that it may lead. @returns whether one was forgotten.
+   */
+  #makeRoom(): boolean {
+    const { store } = this.#options
+    const name = store.leastNeeded
+    if (name === undefined) return false
+    this.#machines.delete(name)
+    this.#logged(store.forget(name))
+    return true
   }
 
   #logged(done: Promise<void>): void {

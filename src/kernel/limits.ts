@@ -105,11 +105,15 @@ export const TREE_GIVE_UP_MS = 15_000
 export const TREE_RETRY_MS = 1_000
 /** A node of which somebody says that it leads a tree is asked this often. */
 export const TREE_ASK_AGAIN_MS = 10_000
+/** How long a leader whose disk took no more does not hand its tree over again: others had their turn by then. */
+export const TREE_YIELD_MS = 30_000
 /** Attempts to merge two trees between notices, and the pause after a failed one. */
 export const TREE_MERGE_ATTEMPTS = 10
 export const TREE_MERGE_PAUSE_MS = 3_000
 /** Heads are recorded at most this often: for a cold start, not for durability. */
 export const TREE_RECORD_MS = 2_000
+/** Directories of one tree that a keeper copies, each counted once: far beyond any use, and a few hostile blocks name more. */
+export const MAX_TREE_DIRECTORIES = 1_000_000
 /** Directory depth of the tree: POSIX paths end before. */
 export const MAX_TREE_DEPTH = 256
 
@@ -126,12 +130,17 @@ export const RAFT_STICK_MS = 1_500
 /** A message to a live member that is not answered is sent again after this: streams lose nothing, links break. */
 export const RAFT_RETRY_MS = 1_000
 
+/** How far ahead of its own a member believes a term: elections raise it one by one, and exact numbers end at 2^53. */
+export const MAX_TERM_LEAP = 2 ** 20
+
 /** Nodes that keep a journal: any one of three may vanish. */
 export const GROUP_SIZE = 3
 /** Journals that one node keeps: what its memory and its boot can bear; far beyond what a class makes. */
 export const MAX_GROUPS = 20_000
 /** Journals that somebody has named and whose beginning has not arrived: more than a class begins in a moment. */
 export const MAX_UNBORN_GROUPS = 256
+/** Journals that a node kept once and does not vote for: what its tabs of long ago may come back with. 20 KB at most. */
+export const MAX_DEPARTED = 256
 /** How long a change waits for a second copy where its leader alone could decide. */
 export const GROUP_HOPE_MS = 2_000
 /** How long a change waits for every member that is here: one may have to fetch a large file, or have a full disk. */

@@ -159,6 +159,27 @@ export function logStoreContract(name: string, make: () => Promise<LogStoreHarne
       expect(await store.list()).toEqual([])
     })
 
+    it('removes a record, and only that one', async () => {
+      await store.putRecord('raft/a', bytes(1))
+      await store.putRecord('raft/ab', bytes(2))
+      await store.append('raft/a', 1, [bytes(3)])
+      await store.removeRecord('raft/a')
+      await store.removeRecord('raft/a')
+      await store.removeRecord('never there')
+      expect(await store.getRecord('raft/a')).toBeUndefined()
+      expect(await store.getRecord('raft/ab')).toEqual(bytes(2))
+      expect(await values('raft/a')).toEqual([3])
+      const again = [
+        store.putRecord('raft/a', bytes(4)),
+        store.removeRecord('raft/a'),
+        store.putRecord('raft/a', bytes(5)),
+      ]
+      await Promise.all(again)
+      await store.close()
+      store = await harness.reopen()
+      expect(await store.getRecord('raft/a')).toEqual(bytes(5))
+    })
+
     it('sees its own writes, awaited or not', async () => {
       const append = store.append('a', 1, [bytes(1)])
       const record = store.putRecord('r', bytes(3))
@@ -186,6 +207,7 @@ export function logStoreContract(name: string, make: () => Promise<LogStoreHarne
       await expect(store.load('a')).rejects.toSatisfy(isEio)
       await expect(store.append('a', 1, [bytes(1)])).rejects.toSatisfy(isEio)
       await expect(store.putRecord('r', bytes(1))).rejects.toSatisfy(isEio)
+      await expect(store.removeRecord('r')).rejects.toSatisfy(isEio)
     })
   })
 }

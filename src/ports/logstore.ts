@@ -21,6 +21,8 @@ export interface LogStore {
   /** A small named record (identity, settings, votes); undefined when absent. */
   getRecord(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>
   putRecord(name: string, bytes: Uint8Array): Promise<void>
+  /** Of one that is absent: nothing happens. */
+  removeRecord(name: string): Promise<void>
   close(): Promise<void>
 }
 

@@ -41,7 +41,10 @@ describe('a replicated journal', () => {
   })
 })
 
-/** A checker that cannot fail proves nothing: each of these faults of the kernel has to be found. */
+/**
+ * A checker that cannot fail proves nothing: each of these faults of the kernel has to be found. Counting copies of
+ * entries of earlier terms is too rare for it: kernel/journal/raft/old-terms.test.ts.
+ */
 describe('the model finds a kernel that', () => {
   let heal: (() => void) | undefined
   afterEach(() => heal?.())
@@ -53,13 +56,16 @@ describe('the model finds a kernel that', () => {
     ['acknowledges before a majority has it', 'ack-before-majority'],
     ['acknowledges before its disk does', 'ack-before-stored'],
     ['takes entries that do not follow its own', 'skip-log-match'],
-    ['commits entries of earlier terms by counting', 'commit-old-terms'],
     ['reads without asking whether it still leads', 'read-unconfirmed'],
     ['changes members while another change is under way', 'reconfigure-early'],
     ['lets its witness believe old messages', 'witness-goes-back'],
   ]
-  it.each(faults)('%s', async (_what, mutation) => {
-    heal = mutate(mutation)
-    expect(await firstFailure(2_000)).toBeDefined()
-  })
+  it.each(faults)(
+    '%s',
+    async (_what, mutation) => {
+      heal = mutate(mutation)
+      expect(await firstFailure(2_000)).toBeDefined()
+    },
+    120_000,
+  ) // some take a thousand seeds
 })

@@ -133,6 +133,14 @@ export class IndexedDbLogStore implements LogStore {
     )
   }
 
+  removeRecord(name: string): Promise<void> {
+    return this.#write(
+      undefined,
+      () => {},
+      ({ records }) => records.delete(name),
+    )
+  }
+
   list(): Promise<string[]> {
     return this.#read(async ({ entries, snapshots }) => {
       const names = new Set((await promisifyRequest(snapshots.getAllKeys())) as string[])

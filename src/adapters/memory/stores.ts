@@ -164,6 +164,11 @@ export class MemoryLogStore implements LogStore {
     this.#disk.records.set(name, copy(bytes))
   }
 
+  async removeRecord(name: string): Promise<void> {
+    this.#open()
+    this.#disk.records.delete(name)
+  }
+
   async close(): Promise<void> {
     this.#closed = true
   }

@@ -24,6 +24,22 @@ export interface FetchOptions {
   keep?: boolean
 }
 
+/** A block could not be had. */
+export class BlockMissing extends OsError {
+  /** Every node that can be reached said that it does not hold it; else some did not answer, or did not deliver. */
+  readonly certain: boolean
+
+  constructor(message: string, { certain }: { certain: boolean }) {
+    super('EIO', message)
+    this.certain = certain
+  }
+}
+
+interface Holder {
+  peer: NodeId
+  cids: Set<CidText>
+}
+
 type OnBlock = (cid: CidText, bytes: Uint8Array) => void
 
 export class Blocks {
@@ -102,7 +118,7 @@ export class Blocks {
 
   /**
    * The blocks in the order of `cids` (at most MAX_CIDS_PER_CALL), from here or from whoever holds them.
-   * @throws {OsError} EIO when a block cannot be had from anybody; ECANCELED.
+   * @throws {OsError} EIO (BlockMissing) when a block cannot be had from anybody; ECANCELED.
    */
   async getMany(cids: readonly CidText[], options: FetchOptions = {}): Promise<Uint8Array[]> {
     const found = new Map<CidText, Uint8Array>()
@@ -145,7 +161,7 @@ export class Blocks {
     await this.#keeping
   }
 
-  /** Makes sure that the blocks are in the local store. */
+  /** Makes sure that the blocks are in the local store. @throws {OsError} EIO (BlockMissing), ENOSPC, ECANCELED. */
   async hold(cids: readonly CidText[], options: FetchOptions = {}): Promise<void> {
     for (let at = 0; at < cids.length; at += limits.WRITE_BATCH_BLOCKS) {
       const batch = cids.slice(at, at + limits.WRITE_BATCH_BLOCKS)
@@ -183,19 +199,27 @@ export class Blocks {
     const missing = () => cids.filter((cid) => !found.has(cid))
     /** Holders that did not deliver: asked again only when there is nobody else. */
     const passed = new Set<NodeId>()
+    /** Of them, those that may have it all the same: they did not say that they do not. */
+    const stalled = new Set<NodeId>()
     let pauses = 0
+    let certain = false
     for (let round = 0; round < limits.FETCH_ROUNDS && missing().length > 0; ) {
       options.signal?.throwIfAborted()
-      const holders = await this.#holders(missing(), options, passed)
+      const { holders, silent } = await this.#holders(missing(), options, passed)
       if (holders.length === 0) {
+        // Whoever is said to have it has to have answered too.
+        const asked = (options.hints ?? []).every((peer) => this.#peers().includes(peer))
+        certain = asked && silent === 0 && stalled.size === 0 && !this.#mayReturn()
         passed.clear()
+        stalled.clear()
         if (this.#mayReturn() && pauses++ < limits.FETCH_PAUSES) await this.#pause(options.signal)
         else round++
       }
       for (const holder of holders) {
         const wanted = missing().filter((cid) => holder.cids.has(cid))
         if (wanted.length === 0) continue
-        await this.#fetchFrom(holder.peer, wanted, take, options.signal)
+        const answered = await this.#fetchFrom(holder.peer, wanted, take, options.signal)
+        if (!answered) stalled.add(holder.peer)
         if (wanted.some((cid) => found.has(cid))) options.onSource?.(holder.peer)
         if (wanted.some((cid) => !found.has(cid))) passed.add(holder.peer)
       }
@@ -203,10 +227,9 @@ export class Blocks {
     const [lost, ...more] = missing()
     if (lost !== undefined) {
       const others = more.length > 0 ? ` and ${more.length} more` : ''
-      throw new OsError(
-        'EIO',
-        `block ${lost}${others} is held by none of the ${this.#peers().length} other nodes: the tab that has it is away`,
-      )
+      const what = `block ${lost}${others}`
+      const nobody = `is held by none of the ${this.#peers().length} other nodes: the tab that has it is away`
+      throw new BlockMissing(`${what} ${certain ? nobody : 'cannot be had now: a node does not answer'}`, { certain })
     }
     return found
   }
@@ -229,25 +252,33 @@ export class Blocks {
     cids: readonly CidText[],
     options: FetchOptions,
     passed: ReadonlySet<NodeId>,
-  ): Promise<{ peer: NodeId; cids: Set<CidText> }[]> {
+  ): Promise<{ holders: Holder[]; silent: number }> {
     const welcome = (peer: NodeId) => !this.#liars.has(peer) && !passed.has(peer)
     const connected = this.#peers().filter(welcome)
     const hinted = (options.hints ?? []).filter((peer) => connected.includes(peer))
-    if (hinted.length > 0) return hinted.map((peer) => ({ peer, cids: new Set(cids) }))
+    if (hinted.length > 0) {
+      return { holders: hinted.map((peer) => ({ peer, cids: new Set(cids) })), silent: 0 }
+    }
     const found = await this.#ask(connected, cids)
     const [first] = cids
-    if (found.length > 0 || first === undefined) return found
+    if (found.holders.length > 0 || first === undefined) return found
     const signal = options.signal ?? new AbortController().signal
-    return this.#ask((await this.#findProviders(first, signal)).filter(welcome), cids)
+    const more = await this.#ask((await this.#findProviders(first, signal)).filter(welcome), cids)
+    return { holders: more.holders, silent: found.silent + more.silent }
   }
 
   /** Settles when one peer has them all, or when everybody has answered: nobody waits for the mute without need. */
-  async #ask(peers: readonly NodeId[], cids: readonly CidText[]): Promise<{ peer: NodeId; cids: Set<CidText> }[]> {
-    const holders: { peer: NodeId; cids: Set<CidText> }[] = []
+  async #ask(
+    peers: readonly NodeId[],
+    cids: readonly CidText[],
+  ): Promise<{ holders: Holder[] /** Peers that have not answered. */; silent: number }> {
+    const holders: Holder[] = []
+    let silent = peers.length
     const { promise: complete, resolve } = Promise.withResolvers<void>()
     const answers = peers.map(async (peer) => {
       try {
         const held = await this.#rpc.call(peer, 'blocks.have', { cids: [...cids] })
+        silent--
         const holder = { peer, cids: new Set(cids.filter((_cid, i) => held[i] === 1)) }
         if (holder.cids.size > 0) holders.push(holder)
         if (holder.cids.size === cids.length) resolve()
@@ -256,15 +287,16 @@ export class Blocks {
       }
     })
     await Promise.race([complete, Promise.all(answers)])
-    return [...holders].sort((a, b) => b.cids.size - a.cids.size)
+    return { holders: [...holders].sort((a, b) => b.cids.size - a.cids.size), silent }
   }
 
+  /** @returns false when it stopped in the middle: it may have what it did not send. */
   async #fetchFrom(
     peer: NodeId,
     cids: readonly CidText[],
     onBlock: OnBlock,
     signal: AbortSignal | undefined,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const stall = new AbortController()
     let timer = this.#clock.setTimer(() => stall.abort(), limits.FETCH_STALL_MS, 'block stall')
     const onAbort = () => stall.abort()
@@ -293,11 +325,13 @@ export class Blocks {
           },
         },
       )
+      return true
     } catch (error) {
       signal?.throwIfAborted()
       const problem = toOsError(error)
       if (problem.code === 'EPROTO') this.#liars.set(peer, problem.message)
       this.#log.log('warn', 'blocks', `${shortNode(peer)} failed to serve blocks: ${errorLine(problem)}`)
+      return problem.code === 'EPROTO' // whoever lies is not believed to have it either
     } finally {
       timer.cancel()
       signal?.removeEventListener('abort', onAbort)

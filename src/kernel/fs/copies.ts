@@ -1,19 +1,31 @@
 // Copies of whole trees and files: what a node has to hold before it may say that it keeps them. Above: tree-keeper.ts,
 // shared-tree.ts, process/. Below: dag.ts, the blocks.
-import { isOsError } from '../../base/errors.ts'
-import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import { OsError } from '../../base/errors.ts'
+import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, parseCid, RAW } from '../blocks/cid.ts'
+import { MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
-import { allCids } from './dag.ts'
+import { allCids, MalformedDag } from './dag.ts'
 import type { Directory, Entry } from './directory.ts'
 import type { Tree } from './tree.ts'
 
 /** CIDs remembered as copied: a few MB; forgetting costs a walk. */
 const MAX_REMEMBERED = 50_000
 
+/** Nobody has it, or it is no file: no waiting helps. A node that does not answer may have it, and a disk may recover. */
+export function isLost(error: unknown): boolean {
+  return error instanceof MalformedDag || (error instanceof BlockMissing && error.certain)
+}
+
 /** Makes sure that every file which these changes put into the tree is here. @throws {OsError} EIO, ENOSPC. */
 export async function holdFiles(blocks: Blocks, ops: readonly TreeOp[], options: FetchOptions): Promise<void> {
   for (const op of ops) if (op.op === 'put') await blocks.hold(await allCids(blocks, op, options), options)
+}
+
+interface Walk {
+  options: FetchOptions
+  /** What became of each directory: hostile ones name the same one over and over. */
+  seen: Map<CidText, boolean>
 }
 
 export class TreeCopies {
@@ -41,15 +53,27 @@ export class TreeCopies {
 
   /**
    * Makes sure that everything below is here, but for files that nobody has: a tree that lost one has to survive all
-   * the same. @returns whether all is here. @throws {OsError} ENOSPC, EIO when a directory cannot be had.
+   * the same. @returns whether all is here.
+   * @throws {OsError} ENOSPC; EIO when a directory or a file that somebody may have cannot be had now, or the disk fails;
+   * EFBIG for more than a tree can hold.
    */
-  async everything(root: CidText, options: FetchOptions, at = ''): Promise<boolean> {
-    if (this.#whole.has(root)) return true
+  everything(root: CidText, options: FetchOptions): Promise<boolean> {
+    return this.#everything(root, { options, seen: new Map() }, [])
+  }
+
+  async #everything(root: CidText, walk: Walk, at: readonly string[]): Promise<boolean> {
+    const { options, seen } = walk
+    const known = this.#whole.has(root) ? true : seen.get(root)
+    if (known !== undefined) return known
+    if (seen.size >= MAX_TREE_DIRECTORIES || at.length > MAX_TREE_DEPTH) {
+      throw new OsError('EFBIG', 'a tree has too many directories, or too deep ones, to be kept')
+    }
     const entries = [...(await this.#directory(root, options))]
     let whole = await this.#files(at, entries, options)
     for (const [name, { kind, cid }] of entries) {
-      if (kind === 'directory') whole = (await this.everything(cid, options, `${at}/${name}`)) && whole
+      if (kind === 'directory') whole = (await this.#everything(cid, walk, [...at, name])) && whole
     }
+    seen.set(root, whole)
     if (whole) remember(this.#whole, root)
     return whole
   }
@@ -70,7 +94,11 @@ export class TreeCopies {
     return this.#tree.directory(cid, options)
   }
 
-  async #files(at: string, entries: readonly (readonly [string, Entry])[], options: FetchOptions): Promise<boolean> {
+  async #files(
+    at: readonly string[],
+    entries: readonly (readonly [string, Entry])[],
+    options: FetchOptions,
+  ): Promise<boolean> {
     const files = entries.filter(([, { kind }]) => kind === 'file')
     const small = files.filter(([, { cid }]) => parseCid(cid).code === RAW)
     const together = await this.#held(async () => small.map(([, { cid }]) => cid), options)
@@ -78,19 +106,19 @@ export class TreeCopies {
     for (const [name, entry] of together ? files.filter((file) => !small.includes(file)) : files) {
       if (await this.#held(() => allCids(this.#blocks, entry, options), options)) continue
       whole = false
-      this.#onMissing(`${at}/${name}`)
+      this.#onMissing(`/${[...at, name].join('/')}`)
     }
     return whole
   }
 
-  /** @returns false when nobody who is here has them all. */
+  /** @returns false when nobody who is here has them all. @throws {OsError} when somebody may have them. */
   async #held(cids: () => Promise<CidText[]>, options: FetchOptions): Promise<boolean> {
     options.signal?.throwIfAborted()
     try {
       await this.#blocks.hold(await cids(), options)
       return true
     } catch (error) {
-      if (!isOsError(error, 'EIO')) throw error
+      if (!isLost(error)) throw error
       return false
     }
   }

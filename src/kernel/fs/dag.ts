@@ -17,6 +17,13 @@ import {
   WRITE_BATCH_BLOCKS,
 } from '../limits.ts'
 
+/** Blocks that make no file, whoever has them. */
+export class MalformedDag extends OsError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('EIO', message, options)
+  }
+}
+
 export interface FileRoot {
   cid: CidText
   /** Bytes of content. */
@@ -219,7 +226,7 @@ export class DagReader {
   #sized(leaf: Leaf, bytes: Uint8Array): Uint8Array {
     const content =
       parseCid(leaf.cid).code === RAW ? bytes : (decodeNode(leaf.cid, bytes).unixfs.data ?? new Uint8Array(0))
-    if (content.byteLength !== leaf.size) throw new OsError('EIO', `block ${leaf.cid} is not of the size its file says`)
+    if (content.byteLength !== leaf.size) throw new MalformedDag(`block ${leaf.cid} is not of the size its file says`)
     return content
   }
 
@@ -228,7 +235,7 @@ export class DagReader {
     if (parseCid(this.#root.cid).code === RAW) return [{ cid: this.#root.cid, size: this.#root.size, start: 0 }]
     let level: { cid: CidText; size: number }[] = [{ cid: this.#root.cid, size: this.#root.size }]
     for (let depth = 0; ; depth++) {
-      if (depth > MAX_DAG_DEPTH) throw new OsError('EIO', `the DAG of ${this.#root.cid} is too deep`)
+      if (depth > MAX_DAG_DEPTH) throw new MalformedDag(`the DAG of ${this.#root.cid} is too deep`)
       const next: { cid: CidText; size: number }[] = []
       /** Of this level's nodes, each once; undefined for one that is a leaf. */
       const known = new Map<CidText, { cid: CidText; size: number }[] | undefined>()
@@ -241,12 +248,12 @@ export class DagReader {
           if (children) {
             interior = true
             if (children.reduce((sum, each) => sum + each.size, 0) !== child.size) {
-              throw new OsError('EIO', `the DAG node ${child.cid} is not of the size that its parent says`)
+              throw new MalformedDag(`the DAG node ${child.cid} is not of the size that its parent says`)
             }
           }
           for (const each of children ?? [child]) next.push(each)
           if (next.length > MAX_DAG_LEAVES) {
-            throw new OsError('EIO', `the DAG of ${this.#root.cid} has more than ${MAX_DAG_LEAVES} leaves`)
+            throw new MalformedDag(`the DAG of ${this.#root.cid} has more than ${MAX_DAG_LEAVES} leaves`)
           }
         }
       }
@@ -260,7 +267,7 @@ export class DagReader {
       return leaf
     })
     if (start !== this.#root.size)
-      throw new OsError('EIO', `file ${this.#root.cid} holds ${start} bytes, not ${this.#root.size}`)
+      throw new MalformedDag(`file ${this.#root.cid} holds ${start} bytes, not ${this.#root.size}`)
     return leaves
   }
 
@@ -293,20 +300,19 @@ export function decodeNode(cid: CidText, bytes: Uint8Array): { node: dagPb.PBNod
     const node = dagPb.decode(bytes)
     return { node, unixfs: UnixFS.unmarshal(node.Data ?? new Uint8Array(0)) }
   } catch (error) {
-    throw new OsError('EIO', `block ${cid} is not a UnixFS node`, { cause: error })
+    throw new MalformedDag(`block ${cid} is not a UnixFS node`, { cause: error })
   }
 }
 
 /** Children of a file's node; undefined when it is a leaf that holds its data itself. */
 function fileChildren(cid: CidText, bytes: Uint8Array): { cid: CidText; size: number }[] | undefined {
   const { node, unixfs } = decodeNode(cid, bytes)
-  if (unixfs.type !== 'file' && unixfs.type !== 'raw')
-    throw new OsError('EIO', `${cid} is a ${unixfs.type}, not a file`)
+  if (unixfs.type !== 'file' && unixfs.type !== 'raw') throw new MalformedDag(`${cid} is a ${unixfs.type}, not a file`)
   if (node.Links.length === 0) return undefined
-  if (unixfs.blockSizes.length !== node.Links.length) throw new OsError('EIO', `the DAG node ${cid} is malformed`)
+  if (unixfs.blockSizes.length !== node.Links.length) throw new MalformedDag(`the DAG node ${cid} is malformed`)
   return node.Links.map((link, i) => {
     const child = link.Hash.toString()
-    if (!isStoredCid(child)) throw new OsError('EIO', `the DAG node ${cid} links to ${child}, which is no file block`)
+    if (!isStoredCid(child)) throw new MalformedDag(`the DAG node ${cid} links to ${child}, which is no file block`)
     return { cid: child, size: Number(unixfs.blockSizes[i]) }
   })
 }
@@ -317,14 +323,14 @@ export async function allCids(blocks: Blocks, root: FileRoot, options: FetchOpti
   const seen = new Set<CidText>()
   let level = new Set([root.cid])
   for (let depth = 0; level.size > 0; depth++) {
-    if (depth > MAX_DAG_DEPTH) throw new OsError('EIO', `the DAG of ${root.cid} is too deep`)
+    if (depth > MAX_DAG_DEPTH) throw new MalformedDag(`the DAG of ${root.cid} is too deep`)
     const next = new Set<CidText>()
     for (const cid of level) {
       seen.add(cid)
       if (parseCid(cid).code === RAW) continue
       const children = fileChildren(cid, await blocks.get(cid, options)) ?? []
       for (const child of children) next.add(child.cid)
-      if (seen.size + next.size > MAX_DAG_LEAVES) throw new OsError('EIO', `the DAG of ${root.cid} is too large`)
+      if (seen.size + next.size > MAX_DAG_LEAVES) throw new MalformedDag(`the DAG of ${root.cid} is too large`)
     }
     level = next
   }

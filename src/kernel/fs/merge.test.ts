@@ -4,7 +4,7 @@ import type { Blocks } from '../blocks/blocks.ts'
 import { RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
 import type { TreeOp } from '../rpc/methods.ts'
-import { mergeOps } from './merge.ts'
+import { lacking, mergeOps } from './merge.ts'
 import { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
 
@@ -124,5 +124,40 @@ describe('merging a branch into the tree that it left', () => {
     const changed = await build({ ...base, edited: 'meanwhile' })
     const [first] = ops
     await expect(new TreeEdit(tree).apply(changed, first as TreeOp)).rejects.toMatchObject({ code: 'EEXIST' })
+  })
+})
+
+describe('what a tree lacks of another', () => {
+  const lacks = async (mine: Content, theirs: Content, base?: Content, left?: number) => {
+    const place = { mine: await build(mine), theirs: await build(theirs), base: base && (await build(base)) }
+    return lacking(tree, place, {}, left === undefined ? undefined : { left })
+  }
+  const mine = { a: '1', d: { x: '2', e: { y: '3' } } }
+
+  it('is nothing after a merge, whoever made it, also where both had something of one name', async () => {
+    const others: Content[] = [{}, { a: 'other' }, { a: { b: '1' }, d: 'file' }, { d: { x: 'other', e: 'file' } }]
+    for (const theirs of others) {
+      const { root } = await merged(mine, theirs)
+      expect(await lacking(tree, { mine: await build(mine), theirs: root }, {})).toBeUndefined()
+    }
+  })
+
+  it('is a file whose content is nowhere in that directory, wherever else it is', async () => {
+    expect(await lacks(mine, {})).toBe('/a')
+    expect(await lacks(mine, { ...mine, d: { x: '2' } })).toBe('/d/e')
+    expect(await lacks(mine, { ...mine, d: { x: '2', e: { z: 'other' } } })).toBe('/d/e/y')
+    expect(await lacks(mine, { b: '1', d: mine.d })).toBeUndefined()
+    expect(await lacks(mine, { a: '1', d: { 'x.conflict-me': '2', x: '9', e: mine.d.e } })).toBeUndefined()
+  })
+
+  it('is not what a branch left as it was, or removed', async () => {
+    expect(await lacks(mine, {}, mine)).toBeUndefined()
+    expect(await lacks({ ...mine, a: 'new' }, { a: 'new' }, mine)).toBeUndefined()
+    expect(await lacks({ ...mine, a: 'new' }, {}, mine)).toBe('/a')
+    expect(await lacks({}, mine, mine)).toBeUndefined()
+  })
+
+  it('is what there is no budget to look for', async () => {
+    expect(await lacks(mine, { a: '1', d: { x: '2', e: { y: '3', z: '4' } } }, undefined, 2)).toBe('/d/e')
   })
 })

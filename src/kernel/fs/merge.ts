@@ -5,9 +5,14 @@ import { utf8 } from '../../base/bytes.ts'
 import { MAX_NAME_BYTES } from '../../syscalls/limits.ts'
 import type { FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
+import { MAX_TREE_DIRECTORIES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Directory, Entry } from './directory.ts'
+import { joinPath, splitPath } from './path.ts'
 import type { Tree } from './tree.ts'
+
+/** Between a name and whose second copy it is. */
+const CONFLICT = '.conflict-'
 
 export interface Merge {
   tree: Tree
@@ -56,6 +61,45 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
   }
 }
 
+/**
+ * Whether a tree still lacks what another brought into it. Names do not count: of what both had, one is kept beside the
+ * other. Nor does what stood in `base` already.
+ * @param budget directories to compare at most, all together: a hostile tree has many that are worth a look.
+ * @returns the path of a file of `mine` whose content is not in that directory of `theirs`, or of one that there was no
+ * budget to look for; undefined for none.
+ * @throws {OsError} EIO when a directory cannot be had.
+ */
+export async function lacking(
+  tree: Tree,
+  place: Place,
+  options: FetchOptions,
+  budget = { left: MAX_TREE_DIRECTORIES },
+  at = '/',
+): Promise<string | undefined> {
+  const { mine, theirs, base } = place
+  if (mine === theirs || mine === base) return undefined
+  if (budget.left-- <= 0) return at
+  const own = await tree.directory(mine, options)
+  const other = await tree.directory(theirs, options)
+  const before = base === undefined ? undefined : await tree.directory(base, options)
+  const there = new Set([...other.values()].map(({ kind, cid }) => `${kind} ${cid}`))
+  for (const [name, { kind, cid }] of own) {
+    const was = before?.get(name)
+    if (there.has(`${kind} ${cid}`) || (was?.kind === kind && was.cid === cid)) continue
+    const path = joinPath([...splitPath(at), name])
+    if (kind === 'file') return path
+    const within = was?.kind === 'directory' ? was.cid : undefined
+    let lost: string | undefined = path
+    for (const [theirName, entry] of other) {
+      if (entry.kind !== 'directory' || (theirName !== name && !theirName.includes(CONFLICT))) continue
+      lost = await lacking(tree, { mine: cid, theirs: entry.cid, base: within }, options, budget, path)
+      if (lost === undefined) break
+    }
+    if (lost !== undefined) return lost
+  }
+  return undefined
+}
+
 async function* add(merge: Merge, path: string, entry: Entry): AsyncGenerator<TreeOp> {
   if (entry.kind === 'file') return yield { ...putting(path, entry), exclusive: true }
   yield { op: 'mkdir', path, recursive: true, mtimeMs: entry.mtimeMs }
@@ -82,7 +126,7 @@ function same(a: Entry, b: Entry | undefined): boolean {
 /** A name that neither side uses; undefined when the other has this very entry under such a name already. */
 function conflictName(own: Directory, other: Directory, name: string, entry: Entry, label: string): string | undefined {
   for (let count = 1; ; count++) {
-    const tail = `.conflict-${label}${count > 1 ? `-${count}` : ''}`
+    const tail = `${CONFLICT}${label}${count > 1 ? `-${count}` : ''}`
     const candidate = shortened(name, MAX_NAME_BYTES - tail.length) + tail
     const there = other.get(candidate)
     if (same(entry, there)) return undefined

@@ -1,5 +1,6 @@
 import { encode } from 'cborg'
 import { describe, expect, it } from 'vitest'
+import { OsError } from '../../base/errors.ts'
 import { shortNode } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { boot, codeOf, eventsOf, meshed, newCluster, oneHome, snapshot, type TestCluster } from '../cluster.contract.ts'
@@ -203,6 +204,48 @@ describe('when the home of the tree goes', () => {
     expect(await oneHome(cluster)).toBe(home.id)
     expect(await snapshot(cluster, home)).toEqual({ ...EMPTY, '/x': '2' })
     expect(cluster.lines.some((line) => line.includes('now keeps /'))).toBe(false)
+  })
+})
+
+describe('when the disk of the home of the tree takes no more', () => {
+  const kept = { ...EMPTY, '/x': 'x' }
+  const full = (home: SimNode) => {
+    home.disk.quotaBytes = home.disk.usedBytes() + 100_000
+  }
+  const broken = (home: SimNode) => {
+    home.disk.blocks.set = () => {
+      throw new OsError('EIO', 'the disk is broken')
+    }
+  }
+
+  it.each([
+    ['full', 'elsewhere', full],
+    ['broken', 'elsewhere', broken],
+    ['broken', 'at home', broken],
+  ] as const)('because it is %s, another leads, and a change made %s goes on', async (_how, where, spoil) => {
+    const cluster = newCluster({ seed: 21 })
+    const nodes = await boot(cluster, 3)
+    const [home, [other]] = (await homeAndOthers(cluster, nodes)) as [SimNode, [SimNode]]
+    await cluster.run(home.fs.writeFile('/x', 'x'))
+    await cluster.advance(1_000)
+    spoil(home)
+    if (where === 'elsewhere') await cluster.run(other.fs.writeFile('/large', new Uint8Array(500_000)))
+    else await cluster.run(home.fs.mkdir('/made'))
+    expect(await oneHome(cluster)).not.toBe(home.id)
+    const seen = await snapshot(cluster, other)
+    expect(Object.keys(seen)).toEqual(expect.arrayContaining([...Object.keys(kept), where === 'elsewhere' ? '/large' : '/made/'])) // biome-ignore format: one line
+  })
+
+  it('and no other can store it either, whoever writes is told', async () => {
+    const cluster = newCluster({ seed: 22 })
+    const nodes = await boot(cluster, 4)
+    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'x'))
+    await cluster.advance(1_000)
+    const keeps = ({ disk }: SimNode) => [...disk.logs.keys()].some((name) => name.startsWith('tree/'))
+    const writer = nodes.find((node) => !keeps(node)) as SimNode
+    for (const node of nodes) if (node !== writer) full(node)
+    expect(await codeOf(cluster.run(writer.fs.writeFile('/large', new Uint8Array(500_000))))).toBe('ENOSPC')
+    expect(await codeOf(cluster.run(writer.fs.writeFile('/small', 'x')))).toBe('ok')
   })
 })
 

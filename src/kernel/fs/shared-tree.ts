@@ -1,31 +1,32 @@
 // The one tree `/` as this node sees it: which tree it is, who leads it, how to read and to change it. Above: fs.ts.
-// Below: tree-keeper.ts (trees whose journals are kept here), tree-claims.ts, rpc, membership.
+// Below: tree-keeper.ts (trees whose journals are kept here), tree-meeting.ts (what is done where trees meet),
+// tree-claims.ts, tree-memory.ts, rpc, membership.
 //
 // A tree is kept by the members of its journal, one of which leads it; all others ask the leader. Every node begins
 // with a tree that nobody has written yet, which counts for nothing where another is. Where nobody can lead the tree,
 // because too few of its members are here, a change begins a branch: a new tree with all that is known here. When trees
 // meet, the older one stays, and the younger one is merged into it and forgotten.
-import { decode, encode } from 'cborg'
-import * as v from 'valibot'
-import { orAborted } from '../../base/abort.ts'
-import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
-import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
-import type { Clock, Timer } from '../../ports/clock.ts'
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
+import type { Kid, NodeId } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
+import { mayKeep } from '../journal/liveness.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
-import { type MethodArgs, type TreeHead, type TreeOp, treeHead } from '../rpc/methods.ts'
+import type { MethodArgs, TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Entry } from './directory.ts'
 import type { Tree } from './tree.ts'
+import { TreeBranch } from './tree-branch.ts'
+import { TreeCalls } from './tree-calls.ts'
 import { TreeClaims } from './tree-claims.ts'
 import { precedes } from './tree-head.ts'
-import type { TreeBirth } from './tree-journal.ts'
-import type { Applied, Change, Stored, TreeKeeper } from './tree-keeper.ts'
-import { mergeInto } from './tree-meeting.ts'
-
-const RECORD = 'tree'
+import { TreeHearsay } from './tree-hearsay.ts'
+import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
+import { TreeMeeting } from './tree-meeting.ts'
+import { TreeMemory } from './tree-memory.ts'
+import { TreeNews } from './tree-news.ts'
 
 export interface SharedTreeOptions {
   tree: Tree
@@ -41,32 +42,57 @@ export interface SharedTreeOptions {
 export class SharedTree {
   readonly #options: SharedTreeOptions
   readonly #claims = new TreeClaims(limits.MAX_TREE_CLAIMS)
+  readonly #news: TreeNews
+  readonly #memory: TreeMemory
+  readonly #calls: TreeCalls
+  readonly #hearsay: TreeHearsay
+  readonly #branch: TreeBranch
+  readonly #meeting: TreeMeeting
   /** Our own tree that nobody has written: given up when a written one is known. */
   #unborn: TreeHead | undefined
   /** The newest head that was used here. */
   #known!: TreeHead
-  /** The newest one whose directories are all here: what a branch begins with. */
-  #complete: TreeHead | undefined
   #used: { tree: Kid; home: NodeId } | undefined
-  #copying = false
-  /** Trees being merged into the one in use. */
-  readonly #merging = new Set<Kid>()
-  #beginning: Promise<void> | undefined
-  /** When each node of whose leading somebody told was asked. */
-  readonly #asked = new Map<NodeId, number>()
-  #asking = false
+  /** What this node has told of its own. */
+  #told: TreeHead | undefined
   #settled = false
   #expecting = false
   /** Since when nobody leads the tree, as far as is known. */
   #orphanedMs = 0
-  readonly #waiting = new Set<() => void>()
-  readonly #timers = new Set<Timer>()
-  #recording = false
-  #adoption: Timer | undefined
-  #closed = false
 
   constructor(options: SharedTreeOptions) {
     this.#options = options
+    const { rpc, membership, keeper, store, tree, clock, log } = options
+    this.#news = new TreeNews(clock)
+    this.#memory = new TreeMemory({ store, copies: keeper.copies, news: this.#news, log, known: () => this.#known })
+    this.#branch = new TreeBranch({
+      ...options,
+      self: rpc.self,
+      memory: this.#memory,
+      news: this.#news,
+      known: () => this.#known,
+      led: () => this.#best() !== undefined,
+    })
+    const answered = (home: NodeId, head: TreeHead | null) => this.#answered(home, head)
+    this.#calls = new TreeCalls({ ...options, answered })
+    this.#hearsay = new TreeHearsay({ ...options, answered })
+    this.#meeting = new TreeMeeting({
+      self: rpc.self,
+      tree,
+      keeper,
+      news: this.#news,
+      log,
+      best: () => this.#best(),
+      oldest: () => this.#oldest(),
+      led: (kid) => this.#claims.best(kid) !== undefined,
+      accompanied: () => membership.rows().some(mayKeep),
+      calls: this.#calls,
+      changed: () => {
+        this.#claimOwn()
+        this.#evaluate()
+      },
+      notice: (text) => options.onChange(this.#known, text),
+    })
   }
 
   get home(): NodeId | null {
@@ -81,7 +107,7 @@ export class SharedTree {
     const { rpc, membership, keeper, tree, clock } = this.#options
     const { kid, bornMs } = await keeper.name()
     const unborn = { tree: kid, bornMs, term: 0, version: 0, root: await tree.create(), home: rpc.self }
-    const recorded = await this.#recorded()
+    const recorded = await this.#memory.recorded()
     this.#known = recorded ?? unborn
     this.#orphanedMs = clock.nowMs()
     if (!recorded) this.#unborn = unborn
@@ -96,12 +122,12 @@ export class SharedTree {
     membership.onLink((peer) => {
       // The oldest as well: whoever leads the one in use has to hear of it.
       const heads = new Set([this.#best(), this.#oldest(), this.#claims.get(rpc.self)])
-      for (const head of heads) if (head) rpc.note(peer, 'tree.head', head)
+      for (const head of heads) if (head && head.home !== peer) rpc.note(peer, 'tree.head', head)
     })
     membership.events.on((event) => {
       if (event.type === 'left' && this.#claims.drop(event.peer)) this.#evaluate()
     })
-    await this.#copyDirectories()
+    await this.#memory.copyDirectories()
     this.#settleLater()
     this.#evaluate()
   }
@@ -119,21 +145,21 @@ export class SharedTree {
       if (this.#expecting && alone && clock.nowMs() < untilMs) this.#settleLater()
       else this.settle()
     }
-    this.#timer(due, limits.TREE_SETTLE_MS, 'tree settle')
+    this.#news.timer(due, limits.TREE_SETTLE_MS, 'tree settle')
   }
 
   /** There is nobody (else) to wait for: no relay, nobody listed, or a tree is known. */
   settle(): void {
     if (this.#settled) return
     this.#settled = true
-    this.#wake()
+    this.#news.wake()
   }
 
   /** For the keeper: a tree that this node leads, as it is now. */
   led(head: TreeHead): void {
     this.#claimOwn()
     // Whoever leads another one has to hear of the oldest.
-    if ([this.#best()?.tree, this.#oldest()?.tree].includes(head.tree)) this.#options.rpc.noteAll('tree.head', head)
+    if ([this.#best()?.tree, this.#oldest()?.tree].includes(head.tree)) this.#tell(head)
     this.#evaluate()
   }
 
@@ -162,20 +188,14 @@ export class SharedTree {
       }
       const nowMs = clock.nowMs()
       const orphaned = !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS
-      if (orphaned || nowMs >= giveUpMs || this.#closed) return this.#known
-      await this.#news(limits.TREE_RETRY_MS, signal)
+      if (orphaned || nowMs >= giveUpMs || this.#news.closed) return this.#known
+      await this.#news.wait(limits.TREE_RETRY_MS, signal)
     }
   }
 
-  /** What the leader of that tree says. @throws {OsError} EAGAIN when it is not certain that it still leads. */
-  async #headAt({ tree, home, version }: TreeHead, signal?: AbortSignal): Promise<TreeHead> {
-    const { rpc, membership, keeper } = this.#options
-    if (home === rpc.self) return version > 0 ? keeper.confirm(tree) : this.#known
-    await membership.reach(home, signal)
-    const head = await rpc.call(home, 'tree.head', { tree }, { signal })
-    this.#answered(home, head)
-    if (head?.tree !== tree) throw new OsError('EAGAIN', 'it does not lead that tree')
-    return head
+  /** Of our own tree that nobody has written nobody else knows anything. @throws {OsError} EAGAIN, EHOSTUNREACH. */
+  async #headAt(best: TreeHead, signal?: AbortSignal): Promise<TreeHead> {
+    return best.tree === this.#unborn?.tree ? this.#known : this.#calls.head(best, signal)
   }
 
   /** @throws {OsError} ENOENT, ENOTDIR. */
@@ -204,37 +224,26 @@ export class SharedTree {
         if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
       const nowMs = clock.nowMs()
-      if (this.#best() === undefined && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#turnMs()) {
+      if (this.#best() === undefined && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#branch.turnMs()) {
         if (change.ack === undefined || change.ack === 'local') {
-          const notice = await this.#branch(signal)
+          const notice = await this.#branch.branch(signal)
           if (notice) this.#options.onChange(this.#known, notice)
         } else throw new OsError('ENOQUORUM', 'it was not written: too few of the nodes that keep / are here')
       } else if (nowMs >= giveUpMs) {
         throw new OsError('EHOSTUNREACH', 'the nodes that keep / are away or busy: try again in a moment')
-      } else await this.#news(limits.TREE_RETRY_MS, signal)
+      } else await this.#news.wait(limits.TREE_RETRY_MS, signal)
     }
   }
 
   close(): void {
-    this.#closed = true
-    for (const timer of this.#timers) timer.cancel()
-    this.#wake()
+    this.#news.close()
   }
 
   // --- changes ---------------------------------------------------------------------------------------------
 
   async #applyAt(best: TreeHead, change: Change, signal?: AbortSignal): Promise<Applied> {
-    const { rpc, membership, keeper } = this.#options
-    if (best.home === rpc.self) {
-      if (best.version === 0) await this.#bear(signal)
-      return keeper.apply(best.tree, change, rpc.self)
-    }
-    await membership.reach(best.home, signal)
-    const { ops, ack, absorbs } = change
-    const args = { tree: best.tree, ops: [...ops], ack, absorbs: absorbs && ([...absorbs] as [Kid, number]) }
-    const applied = await rpc.call(best.home, 'tree.apply', args, { signal })
-    this.#answered(best.home, applied.head)
-    return applied
+    if (best.tree === this.#unborn?.tree) await this.#bear(signal)
+    return this.#calls.apply(best, change, signal)
   }
 
   async #applyFor(peer: NodeId, { tree, ops, ack, absorbs }: MethodArgs<'tree.apply'>): Promise<Applied> {
@@ -246,66 +255,7 @@ export class SharedTree {
   #bear(signal?: AbortSignal): Promise<void> {
     const unborn = this.#unborn
     if (!unborn) return Promise.resolve()
-    return this.#begin(unborn, null, signal)
-  }
-
-  /** Too few of the tree's members are here to change it: what is known of it goes on as a tree of its own. */
-  async #branch(signal?: AbortSignal): Promise<string | undefined> {
-    const { keeper, log } = this.#options
-    const { kid, bornMs } = await keeper.name()
-    // A neighbour may have begun one just now.
-    if (this.#best()) return undefined
-    const { tree } = this.#known
-    const { root, version, base } = this.#newest()
-    const lost = this.#known.version - version
-    await this.#begin({ ...this.#known, tree: kid, bornMs, root }, { tree, root: base }, signal)
-    const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
-    const notice = `too few of the nodes that keep / are here: changes go to a branch until they are back${behind}`
-    log.log('warn', 'fs', `${notice} (${shortKid(kid)} of ${shortKid(tree)})`)
-    return notice
-  }
-
-  /** Who begins a branch first: members of the journal, who have all files, then others, so that mostly one does. */
-  #turnMs(): number {
-    const { membership, rpc, keeper } = this.#options
-    const turn = [...membership.linked(), rpc.self].sort().indexOf(rpc.self)
-    return (keeper.keeps(this.#known.tree) ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
-  }
-
-  /** Nobody leads for long: then it is kept on as a branch even if nobody changes it, so that its copies are renewed. */
-  #adoptLater(): void {
-    const { log } = this.#options
-    if (this.#adoption || this.#closed) return
-    const inMs = limits.TREE_ADOPT_MS + this.#turnMs()
-    const adopt = () => {
-      this.#adoption = undefined
-      if (this.#best()) return
-      this.#branch().catch((error: unknown) => {
-        log.log('warn', 'fs', `cannot keep / on as a branch yet: ${errorLine(error)}`)
-        this.#adoptLater()
-      })
-    }
-    this.#adoption = this.#timer(adopt, inMs, 'tree adoption')
-  }
-
-  /**
-   * What a branch begins with, and what of it is known to be the tree's: what may never have been committed there is a
-   * change of the branch. A member of the journal has all files, others the directories.
-   */
-  #newest(): Stored {
-    const stored = this.#options.keeper.stored(this.#known)
-    if (stored) return stored
-    const { root, version } = this.#complete?.tree === this.#known.tree ? this.#complete : this.#known
-    return { root, version, base: root }
-  }
-
-  /** One at a time: many changes may find at once that there is no tree to change. */
-  async #begin({ tree: kid, bornMs, root }: TreeHead, base: TreeBirth['base'], signal?: AbortSignal): Promise<void> {
-    const birth: TreeBirth = { t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base }
-    this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
-      this.#beginning = undefined
-    })
-    await orCanceled(this.#beginning, signal)
+    return this.#branch.begin(unborn, null, signal)
   }
 
   // --- who leads -------------------------------------------------------------------------------------------
@@ -324,7 +274,7 @@ export class SharedTree {
     const { rpc } = this.#options
     const oldest = this.#oldest()
     if (head.home === rpc.self || this.#claims.get(head.home) || (oldest && !precedes(head, oldest))) return
-    this.#ask(head.home)
+    this.#hearsay.ask(head.home)
   }
 
   /**
@@ -345,13 +295,30 @@ export class SharedTree {
   /** Of the trees that this node leads, or of its unborn one, the one that others should know. */
   #claimOwn(): void {
     const { keeper, rpc } = this.#options
-    const [first, ...others] = keeper.heads()
+    const [first, ...others] = keeper.heads().filter(({ tree }) => !this.#meeting.aside(tree))
     const own = first ? others.reduce((best, head) => (precedes(head, best) ? head : best), first) : this.#unborn
     const before = this.#claims.get(rpc.self)
     if (own) this.#claims.set(own)
     else this.#claims.drop(rpc.self)
     // Nobody believes in one that was never written once a written one is known.
-    if (before && before.version > 0 && before.tree !== own?.tree) rpc.noteAll('tree.resigned', { tree: before.tree })
+    if (!before || before.version === 0 || before.tree === own?.tree) return
+    rpc.noteAll('tree.resigned', { tree: before.tree })
+    this.#told = undefined
+  }
+
+  /** This node's own word to everybody, once. */
+  #tell(head: TreeHead): void {
+    const told = this.#told
+    if (told?.tree === head.tree && told.term === head.term && told.version === head.version) return
+    this.#told = head
+    this.#options.rpc.noteAll('tree.head', head)
+  }
+
+  /** Another is used from now on. Whoever leads it tells its neighbours itself: in a full mesh these are all. */
+  #pass(best: TreeHead): void {
+    const { rpc, membership } = this.#options
+    if (best.home === rpc.self) this.#tell(best)
+    else if (membership.peers().length >= limits.MAX_MESH_PEERS) rpc.noteAll('tree.head', best)
   }
 
   #claimed(head: TreeHead): void {
@@ -362,26 +329,8 @@ export class SharedTree {
     this.#evaluate()
   }
 
-  /** One node at a time, and none again at once: hearsay may be of nodes that are gone, or that never were. */
-  #ask(home: NodeId): void {
-    const { membership, rpc, clock, log } = this.#options
-    const nowMs = clock.nowMs()
-    if (this.#asking || nowMs - (this.#asked.get(home) ?? -Infinity) < limits.TREE_ASK_AGAIN_MS) return
-    if (this.#asked.size >= limits.MAX_TREE_CLAIMS * 8) this.#asked.clear()
-    this.#asked.set(home, nowMs)
-    this.#asking = true
-    membership
-      .reach(home)
-      .then(() => rpc.call(home, 'tree.head', { tree: null }))
-      .then((head) => this.#answered(home, head))
-      .catch((error: unknown) => log.log('debug', 'fs', `${shortNode(home)} leads no tree: ${errorLine(error)}`))
-      .finally(() => {
-        this.#asking = false
-      })
-  }
-
   #answered(home: NodeId, head: TreeHead | null): void {
-    if (this.#closed) return
+    if (this.#news.closed) return
     if (head?.home === home) return this.#claimed(head)
     if (this.#claims.drop(home)) this.#evaluate()
   }
@@ -393,17 +342,17 @@ export class SharedTree {
   }
 
   #evaluate(): void {
-    if (this.#closed) return
-    const { rpc, clock, keeper } = this.#options
+    if (this.#news.closed) return
+    const { clock, keeper } = this.#options
+    this.#meeting.review()
     const best = this.#best()
     if (!best) {
       if (this.#used) this.#orphanedMs = clock.nowMs()
       this.#used = undefined
-      this.#adoptLater()
-      return this.#wake()
+      this.#branch.adoptLater()
+      return this.#news.wake()
     }
-    this.#adoption?.cancel()
-    this.#adoption = undefined
+    this.#branch.relax()
     if (best.version > 0 && this.#unborn) {
       this.#unborn = undefined
       this.#claimOwn()
@@ -411,14 +360,15 @@ export class SharedTree {
     const { tree, home } = best
     const news = this.#used?.tree !== tree || this.#used.home !== home
     this.#used = { tree, home }
-    if (news) rpc.noteAll('tree.head', best)
+    if (news) this.#pass(best)
     this.#adopt(best)
     if (best.version > 0) this.settle()
     const oldest = this.#oldest()
-    for (const own of keeper.heads()) if (oldest && own.tree !== oldest.tree) this.#background(this.#merge(own.tree))
+    for (const own of keeper.heads())
+      if (oldest && own.tree !== oldest.tree) this.#background(this.#meeting.merge(own.tree))
     if (news) {
-      this.#wake()
-      for (const kept of keeper.kept()) if (kept !== tree) this.#background(this.#tidy(kept))
+      this.#news.wake()
+      for (const kept of keeper.kept()) if (kept !== tree) this.#background(this.#meeting.tidy(kept))
     }
   }
 
@@ -428,179 +378,22 @@ export class SharedTree {
     this.#known = head
     if (same) return
     onChange(head)
-    this.#background(this.#copyDirectories())
-    if (head.version > 0) this.#recordSoon()
-  }
-
-  // --- trees that meet -------------------------------------------------------------------------------------
-
-  /** Brings over what only a tree that this node leads has, and forgets it. */
-  async #merge(own: Kid): Promise<void> {
-    if (this.#merging.has(own)) return
-    this.#merging.add(own)
-    const { keeper, log } = this.#options
-    try {
-      await keeper.pause(own)
-      for (let attempt = 1; !this.#closed; attempt++) {
-        const [mine, oldest] = [keeper.head(own), this.#oldest()]
-        if (!mine || !oldest || oldest.tree === own) break
-        try {
-          await this.#bringOver(mine, oldest)
-          break
-        } catch (error) {
-          const what = `could not merge the tree ${shortKid(own)} into / yet: ${errorLine(error)}`
-          log.log('warn', 'fs', what, { root: mine.root })
-          if (attempt % limits.TREE_MERGE_ATTEMPTS === 0) {
-            const notice = `files of this tab could not be merged into / yet (their root is ${mine.root})`
-            this.#options.onChange(this.#known, notice)
-          }
-          await this.#news(isOsError(error, 'EEXIST') ? limits.TREE_TURN_MS : limits.TREE_MERGE_PAUSE_MS)
-        }
-      }
-    } finally {
-      keeper.resume(own)
-      this.#merging.delete(own)
-    }
-    if (keeper.head(own)) this.#evaluate()
-  }
-
-  async #bringOver(mine: TreeHead, target: TreeHead): Promise<void> {
-    const { tree, keeper, rpc, log } = this.#options
-    const known = await this.#absorbed(target, mine.tree)
-    let count = 0
-    if (known < mine.version) {
-      const theirs = await this.#headAt(target)
-      const label = shortNode(rpc.self)
-      const parted = keeper.base(mine.tree)
-      const base = parted?.tree === theirs.tree ? parted.root : undefined
-      const apply = (ops: readonly TreeOp[]) => this.#applyAt(target, { ops })
-      count = await mergeInto({ tree, mine, theirs, base, label, apply })
-      await this.#applyAt(target, { ops: [], absorbs: [mine.tree, mine.version] })
-    }
-    // Whoever led it for a moment in between may have changed it: then there is more to bring.
-    if ((await keeper.confirm(mine.tree)).version !== mine.version)
-      throw new OsError('EAGAIN', 'it was changed meanwhile')
-    await keeper.retire(mine.tree)
-    const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
-    log.log('info', 'fs', `${notice} (${shortKid(mine.tree)} into ${shortKid(target.tree)})`)
-    this.#claimOwn()
-    this.#evaluate()
-    this.#options.onChange(this.#known, count > 0 ? notice : undefined)
-  }
-
-  /** The version up to which the tree in use contains another; -1 for none of it. */
-  async #absorbed(best: TreeHead, other: Kid): Promise<number> {
-    const { rpc, keeper, membership } = this.#options
-    if (best.home === rpc.self) return keeper.absorbed(best.tree, other) ?? -1
-    await membership.reach(best.home)
-    return (await rpc.call(best.home, 'tree.absorbed', { tree: best.tree, other })) ?? -1
-  }
-
-  /** A tree that was merged while this node was away would wait for its other members for ever. */
-  async #tidy(kept: Kid): Promise<void> {
-    const { keeper, log } = this.#options
-    const best = this.#best()
-    try {
-      if (!best || keeper.head(kept) || (await this.#absorbed(best, kept)) < keeper.version(kept)) return
-      log.log('info', 'fs', `forgetting the tree ${shortKid(kept)}: it was merged into / while this tab was away`)
-      await keeper.retire(kept)
-    } catch (error) {
-      log.log('debug', 'fs', `the tree ${shortKid(kept)} is kept for now: ${errorLine(error)}`)
-    }
-  }
-
-  // --- what is known here ----------------------------------------------------------------------------------
-
-  /** So that a branch finds the directories here; file content is fetched when it is read. */
-  async #copyDirectories(): Promise<void> {
-    if (this.#copying) return
-    this.#copying = true
-    const { keeper, log } = this.#options
-    try {
-      for (let head = this.#known; this.#complete?.root !== head.root && !this.#closed; head = this.#known) {
-        await keeper.copies.directories(head.root, { hints: [head.home] })
-        this.#complete = head
-      }
-    } catch (error) {
-      log.log('debug', 'fs', `directories not copied yet: ${errorLine(error)}`)
-    } finally {
-      this.#copying = false
-    }
-  }
-
-  /** The head that was used last. One that cannot be read must not keep the tab from starting. */
-  async #recorded(): Promise<TreeHead | undefined> {
-    const { store, log } = this.#options
-    const bytes = await store.getRecord(RECORD)
-    if (!bytes) return undefined
-    try {
-      return v.parse(treeHead, decode(bytes))
-    } catch (error) {
-      log.log('error', 'fs', `the recorded head of / cannot be read, beginning anew: ${errorLine(error)}`)
-      return undefined
-    }
-  }
-
-  /** At most every so often: for a cold start, not for durability. */
-  #recordSoon(): void {
-    if (this.#recording) return
-    this.#recording = true
-    const { store, log } = this.#options
-    const record = () => {
-      this.#recording = false
-      store.putRecord(RECORD, encode(this.#known)).catch((error: unknown) => {
-        log.log('warn', 'fs', `cannot record the tree's head: ${errorLine(error)}`)
-      })
-    }
-    this.#timer(record, limits.TREE_RECORD_MS, 'record tree head')
+    this.#background(this.#memory.copyDirectories())
+    if (head.version > 0) this.#memory.recordSoon()
   }
 
   // --- waiting ---------------------------------------------------------------------------------------------
 
   async #ready(signal?: AbortSignal): Promise<void> {
-    while (!this.#settled && this.#known.version === 0 && !this.#closed) {
-      await this.#news(limits.TREE_SETTLE_MS, signal)
+    while (!this.#settled && this.#known.version === 0 && !this.#news.closed) {
+      await this.#news.wait(limits.TREE_SETTLE_MS, signal)
     }
-  }
-
-  #wake(): void {
-    for (const wake of [...this.#waiting]) wake()
-  }
-
-  /** Resolves when something about who leads has changed, or the time is over. */
-  #news(timeoutMs: number, signal?: AbortSignal): Promise<void> {
-    if (this.#closed) return Promise.reject(new OsError('ECANCELED', 'this tab is closing'))
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = this.#timer(resolve, timeoutMs, 'tree news')
-    this.#waiting.add(resolve)
-    return orCanceled(promise, signal).finally(() => {
-      timer.cancel()
-      this.#timers.delete(timer)
-      this.#waiting.delete(resolve)
-    })
   }
 
   /** What nobody waits for. */
   #background(work: Promise<void>): void {
     work.catch((error: unknown) => {
-      if (!this.#closed) this.#options.log.log('error', 'fs', `the shared tree: ${errorLine(error)}`)
+      if (!this.#news.closed) this.#options.log.log('error', 'fs', `the shared tree: ${errorLine(error)}`)
     })
   }
-
-  #timer(callback: () => void, delayMs: number, label: string): Timer {
-    const timer = this.#options.clock.setTimer(
-      () => {
-        this.#timers.delete(timer)
-        callback()
-      },
-      delayMs,
-      label,
-    )
-    this.#timers.add(timer)
-    return timer
-  }
-}
-
-function orCanceled<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  return signal ? orAborted(promise, signal, () => toOsError(signal.reason, 'ECANCELED')) : promise
 }

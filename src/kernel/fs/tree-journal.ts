@@ -13,6 +13,8 @@ const text = v.pipe(v.string(), v.maxLength(256))
 const kid = v.custom<Kid>((value) => typeof value === 'string' && isKid(value))
 /** A tree and one of its versions. */
 const versionOf = v.strictTuple([kid, int])
+/** The same, and the root of the tree that took it in, as it was then. */
+const taken = v.strictTuple([kid, int, text])
 
 const entry = v.variant('t', [
   /** How a tree begins, and what replaces its entries when the journal is compacted. */
@@ -23,7 +25,7 @@ const entry = v.variant('t', [
     bornMs: int,
     root: text,
     version: int,
-    absorbed: v.pipe(v.array(versionOf), v.maxLength(MAX_ABSORBED)),
+    absorbed: v.pipe(v.array(taken), v.maxLength(MAX_ABSORBED)),
     /** Of a branch: the tree that it left, and that tree's root then. */
     base: v.nullable(v.strictObject({ tree: kid, root: text })),
   }),
@@ -53,14 +55,22 @@ export function decodeTreeEntry(raw: Uint8Array): TreeEntry {
   }
 }
 
+/** How far a tree contains another. */
+export interface Absorbed {
+  /** Of the other. */
+  version: number
+  /** Of the one that contains it, when it had taken that in: whoever doubts it can look. */
+  root: CidText
+}
+
 export class TreeState {
   readonly kid: Kid
   readonly bornMs: number
   root: CidText
   version: number
   readonly base: TreeBirth['base']
-  /** Trees whose content is part of this one, and up to which of their versions; the latest last. */
-  readonly #absorbed: Map<Kid, number>
+  /** Trees whose content is part of this one; the latest last. */
+  readonly #absorbed: Map<Kid, Absorbed>
 
   constructor(birth: TreeBirth) {
     this.kid = birth.kid
@@ -68,7 +78,7 @@ export class TreeState {
     this.root = birth.root
     this.version = birth.version
     this.base = birth.base
-    this.#absorbed = new Map(birth.absorbed)
+    this.#absorbed = new Map(birth.absorbed.map(([kid, version, root]) => [kid, { version, root }]))
   }
 
   /** @throws {OsError} EIO. */
@@ -86,24 +96,25 @@ export class TreeState {
     this.version++
     if (!change.absorbs) return
     const [other, version] = change.absorbs
-    const before = this.#absorbed.get(other) ?? 0
+    const before = this.#absorbed.get(other)
     this.#absorbed.delete(other)
-    this.#absorbed.set(other, Math.max(before, version))
+    this.#absorbed.set(other, before && before.version >= version ? before : { version, root: change.root })
     for (const oldest of this.#absorbed.keys()) {
       if (this.#absorbed.size <= MAX_ABSORBED) break
       this.#absorbed.delete(oldest)
     }
   }
 
-  /** The version of another tree up to which this one contains it; undefined when it never met it. */
-  absorbed(other: Kid): number | undefined {
+  /** Undefined when it never met it. */
+  absorbed(other: Kid): Absorbed | undefined {
     return this.#absorbed.get(other)
   }
 
   /** Everything in one entry. */
   birth(): TreeBirth {
     const { kid, bornMs, root, version, base } = this
-    return { t: 'tree', kid, bornMs, root, version, base, absorbed: [...this.#absorbed] }
+    const absorbed = [...this.#absorbed].map(([other, at]): [Kid, number, CidText] => [other, at.version, at.root])
+    return { t: 'tree', kid, bornMs, root, version, base, absorbed }
   }
 }
 

@@ -3,24 +3,25 @@
 // Below: the journals, tree-edit.ts, copies.ts.
 import { encode } from 'cborg'
 import { toHex } from '../../base/bytes.ts'
-import { isOsError, OsError, toOsError } from '../../base/errors.ts'
-import { type Kid, kidFromHex, type NodeId } from '../../base/ids.ts'
+import { errorLine, OsError, toOsError } from '../../base/errors.ts'
+import { type Kid, kidFromHex, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import type { Ack } from '../../syscalls/types.ts'
-import type { Blocks } from '../blocks/blocks.ts'
+import { BlockMissing, type Blocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
-import type { Groups, JournalOwner } from '../journal/groups.ts'
-import type { Journal, Journalled } from '../journal/journal.ts'
+import type { Groups } from '../journal/groups.ts'
+import type { Journal, Journalled, JournalOwner } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import { mutated } from '../mutations.ts'
 import type { TreeHead, TreeOp } from '../rpc/methods.ts'
-import { holdFiles, TreeCopies } from './copies.ts'
+import { holdFiles, isLost, TreeCopies } from './copies.ts'
+import { MalformedDag } from './dag.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
-import { decodeTreeEntry, encodeTreeEntry, entryOf, type TreeBirth, TreeState } from './tree-journal.ts'
+import { type Absorbed, decodeTreeEntry, encodeTreeEntry, entryOf, type TreeBirth, TreeState } from './tree-journal.ts'
 
 const PREFIX = 'tree/'
 
@@ -43,6 +44,8 @@ export interface Stored {
   version: number
   /** The newest root on the way to that one which is known to be the tree's: never one that lies beyond. */
   base: CidText
+  /** Of a branch: the tree that it left, and that tree's root then. */
+  parted: TreeBirth['base']
 }
 
 interface Request extends Change {
@@ -78,6 +81,8 @@ export class TreeKeeper {
   readonly #led = new Map<Kid, Led>()
   /** Trees that are being merged into another: they take no changes, also when this node leads them anew. */
   readonly #paused = new Set<Kid>()
+  /** When this node handed each over because its disk took no more. */
+  readonly #yielded = new Map<Kid, number>()
   readonly copies: TreeCopies
   /** What is being copied for the journals, so that the same is not copied twice at once. */
   readonly #holding = new Map<string, Promise<void>>()
@@ -155,7 +160,8 @@ export class TreeKeeper {
     return this.#headOf(led)
   }
 
-  absorbed(kid: Kid, other: Kid): number | undefined {
+  /** How far a tree that this node leads contains another. */
+  absorbed(kid: Kid, other: Kid): Absorbed | undefined {
     return this.#led.get(kid)?.state.absorbed(other)
   }
 
@@ -168,7 +174,11 @@ export class TreeKeeper {
   async apply(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
     const { blocks, self } = this.#options
     // What the leader lacks itself no member could ever store.
-    await holdFiles(blocks, change.ops, { hints: from === self ? [] : [from] })
+    try {
+      await holdFiles(blocks, change.ops, { hints: from === self ? [] : [from] })
+    } catch (error) {
+      throw this.#unstored(kid, error)
+    }
     const led = this.#led.get(kid)
     if (!led || this.#paused.has(kid)) throw notLed()
     return new Promise((resolve, reject) => {
@@ -195,15 +205,16 @@ export class TreeKeeper {
   /** Forgets a tree everywhere: all of it is in another. */
   async retire(kid: Kid): Promise<void> {
     this.#led.delete(kid)
+    this.#yielded.delete(kid)
     await this.#options.groups.retire(PREFIX + kid)
   }
 
   /**
    * A tree that is kept here, with what its journal here holds beyond what is known to be committed, perhaps in vain.
-   * @param known a head that its leader has told.
+   * @param known what its leader has told of it.
    */
-  stored(known: Pick<TreeHead, 'tree' | 'version' | 'root'>): Stored | undefined {
-    const group = this.#options.groups.find(PREFIX + known.tree)
+  stored(kid: Kid, known?: Pick<TreeHead, 'version' | 'root'>): Stored | undefined {
+    const group = this.#options.groups.find(PREFIX + kid)
     const { snapshot, entries } = group?.stored() ?? {}
     if (!group || !snapshot?.byteLength || !entries) return undefined
     const committed = group.committed()
@@ -212,14 +223,9 @@ export class TreeKeeper {
     for (const raw of entries.slice(committed.entries.length)) {
       state.apply(decodeTreeEntry(raw))
       // The leader has told more of it than the journal here knows to be committed.
-      if (state.version === known.version && state.root === known.root) base = state.root
+      if (state.version === known?.version && state.root === known.root) base = state.root
     }
-    return { root: state.root, version: state.version, base }
-  }
-
-  /** The version of a tree kept here, with what is perhaps not committed. */
-  version(kid: Kid): number {
-    return this.stored({ tree: kid, version: 0, root: '' })?.version ?? 0
+    return { root: state.root, version: state.version, base, parted: state.base }
   }
 
   #headOf({ state, journal }: Led): TreeHead {
@@ -266,7 +272,7 @@ export class TreeKeeper {
       }
       let ack: Ack = { level: 'local', devices: 1 }
       if (root !== from || absorbs) {
-        await edit.save(root)
+        await edit.save(root).catch((error: unknown) => Promise.reject(this.#unstored(led.state.kid, error)))
         const ops = made.flatMap((request) => request.ops)
         ack = await this.#journalled(led, { from, root, ops, absorbs }, made)
       }
@@ -278,6 +284,21 @@ export class TreeKeeper {
     } catch (error) {
       for (const request of requests) request.reject(toOsError(error)) // those settled already do not hear of it
     }
+  }
+
+  /** A leader whose disk takes no more makes way for a member that may have room. @returns what to tell whoever asked. */
+  #unstored(kid: Kid, error: unknown): OsError {
+    const { groups, clock, log } = this.#options
+    const problem = toOsError(error)
+    const elsewhere = problem instanceof BlockMissing || problem instanceof MalformedDag
+    if ((problem.code !== 'ENOSPC' && problem.code !== 'EIO') || elsewhere) return problem
+    const nowMs = clock.nowMs()
+    if (nowMs - (this.#yielded.get(kid) ?? -Infinity) < limits.TREE_YIELD_MS) return problem
+    const to = this.#led.has(kid) ? groups.find(PREFIX + kid)?.handOver() : undefined
+    if (to === undefined) return problem
+    this.#yielded.set(kid, nowMs)
+    log.log('warn', 'fs', `cannot store changes of / here, ${shortNode(to)} takes over: ${errorLine(problem)}`)
+    return new OsError('EAGAIN', 'the node that leads / cannot store it: another takes over', { cause: problem })
   }
 
   async #journalled(
@@ -315,7 +336,7 @@ export class TreeKeeper {
       await holdFiles(blocks, ops, options)
       return true
     } catch (error) {
-      if (!isOsError(error, 'EIO')) throw error
+      if (!isLost(error)) throw error
       return false
     }
   }

@@ -1,38 +1,207 @@
-// Brings what only one of two trees has into the other, in batches. Above: shared-tree.ts. Below: merge.ts.
+// Trees that meet: the leader of the younger one brings what only it has into the older one, and retires it. Above:
+// shared-tree.ts, which says who leads what. Below: merge.ts, tree-keeper.ts.
+import { encode } from 'cborg'
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
+import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
+import type { LogSink } from '../../ports/log.ts'
 import type { CidText } from '../blocks/cid.ts'
+import * as limits from '../limits.ts'
 import type { TreeHead, TreeOp } from '../rpc/methods.ts'
-import { mergeOps } from './merge.ts'
+import { lacking, mergeOps } from './merge.ts'
 import type { Tree } from './tree.ts'
+import type { TreeCalls } from './tree-calls.ts'
+import type { Absorbed, TreeBirth } from './tree-journal.ts'
+import type { TreeKeeper } from './tree-keeper.ts'
+import type { TreeNews } from './tree-news.ts'
 
+/** Changes of one batch, and their bytes together: a frame and an entry of a journal have to hold them. */
 const BATCH = 500
+const BATCH_BYTES = 256 * 1024
 
-/**
- * @param label names the files of which both have one.
- * @returns how many files and folders were brought over.
- * @throws {OsError} EEXIST when somebody makes one of them meanwhile: to be repeated from the beginning.
- */
-export async function mergeInto(options: {
+export interface TreeMeetingOptions {
+  self: NodeId
   tree: Tree
-  mine: TreeHead
-  theirs: TreeHead
-  /** Where the two parted; undefined for trees that were never one. */
-  base: CidText | undefined
-  label: string
-  apply: (ops: readonly TreeOp[]) => Promise<unknown>
-}): Promise<number> {
-  const { tree, mine, theirs, base, label, apply } = options
-  let batch: TreeOp[] = []
-  let count = 0
-  const flush = async () => {
-    if (batch.length > 0) await apply(batch)
-    count += batch.length
-    batch = []
+  keeper: TreeKeeper
+  calls: TreeCalls
+  news: TreeNews
+  log: LogSink
+  /** The tree in use. */
+  best(): TreeHead | undefined
+  /** Where all trees end up. */
+  oldest(): TreeHead | undefined
+  /** Whether anybody leads that tree. */
+  led(tree: Kid): boolean
+  /** Whether any other node could keep a copy. */
+  accompanied(): boolean
+  /** This node leads other trees than before. */
+  changed(): void
+  /** For the user. */
+  notice(text: string): void
+}
+
+export class TreeMeeting {
+  readonly #options: TreeMeetingOptions
+  /** Trees being merged into the one in use. */
+  readonly #merging = new Set<Kid>()
+  /**
+   * Trees that this node leads and does not offer for use, because another is said to contain them, by that other. They
+   * are kept until that is certain, and come back into use when nobody leads the other any more.
+   */
+  readonly #aside = new Map<Kid, Kid>()
+
+  constructor(options: TreeMeetingOptions) {
+    this.#options = options
   }
-  const place = { mine: mine.root, theirs: theirs.root, base }
-  for await (const op of mergeOps({ tree, label, options: { hints: [theirs.home] } }, place)) {
-    batch.push(op)
-    if (batch.length === BATCH) await flush()
+
+  aside(own: Kid): boolean {
+    return this.#aside.has(own)
   }
-  await flush()
-  return count
+
+  /** Who leads what has changed: trees whose place nobody fills are used again. */
+  review(): void {
+    const back = [...this.#aside].filter(([, by]) => !this.#options.led(by))
+    for (const [own] of back) {
+      this.#aside.delete(own)
+      if (!this.#merging.has(own)) this.#options.keeper.resume(own)
+    }
+    if (back.length > 0) this.#options.changed()
+  }
+
+  /** Brings over what only a tree that this node leads has, and forgets it. */
+  async merge(own: Kid): Promise<void> {
+    const by = this.#aside.get(own)
+    if (this.#merging.has(own) || (by !== undefined && by === this.#options.oldest()?.tree)) return
+    this.#merging.add(own)
+    const { keeper, news, oldest: target } = this.#options
+    let kept = false
+    try {
+      await keeper.pause(own)
+      for (let attempt = 1; !news.closed; attempt++) {
+        const [mine, oldest] = [keeper.head(own), target()]
+        if (!mine || !oldest || oldest.tree === own) break
+        try {
+          kept = await this.#bringOver(mine, oldest)
+          break
+        } catch (error) {
+          await this.#failed(mine, error, attempt)
+        }
+      }
+    } finally {
+      this.#merging.delete(own)
+      if (!kept) {
+        this.#aside.delete(own)
+        keeper.resume(own)
+      }
+    }
+    if (keeper.head(own)) this.#options.changed()
+  }
+
+  /** Says so, and waits a while. */
+  async #failed(mine: TreeHead, error: unknown, attempt: number): Promise<void> {
+    const { news, log, notice } = this.#options
+    const unsafe = isOsError(error, 'ENOQUORUM')
+    const what = unsafe ? 'keeping' : 'could not merge into / yet'
+    log.log(unsafe ? 'info' : 'warn', 'fs', `${what} the tree ${shortKid(mine.tree)}: ${errorLine(error)}`)
+    if (attempt % limits.TREE_MERGE_ATTEMPTS === 0 && !unsafe) {
+      notice(`files of this tab could not be merged into / yet (their root is ${mine.root})`)
+    }
+    await news.wait(isOsError(error, 'EEXIST') ? limits.TREE_TURN_MS : limits.TREE_MERGE_PAUSE_MS)
+  }
+
+  /** @returns whether the tree is kept aside for good; false when it is gone. */
+  async #bringOver(mine: TreeHead, target: TreeHead): Promise<boolean> {
+    const { keeper, self, log, calls } = this.#options
+    const base = baseOf(keeper.base(mine.tree), target)
+    let said = await calls.absorbed(target, mine.tree)
+    let count = 0
+    if ((said?.version ?? -1) < mine.version) {
+      count = await this.#mergeInto(mine, target, base)
+      await calls.apply(target, { ops: [], absorbs: [mine.tree, mine.version] })
+      said = await calls.absorbed(target, mine.tree)
+    }
+    // Everybody uses the other one from here on, and this one is what is left if that one is lost.
+    this.#aside.set(mine.tree, target.tree)
+    this.#options.changed()
+    if (!(await this.#contains(said, mine, target, base))) {
+      const what = `${shortKid(target.tree)} is said to contain the tree ${shortKid(mine.tree)} and does not show it`
+      log.log('warn', 'fs', `${what}: it is kept aside`)
+      return true
+    }
+    const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
+    if (count > 0) this.#options.notice(notice)
+    // A lone tab cannot wait for a second copy.
+    const ack = target.home !== self || this.#options.accompanied() ? 'majority' : undefined
+    await calls.apply(target, { ops: [], absorbs: [mine.tree, mine.version], ack })
+    // Whoever led it for a moment in between may have changed it: then there is more to bring.
+    if ((await keeper.confirm(mine.tree)).version !== mine.version)
+      throw new OsError('EAGAIN', 'it was changed meanwhile')
+    await keeper.retire(mine.tree)
+    this.#aside.delete(mine.tree)
+    log.log('info', 'fs', `the tree ${shortKid(mine.tree)} was merged into ${shortKid(target.tree)}`)
+    this.#options.changed()
+    return false
+  }
+
+  /** What a leader says of its tree could be wrong, or a lie: its content when it took the other in tells. */
+  async #contains(
+    said: Absorbed | null,
+    mine: Pick<TreeHead, 'root' | 'version'>,
+    { home }: TreeHead,
+    base: CidText | undefined,
+  ): Promise<boolean> {
+    if (!said || said.version < mine.version) return false
+    const place = { mine: mine.root, theirs: said.root, base }
+    return (await lacking(this.#options.tree, place, { hints: [home] })) === undefined
+  }
+
+  /** A tree that was merged while this node was away would wait for its other members for ever. */
+  async tidy(kept: Kid): Promise<void> {
+    const { keeper, calls, log } = this.#options
+    const best = this.#options.best()
+    try {
+      const stored = keeper.stored(kept)
+      if (!best || !stored || keeper.head(kept)) return
+      const said = await calls.absorbed(best, kept)
+      if (!(await this.#contains(said, stored, best, baseOf(stored.parted, best)))) return
+      log.log('info', 'fs', `forgetting the tree ${shortKid(kept)}: it was merged into / while this tab was away`)
+      await keeper.retire(kept)
+    } catch (error) {
+      log.log('debug', 'fs', `the tree ${shortKid(kept)} is kept for now: ${errorLine(error)}`)
+    }
+  }
+
+  /**
+   * Brings what only one of two trees has into the other, in batches.
+   * @returns how many files and folders were brought over.
+   * @throws {OsError} EEXIST when somebody makes one of them meanwhile: to be repeated from the beginning.
+   */
+  async #mergeInto(mine: TreeHead, target: TreeHead, base: CidText | undefined): Promise<number> {
+    const { tree, calls, self } = this.#options
+    const theirs = await calls.head(target)
+    let batch: TreeOp[] = []
+    let bytes = 0
+    let count = 0
+    const flush = async () => {
+      if (batch.length > 0) await calls.apply(target, { ops: batch })
+      count += batch.length
+      batch = []
+      bytes = 0
+    }
+    const place = { mine: mine.root, theirs: theirs.root, base }
+    // Files of which both have one are told apart by whose they are.
+    const merge = { tree, label: shortNode(self), options: { hints: [theirs.home] } }
+    for await (const op of mergeOps(merge, place)) {
+      const opBytes = encode(op).byteLength
+      if (batch.length === BATCH || bytes + opBytes > BATCH_BYTES) await flush()
+      batch.push(op)
+      bytes += opBytes
+    }
+    await flush()
+    return count
+  }
+}
+
+/** Where a branch left that very tree; undefined for trees that were never one. */
+function baseOf(parted: TreeBirth['base'], { tree }: TreeHead): CidText | undefined {
+  return parted?.tree === tree ? parted.root : undefined
 }

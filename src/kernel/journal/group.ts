@@ -10,10 +10,11 @@ import type { LogStore } from '../../ports/logstore.ts'
 import type { Ack } from '../../syscalls/types.ts'
 import * as limits from '../limits.ts'
 import type { Folded, Journal, Journalled } from './journal.ts'
-import { type GroupConfig, groupConfig, membersOf, voterOf } from './raft/config.ts'
+import { type GroupConfig, groupConfig, membersOf } from './raft/config.ts'
 import { RaftLog } from './raft/log.ts'
 import type { Entry, RaftMessage, Snapshot } from './raft/messages.ts'
 import { type HardState, Raft, type Ready } from './raft/raft.ts'
+import { Waiters } from './waiters.ts'
 
 /** What a member is before it has heard of any: it receives, and cannot vote for itself. */
 const NO_CONFIG: GroupConfig = { voters: [], learners: [] }
@@ -47,30 +48,11 @@ export interface GroupHost {
   changed(group: Group): void
 }
 
-interface Waiter {
-  /** Of the entry that has to be committed, in this term. */
-  index: number
-  term: number
-  level: Ack['level']
-  /** Members that had everything when it was appended: it waits for one of them, though its own vote may do. */
-  hope: readonly NodeId[]
-  atMs: number
-  resolve(ack: Ack): void
-  reject(error: OsError): void
-}
-
-interface RoundWaiter {
-  round: number
-  resolve(): void
-  reject(error: OsError): void
-}
-
 export class Group implements Journal {
   readonly name: string
   readonly #host: GroupHost
   readonly #raft: Raft
-  #waiters: Waiter[] = []
-  #rounds: RoundWaiter[] = []
+  readonly #waiters: Waiters
   #pumping = false
   #storedLast: number
   #failed: OsError | undefined
@@ -83,6 +65,7 @@ export class Group implements Journal {
     this.name = name
     this.#host = host
     this.#raft = raft
+    this.#waiters = new Waiters(raft, host)
     this.#storedLast = raft.log.lastIndex
   }
 
@@ -109,6 +92,11 @@ export class Group implements Journal {
     group.#raft.found(host.clock.nowMs())
     group.pump()
     return group
+  }
+
+  /** Nothing of it is left on the disk. */
+  static async forget(name: string, store: LogStore): Promise<void> {
+    await Promise.all([store.remove(name), store.removeRecord(recordOf(name))])
   }
 
   get config(): GroupConfig {
@@ -151,7 +139,7 @@ export class Group implements Journal {
   }
 
   get reach(): number {
-    return this.#keepers().filter((id) => this.#host.alive(id)).length
+    return this.#waiters.keepers().filter((id) => this.#host.alive(id)).length
   }
 
   /** What the owner journalled, as far as it is committed: to be replayed by a new leader. */
@@ -190,32 +178,28 @@ export class Group implements Journal {
     if (!this.#raft.quorate) {
       return Promise.reject(new OsError('EAGAIN', 'too few of the nodes that keep this are here to write it safely'))
     }
-    return new Promise((resolve, reject) => {
-      try {
-        const index = this.#raft.propose(entries, this.#host.clock.nowMs())
-        const hope = this.#keepers().filter((id) => id !== this.#host.self && this.#host.alive(id) && this.caughtUp(id))
-        const atMs = this.#host.clock.nowMs()
-        this.#waiters.push({ index, term: this.#raft.term, level, hope, atMs, resolve, reject })
-        this.pump()
-      } catch (error) {
-        reject(toOsError(error))
-      }
-    })
+    try {
+      const index = this.#raft.propose(entries, this.#host.clock.nowMs())
+      const written = this.#waiters.entry(index, level)
+      this.pump()
+      return written
+    } catch (error) {
+      return Promise.reject(toOsError(error))
+    }
   }
 
   /** Makes sure that this node still leads, so that what it knows is all there is. @throws {OsError} EAGAIN. */
   confirm(): Promise<void> {
     if (this.#closed) return Promise.reject(new OsError('EAGAIN', `${this.name} is not kept here any more`))
-    return new Promise((resolve, reject) => {
-      try {
-        const round = this.#raft.confirm(this.#host.clock.nowMs())
-        if (round === undefined) return resolve()
-        this.#rounds.push({ round, resolve, reject })
-        this.pump()
-      } catch (error) {
-        reject(toOsError(error))
-      }
-    })
+    try {
+      const round = this.#raft.confirm(this.#host.clock.nowMs())
+      if (round === undefined) return Promise.resolve()
+      const confirmed = this.#waiters.round(round)
+      this.pump()
+      return confirmed
+    } catch (error) {
+      return Promise.reject(toOsError(error))
+    }
   }
 
   /** @throws {OsError} EAGAIN, EINVAL. */
@@ -281,7 +265,7 @@ export class Group implements Journal {
 
   close(reason: string): void {
     this.#closed = true
-    this.#rejectAll(new OsError('ECANCELED', reason))
+    this.#waiters.rejectAll(new OsError('ECANCELED', reason))
   }
 
   /** Does what the machine asks for until it asks for nothing. */
@@ -332,7 +316,7 @@ export class Group implements Journal {
     }
     this.#failed = error
     for (const { id } of this.config.voters) if (id !== this.#host.self) this.#resign(id)
-    this.#rejectAll(error)
+    this.#waiters.rejectAll(error)
     this.#host.changed(this)
   }
 
@@ -342,61 +326,8 @@ export class Group implements Journal {
   }
 
   #settle(): void {
-    const { commit, term, role } = this.#raft
-    const lost = new OsError('ECONNRESET', 'another node took over while this was written')
-    const alone = new OsError('ECONNRESET', 'the nodes that keep this went away while it was written: it may be or not')
-    this.#waiters = this.#waiters.filter((waiter) => {
-      if (role !== 'leader' || waiter.term !== term) waiter.reject(lost)
-      else if (commit < waiter.index) {
-        if (this.#raft.quorate) return true
-        waiter.reject(alone)
-      } else {
-        const ack = this.#ack(waiter.index)
-        if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter)) return true
-        if (waiter.level === 'majority' && ack.level === 'local' && this.#hopeful(waiter)) return true
-        waiter.resolve(ack)
-      }
-      return false
-    })
-    this.#rounds = this.#rounds.filter(({ round, resolve, reject }) => {
-      if (role !== 'leader') reject(new OsError('EAGAIN', 'another node leads'))
-      else if (this.#raft.confirmed(round)) resolve()
-      else if (this.#raft.quorate) return true
-      else reject(new OsError('EAGAIN', 'too few of the nodes that keep this are here'))
-      return false
-    })
+    this.#waiters.settle()
     this.#host.changed(this)
-  }
-
-  /** How safe an entry is: stored by whom. */
-  #ack(index: number): Ack {
-    const holders = this.#raft.holders(index)
-    const devices = new Set(holders.map((id) => this.#host.deviceOf(id) ?? id)).size
-    if (holders.length === 1) return { level: 'local', devices }
-    return { level: this.#keepers().every((id) => holders.includes(id)) ? 'all' : 'majority', devices }
-  }
-
-  /** Its own vote, or that of a witness, is no second copy; but nobody waits long for a member that does not answer. */
-  #hopeful({ hope, atMs }: Waiter): boolean {
-    if (this.#host.clock.nowMs() - atMs > limits.GROUP_HOPE_MS) return false
-    return hope.some((id) => this.#host.alive(id))
-  }
-
-  /** One that is here and does not store, because its disk is full, must not hold everybody up. */
-  #moreToCome({ index, atMs }: Waiter): boolean {
-    if (this.#host.clock.nowMs() - atMs > limits.GROUP_ALL_MS) return false
-    const holders = this.#raft.holders(index)
-    return this.#keepers().some((id) => !holders.includes(id) && this.#host.alive(id))
-  }
-
-  /** Members that store entries. */
-  #keepers(): NodeId[] {
-    return membersOf(this.config).filter((id) => !voterOf(this.config, id)?.witness)
-  }
-
-  #rejectAll(error: OsError): void {
-    for (const { reject } of this.#waiters.splice(0)) reject(error)
-    for (const { reject } of this.#rounds.splice(0)) reject(error)
   }
 }
 

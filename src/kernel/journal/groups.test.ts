@@ -1,8 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
+import { SimWitness } from '../../sim/witness.ts'
 import { COMPACT_ENTRIES, MAX_UNBORN_GROUPS } from '../limits.ts'
-import { JournalLab, type JournalNode, LIST } from './groups.contract.ts'
+import { JournalLab, JournalNode, LIST } from './groups.contract.ts'
 import type { Journal } from './journal.ts'
+import { decodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
 
 let lab: JournalLab
 beforeEach(() => {
@@ -211,6 +213,108 @@ describe('a journal under attack, or under load', () => {
     await lab.advance(3)
     a.crash()
     expect((await lab.leader(60_000)).owner.texts).toEqual(['precious'])
+  })
+
+  it('does not come to life at a member that was still fetching when it was taken back', async () => {
+    const [a, b, c] = (await lab.boot('abc')) as [JournalNode, JournalNode, JournalNode]
+    for (const { owner } of [b, c]) owner.hold = () => pause(15_000)
+    await expect(lab.run(a.groups.create(LIST, new Uint8Array(0)))).rejects.toMatchObject({ code: 'ETIMEDOUT' })
+    await lab.advance(30_000)
+    for (const { groups, disk } of [a, b, c]) {
+      expect(groups.names('test/')).toEqual([])
+      expect([...disk.logs.keys(), ...disk.records.keys()].filter((name) => name.includes(LIST))).toEqual([])
+    }
+  })
+
+  it('is not led by those who left it, though they are many and one of them never heard that it goes on', async () => {
+    const [a, b, c, d, e] = (await begun('abcde')) as [JournalNode, JournalNode, JournalNode, JournalNode, JournalNode]
+    const leader = await lab.leader()
+    await lab.run(leader.owner.add('one'))
+    const [x, y] = [a, b, c, d, e].filter((node) => node !== leader && lab.members(leader).includes(node.id)) as [
+      JournalNode,
+      JournalNode,
+    ]
+    // One vanishes with a copy; the other leaves too, comes back and is told that it is not needed.
+    x.crash()
+    await lab.until(() => !lab.members(leader).includes(x.id) && lab.members(leader).length === 3, 60_000)
+    y.crash()
+    await lab.until(() => !lab.members(leader).includes(y.id) && lab.members(leader).length === 3, 60_000)
+    await lab.run(leader.owner.add('two'))
+    await lab.run(y.boot())
+    await lab.until(() => y.groups.find(LIST) === undefined, 60_000)
+    // Those two meet where nobody else can be heard.
+    for (const other of [a, b, c, d, e]) {
+      for (const left of [x, y]) if (other !== x && other !== y) lab.hub.setPartition(left.id, other.id, true)
+    }
+    await lab.run(x.boot())
+    await lab.advance(60_000)
+    expect(lab.leaders()).toEqual([leader])
+    expect(x.owner.journal).toBeUndefined()
+    expect((await lab.run(leader.owner.add('three'))).level).toBe('majority')
+  })
+
+  it('leaves nothing on any disk when it ends', async () => {
+    const nodes = await begun('abc')
+    await lab.run((nodes[0] as JournalNode).owner.add('x'))
+    await lab.run((nodes[0] as JournalNode).groups.retire(LIST))
+    await lab.advance(1_000)
+    for (const { disk } of nodes)
+      expect([...disk.logs.keys(), ...disk.records.keys()].filter((name) => name.includes(LIST))).toEqual([])
+  })
+
+  it.each([
+    ['a term beyond all numbers', Number.MAX_SAFE_INTEGER],
+    ['a term a little higher', 50],
+  ])('goes on though somebody who is no member speaks in %s', async (_what, term) => {
+    const [a, b, c, d] = (await begun('abcd')) as [JournalNode, JournalNode, JournalNode, JournalNode]
+    const leader = await lab.leader()
+    const stranger = [a, b, c, d].find(({ id }) => !lab.members(leader).includes(id)) as JournalNode
+    const before = leader.groups.group(LIST).term
+    const messages: RaftMessage[] = [
+      { t: 'append', term, prevIndex: 1, prevTerm: 0, entries: [], commit: 0, round: 0 },
+      { t: 'appended', term, ok: false, index: 0, round: 0 },
+      { t: 'voted', term, pre: false, granted: false },
+      { t: 'transfer', term },
+    ]
+    for (const { id } of [a, b, c, d].filter((node) => node !== stranger)) {
+      for (const message of messages) stranger.rpc.note(id, 'journal.step', { group: LIST, message })
+    }
+    await lab.advance(3_000)
+    expect(await lab.leader()).toBe(leader)
+    expect(leader.groups.group(LIST).term).toBe(before)
+    expect(await lab.run(leader.owner.add('goes on', 'all'))).toEqual({ level: 'all', devices: 3 })
+  })
+
+  it('goes on with the witness when the other keeper dies in the middle of a change of members', async () => {
+    lab.hub.witness = new SimWitness(lab.clock)
+    const [a, b] = (await begun('ab')) as [JournalNode, JournalNode]
+    const leader = await lab.leader()
+    const other = leader === a ? b : a
+    other.crash()
+    await lab.run(new JournalNode(lab, 'n3', 'c').boot())
+    await lab.until(() => leader.groups.group(LIST).config.learners.length > 0, 2_000)
+    expect(leader.membership.has(other.id)).toBe(true) // nobody has noticed yet
+    expect((await lab.run(leader.owner.add('one'), 20_000)).level).toBe('majority')
+  })
+
+  it('tells the witness when it does not count on it any more', async () => {
+    const told: string[] = []
+    const witness = new SimWitness(lab.clock)
+    lab.hub.witness = {
+      id: witness.id,
+      receive: (from, frame, alive) => {
+        const said = decodeWitnessFrame(frame)
+        if ('message' in said) told.push(said.message.t)
+        return witness.receive(from, frame, alive)
+      },
+    }
+    const [a] = (await begun('ab')) as [JournalNode]
+    expect(lab.members(a)).toContain(witness.id)
+    expect(told).not.toContain('released')
+    await lab.boot('c')
+    await lab.advance(10_000)
+    expect(lab.members(a)).not.toContain(witness.id)
+    expect(told.filter((t) => t === 'released')).toHaveLength(1)
   })
 
   it('elects while members still wait for what the dead leader wanted to be stored', async () => {

@@ -1,11 +1,11 @@
 // All replicated journals of this node: routes their messages, holds elections when members go, keeps each at its
 // wanted size, and tells owners when this node begins or ceases to lead one. Above: the owners (processes, the tree).
-// Below: group.ts, rpc, membership.
+// Below: group.ts, intake.ts (messages that wait), members.ts (who keeps what is led here), rpc, membership.
 //
 // A journal that nobody writes costs nothing: no timer runs unless some machine waits for an answer, and no message
 // is sent unless a node comes or goes.
-import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
-import { type DeviceId, type NodeId, shortNode } from '../../base/ids.ts'
+import { errorLine, OsError, toOsError } from '../../base/errors.ts'
+import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
@@ -13,38 +13,17 @@ import type { Random } from '../../ports/random.ts'
 import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import { Departed } from './departed.ts'
 import { Group, type GroupHost, isMember } from './group.ts'
-import type { Folded, Journal, Journalled } from './journal.ts'
-import { type Candidate, firstConfig, nextConfig } from './policy.ts'
-import { type GroupConfig, membersOf, voterOf } from './raft/config.ts'
+import { Intake } from './intake.ts'
+import type { JournalOwner } from './journal.ts'
+import type { Liveness } from './liveness.ts'
+import { Members } from './members.ts'
+import { firstConfig } from './policy.ts'
+import { membersOf, voterOf } from './raft/config.ts'
 import { decodeWitnessFrame, encodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
 
-/** What the journals need to know about who is here; membership tells it. */
-export interface Liveness {
-  /** This node included. */
-  nodes(): readonly Candidate[]
-  has(id: NodeId): boolean
-  /** Asked with every acknowledgement. */
-  deviceOf(id: NodeId): DeviceId | undefined
-  /** @param said the node took its leave. */
-  onLeft(listener: (peer: NodeId, said: boolean) => void): void
-  onLink(listener: (peer: NodeId) => void): void
-}
-
-/** Whoever journals something under names that begin alike. */
-export interface JournalOwner {
-  /** This node leads from now on: everything that was journalled, to be replayed, and where to go on. */
-  lead(name: string, journal: Journal, before: Journalled): void
-  /** Another node leads, or nobody can: what was built on the journal here is no longer true. */
-  follow(name: string, leader: NodeId | undefined): void
-  /**
-   * Fetches what an entry or a snapshot refers to: it counts as stored here only with that. Undefined: nothing to fetch.
-   * It may throw for bytes that make no sense, and reject when they cannot be had: the sender tries again.
-   */
-  hold?(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined
-  /** A snapshot of all that: the journal goes on from it. Without this the journal grows. */
-  fold?(before: Journalled): Folded | Promise<Folded>
-}
+export type { JournalOwner } from './journal.ts'
 
 export class Groups {
   readonly #rpc: RpcNode
@@ -58,6 +37,7 @@ export class Groups {
   #witnessId: NodeId | undefined
   readonly #owners = new Map<string, JournalOwner>()
   readonly #groups = new Map<string, Group>()
+  readonly #departed: Departed
   /** Those that are being read from disk; messages for them wait. */
   readonly #loading = new Map<string, Promise<Group>>()
   /** What an owner was told last, by journal. */
@@ -65,15 +45,8 @@ export class Groups {
   /** Told when a journal that begins here has its leader. */
   readonly #arrivals = new Map<string, () => void>()
   readonly #elections = new Map<string, Timer>()
-  /** When each node left that may come back, and whether it took its leave. */
-  readonly #left = new Map<NodeId, { atMs: number; said: boolean }>()
-  readonly #reviews = new Set<string>()
-  /** Members as they were when they were considered last. */
-  readonly #reviewed = new Map<string, GroupConfig>()
-  /** Messages that wait until what earlier ones refer to is here, by journal. */
-  readonly #holding = new Map<string, { done: Promise<void>; from: NodeId }>()
-  readonly #startedMs: number
-  #reviewTimer: Timer | undefined
+  readonly #intake: Intake
+  readonly #members: Members
   #retryTimer: Timer | undefined
   #closed = false
   readonly #host: GroupHost
@@ -94,7 +67,8 @@ export class Groups {
     this.#log = options.log
     this.#liveness = options.liveness
     this.#witness = options.witness
-    this.#startedMs = this.#clock.nowMs()
+    this.#departed = new Departed(options.store, options.log)
+    this.#intake = new Intake((name) => this.#ownerOf(name), options.log)
     this.#host = {
       self: this.#rpc.self,
       store: this.#store,
@@ -108,6 +82,16 @@ export class Groups {
       },
       changed: (group) => this.#changed(group),
     }
+    this.#members = new Members({
+      self: options.rpc.self,
+      clock: options.clock,
+      liveness: options.liveness,
+      witness: options.witness,
+      find: (name) => this.find(name),
+      released: ({ name, term }) => {
+        if (options.witness.id !== undefined) this.#host.send(options.witness.id, name, { t: 'released', term })
+      },
+    })
   }
 
   /** @param prefix of the names that this owner's journals have, ending in `/`. */
@@ -117,6 +101,7 @@ export class Groups {
 
   /** Reads what this node keeps, and takes part. */
   async start(): Promise<void> {
+    await this.#departed.load()
     this.#rpc.onNote('journal.step', (peer, { group, message }) => this.#received(peer, group, message))
     this.#rpc.onNote('journal.dismissed', (peer, { group, term }) => this.#dismissed(peer, group, term))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
@@ -219,17 +204,21 @@ export class Groups {
     this.#groups.get(name)?.close('it was removed')
     this.#groups.delete(name)
     this.#told.delete(name)
-    this.#reviewed.delete(name)
+    this.#members.forget(name)
     this.#elections.get(name)?.cancel()
     this.#elections.delete(name)
-    await this.#store.remove(name)
+    this.#intake.forget(name)
+    // First, so that no crash comes between: without what it promised it must not be asked.
+    await this.#departed.add(name)
+    await Group.forget(name, this.#store)
   }
 
   /** This tab closes: whoever has most of each journal goes on with it. */
   close(): void {
     for (const group of this.#groups.values()) if (group.leads) group.handOver()
     this.#closed = true
-    for (const timer of [this.#reviewTimer, this.#retryTimer, ...this.#elections.values()]) timer?.cancel()
+    this.#members.close()
+    for (const timer of [this.#retryTimer, ...this.#elections.values()]) timer?.cancel()
     for (const group of this.#groups.values()) group.close('this tab is closing')
   }
 
@@ -258,6 +247,7 @@ export class Groups {
     if (message.t === 'check') return this.#host.send(peer, name, { t: 'resigned', term: message.term })
     // A member that has heard of nothing yet may be asked for its vote: it has promised nothing.
     if (message.t !== 'append' && message.t !== 'snapshot' && message.t !== 'vote') return
+    if (message.t === 'vote' && this.#departed.has(name)) return // it has forgotten what it promised
     if (!this.#loading.has(name) && this.#full()) return
     this.#load(name)
       .then((loaded) => this.#step(peer, loaded, message))
@@ -273,60 +263,11 @@ export class Groups {
 
   #step(peer: NodeId, group: Group, message: RaftMessage): void {
     if (this.#closed) return
+    if (message.t === 'vote' && group.config.voters.length === 0 && this.#departed.has(group.name)) return
     if (message.t === 'vote' && group.settled && !isMember(group.config, peer)) {
       return this.#rpc.note(peer, 'journal.dismissed', { group: group.name, term: group.term })
     }
-    // Only what has to be stored waits for what it refers to: votes do not wait for the files of a dead leader.
-    if ((message.t !== 'append' && message.t !== 'snapshot') || message.term < group.term) {
-      return this.#take(peer, group, message)
-    }
-    // A leader sends one at a time: another one is the same again, because the first takes long. What a former leader
-    // sent comes too late after it.
-    if (this.#holding.get(group.name)?.from === peer) return
-    const held = this.#hold(peer, group.name, message)
-    if (held.length === 0) return this.#take(peer, group, message)
-    const done = Promise.all(held)
-      .then(() => this.#take(peer, group, message))
-      .catch((error: unknown) => {
-        const what = `what ${group.name} refers to cannot be had from ${shortNode(peer)}`
-        this.#log.log('warn', 'journal', `${what}: ${errorLine(error)}`)
-      })
-      .finally(() => {
-        if (this.#holding.get(group.name)?.done === done) this.#holding.delete(group.name)
-      })
-    this.#holding.set(group.name, { done, from: peer })
-  }
-
-  /** Begins to fetch what the message's entries refer to. */
-  #hold(peer: NodeId, name: string, message: RaftMessage & { t: 'append' | 'snapshot' }): Promise<void>[] {
-    const owner = this.#ownerOf(name)
-    const hold = (kind: 'entry' | 'snapshot', bytes: Uint8Array) => {
-      try {
-        return owner?.hold?.(kind, bytes, peer) ?? []
-      } catch (error) {
-        return Promise.reject(error) // bytes that make no sense
-      }
-    }
-    const data = message.t === 'append' ? message.entries.filter(({ kind }) => kind === 'data') : []
-    const held =
-      message.t === 'append'
-        ? data.flatMap(({ bytes }) => hold('entry', bytes))
-        : [hold('snapshot', message.snapshot.data)].flat()
-    for (const each of held) each.catch(() => undefined) // reported for all of them together
-    return held
-  }
-
-  #take(peer: NodeId, group: Group, message: RaftMessage): void {
-    if (this.#closed) return
-    try {
-      group.step(peer, message)
-    } catch (error) {
-      this.#log.log(
-        'warn',
-        'journal',
-        `${shortNode(peer)} said what cannot be about ${group.name}: ${errorLine(error)}`,
-      )
-    }
+    this.#intake.step(peer, group, message)
   }
 
   // --- the witness -----------------------------------------------------------------------------------------
@@ -337,7 +278,7 @@ export class Groups {
     try {
       const said = decodeWitnessFrame(frame)
       const group = this.#groups.get(said.group)
-      if ('message' in said && group && voterOf(group.config, id)?.witness) this.#take(id, group, said.message)
+      if ('message' in said && group && voterOf(group.config, id)?.witness) this.#intake.take(id, group, said.message)
     } catch (error) {
       this.#log.log('warn', 'journal', `the witness said what cannot be: ${errorLine(error)}`)
     }
@@ -352,14 +293,19 @@ export class Groups {
       if (before !== undefined && voterOf(group.config, before)) group.down(before, false)
       if (id !== undefined && voterOf(group.config, id)) group.up(id)
       if (group.leader === undefined) this.#electSoon(group)
-      else if (group.leads) this.#reviewSoon(group)
+      else if (group.leads) this.#members.reviewSoon(group)
     }
   }
 
   /** The leader says that this node no longer keeps the journal. */
   #dismissed(peer: NodeId, name: string, term: number): void {
+    const loading = this.#loading.get(name)
+    if (loading) return void loading.then(() => this.#dismissed(peer, name, term)).catch(() => undefined) // logged
     const group = this.#groups.get(name)
-    if (!group || group.leads || !isMember(group.config, peer)) return
+    if (!group || group.leads) return
+    // One that is still fetching what it begins with has heard of no members: whoever sends it that may take it back.
+    const beginning = group.config.voters.length === 0 && this.#intake.from(name) === peer
+    if (!beginning && !isMember(group.config, peer)) return
     // A former leader, or anybody else, must not take a copy away that the present one counts on.
     if (term < group.term || (group.leader !== undefined && group.leader !== peer)) return
     this.remove(name).catch((error: unknown) =>
@@ -370,23 +316,23 @@ export class Groups {
   // --- elections -------------------------------------------------------------------------------------------
 
   #lost(peer: NodeId, said: boolean): void {
-    this.#left.set(peer, { atMs: this.#clock.nowMs(), said })
+    this.#members.left(peer, said)
     for (const group of this.#groups.values()) {
       if (!isMember(group.config, peer)) continue
       group.down(peer, said)
       if (group.leader === undefined) this.#electSoon(group)
-      else if (group.leads) this.#reviewSoon(group)
+      else if (group.leads) this.#members.reviewSoon(group)
     }
   }
 
   #linked(peer: NodeId): void {
-    this.#left.delete(peer)
+    this.#members.back(peer)
     for (const group of this.#groups.values()) {
       if (isMember(group.config, peer)) {
         group.up(peer)
         if (group.leader === undefined) this.#electSoon(group)
       }
-      if (group.leads) this.#reviewSoon(group)
+      if (group.leads) this.#members.reviewSoon(group)
     }
   }
 
@@ -409,10 +355,10 @@ export class Groups {
     const told = this.#told.get(name)
     const leads = group.leads && group.quorate && (told?.leads === true || group.clean)
     if (group.busy) this.#retrySoon()
+    if (group.config.voters.length > 0) this.#departed.delete(name)
     const owner = this.#ownerOf(name)
     if (owner?.fold) this.#compact(group, owner.fold.bind(owner))
-    const { config } = group
-    if (group.settled && (config.learners.length > 0 || this.#reviewed.get(name) !== config)) this.#reviewSoon(group)
+    if (this.#members.due(group)) this.#members.reviewSoon(group)
     if (told && told.leads === leads && told.leader === leader) return
     this.#told.set(name, { leads, leader })
     if (leads && !told?.leads) {
@@ -441,56 +387,4 @@ export class Groups {
       'journal retry',
     )
   }
-
-  // --- members ---------------------------------------------------------------------------------------------
-
-  #reviewSoon(group: Group): void {
-    this.#reviews.add(group.name)
-    this.#reviewTimer ??= this.#clock.setTimer(() => this.#review(), limits.GROUP_REVIEW_MS, 'journal members')
-  }
-
-  #review(): void {
-    this.#reviewTimer = undefined
-    for (const name of [...this.#reviews]) {
-      const group = this.#groups.get(name)
-      this.#reviews.delete(name)
-      if (group?.settled) this.#adjust(group)
-    }
-  }
-
-  #adjust(group: Group): void {
-    const nowMs = this.#clock.nowMs()
-    const nodes = this.#liveness.nodes()
-    const here = (id: NodeId) => nodes.some((node) => node.id === id)
-    // Who closed its tab may be back after a reload, and is waited for; but where nobody can take its place, the next
-    // tab that closes would leave too few to decide anything.
-    const patient = (id: NodeId) => !this.#left.get(id)?.said || nodes.length >= limits.GROUP_SIZE
-    const absent = (id: NodeId) => !here(id) && patient(id)
-    const replaceMs = (id: NodeId) => {
-      return this.#left.get(id)?.said === false ? limits.GROUP_REPLACE_DEAD_MS : limits.GROUP_REPLACE_MS
-    }
-    const awayMs = (id: NodeId) => nowMs - (this.#left.get(id)?.atMs ?? this.#startedMs)
-    const next = nextConfig({
-      self: this.#rpc.self,
-      config: group.config,
-      nodes,
-      gone: (id) => !here(id) && (!patient(id) || awayMs(id) >= replaceMs(id)),
-      caughtUp: (id) => group.caughtUp(id),
-      witness: this.#witness.id,
-    })
-    const waiting = group.config.voters.some(({ id }) => absent(id) && awayMs(id) < replaceMs(id))
-    this.#reviewed.set(group.name, group.config)
-    if (waiting || (next && group.config.learners.length > 0)) this.#reviewSoon(group)
-    if (!next || sameConfig(next, group.config)) return
-    try {
-      group.reconfigure(next)
-    } catch (error) {
-      if (!isOsError(error, 'EAGAIN')) throw error
-      this.#reviewSoon(group)
-    }
-  }
-}
-
-function sameConfig(a: GroupConfig, b: GroupConfig): boolean {
-  return JSON.stringify(a) === JSON.stringify(b)
 }

@@ -1,4 +1,5 @@
 // What an owner sees of a replicated journal that this node leads. Above: processes, trees. Below: group.ts.
+import type { NodeId } from '../../base/ids.ts'
 import type { Ack } from '../../syscalls/types.ts'
 
 export interface Journal {
@@ -27,4 +28,19 @@ export interface Folded {
   snapshot: Uint8Array
   /** What it stands for: the journal grows by as much before it is folded again. */
   bytes: number
+}
+
+/** Whoever journals something under names that begin alike. */
+export interface JournalOwner {
+  /** This node leads from now on: everything that was journalled, to be replayed, and where to go on. */
+  lead(name: string, journal: Journal, before: Journalled): void
+  /** Another node leads, or nobody can: what was built on the journal here is no longer true. */
+  follow(name: string, leader: NodeId | undefined): void
+  /**
+   * Fetches what an entry or a snapshot refers to: it counts as stored here only with that. Undefined: nothing to fetch.
+   * It may throw for bytes that make no sense, and reject when they cannot be had: the sender tries again.
+   */
+  hold?(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined
+  /** A snapshot of all that: the journal goes on from it. Without this the journal grows. */
+  fold?(before: Journalled): Folded | Promise<Folded>
 }

@@ -1,7 +1,20 @@
 // Who is here, as the journals want to know it, from membership.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
+import type { PeerRow } from '../../syscalls/types.ts'
 import type { Membership } from '../membership/membership.ts'
-import type { Liveness } from './groups.ts'
+import type { Candidate } from './policy.ts'
+
+/** What the journals need to know about who is here; membership tells it. */
+export interface Liveness {
+  /** This node included. */
+  nodes(): readonly Candidate[]
+  has(id: NodeId): boolean
+  /** Asked with every acknowledgement. */
+  deviceOf(id: NodeId): DeviceId | undefined
+  /** @param said the node took its leave. */
+  onLeft(listener: (peer: NodeId, said: boolean) => void): void
+  onLink(listener: (peer: NodeId) => void): void
+}
 
 export function livenessOf(
   membership: Membership,
@@ -10,11 +23,7 @@ export function livenessOf(
   return {
     nodes: () => [
       { id: self.id, device: self.device, fit: self.fit() },
-      ...membership.rows().map(({ id, device, state, direct }) => ({
-        id: id as NodeId,
-        device: device as DeviceId,
-        fit: direct && state !== 'frozen' && state !== 'stalled',
-      })),
+      ...membership.rows().map((row) => ({ id: row.id as NodeId, device: row.device as DeviceId, fit: mayKeep(row) })),
     ],
     has: (id) => membership.has(id),
     deviceOf: (id) => (id === self.id ? self.device : (membership.row(id)?.device as DeviceId | undefined)),
@@ -27,4 +36,9 @@ export function livenessOf(
       membership.onLink(listener)
     },
   }
+}
+
+/** Whether that node could keep a journal now. */
+export function mayKeep({ direct, state }: Pick<PeerRow, 'direct' | 'state'>): boolean {
+  return direct && state !== 'frozen' && state !== 'stalled'
 }

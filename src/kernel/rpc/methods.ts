@@ -171,11 +171,11 @@ export const methods = {
     result: v.strictObject({ head: treeHead, ack }),
     timeoutMs: 120_000,
   },
-  /** The version of another tree up to which the tree that the answering node leads contains it. */
+  /** Up to which version the tree that the answering node leads contains another, and its own root then. */
   'tree.absorbed': {
     lane: 'control',
     args: v.strictObject({ tree: kid, other: kid }),
-    result: v.nullable(int()),
+    result: v.nullable(v.strictObject({ version: int(), root: cid })),
     timeoutMs: 3_000,
   },
   /** Runs one event. Items: output pieces, then the encoded completion in pieces (process/executor.ts). */

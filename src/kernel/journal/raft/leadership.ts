@@ -42,6 +42,8 @@ export class Leadership {
   readonly #start: number
   #commit: number
   #round = 0
+  /** When anything was sent last. */
+  #sentMs: number
   /** The newest one that somebody waits for: a member that is busy with an earlier message is asked after it. */
   #askedRound = 0
   /** When each round began that a majority has not answered yet. */
@@ -59,6 +61,7 @@ export class Leadership {
     this.#alive = alive
     this.#commit = commit
     this.#send = send
+    this.#sentMs = nowMs
     // What earlier leaders left counts as committed with the first entry of this term, never by itself (paper, §5.4.2).
     log.append([{ term, kind: 'empty', bytes: new Uint8Array(0) }])
     this.#start = log.lastIndex
@@ -144,10 +147,17 @@ export class Leadership {
     return this.#confirmedRound >= round && this.established
   }
 
-  /** A member went away: nothing that it was sent will be answered. */
+  /** Makes all members say whether they still follow. */
+  probe(nowMs: number): void {
+    for (const id of this.#progress.keys()) this.sendTo(id, nowMs, true)
+  }
+
+  /** A member went away: nothing that it was sent will be answered, and what waits for it is asked of the witness. */
   down(id: NodeId): void {
     const progress = this.#progress.get(id)
     if (progress) progress.waitingSinceMs = undefined
+    if (this.#commit === this.#log.lastIndex && this.confirmed(this.#askedRound)) return
+    for (const voter of this.#config.voters) if (voter.witness) this.sendTo(voter.id, this.#sentMs, true)
   }
 
   /** A member came back: it gets what it has missed. */
@@ -178,6 +188,7 @@ export class Leadership {
   sendTo(id: NodeId, nowMs: number, force = false): void {
     const progress = this.#progress.get(id)
     if (!progress || progress.waitingSinceMs !== undefined) return
+    this.#sentMs = nowMs
     if (voterOf(this.#config, id)?.witness) return this.#sendWitness(id, progress, nowMs, force)
     if (!force && progress.next > this.#log.lastIndex) return
     progress.waitingSinceMs = nowMs
@@ -200,8 +211,8 @@ export class Leadership {
       (voter) => !voter.witness && (voter.id === this.#self || this.#alive(voter.id)),
     )
     const needed = keepers.length < majority(this.#config)
-    // Only what is stored here: of an entry that nobody has it would wait for ever.
-    const index = this.#log.stable
+    // Only what a voter has stored, mostly this one: of an entry that nobody has who can lead it would wait for ever.
+    const index = Math.max(0, ...this.#config.voters.map((voter) => (voter.witness ? 0 : this.matchOf(voter.id))))
     const lastTerm = this.#log.termAt(index)
     if (!needed || lastTerm === undefined || (!force && progress.match >= index)) return
     progress.waitingSinceMs = nowMs

@@ -41,6 +41,8 @@ export type RaftMessage =
   | { t: 'appended'; term: number; ok: boolean; index: number; round: number }
   /** The leader hands over: campaign now. */
   | { t: 'transfer'; term: number }
+  /** To a witness: the journal does not count on it any more. */
+  | { t: 'released'; term: number }
   /** To a leader, while somebody else wants to be elected: do you still lead? One that does says so with an append. */
   | { t: 'check'; term: number }
   /** It does not. */
@@ -91,6 +93,7 @@ export const raftMessage: v.GenericSchema<unknown, RaftMessage> = v.variant('t',
   v.strictObject({ t: v.literal('snapshot'), term: number, snapshot, round: number }),
   v.strictObject({ t: v.literal('appended'), term: number, ok: v.boolean(), index: number, round: number }),
   v.strictObject({ t: v.literal('transfer'), term: number }),
+  v.strictObject({ t: v.literal('released'), term: number }),
   v.strictObject({ t: v.literal('check'), term: number }),
   v.strictObject({ t: v.literal('resigned'), term: number }),
 ])

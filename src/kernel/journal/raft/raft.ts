@@ -9,7 +9,7 @@
 import { assert } from '../../../base/assert.ts'
 import { OsError } from '../../../base/errors.ts'
 import type { NodeId } from '../../../base/ids.ts'
-import { RAFT_RETRY_MS, RAFT_STICK_MS } from '../../limits.ts'
+import { MAX_TERM_LEAP, RAFT_RETRY_MS, RAFT_STICK_MS } from '../../limits.ts'
 import { mutated } from '../../mutations.ts'
 import { type GroupConfig, majority, membersOf, voterOf } from './config.ts'
 import { Leadership } from './leadership.ts'
@@ -203,9 +203,15 @@ export class Raft {
     else this.#role = 'follower'
   }
 
+  /** @throws {OsError} EPROTO for what no honest member says: nothing has changed then. */
   step(from: NodeId, message: RaftMessage, nowMs: number): void {
+    if (message.term > this.#term + MAX_TERM_LEAP) {
+      throw new OsError('EPROTO', `term ${message.term} cannot be: this member is at ${this.#term}`)
+    }
+    if (message.t === 'witness' || message.t === 'released') return // this member keeps entries
     if (message.t === 'check') return this.#checked(from, nowMs)
     if (message.t === 'resigned') return this.#resigned(from, message.term)
+    if (message.term >= this.#term && this.#doubts(from, message, nowMs)) return
     if (message.term > this.#term) {
       if (message.t === 'vote') {
         if (from === this.#leader) this.#leader = undefined // it would not ask if it still led
@@ -215,7 +221,7 @@ export class Raft {
         }
         if (!message.pre) this.#follow(message.term, undefined)
       } else if (!(message.t === 'voted' && message.pre && message.granted)) {
-        const leads = message.t === 'append' || message.t === 'snapshot' || message.t === 'witness'
+        const leads = message.t === 'append' || message.t === 'snapshot'
         this.#follow(message.term, leads ? from : undefined)
       }
     } else if (message.term < this.#term) return this.#refuse(from, message)
@@ -232,8 +238,6 @@ export class Raft {
         return this.#leadership?.appended(from, message, nowMs)
       case 'transfer':
         return from === this.#leader ? this.campaign(nowMs, true) : undefined
-      case 'witness':
-        return undefined // this member keeps entries
     }
   }
 
@@ -267,6 +271,24 @@ export class Raft {
     if (from !== this.#leader || term < this.#term || this.#role === 'leader') return
     this.#leader = undefined
     this.#heardLeaderMs = Number.NEGATIVE_INFINITY
+  }
+
+  /**
+   * Whoever is no member as far as this one knows may be one by changes that are not here yet, or an intruder. Nobody
+   * asked it for an answer; and before it is taken for the leader, the one that is known has to say that it is not.
+   */
+  #doubts(from: NodeId, { t }: RaftMessage, nowMs: number): boolean {
+    const known = [this.config, this.log.configBefore].some((config) => membersOf(config).includes(from))
+    if (known || this.config.voters.length === 0 || t === 'vote') return false
+    if (t !== 'append' && t !== 'snapshot') return true
+    if (this.#leadership) {
+      // Members that follow another tell its term.
+      if (this.quorate) this.#leadership.probe(nowMs)
+      return this.quorate
+    }
+    if (this.#leader === undefined || this.#leader === from || !this.#alive(this.#leader)) return false
+    this.#later(this.#leader, { t: 'check', term: this.#term })
+    return true
   }
 
   // --- votes -----------------------------------------------------------------------------------------------

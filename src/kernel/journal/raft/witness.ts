@@ -1,7 +1,7 @@
 // A member that remembers how far a journal goes, without keeping it: with two nodes that keep it, the third vote that
 // tells which of them may go on alone. It never leads. (Liskov et al. 1991, Harp; Ongaro 2014 leaves witnesses out.)
 import type { NodeId } from '../../../base/ids.ts'
-import { RAFT_STICK_MS } from '../../limits.ts'
+import { MAX_TERM_LEAP, RAFT_STICK_MS } from '../../limits.ts'
 import { mutated } from '../../mutations.ts'
 import type { RaftMessage } from './messages.ts'
 import type { Envelope } from './raft.ts'
@@ -13,6 +13,8 @@ export interface WitnessState {
   /** Last entry of the leader that it heard of, and that entry's term. */
   index: number
   lastTerm: number
+  /** The journal does not count on it any more, until a leader tells it something again. */
+  released?: true
 }
 
 export const NEW_WITNESS: WitnessState = { term: 0, vote: null, index: 0, lastTerm: 0 }
@@ -34,8 +36,11 @@ export class Witness {
 
   /** @returns what to send once `state` is stored. */
   step(from: NodeId, message: RaftMessage, nowMs: number): Envelope[] {
+    if (message.term > this.#state.term + MAX_TERM_LEAP) return [] // no honest member says so
     if (message.t === 'vote') return this.#vote(from, message, nowMs)
     if (message.t === 'witness') return [{ to: from, message: this.#follow(from, message, nowMs) }]
+    const known = this.#state.term > 0 && message.term >= this.#state.term
+    if (message.t === 'released' && known) this.#state = { ...this.#state, released: true }
     if (message.t === 'resigned' && from === this.#leader && message.term >= this.#state.term) {
       this.#leader = undefined
       this.#heardLeaderMs = Number.NEGATIVE_INFINITY
@@ -47,10 +52,12 @@ export class Witness {
     const { term, index, lastTerm, round } = message
     if (term < this.#state.term) return { t: 'appended', term: this.#state.term, ok: false, index: 0, round: 0 }
     // The leader of a new term has every entry that was committed before it: its end takes the place of ours.
-    const { index: known, lastTerm: knownTerm } = this.#state
+    const { released, ...state } = this.#state
+    const { index: known, lastTerm: knownTerm } = state
+    if (released) this.#state = state
     if (term > this.#state.term) this.#state = { term, vote: null, index, lastTerm }
     else if (lastTerm > knownTerm || (lastTerm === knownTerm && index > known) || mutated('witness-goes-back')) {
-      this.#state = { ...this.#state, index, lastTerm } // an older message may come later
+      this.#state = { ...state, index, lastTerm } // an older message may come later
     }
     this.#leader = from
     this.#heardLeaderMs = nowMs

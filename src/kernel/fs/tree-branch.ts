@@ -1,0 +1,107 @@
+// Trees that begin here: the first one, with its first change, and branches, where too few of a tree's keepers are here to
+// change it. Above: shared-tree.ts. Below: tree-keeper.ts.
+import { errorLine } from '../../base/errors.ts'
+import { type NodeId, shortKid } from '../../base/ids.ts'
+import type { Timer } from '../../ports/clock.ts'
+import type { LogSink } from '../../ports/log.ts'
+import * as limits from '../limits.ts'
+import type { Membership } from '../membership/membership.ts'
+import type { TreeHead } from '../rpc/methods.ts'
+import type { TreeBirth } from './tree-journal.ts'
+import type { Stored, TreeKeeper } from './tree-keeper.ts'
+import type { TreeMemory } from './tree-memory.ts'
+import { orCanceled, type TreeNews } from './tree-news.ts'
+
+export interface TreeBranchOptions {
+  self: NodeId
+  keeper: TreeKeeper
+  membership: Membership
+  memory: TreeMemory
+  news: TreeNews
+  log: LogSink
+  /** The newest head that was used here. */
+  known(): TreeHead
+  /** Whether somebody leads a tree to use. */
+  led(): boolean
+}
+
+export class TreeBranch {
+  readonly #options: TreeBranchOptions
+  #beginning: Promise<void> | undefined
+  #adoption: Timer | undefined
+
+  constructor(options: TreeBranchOptions) {
+    this.#options = options
+  }
+
+  /**
+   * One at a time: many changes may find at once that there is no tree to change.
+   * @throws {OsError} ETIMEDOUT when the nodes that should keep it do not answer; ECANCELED.
+   */
+  async begin({ tree: kid, bornMs, root }: TreeHead, base: TreeBirth['base'], signal?: AbortSignal): Promise<void> {
+    const birth: TreeBirth = { t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base }
+    this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
+      this.#beginning = undefined
+    })
+    await orCanceled(this.#beginning, signal)
+  }
+
+  /**
+   * Too few of the tree's members are here to change it: what is known of it goes on as a tree of its own.
+   * @returns what to tell the user; undefined when somebody leads one meanwhile.
+   */
+  async branch(signal?: AbortSignal): Promise<string | undefined> {
+    const { keeper, log, led, known } = this.#options
+    const { kid, bornMs } = await keeper.name()
+    // A neighbour may have begun one just now.
+    if (led()) return undefined
+    const left = known()
+    const { root, version, base } = this.#newest(left)
+    await this.begin({ ...left, tree: kid, bornMs, root }, { tree: left.tree, root: base }, signal)
+    const lost = left.version - version
+    const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
+    const notice = `too few of the nodes that keep / are here: changes go to a branch until they are back${behind}`
+    log.log('warn', 'fs', `${notice} (${shortKid(kid)} of ${shortKid(left.tree)})`)
+    return notice
+  }
+
+  /** Who begins a branch first: members of the journal, who have all files, then others, so that mostly one does. */
+  turnMs(): number {
+    const { membership, self, keeper, known } = this.#options
+    const turn = [...membership.linked(), self].sort().indexOf(self)
+    return (keeper.keeps(known().tree) ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
+  }
+
+  /** Nobody leads for long: then it is kept on as a branch even if nobody changes it, so that its copies are renewed. */
+  adoptLater(): void {
+    const { news, log, led } = this.#options
+    if (this.#adoption || news.closed) return
+    const adopt = () => {
+      this.#adoption = undefined
+      if (led()) return
+      this.branch().catch((error: unknown) => {
+        log.log('warn', 'fs', `cannot keep / on as a branch yet: ${errorLine(error)}`)
+        this.adoptLater()
+      })
+    }
+    this.#adoption = news.timer(adopt, limits.TREE_ADOPT_MS + this.turnMs(), 'tree adoption')
+  }
+
+  /** Somebody leads. */
+  relax(): void {
+    this.#adoption?.cancel()
+    this.#adoption = undefined
+  }
+
+  /**
+   * What a branch begins with, and what of it is known to be the tree's: what may never have been committed there is a
+   * change of the branch. A member of the journal has all files, others the directories.
+   */
+  #newest(left: TreeHead): Omit<Stored, 'parted'> {
+    const stored = this.#options.keeper.stored(left.tree, left)
+    if (stored) return stored
+    const { complete } = this.#options.memory
+    const { root, version } = complete?.tree === left.tree ? complete : left
+    return { root, version, base: root }
+  }
+}

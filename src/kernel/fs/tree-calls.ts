@@ -1,0 +1,56 @@
+// What is asked of whoever leads a tree, the same whether it is this node or another. Above: shared-tree.ts,
+// tree-meeting.ts. Below: tree-keeper.ts, rpc, membership.
+import { OsError } from '../../base/errors.ts'
+import type { Kid, NodeId } from '../../base/ids.ts'
+import type { Membership } from '../membership/membership.ts'
+import type { TreeHead } from '../rpc/methods.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import type { Absorbed } from './tree-journal.ts'
+import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
+
+export interface TreeCallsOptions {
+  keeper: TreeKeeper
+  rpc: RpcNode
+  membership: Membership
+  /** Told what that node says that it leads. */
+  answered(home: NodeId, head: TreeHead | null): void
+}
+
+export class TreeCalls {
+  readonly #options: TreeCallsOptions
+
+  constructor(options: TreeCallsOptions) {
+    this.#options = options
+  }
+
+  /** @throws {OsError} EAGAIN when it is not certain that it still leads; EHOSTUNREACH. */
+  async head({ tree, home }: TreeHead, signal?: AbortSignal): Promise<TreeHead> {
+    const { rpc, membership, keeper, answered } = this.#options
+    if (home === rpc.self) return keeper.confirm(tree)
+    await membership.reach(home, signal)
+    const head = await rpc.call(home, 'tree.head', { tree }, { signal })
+    answered(home, head)
+    if (head?.tree !== tree) throw new OsError('EAGAIN', 'it does not lead that tree')
+    return head
+  }
+
+  /** @throws {OsError} POSIX codes; EAGAIN, ENOQUORUM, EHOSTUNREACH: nothing was changed; ECONNRESET: perhaps changed. */
+  async apply({ tree, home }: TreeHead, change: Change, signal?: AbortSignal): Promise<Applied> {
+    const { rpc, membership, keeper, answered } = this.#options
+    if (home === rpc.self) return keeper.apply(tree, change, rpc.self)
+    await membership.reach(home, signal)
+    const { ops, ack, absorbs } = change
+    const args = { tree, ops: [...ops], ack, absorbs: absorbs && ([...absorbs] as [Kid, number]) }
+    const applied = await rpc.call(home, 'tree.apply', args, { signal })
+    answered(home, applied.head)
+    return applied
+  }
+
+  /** How far that tree contains another, in its leader's words; null when it never met it. */
+  async absorbed({ tree, home }: TreeHead, other: Kid): Promise<Absorbed | null> {
+    const { rpc, keeper, membership } = this.#options
+    if (home === rpc.self) return keeper.absorbed(tree, other) ?? null
+    await membership.reach(home)
+    return rpc.call(home, 'tree.absorbed', { tree, other })
+  }
+}

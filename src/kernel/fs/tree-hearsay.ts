@@ -1,0 +1,48 @@
+// Asks nodes of which somebody says that they lead a tree: in a large cluster not everybody is the leader's neighbour.
+// Above: shared-tree.ts. Below: rpc, membership.
+import { errorLine } from '../../base/errors.ts'
+import { type NodeId, shortNode } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { LogSink } from '../../ports/log.ts'
+import * as limits from '../limits.ts'
+import type { Membership } from '../membership/membership.ts'
+import type { TreeHead } from '../rpc/methods.ts'
+import type { RpcNode } from '../rpc/node.ts'
+
+export interface TreeHearsayOptions {
+  rpc: RpcNode
+  membership: Membership
+  clock: Clock
+  log: LogSink
+  /** Told what such a node says itself. */
+  answered(home: NodeId, head: TreeHead | null): void
+}
+
+export class TreeHearsay {
+  readonly #options: TreeHearsayOptions
+  /** When each was asked. */
+  readonly #asked = new Map<NodeId, number>()
+  #asking = false
+
+  constructor(options: TreeHearsayOptions) {
+    this.#options = options
+  }
+
+  /** One node at a time, and none again at once: hearsay may be of nodes that are gone, or that never were. */
+  ask(home: NodeId): void {
+    const { membership, rpc, clock, log, answered } = this.#options
+    const nowMs = clock.nowMs()
+    if (this.#asking || nowMs - (this.#asked.get(home) ?? -Infinity) < limits.TREE_ASK_AGAIN_MS) return
+    if (this.#asked.size >= limits.MAX_TREE_CLAIMS * 8) this.#asked.clear()
+    this.#asked.set(home, nowMs)
+    this.#asking = true
+    membership
+      .reach(home)
+      .then(() => rpc.call(home, 'tree.head', { tree: null }))
+      .then((head) => answered(home, head))
+      .catch((error: unknown) => log.log('debug', 'fs', `${shortNode(home)} leads no tree: ${errorLine(error)}`))
+      .finally(() => {
+        this.#asking = false
+      })
+  }
+}

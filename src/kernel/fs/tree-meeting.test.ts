@@ -1,0 +1,91 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import type { SimNode } from '../../sim/cluster.ts'
+import { meshed, newCluster, oneHome, snapshot, type TestCluster } from '../cluster.contract.ts'
+import { TreeKeeper } from './tree-keeper.ts'
+
+const EMPTY = { '/home/': '', '/tmp/': '' }
+const BOTH = { ...EMPTY, '/from-a': 'a', '/from-b': 'b' }
+
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+/** Two tabs that never heard of each other: the first has the older tree. */
+async function strangers(seed: number): Promise<{ cluster: TestCluster; older: SimNode; younger: SimNode }> {
+  const cluster = newCluster({ seed })
+  cluster.hub.setRelay(false)
+  const [older, younger] = [cluster.addNode(), cluster.addNode()]
+  for (const node of [older, younger]) {
+    await cluster.run(node.boot())
+    await cluster.run(node.fs.writeFile(node === older ? '/from-a' : '/from-b', node === older ? 'a' : 'b'))
+    await cluster.advance(1_000)
+  }
+  return { cluster, older, younger }
+}
+
+async function meet(cluster: TestCluster): Promise<void> {
+  cluster.hub.setRelay(true)
+  await meshed(cluster)
+  await oneHome(cluster)
+  await cluster.advance(10_000)
+}
+
+const treesOf = ({ disk }: SimNode) => [...disk.logs.keys()].filter((name) => name.startsWith('tree/'))
+
+describe('the younger of two trees that meet', () => {
+  it('is kept until the older one, with its files, is on more than one disk', async () => {
+    const { cluster, older, younger } = await strangers(1)
+    const [own] = treesOf(younger) as [string]
+    younger.disk.quotaBytes = younger.disk.usedBytes() + 10
+    await meet(cluster)
+    for (const node of [older, younger]) expect(await snapshot(cluster, node)).toEqual(BOTH)
+    expect(treesOf(younger)).toContain(own)
+    // Both can be written meanwhile.
+    await cluster.run(younger.fs.rm('/from-a'))
+    younger.disk.quotaBytes = Number.POSITIVE_INFINITY
+    await cluster.run(younger.close())
+    await cluster.run(younger.boot())
+    await meet(cluster)
+    await cluster.until(() => !treesOf(younger).includes(own), 'it is gone')
+    expect(await snapshot(cluster, younger)).toEqual({ ...EMPTY, '/from-b': 'b' })
+  })
+
+  it('is gone everywhere once it is', async () => {
+    const { cluster, older, younger } = await strangers(2)
+    await meet(cluster)
+    for (const node of [older, younger]) expect(await snapshot(cluster, node)).toEqual(BOTH)
+    expect(treesOf(older)).toHaveLength(1)
+    expect(treesOf(younger)).toEqual(treesOf(older))
+  })
+
+  it('is merged whatever its paths are long', async () => {
+    const { cluster, older, younger } = await strangers(5)
+    const folder = `/${Array.from({ length: 30 }, () => 'é'.repeat(127)).join('/')}`
+    await cluster.run(younger.fs.mkdir(folder, { recursive: true }))
+    const names = Array.from({ length: 280 }, (_, i) => `${i}`)
+    for (let at = 0; at < names.length; at += 20) {
+      const some = names.slice(at, at + 20)
+      await cluster.run(Promise.all(some.map((name) => younger.fs.writeFile(`${folder}/${name}`, name))))
+    }
+    await meet(cluster)
+    expect((await cluster.run(older.fs.readdir(folder))).sort()).toEqual(names.sort())
+    expect(treesOf(younger)).toEqual(treesOf(older))
+  })
+
+  it('is not given up for a word of the older one, and is used again when that one is gone', async () => {
+    const { cluster, older, younger } = await strangers(3)
+    const [own] = treesOf(younger) as [string]
+    vi.spyOn(TreeKeeper.prototype, 'absorbed').mockImplementation(function (this: TreeKeeper, kid) {
+      return { version: Number.MAX_SAFE_INTEGER, root: this.head(kid)?.root ?? '' }
+    })
+    await meet(cluster)
+    expect(treesOf(younger)).toContain(own)
+    expect(cluster.lines.some((line) => line.includes('it is kept aside'))).toBe(true)
+    older.crash()
+    await cluster.until(async () => {
+      return (await younger.os.info('node')).treeHome === younger.id
+    }, 'it is used again')
+    expect(await snapshot(cluster, younger)).toMatchObject({ '/from-b': 'b' })
+    await cluster.run(younger.fs.writeFile('/more', 'x'))
+  })
+})

@@ -1,0 +1,119 @@
+// Who waits for one journal: for entries to be as safe as asked, and for certainty that this node still leads. Above:
+// group.ts, which calls `settle` whenever something has happened. Below: the machine (raft/raft.ts).
+import { OsError } from '../../base/errors.ts'
+import type { NodeId } from '../../base/ids.ts'
+import type { Ack } from '../../syscalls/types.ts'
+import * as limits from '../limits.ts'
+import type { GroupHost } from './group.ts'
+import { membersOf, voterOf } from './raft/config.ts'
+import type { Raft } from './raft/raft.ts'
+
+interface Waiter {
+  /** Of the entry that has to be committed, in this term. */
+  index: number
+  term: number
+  level: Ack['level']
+  /** Members that had everything when it was appended: it waits for one of them, though its own vote may do. */
+  hope: readonly NodeId[]
+  atMs: number
+  resolve(ack: Ack): void
+  reject(error: OsError): void
+}
+
+interface RoundWaiter {
+  round: number
+  resolve(): void
+  reject(error: OsError): void
+}
+
+export class Waiters {
+  readonly #host: Pick<GroupHost, 'self' | 'clock' | 'alive' | 'deviceOf'>
+  readonly #raft: Raft
+  #entries: Waiter[] = []
+  #rounds: RoundWaiter[] = []
+
+  constructor(raft: Raft, host: Pick<GroupHost, 'self' | 'clock' | 'alive' | 'deviceOf'>) {
+    this.#raft = raft
+    this.#host = host
+  }
+
+  /**
+   * Resolves when the entry at `index`, appended just now, is stored by as many as `level` asks.
+   * @throws {OsError} ECONNRESET perhaps written.
+   */
+  entry(index: number, level: Ack['level']): Promise<Ack> {
+    const { self, alive, clock } = this.#host
+    const complete = this.#raft.holders(this.#raft.commit)
+    const hope = this.keepers().filter((id) => id !== self && alive(id) && complete.includes(id))
+    const { term } = this.#raft
+    return new Promise((resolve, reject) => {
+      this.#entries.push({ index, term, level, hope, atMs: clock.nowMs(), resolve, reject })
+    })
+  }
+
+  /** Resolves when a majority has answered that round. @throws {OsError} EAGAIN. */
+  round(round: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#rounds.push({ round, resolve, reject })
+    })
+  }
+
+  /** Tells everybody for whom it is decided. */
+  settle(): void {
+    const { commit, term, role } = this.#raft
+    const lost = new OsError('ECONNRESET', 'another node took over while this was written')
+    const alone = new OsError('ECONNRESET', 'the nodes that keep this went away while it was written: it may be or not')
+    this.#entries = this.#entries.filter((waiter) => {
+      if (role !== 'leader' || waiter.term !== term) waiter.reject(lost)
+      else if (commit < waiter.index) {
+        if (this.#raft.quorate) return true
+        waiter.reject(alone)
+      } else {
+        const ack = this.#ack(waiter.index)
+        if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter)) return true
+        if (waiter.level === 'majority' && ack.level === 'local' && this.#hopeful(waiter)) return true
+        waiter.resolve(ack)
+      }
+      return false
+    })
+    this.#rounds = this.#rounds.filter(({ round, resolve, reject }) => {
+      if (role !== 'leader') reject(new OsError('EAGAIN', 'another node leads'))
+      else if (this.#raft.confirmed(round)) resolve()
+      else if (this.#raft.quorate) return true
+      else reject(new OsError('EAGAIN', 'too few of the nodes that keep this are here'))
+      return false
+    })
+  }
+
+  rejectAll(error: OsError): void {
+    for (const { reject } of this.#entries.splice(0)) reject(error)
+    for (const { reject } of this.#rounds.splice(0)) reject(error)
+  }
+
+  /** Members that store entries. */
+  keepers(): NodeId[] {
+    const { config } = this.#raft
+    return membersOf(config).filter((id) => !voterOf(config, id)?.witness)
+  }
+
+  /** How safe an entry is: stored by whom. */
+  #ack(index: number): Ack {
+    const holders = this.#raft.holders(index)
+    const devices = new Set(holders.map((id) => this.#host.deviceOf(id) ?? id)).size
+    if (holders.length === 1) return { level: 'local', devices }
+    return { level: this.keepers().every((id) => holders.includes(id)) ? 'all' : 'majority', devices }
+  }
+
+  /** Its own vote, or that of a witness, is no second copy; but nobody waits long for a member that does not answer. */
+  #hopeful({ hope, atMs }: Waiter): boolean {
+    if (this.#host.clock.nowMs() - atMs > limits.GROUP_HOPE_MS) return false
+    return hope.some((id) => this.#host.alive(id))
+  }
+
+  /** One that is here and does not store, because its disk is full, must not hold everybody up. */
+  #moreToCome({ index, atMs }: Waiter): boolean {
+    if (this.#host.clock.nowMs() - atMs > limits.GROUP_ALL_MS) return false
+    const holders = this.#raft.holders(index)
+    return this.keepers().some((id) => !holders.includes(id) && this.#host.alive(id))
+  }
+}
