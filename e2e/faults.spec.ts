@@ -1,14 +1,7 @@
 // Tabs that stand still, are cut off, or die one after the other while they work: nothing is lost, nothing is doubled.
 import type { Page } from 'playwright/test'
 import { expect, Tab, test } from './fixtures.ts'
-
-interface ProcessRow {
-  kid: string
-  state: string
-  home: string
-  done: number
-  error: string | null
-}
+import { expectWhole, rowOf, startLines, untilDone } from './lines.ts'
 
 interface Story {
   assigned: number
@@ -17,45 +10,14 @@ interface Story {
   homes: unknown[]
 }
 
-/** Many short events that each append a line to the output, and a sum of all at the end. */
-const program = (events: number, ms: number) => `
-  export async function start(event, os) {
-    const ids = []
-    for (let i = 0; i < ${events}; i++) ids.push(await os.emit('line', i))
-    await os.gather(ids, 'sum')
-  }
-  export async function line({ data }, os) {
-    const until = performance.now() + ${ms}
-    while (performance.now() < until);
-    await os.print('line ' + data)
-    return data
-  }
-  export const sum = ({ data }, os) => os.print('sum ' + data.results.reduce((a, b) => a + b, 0))`
-
-const linesOf = (events: number) =>
-  [...Array.from({ length: events }, (_, i) => `line ${i}`), `sum ${(events * (events - 1)) / 2}`].sort()
-
-async function start(tab: Tab, events: number, ms: number): Promise<string> {
-  await tab.page.evaluate((source) => globalThis.os.fs.writeFile('/lines.js', source), program(events, ms))
-  return (await tab.page.evaluate(() => globalThis.os.run('/lines.js', []))).kid
-}
-
-const rowOf = async (tab: Tab, kid: string) =>
-  (await tab.json<ProcessRow[]>('ps --json')).find((row) => row.kid === kid)
-
-async function expectWhole(tab: Tab, kid: string, events: number): Promise<void> {
-  await expect.poll(async () => (await rowOf(tab, kid))?.state, { timeout: 90_000 }).toBe('exited')
-  expect((await tab.out(`cat /proc/${kid}/stdout`)).trimEnd().split('\n').sort()).toEqual(linesOf(events))
-}
-
 test('a tab that stands still for 30 s in the middle of its leases doubles nothing and loses nothing', async ({
   cluster,
 }) => {
   test.setTimeout(180_000)
   const EVENTS = 120
   const [a, b] = (await cluster(3)) as [Tab, Tab, Tab]
-  const kid = await start(a, EVENTS, 100)
-  await expect.poll(async () => (await rowOf(a, kid))?.done ?? 0, { intervals: [50] }).toBeGreaterThan(10)
+  const job = await startLines(a, EVENTS)
+  await untilDone(a, job, 11)
   // Headless Chromium never hides a page, so it cannot be told to freeze one: its event and the silence of the kernel
   // are made here as a freeze makes them. What the tab leased before comes late, and is refused.
   const frozen = (async () => {
@@ -68,8 +30,8 @@ test('a tab that stands still for 30 s in the middle of its leases doubles nothi
   })()
   await a.page.evaluate(() => globalThis.os.fs.writeFile('/meanwhile', 'x'))
   await frozen
-  await expectWhole(a, kid, EVENTS)
-  await expectWhole(b, kid, EVENTS)
+  await expectWhole(a, job)
+  await expectWhole(b, job)
   expect(await b.out('cat /meanwhile')).toBe('x')
 })
 
@@ -117,8 +79,8 @@ test('two of five tabs that are cut off and come back have what the others have,
   const [a] = others as [Tab]
   const [x, y] = lonely as [Tab, Tab]
   await a.out('echo before > /before')
-  const kid = await start(x, EVENTS, 100)
-  await expect.poll(async () => (await rowOf(a, kid))?.done ?? 0, { intervals: [50] }).toBeGreaterThan(10)
+  const job = await startLines(x, EVENTS)
+  await untilDone(a, job, 11)
   const cut = (yes: boolean) =>
     Promise.all(
       lonely.map(({ page }) =>
@@ -136,7 +98,7 @@ test('two of five tabs that are cut off and come back have what the others have,
   for (const each of all) {
     const texts = () => each.sh('cat /before /there /of-x /of-y').then(({ stdout }) => stdout)
     await expect.poll(texts, { timeout: 60_000 }).toBe('before\nthere\nx\ny\n')
-    await expectWhole(each, kid, EVENTS)
+    await expectWhole(each, job)
   }
   const names = await a.out('ls /')
   expect(names).not.toContain('conflict')
@@ -178,7 +140,7 @@ test('twelve tabs, of which one is crashed and replaced every few seconds for a 
       from.page.evaluate((all) => globalThis.os.run('/bin/examples/wordcount.js', all).then((run) => run.kid), args),
     )
     await expect
-      .poll(() => survive(tabs, async (from) => (await rowOf(from, kid))?.state ?? 'away'), { timeout: 120_000 })
+      .poll(() => survive(tabs, async (from) => (await rowOf(from, { kid }))?.state ?? 'away'), { timeout: 120_000 })
       .toBe('exited')
     // While a branch is merged another tab may see the file a moment later.
     const counts = () => survive(tabs, async (from) => (await from.sh(`cat ${out}`)).stdout)

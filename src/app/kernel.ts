@@ -4,6 +4,7 @@ import { transfer, wrap } from 'comlink'
 import { OsError, toOsError } from '../base/errors.ts'
 import { SyscallClient } from '../syscalls/client.ts'
 import type { Booted, BootOptions, KernelControl, LifecycleEvent } from '../syscalls/control.ts'
+import { PAGE_CALL_WINDOW } from '../syscalls/limits.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import { whenIdle } from './idle.ts'
 import { IDLE_TIMEOUT_MS, LOAD_RETRY_MAX_MS, LOAD_RETRY_MIN_MS, REST_TIMEOUT_MS } from './limits.ts'
@@ -35,7 +36,7 @@ export function startKernel(): Kernel {
     sandboxPort: sandbox.port2,
     syscallPort: syscalls.port2,
   }
-  const client = new SyscallClient(portLink(syscalls.port1))
+  const client = new SyscallClient(portLink(syscalls.port1), { window: PAGE_CALL_WINDOW })
   const starting = new AbortController()
   const booted = Promise.race([
     control.boot(transfer(options, [rtc.port2, sandbox.port2, syscalls.port2])),

@@ -65,4 +65,12 @@ describe('a cluster of kernels', () => {
     const [row] = await cluster.run(a.os.info('processes'))
     expect(row).toMatchObject({ state: 'exited', done: 42, total: 42, nodes: 3, home: b.id })
   })
+
+  it('answers a page that asks for more at once than the kernel takes', async () => {
+    const cluster = new Cluster({ seed: 4, settle: () => new Promise((resolve) => setImmediate(resolve)) })
+    const [a] = (await boot(cluster, 1)) as [SimNode]
+    const names = Array.from({ length: 400 }, (_, i) => `/tmp/many/${i}`)
+    await cluster.run(Promise.all(names.map((name) => a.fs.writeFile(name, name))))
+    expect(await cluster.run(a.fs.readdir('/tmp/many'))).toHaveLength(400)
+  })
 })

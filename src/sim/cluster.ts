@@ -12,6 +12,7 @@ import { Kernel } from '../kernel/kernel.ts'
 import type { LogLevel } from '../ports/log.ts'
 import { SyscallClient } from '../syscalls/client.ts'
 import { FileSystem } from '../syscalls/fs.ts'
+import { PAGE_CALL_WINDOW } from '../syscalls/limits.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import type { LoadProgram } from '../syscalls/task-runtime.ts'
 import { SimWitness } from './witness.ts'
@@ -109,7 +110,7 @@ export class SimNode {
     )
     const [mine, theirs] = linkPair()
     this.kernel.serve(theirs)
-    this.client = new SyscallClient(mine)
+    this.client = new SyscallClient(mine, { window: PAGE_CALL_WINDOW })
     await this.kernel.start()
   }
 

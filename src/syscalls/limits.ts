@@ -12,6 +12,8 @@ export const MAX_OPEN_REFS = 256
 export const MAX_CALLS_IN_FLIGHT = 256
 /** Calls that the client library of a task has under way; further ones wait in the task. */
 export const CALL_WINDOW = 128
+/** The same for a page and its shell, some of whose calls wait for long; there is room for those that it cancels. */
+export const PAGE_CALL_WINDOW = 192
 /** Calls that wait for that window: what one event may emit without awaiting. Beyond, EAGAIN. */
 export const MAX_WAITING_CALLS = 65_536
 /** Encoded size of one event's data or result; larger state belongs in a file. */
