@@ -69,8 +69,8 @@ describe('a cluster of kernels', () => {
   it('answers a page that asks for more at once than the kernel takes', async () => {
     const cluster = new Cluster({ seed: 4, settle: () => new Promise((resolve) => setImmediate(resolve)) })
     const [a] = (await boot(cluster, 1)) as [SimNode]
-    const names = Array.from({ length: 400 }, (_, i) => `/tmp/many/${i}`)
-    await cluster.run(Promise.all(names.map((name) => a.fs.writeFile(name, name))))
-    expect(await cluster.run(a.fs.readdir('/tmp/many'))).toHaveLength(400)
+    const names = Array.from({ length: 400 }, (_, i) => `/many-${i}`)
+    await cluster.run(Promise.all(names.map((name) => a.fs.mkdir(name))))
+    expect(await cluster.run(a.fs.readdir('/'))).toEqual(expect.arrayContaining(names.map((name) => name.slice(1))))
   })
 })
