@@ -26,6 +26,7 @@ import { SharedTree } from './fs/shared-tree.ts'
 import { Tree } from './fs/tree.ts'
 import { TreeKeeper } from './fs/tree-keeper.ts'
 import { CallServer } from './io/call-server.ts'
+import type { Group } from './journal/group.ts'
 import { Groups } from './journal/groups.ts'
 import { livenessOf } from './journal/liveness.ts'
 import { Membership, type OwnPulse } from './membership/membership.ts'
@@ -264,6 +265,11 @@ export class Kernel {
         this.#ports.log.log('error', 'syscalls', `a malformed call of the page: ${errorLine(error)}`)
       }
     })
+  }
+
+  /** Journals kept here, as they are now: what simulations check. */
+  get journals(): Group[] {
+    return this.#groups.names('').flatMap((name) => this.#groups.find(name) ?? [])
   }
 
   /** Processes that hold workers or programs in memory here: what a leak would show in. */

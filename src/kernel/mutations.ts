@@ -12,9 +12,19 @@ export const mutations = [
   'commit-old-terms', // a leader commits entries of earlier terms by counting copies
   'read-unconfirmed', // a leader answers reads without asking whether it still leads
   'reconfigure-early', // members change while another change is not committed
+  'forget-fencing', // a member takes what the leader of an earlier term sends
   'witness-goes-back', // a witness believes an older message of its leader
+  'claim-more-copies', // an acknowledgement counts one device more than there is
+  'never-refill', // nobody takes the place of a member that is gone
+  // --- membership
+  'keep-the-dead', // whoever falls silent is never judged
+  // --- the tree
+  'drop-branch', // a branch is forgotten without being merged
+  'absorb-unseen', // a tree counts as merged where nothing is known of it
   // --- processes
   'repeat-output', // what a re-run prints again is shown again
+  'reuse-event-id', // of many events that one emits, two have the same id
+  'forget-files', // a new home does not make the file changes that the old one had journalled
   'skip-hold', // a member acknowledges an entry without the blocks that it refers to
 ] as const
 export type Mutation = (typeof mutations)[number]

@@ -6,6 +6,7 @@ import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { CidText } from '../blocks/cid.ts'
 import * as limits from '../limits.ts'
+import { mutated } from '../mutations.ts'
 import type { TreeHead, TreeOp } from '../rpc/methods.ts'
 import { lacking, mergeOps } from './merge.ts'
 import type { Tree } from './tree.ts'
@@ -111,10 +112,12 @@ export class TreeMeeting {
   /** @returns whether the tree is kept aside for good; false when it is gone. */
   async #bringOver(mine: TreeHead, target: TreeHead): Promise<boolean> {
     const { keeper, self, log, calls } = this.#options
+    if (mutated('drop-branch')) return this.#forget(mine.tree)
     const base = baseOf(keeper.base(mine.tree), target)
     let said = await calls.absorbed(target, mine.tree)
     let count = 0
-    if ((said?.version ?? -1) < mine.version) {
+    const known = mutated('absorb-unseen') ? mine.version : (said?.version ?? -1)
+    if (known < mine.version) {
       count = await this.#mergeInto(mine, target, base)
       await calls.apply(target, { ops: [], absorbs: [mine.tree, mine.version] })
       said = await calls.absorbed(target, mine.tree)
@@ -135,9 +138,13 @@ export class TreeMeeting {
     // Whoever led it for a moment in between may have changed it: then there is more to bring.
     if ((await keeper.confirm(mine.tree)).version !== mine.version)
       throw new OsError('EAGAIN', 'it was changed meanwhile')
-    await keeper.retire(mine.tree)
-    this.#aside.delete(mine.tree)
     log.log('info', 'fs', `the tree ${shortKid(mine.tree)} was merged into ${shortKid(target.tree)}`)
+    return this.#forget(mine.tree)
+  }
+
+  async #forget(own: Kid): Promise<boolean> {
+    await this.#options.keeper.retire(own)
+    this.#aside.delete(own)
     this.#options.changed()
     return false
   }
@@ -149,6 +156,7 @@ export class TreeMeeting {
     { home }: TreeHead,
     base: CidText | undefined,
   ): Promise<boolean> {
+    if (mutated('absorb-unseen')) return true
     if (!said || said.version < mine.version) return false
     const place = { mine: mine.root, theirs: said.root, base }
     return (await lacking(this.#options.tree, place, { hints: [home] })) === undefined

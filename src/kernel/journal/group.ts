@@ -142,6 +142,16 @@ export class Group implements Journal {
     return this.#waiters.keepers().filter((id) => this.#host.alive(id)).length
   }
 
+  /** How far it is committed, as far as this member knows. */
+  get commit(): number {
+    return this.#raft.commit
+  }
+
+  /** What is there at an index, unless a snapshot covers it. */
+  entryAt(index: number): Entry | undefined {
+    return this.#raft.log.entryAt(index)
+  }
+
   /** What the owner journalled, as far as it is committed: to be replayed by a new leader. */
   committed(): Journalled {
     return this.#upTo(this.#raft.commit)
@@ -247,6 +257,7 @@ export class Group implements Journal {
 
   down(peer: NodeId, said: boolean): void {
     this.#raft.down(peer, said)
+    this.#raft.tick(this.#host.clock.nowMs())
     this.pump()
   }
 

@@ -5,6 +5,7 @@ import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
+import { mutated } from '../mutations.ts'
 import type { Group } from './group.ts'
 import type { Liveness } from './liveness.ts'
 import { nextConfig } from './policy.ts'
@@ -39,6 +40,11 @@ export class Members {
   }
 
   /** @param said it took its leave. */
+  /** It was a neighbour, and left. */
+  missed(peer: NodeId): boolean {
+    return this.#left.has(peer)
+  }
+
   left(peer: NodeId, said: boolean): void {
     this.#left.set(peer, { atMs: this.#options.clock.nowMs(), said })
   }
@@ -103,7 +109,7 @@ export class Members {
     const waiting = group.config.voters.some(({ id }) => absent(id) && awayMs(id) < replaceMs(id))
     this.#reviewed.set(group.name, group.config)
     if (waiting || (next && group.config.learners.length > 0)) this.reviewSoon(group)
-    if (!next || sameConfig(next, group.config)) return
+    if (!next || sameConfig(next, group.config) || mutated('never-refill')) return
     try {
       group.reconfigure(next)
     } catch (error) {

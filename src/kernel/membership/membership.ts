@@ -29,6 +29,7 @@ import {
   RTT_FIRST_SAMPLES,
   WATCHERS,
 } from '../limits.ts'
+import { mutated } from '../mutations.ts'
 import { type Hello, NO_ANSWER, type Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Dialer } from './dialer.ts'
@@ -414,7 +415,7 @@ export class Membership {
 
   #judge(member: Member, nowMs: number): void {
     const { detector } = member
-    if (!member.linked) return
+    if (!member.linked || mutated('keep-the-dead')) return
     if (this.#hintCounts(member)) {
       const sinceMs = nowMs - (member.hintGoneMs as number)
       if (sinceMs >= HINT_SILENCE_MS || detector.suspicious(nowMs)) {

@@ -5,6 +5,7 @@
 // long a chain of events becomes. An event that is done and has nothing to hand on is forgotten but for how many it
 // emitted, which says whether an id was ever given.
 import type { NodeId } from '../../base/ids.ts'
+import { mutated } from '../mutations.ts'
 import type { Emitted } from './completion.ts'
 
 export interface EventLease {
@@ -146,7 +147,10 @@ export class Events {
     this.#emitted[event.number] = emits.length
     this.#done++
     if (hold) this.#held.set(event.id, event.number)
-    for (const [i, emit] of emits.entries()) this.#add(`${event.number}.${i}`, emit, hold ? event.id : undefined)
+    for (const [i, emit] of emits.entries()) {
+      const index = mutated('reuse-event-id') ? i % 16 : i
+      this.#add(`${event.number}.${index}`, emit, hold ? event.id : undefined)
+    }
     if (!hold) this.#settled(event)
   }
 

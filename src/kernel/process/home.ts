@@ -18,6 +18,7 @@ import { holdFiles } from '../fs/copies.ts'
 import type { SharedTree } from '../fs/shared-tree.ts'
 import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
+import { mutated } from '../mutations.ts'
 import type { Lease, TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { type Attempt, Attempts } from './attempts.ts'
@@ -96,7 +97,8 @@ export class ProcessHome implements Lessee {
     }
     this.#progress()
     // The tree's home may be elsewhere, and this node must have started to reach it.
-    for (const [id, ops] of [...this.#state.unapplied]) await this.#applyFiles(id, ops, true)
+    const left = mutated('forget-files') ? [] : [...this.#state.unapplied]
+    for (const [id, ops] of left) await this.#applyFiles(id, ops, true)
     this.#progress()
   }
 
