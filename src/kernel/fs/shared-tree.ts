@@ -7,7 +7,7 @@
 // because too few of its members are here, a change begins a branch: a new tree with all that is known here. When trees
 // meet, the older one stays, and the younger one is merged into it and forgotten.
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
-import type { Kid, NodeId } from '../../base/ids.ts'
+import { type Kid, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
@@ -123,6 +123,7 @@ export class SharedTree {
       // The oldest as well: whoever leads the one in use has to hear of it.
       const heads = new Set([this.#best(), this.#oldest(), this.#claims.get(rpc.self)])
       for (const head of heads) if (head && head.home !== peer) rpc.note(peer, 'tree.head', head)
+      if (this.#claims.get(peer)) this.#askAgain(peer)
     })
     membership.events.on((event) => {
       if (event.type === 'left' && this.#claims.drop(event.peer)) this.#evaluate()
@@ -314,19 +315,32 @@ export class SharedTree {
     this.#options.rpc.noteAll('tree.head', head)
   }
 
-  /** Another is used from now on. Whoever leads it tells its neighbours itself: in a full mesh these are all. */
+  /**
+   * Another is used from now on. Whoever leads it tells its neighbours itself: in a full mesh these are all. In a larger
+   * cluster everybody has half as many at least, and passes it on.
+   */
   #pass(best: TreeHead): void {
     const { rpc, membership } = this.#options
     if (best.home === rpc.self) this.#tell(best)
-    else if (membership.peers().length >= limits.MAX_MESH_PEERS) rpc.noteAll('tree.head', best)
+    else if (membership.peers().length >= limits.MAX_MESH_PEERS / 2) rpc.noteAll('tree.head', best)
   }
 
   #claimed(head: TreeHead): void {
-    const leader = this.#options.keeper.leader(head.tree)
     // Of a tree that is kept here, this node knows better than whoever says that it leads it.
-    if (leader !== undefined && leader !== head.home) return
+    if (this.#options.keeper.contradicts(head)) return
     this.#claims.set(head)
     this.#evaluate()
+  }
+
+  /** What it led when its link broke, it may have given up meanwhile, and its word of that was lost with the link. */
+  #askAgain(peer: NodeId): void {
+    const { rpc, log } = this.#options
+    rpc
+      .call(peer, 'tree.head', { tree: null })
+      .then((head) => this.#answered(peer, head))
+      .catch((error: unknown) =>
+        log.log('debug', 'fs', `${shortNode(peer)} does not say what it leads: ${errorLine(error)}`),
+      )
   }
 
   #answered(home: NodeId, head: TreeHead | null): void {

@@ -52,10 +52,13 @@ export class TreeBranch {
    */
   async branch(signal?: AbortSignal): Promise<string | undefined> {
     const { keeper, log, led, known } = this.#options
-    const { kid, bornMs } = await keeper.name()
+    const named = await keeper.name()
     // A neighbour may have begun one just now.
     if (led()) return undefined
     const left = known()
+    const { kid } = named
+    // Younger than its tree, also where the clock was set back meanwhile.
+    const bornMs = Math.max(named.bornMs, left.bornMs + 1)
     const { root, version, base } = this.#newest(left)
     await this.begin({ ...left, tree: kid, bornMs, root }, { tree: left.tree, root: base }, signal)
     const lost = left.version - version

@@ -23,6 +23,8 @@ export class TreeHearsay {
   /** When each was asked. */
   readonly #asked = new Map<NodeId, number>()
   #asking = false
+  /** Heard of while another was asked. Who leads is told once: nobody may say it again. */
+  readonly #next = new Set<NodeId>()
 
   constructor(options: TreeHearsayOptions) {
     this.#options = options
@@ -32,6 +34,7 @@ export class TreeHearsay {
   ask(home: NodeId): void {
     const { membership, rpc, clock, log, answered } = this.#options
     const nowMs = clock.nowMs()
+    if (this.#asking && this.#next.size < limits.MAX_TREE_CLAIMS) this.#next.add(home)
     if (this.#asking || nowMs - (this.#asked.get(home) ?? -Infinity) < limits.TREE_ASK_AGAIN_MS) return
     if (this.#asked.size >= limits.MAX_TREE_CLAIMS * 8) this.#asked.clear()
     this.#asked.set(home, nowMs)
@@ -43,6 +46,9 @@ export class TreeHearsay {
       .catch((error: unknown) => log.log('debug', 'fs', `${shortNode(home)} leads no tree: ${errorLine(error)}`))
       .finally(() => {
         this.#asking = false
+        const waiting = [...this.#next]
+        this.#next.clear()
+        for (const each of waiting) this.ask(each)
       })
   }
 }

@@ -131,9 +131,13 @@ export class TreeKeeper {
     return this.#options.groups.find(PREFIX + kid) !== undefined
   }
 
-  /** Who leads a tree that is kept here. */
-  leader(kid: Kid): NodeId | undefined {
-    return this.#options.groups.find(PREFIX + kid)?.leader
+  /**
+   * Whether the journal that is kept here knows of another leader than who says to be it. A later term is another matter:
+   * a member that was cut off may have been replaced, and then nobody else tells it who leads.
+   */
+  contradicts({ tree, home, term }: TreeHead): boolean {
+    const group = this.#options.groups.find(PREFIX + tree)
+    return group?.leader !== undefined && group.leader !== home && term <= group.term
   }
 
   /** The name of a tree to come. */

@@ -339,7 +339,10 @@ export class Groups {
   /** Those who could lead take turns, so that mostly the first is elected before the second asks. */
   #electSoon(group: Group, extraMs = 0): void {
     if (this.#closed || this.#elections.has(group.name)) return
-    const here = membersOf(group.config).filter((id) => this.#host.alive(id))
+    const members = membersOf(group.config)
+    const here = members.filter((id) => this.#host.alive(id))
+    // In a large cluster members need not be neighbours, and nobody is elected by those who cannot be asked.
+    for (const id of members) if (!here.includes(id) && !this.#members.missed(id)) this.#liveness.reach(id)
     const turn = here.sort().indexOf(this.#rpc.self)
     const inMs = extraMs + (turn + this.#random.float() / 2) * limits.GROUP_ELECTION_STEP_MS
     const elect = () => {

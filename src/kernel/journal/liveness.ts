@@ -13,6 +13,8 @@ export interface Liveness {
   deviceOf(id: NodeId): DeviceId | undefined
   /** @param said the node took its leave. */
   onLeft(listener: (peer: NodeId, said: boolean) => void): void
+  /** Tries to have a link to a node that is perhaps no neighbour. */
+  reach(id: NodeId): void
   onLink(listener: (peer: NodeId) => void): void
 }
 
@@ -31,6 +33,9 @@ export function livenessOf(
       membership.events.on((event) => {
         if (event.type === 'left') listener(event.peer, event.said)
       })
+    },
+    reach: (id) => {
+      membership.reach(id).catch(() => undefined) // nobody is there, or not now: it is tried at the next election
     },
     onLink: (listener) => {
       membership.onLink(listener)

@@ -1,5 +1,5 @@
 // Whom to be connected to. A pure function: everybody in a small cluster; beyond, the nearest by XOR distance
-// (Kademlia's neighbours, whom the DHT needs) and a spread over the rest, so that the graph stays connected.
+// (Kademlia's neighbours, whom the DHT needs) and one at each larger distance, so that the graph stays connected.
 import type { NodeId } from '../../base/ids.ts'
 import { MAX_MESH_PEERS } from '../limits.ts'
 
@@ -10,20 +10,25 @@ export function ringPosition(id: NodeId): number {
   return hash >>> 0
 }
 
+/** Where the spread begins: a finger for each of the largest distances, as many as there is room for beside the near. */
+const NEAR = MAX_MESH_PEERS / 2
+const LARGEST_BIT = 31
+const SMALLEST_BIT = LARGEST_BIT - (MAX_MESH_PEERS - 1 - NEAR) + 1
+
+/** A newcomer changes few of them at any node: links that were wanted once stay, and would otherwise pile up. */
 export function wantedNeighbours(self: NodeId, known: readonly NodeId[]): Set<NodeId> {
   if (known.length < MAX_MESH_PEERS) return new Set(known)
   const own = ringPosition(self)
   const byDistance = known
     .map((id) => ({ id, distance: (ringPosition(id) ^ own) >>> 0 }))
     .sort((a, b) => a.distance - b.distance || (a.id < b.id ? -1 : 1))
-  const near = MAX_MESH_PEERS / 2
-  const wanted = new Set(byDistance.slice(0, near).map(({ id }) => id))
-  // Every k-th of the rest: at distances that grow, as in a Kademlia table.
-  const rest = byDistance.slice(near)
-  const step = rest.length / (MAX_MESH_PEERS - 1 - near)
-  for (let i = 0; i < rest.length; i += step) {
-    const peer = rest[Math.floor(i)]
-    if (peer) wanted.add(peer.id)
+  const wanted = new Set(byDistance.slice(0, NEAR).map(({ id }) => id))
+  // Of all at a distance between two powers of two the first, as Kademlia's buckets have one entry at least.
+  const fingers = new Map<number, NodeId>()
+  for (const { id, distance } of byDistance.slice(NEAR)) {
+    const bit = LARGEST_BIT - Math.clz32(distance)
+    if (bit >= SMALLEST_BIT && !fingers.has(bit)) fingers.set(bit, id)
   }
+  for (const id of fingers.values()) wanted.add(id)
   return wanted
 }
