@@ -2,7 +2,8 @@
 // simulated network, and a peer that says whatever a test wants. Nothing here is part of the product.
 import { VirtualClock } from '../adapters/memory/clock.ts'
 import { MemoryHasher } from '../adapters/memory/crypto.ts'
-import { MemoryHub, MemoryNetwork } from '../adapters/memory/network.ts'
+import { MemoryHub } from '../adapters/memory/hub.ts'
+import { MemoryNetwork } from '../adapters/memory/network.ts'
 import { SeededRandom } from '../adapters/memory/random.ts'
 import { Disk, MemoryBlockStore } from '../adapters/memory/stores.ts'
 import type { DeviceId, NodeId } from '../base/ids.ts'

@@ -58,6 +58,7 @@ describe('the model finds a kernel that', () => {
     ['takes entries that do not follow its own', 'skip-log-match'],
     ['reads without asking whether it still leads', 'read-unconfirmed'],
     ['changes members while another change is under way', 'reconfigure-early'],
+    ['takes what a former leader sends', 'forget-fencing'],
     ['lets its witness believe old messages', 'witness-goes-back'],
   ]
   it.each(faults)(

@@ -28,6 +28,7 @@ export interface RaftModelReport {
   terms: number
   crashes: number
   reconfigurations: number
+  virtualMs: number
 }
 
 /** What survives a crash. */
@@ -415,6 +416,7 @@ export async function runRaftModel(options: RaftModelOptions): Promise<RaftModel
     terms: model.terms,
     crashes: model.crashes,
     reconfigurations: model.reconfigurations,
+    virtualMs: Math.round(model.clock.nowMs()),
   }
 }
 

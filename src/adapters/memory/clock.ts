@@ -1,19 +1,25 @@
-// A virtual clock: time passes only when `advance` is called. Timers fire in order of their due time, then of
+// A virtual clock: time passes only when `step` or `jump` is called. Timers fire in order of their due time, then of
 // their creation. Implements ports/clock.ts for tests and the simulator.
 import type { Clock, Timer } from '../../ports/clock.ts'
 
 interface Due {
   atMs: number
   order: number
-  callback: () => void
+  /** Undefined once it has been cancelled. */
+  callback: (() => void) | undefined
   reason: string
+}
+
+function before(a: Due, b: Due): boolean {
+  return a.atMs === b.atMs ? a.order < b.order : a.atMs < b.atMs
 }
 
 export class VirtualClock implements Clock {
   #nowMs = 0
   #order = 0
   readonly #epochMs: number
-  #due: Due[] = []
+  /** A binary heap: a thousand kernels have tens of thousands of timers. Cancelled ones stay until their time. */
+  readonly #heap: Due[] = []
 
   constructor(epochMs = Date.UTC(2026, 0, 1)) {
     this.#epochMs = epochMs
@@ -29,32 +35,24 @@ export class VirtualClock implements Clock {
 
   setTimer(callback: () => void, delayMs: number, reason: string): Timer {
     const due: Due = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, callback, reason }
-    let low = 0
-    let high = this.#due.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#due[middle] as Due).atMs <= due.atMs) low = middle + 1
-      else high = middle
-    }
-    this.#due.splice(low, 0, due)
+    this.#push(due)
     return {
       cancel: () => {
-        const at = this.#due.indexOf(due)
-        if (at >= 0) this.#due.splice(at, 1)
+        due.callback = undefined
       },
     }
   }
 
   /** When the next timer is due; undefined when there is none. */
   nextDueMs(): number | undefined {
-    return this.#due[0]?.atMs
+    return this.#first()?.atMs
   }
 
   /** Moves to the next timer and fires it. @returns false when there is none before or at `untilMs`. */
   step(untilMs = Number.POSITIVE_INFINITY): boolean {
-    const next = this.#due[0]
-    if (!next || next.atMs > untilMs) return false
-    this.#due.shift()
+    const next = this.#first()
+    if (!next?.callback || next.atMs > untilMs) return false
+    this.#pop()
     this.#nowMs = Math.max(this.#nowMs, next.atMs)
     next.callback()
     return true
@@ -65,9 +63,47 @@ export class VirtualClock implements Clock {
     this.#nowMs += byMs
   }
 
-  /** Timers that wait, with their reasons: for traces. */
+  /** Timers that wait, with their reasons, the next one first: for traces. */
   pending(): { inMs: number; reason: string }[] {
-    return this.#due.map(({ atMs, reason }) => ({ inMs: atMs - this.#nowMs, reason }))
+    const waiting = this.#heap.filter(({ callback }) => callback).sort((a, b) => (before(a, b) ? -1 : 1))
+    return waiting.map(({ atMs, reason }) => ({ inMs: atMs - this.#nowMs, reason }))
+  }
+
+  /** The next one that was not cancelled. */
+  #first(): Due | undefined {
+    while (this.#heap[0] && !this.#heap[0].callback) this.#pop()
+    return this.#heap[0]
+  }
+
+  #push(due: Due): void {
+    const heap = this.#heap
+    let at = heap.length
+    heap.push(due)
+    while (at > 0) {
+      const above = (at - 1) >>> 1
+      const parent = heap[above] as Due
+      if (!before(due, parent)) break
+      heap[at] = parent
+      at = above
+    }
+    heap[at] = due
+  }
+
+  #pop(): void {
+    const heap = this.#heap
+    const last = heap.pop() as Due
+    if (heap.length === 0) return
+    let at = 0
+    for (;;) {
+      let below = 2 * at + 1
+      if (below >= heap.length) break
+      if (below + 1 < heap.length && before(heap[below + 1] as Due, heap[below] as Due)) below++
+      const child = heap[below] as Due
+      if (!before(child, last)) break
+      heap[at] = child
+      at = below
+    }
+    heap[at] = last
   }
 }
 
@@ -97,22 +133,33 @@ export class Gate {
   }
 }
 
+/** How far a device's clocks are from the world's. */
+export interface Skew {
+  /** Its monotonic clock is ahead by this: it never goes back. */
+  nowMs: number
+  /** Its wall clock is ahead by this, or behind. */
+  wallMs: number
+}
+
 /** The clock of one tab: time goes on while it stands still, its timers do not fire. */
 export class GatedClock implements Clock {
   readonly #clock: Clock
   readonly #gate: Gate
+  readonly #skew: Readonly<Skew>
 
-  constructor(clock: Clock, gate: Gate) {
+  /** @param skew may be changed at any time: the device's clock is set, or jumps. */
+  constructor(clock: Clock, gate: Gate, skew: Readonly<Skew> = { nowMs: 0, wallMs: 0 }) {
     this.#clock = clock
     this.#gate = gate
+    this.#skew = skew
   }
 
   nowMs(): number {
-    return this.#clock.nowMs()
+    return this.#clock.nowMs() + this.#skew.nowMs
   }
 
   wallMs(): number {
-    return this.#clock.wallMs()
+    return this.#clock.wallMs() + this.#skew.wallMs
   }
 
   setTimer(callback: () => void, delayMs: number, reason: string): Timer {

@@ -5,6 +5,8 @@ import { concat, equalBytes, utf8 } from '../../base/bytes.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Hasher, Signer } from '../../ports/crypto.ts'
 
+export { sha256 }
+
 export class MemoryHasher implements Hasher {
   async sha256(data: Uint8Array): Promise<Uint8Array> {
     return sha256(data)

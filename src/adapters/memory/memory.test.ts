@@ -10,7 +10,8 @@ import { networkContract } from '../../ports/network.contract.ts'
 import { sandboxContract } from '../../ports/sandbox.contract.ts'
 import { Gate, GatedClock, VirtualClock } from './clock.ts'
 import { MemoryHasher, MemorySigner } from './crypto.ts'
-import { MemoryHub, MemoryNetwork } from './network.ts'
+import { MemoryHub } from './hub.ts'
+import { MemoryNetwork } from './network.ts'
 import { SeededRandom } from './random.ts'
 import { MemorySandbox } from './sandbox.ts'
 import { Disk, MemoryBlockStore, MemoryLogStore } from './stores.ts'
@@ -171,7 +172,18 @@ describe('hashing and signing', () => {
 })
 
 it('nothing here reads the real time or real randomness', () => {
-  for (const file of ['clock', 'crypto', 'network', 'random', 'sandbox', 'stores']) {
+  for (const file of [
+    'clock',
+    'conditions',
+    'crypto',
+    'disk',
+    'hub',
+    'link',
+    'network',
+    'random',
+    'sandbox',
+    'stores',
+  ]) {
     const source = readFileSync(new URL(`./${file}.ts`, import.meta.url), 'utf8')
     expect(source).not.toMatch(/Math\.random|Date\.now|performance\.now|setTimeout|setInterval/)
   }

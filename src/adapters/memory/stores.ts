@@ -1,81 +1,57 @@
-// Block and log stores in memory, with the faults that disks have. A `Disk` outlives the kernel that uses it, so
-// that a reload finds what was stored. Implements ports/blockstore.ts and ports/logstore.ts.
+// Block and log stores in memory, on a simulated disk (disk.ts), which outlives the kernel that uses it, so that a reload
+// finds what was stored. Implements ports/blockstore.ts and ports/logstore.ts.
 import { OsError } from '../../base/errors.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import type { LogStore, StoredLog } from '../../ports/logstore.ts'
+import { type Bytes, Disk } from './disk.ts'
 
-type Bytes = Uint8Array<ArrayBuffer>
-interface Log {
-  snapshotIndex: number
-  snapshot: Bytes | undefined
-  entries: Bytes[]
-}
-
-/** What one simulated browser profile slot has stored. */
-export class Disk {
-  readonly blocks = new Map<string, Bytes>()
-  readonly logs = new Map<string, Log>()
-  readonly records = new Map<string, Bytes>()
-  quotaBytes: number
-
-  constructor(quotaBytes = Number.POSITIVE_INFINITY) {
-    this.quotaBytes = quotaBytes
-  }
-
-  usedBytes(): number {
-    let used = 0
-    for (const bytes of this.blocks.values()) used += bytes.byteLength
-    for (const log of this.logs.values()) for (const entry of log.entries) used += entry.byteLength
-    return used
-  }
-}
+export { Disk }
 
 const copy = (bytes: Uint8Array): Bytes => new Uint8Array(bytes)
 
-function checkQuota(disk: Disk, moreBytes: number): void {
-  if (disk.quotaBytes !== Number.POSITIVE_INFINITY && disk.usedBytes() + moreBytes > disk.quotaBytes) {
-    throw new OsError('ENOSPC', 'the storage quota is used up: delete files, or let the browser keep more')
-  }
-}
+/** How what the disk answers reaches a tab: one that stands still hears of it later. */
+type Pass = (action: () => void) => void
+const atOnce: Pass = (action) => action()
 
 export class MemoryBlockStore implements BlockStore {
   readonly #disk: Disk
+  readonly #pass: Pass
   #closed = false
 
-  constructor(disk = new Disk()) {
+  constructor(disk = new Disk(), pass = atOnce) {
     this.#disk = disk
+    this.#pass = pass
   }
 
   async getMany(keys: readonly string[]): Promise<(Bytes | undefined)[]> {
-    this.#open()
-    return keys.map((key) => {
-      const bytes = this.#disk.blocks.get(key)
-      return bytes && copy(bytes)
-    })
+    return this.#read(({ blocks }) =>
+      keys.map((key) => {
+        const bytes = blocks.get(key)
+        return bytes && copy(bytes)
+      }),
+    )
   }
 
   async putMany(entries: readonly (readonly [string, Uint8Array])[]): Promise<void> {
-    this.#open()
-    checkQuota(
-      this.#disk,
-      entries.reduce((sum, [, bytes]) => sum + bytes.byteLength, 0),
-    )
-    for (const [key, bytes] of entries) this.#disk.blocks.set(key, copy(bytes))
+    const copies = entries.map(([key, bytes]) => [key, copy(bytes)] as const)
+    return this.#write((disk) => {
+      disk.demand(copies.reduce((sum, [, bytes]) => sum + bytes.byteLength, 0))
+      for (const [key, bytes] of copies) disk.blocks.set(key, bytes)
+    })
   }
 
   async hasMany(keys: readonly string[]): Promise<boolean[]> {
-    this.#open()
-    return keys.map((key) => this.#disk.blocks.has(key))
+    return this.#read(({ blocks }) => keys.map((key) => blocks.has(key)))
   }
 
   async deleteMany(keys: readonly string[]): Promise<void> {
-    this.#open()
-    for (const key of keys) this.#disk.blocks.delete(key)
+    return this.#write(({ blocks }) => {
+      for (const key of keys) blocks.delete(key)
+    })
   }
 
   async keys(): Promise<string[]> {
-    this.#open()
-    return [...this.#disk.blocks.keys()]
+    return this.#read(({ blocks }) => [...blocks.keys()])
   }
 
   async usage(): Promise<StorageUsage> {
@@ -88,6 +64,16 @@ export class MemoryBlockStore implements BlockStore {
     this.#closed = true
   }
 
+  #read<T>(what: (disk: Disk) => T): Promise<T> {
+    this.#open()
+    return this.#disk.read(() => what(this.#disk), this.#pass)
+  }
+
+  #write(what: (disk: Disk) => void): Promise<void> {
+    this.#open()
+    return this.#disk.write(() => what(this.#disk), this.#pass)
+  }
+
   #open(): void {
     if (this.#closed) throw new OsError('EIO', 'the block store is closed')
   }
@@ -95,82 +81,95 @@ export class MemoryBlockStore implements BlockStore {
 
 export class MemoryLogStore implements LogStore {
   readonly #disk: Disk
+  readonly #pass: Pass
   #closed = false
 
-  constructor(disk = new Disk()) {
+  constructor(disk = new Disk(), pass = atOnce) {
     this.#disk = disk
+    this.#pass = pass
   }
 
   async list(): Promise<string[]> {
-    this.#open()
-    return [...this.#disk.logs.keys()]
+    return this.#read(({ logs }) => [...logs.keys()])
   }
 
   async load(name: string): Promise<StoredLog> {
-    this.#open()
-    const log = this.#disk.logs.get(name)
-    if (!log) return { snapshotIndex: 0, snapshot: undefined, entries: [] }
-    const { snapshotIndex, snapshot, entries } = log
-    return { snapshotIndex, snapshot: snapshot && copy(snapshot), entries: entries.map(copy) }
+    return this.#read(({ logs }) => {
+      const log = logs.get(name)
+      if (!log) return { snapshotIndex: 0, snapshot: undefined, entries: [] }
+      const { snapshotIndex, snapshot, entries } = log
+      return { snapshotIndex, snapshot: snapshot && copy(snapshot), entries: entries.map(copy) }
+    })
   }
 
   async append(name: string, firstIndex: number, entries: readonly Uint8Array[]): Promise<void> {
-    this.#open()
-    const log = this.#disk.logs.get(name) ?? { snapshotIndex: 0, snapshot: undefined, entries: [] }
-    const lastIndex = log.snapshotIndex + log.entries.length
-    if (firstIndex !== lastIndex + 1) {
-      throw new OsError('EINVAL', `cannot append at ${firstIndex}: the last index of ${name} is ${lastIndex}`)
-    }
-    checkQuota(
-      this.#disk,
-      entries.reduce((sum, bytes) => sum + bytes.byteLength, 0),
-    )
-    log.entries.push(...entries.map(copy))
-    if (entries.length > 0) this.#disk.logs.set(name, log)
+    const copies = entries.map(copy)
+    return this.#write((disk) => {
+      const log = disk.logs.get(name) ?? { snapshotIndex: 0, snapshot: undefined, entries: [] }
+      const lastIndex = log.snapshotIndex + log.entries.length
+      if (firstIndex !== lastIndex + 1) {
+        throw new OsError('EINVAL', `cannot append at ${firstIndex}: the last index of ${name} is ${lastIndex}`)
+      }
+      disk.demand(copies.reduce((sum, bytes) => sum + bytes.byteLength, 0))
+      log.entries.push(...copies)
+      if (copies.length > 0) disk.logs.set(name, log)
+    })
   }
 
   async truncate(name: string, fromIndex: number): Promise<void> {
-    this.#open()
-    const log = this.#disk.logs.get(name)
-    if (log) log.entries.splice(Math.max(0, fromIndex - log.snapshotIndex - 1))
+    return this.#write(({ logs }) => {
+      const log = logs.get(name)
+      if (log) log.entries.splice(Math.max(0, fromIndex - log.snapshotIndex - 1))
+    })
   }
 
   async compact(name: string, upTo: number, snapshot: Uint8Array, later: 'keep' | 'drop' = 'keep'): Promise<void> {
-    this.#open()
-    const log = this.#disk.logs.get(name) ?? { snapshotIndex: 0, snapshot: undefined, entries: [] }
-    if (upTo < log.snapshotIndex) {
-      throw new OsError('EINVAL', `cannot compact ${name} to ${upTo}: its snapshot covers ${log.snapshotIndex}`)
-    }
-    if (later === 'drop') log.entries = []
-    log.entries.splice(0, upTo - log.snapshotIndex)
-    log.snapshotIndex = upTo
-    log.snapshot = copy(snapshot)
-    this.#disk.logs.set(name, log)
+    const copied = copy(snapshot)
+    return this.#write(({ logs }) => {
+      const log = logs.get(name) ?? { snapshotIndex: 0, snapshot: undefined, entries: [] }
+      if (upTo < log.snapshotIndex) {
+        throw new OsError('EINVAL', `cannot compact ${name} to ${upTo}: its snapshot covers ${log.snapshotIndex}`)
+      }
+      if (later === 'drop') log.entries = []
+      log.entries.splice(0, upTo - log.snapshotIndex)
+      log.snapshotIndex = upTo
+      log.snapshot = copied
+      logs.set(name, log)
+    })
   }
 
   async remove(name: string): Promise<void> {
-    this.#open()
-    this.#disk.logs.delete(name)
+    return this.#write(({ logs }) => void logs.delete(name))
   }
 
   async getRecord(name: string): Promise<Bytes | undefined> {
-    this.#open()
-    const bytes = this.#disk.records.get(name)
-    return bytes && copy(bytes)
+    return this.#read(({ records }) => {
+      const bytes = records.get(name)
+      return bytes && copy(bytes)
+    })
   }
 
   async putRecord(name: string, bytes: Uint8Array): Promise<void> {
-    this.#open()
-    this.#disk.records.set(name, copy(bytes))
+    const copied = copy(bytes)
+    return this.#write(({ records }) => void records.set(name, copied))
   }
 
   async removeRecord(name: string): Promise<void> {
-    this.#open()
-    this.#disk.records.delete(name)
+    return this.#write(({ records }) => void records.delete(name))
   }
 
   async close(): Promise<void> {
     this.#closed = true
+  }
+
+  #read<T>(what: (disk: Disk) => T): Promise<T> {
+    this.#open()
+    return this.#disk.read(() => what(this.#disk), this.#pass)
+  }
+
+  #write(what: (disk: Disk) => void): Promise<void> {
+    this.#open()
+    return this.#disk.write(() => what(this.#disk), this.#pass)
   }
 
   #open(): void {
