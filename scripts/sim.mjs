@@ -1,8 +1,13 @@
-// `npm run sim -- --seed=N [--seeds=COUNT] [--scenario=churn] [--nodes=50] [--seconds=60] [--verbose]`: runs the
-// simulator. A failing run prints the command that replays it; the same seed gives the same trace hash.
-import { join } from 'node:path'
+// `npm run sim -- [--scenario=storm] [--seed=N] [--seeds=COUNT] [--nodes=N] [--seconds=N] [--schedule=FILE] [--verbose]`:
+// runs the simulator and stops at the first failure, of which it prints the shortest trace that it finds, and the command
+// that replays it. The same seed gives the same trace hash. See docs/simulator.md.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { command, ensureInstalled, ROOT, run, runtime, SetupError } from './lib/install.mjs'
+
+/** Between two lines about progress. */
+const PROGRESS_MS = 5_000
 
 await command(async (args) => {
   await ensureInstalled()
@@ -14,38 +19,94 @@ await command(async (args) => {
     options: {
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
       seeds: { type: 'string', default: '1' },
-      scenario: { type: 'string', default: 'churn' },
-      nodes: { type: 'string', default: '50' },
-      seconds: { type: 'string', default: '60' },
+      scenario: { type: 'string', default: 'storm' },
+      nodes: { type: 'string' },
+      seconds: { type: 'string' },
+      schedule: { type: 'string' },
       verbose: { type: 'boolean', default: false },
     },
   })
-  const [seed, seeds, nodes, seconds] = ['seed', 'seeds', 'nodes', 'seconds'].map((name) => number(name, values[name]))
-  const { replay, scenarios } = await import('../src/sim/scenarios.ts')
+  const { scenarios } = await import('../src/sim/scenarios.ts')
   const scenario = Object.hasOwn(scenarios, values.scenario) ? scenarios[values.scenario] : undefined
   if (!scenario) {
     const list = Object.entries(scenarios).map(([name, { summary }]) => `\n  ${name}: ${summary}`)
     throw new SetupError(`there is no scenario '${values.scenario}'; there are:${list.join('')}`)
   }
-  for (let each = seed; each < seed + seeds; each++) {
-    const began = performance.now()
-    try {
-      const report = await scenario.run({
-        seed: each,
-        nodes,
-        seconds,
-        settle: () => new Promise((resolve) => setImmediate(resolve)),
-        ...(values.verbose ? { onLine: (line) => console.log(line) } : {}),
-      })
-      console.log(JSON.stringify({ ...report, realMs: Math.round(performance.now() - began) }))
-    } catch (error) {
-      console.error(`seed ${each} failed: ${error.stack}`)
-      console.error(`replay: ${replay(values.scenario, { seed: each, nodes, seconds })} --verbose`)
-      return 1
+  const schedule = values.schedule === undefined ? undefined : await readSchedule(values.schedule)
+  const options = {
+    scenario: values.scenario,
+    seed: schedule?.seed ?? number('seed', values.seed),
+    seeds: number('seeds', values.seeds),
+    nodes: values.nodes === undefined ? scenario.usual.nodes : number('nodes', values.nodes),
+    seconds: values.seconds === undefined ? scenario.usual.seconds : number('seconds', values.seconds),
+    schedule,
+    shrinkRuns: schedule ? 0 : 150,
+  }
+  return hunt(options, values.verbose)
+})
+
+async function hunt(options, verbose) {
+  const { hunt } = await import('../src/sim/hunt.ts')
+  const progress = progressOf(options.seeds)
+  const found = await hunt({
+    ...options,
+    settle: () => new Promise((resolve) => setImmediate(resolve)),
+    ...(verbose ? { onLine: (line) => console.log(line) } : {}),
+    onReport: progress.report,
+    onShrinking: (message) => console.error(`${message}\nlooking for a shorter trace …`),
+  })
+  if (!found) {
+    progress.end()
+    return 0
+  }
+  console.error(found.error.stack)
+  if (!found.shortest) console.error(`replay: ${found.command} --verbose`)
+  else report(options.scenario, found)
+  return 1
+}
+
+/** Prints the shortest trace found, and keeps it where the command that replays it finds it. */
+function report(scenario, { seed, shortest: { schedule, message, runs } }) {
+  const folder = join(ROOT, '.cache/sim')
+  mkdirSync(folder, { recursive: true })
+  const file = join(folder, `${scenario}-${seed}.json`)
+  const text = JSON.stringify(schedule, null, 1)
+  writeFileSync(file, `${text}\n`)
+  console.error(`the shortest trace found, after ${runs} runs, fails with: ${message}\n${text}`)
+  const path = relative(process.cwd(), file)
+  console.error(`replay: npm run sim -- --scenario=${scenario} --seed=${seed} --schedule=${path} --verbose`)
+}
+
+/** One run tells its figures; many tell from time to time how far they are. */
+function progressOf(seeds) {
+  const beganMs = performance.now()
+  let [done, virtualMs, toldMs] = [0, 0, beganMs]
+  const line = () => {
+    const realMs = performance.now() - beganMs
+    const rate = (virtualMs / realMs).toFixed(0)
+    return `${done} of ${seeds} seeds hold; ${(realMs / 1000).toFixed(0)} s, ${rate} simulated seconds per second`
+  }
+  const report = (figures) => {
+    done++
+    virtualMs += figures.virtualMs
+    const nowMs = performance.now()
+    if (seeds === 1) console.log(JSON.stringify({ ...figures, realMs: Math.round(nowMs - beganMs) }))
+    else if (nowMs - toldMs > PROGRESS_MS) {
+      toldMs = nowMs
+      console.log(`${line()} (at seed ${figures.seed})`)
     }
   }
-  return 0
-})
+  return { report, end: () => seeds > 1 && console.log(line()) }
+}
+
+async function readSchedule(file) {
+  const { parseSchedule } = await import('../src/sim/schedule.ts')
+  try {
+    return parseSchedule(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new SetupError(`cannot read the schedule ${file}: ${error.message}`)
+  }
+}
 
 function number(name, text) {
   const value = Number(text)
