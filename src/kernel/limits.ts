@@ -120,6 +120,8 @@ export const MAX_TREE_DEPTH = 256
 // --- journals ----------------------------------------------------------------------------------------------
 /** Members of one group: three, and those that come while others go. */
 export const MAX_VOTERS = 9
+/** One entry: it travels in one message, with others or alone. Owners keep what is larger in blocks. */
+export const MAX_ENTRY_BYTES = 768 * 1024
 /** Entries of one message to a member, and their bytes together: they have to fit a frame. */
 export const MAX_APPEND_ENTRIES = 4096
 export const MAX_APPEND_BYTES = 1024 * 1024
@@ -201,6 +203,10 @@ export const MAX_ENDED_PROCESSES = 200
 /** Journal entries, or bytes of them, kept before a snapshot replaces them. */
 export const COMPACT_ENTRIES = 4096
 export const COMPACT_BYTES = 1024 * 1024
+/** Arguments of a process together: they stand in the first entry of its journal three times. */
+export const MAX_ARGS_BYTES = 192 * 1024
+/** Events of one process in all: their counts are kept for as long as it runs. */
+export const MAX_EVENTS = 50_000_000
 /** Blocks with what is told of folded entries: the events of half a million; of longer processes the latest. */
 export const MAX_PAST_BLOCKS = 512
 /** Input of an event sent along with its lease; larger input is pulled by the executor. */

@@ -59,6 +59,8 @@ export class Group implements Journal {
   #compacting = false
   /** What the last snapshot made here stands for. */
   #foldedBytes = 0
+  /** It is not folded again before it has this entry. */
+  #foldFrom = 0
   #closed = false
 
   private constructor(name: string, host: GroupHost, raft: Raft) {
@@ -179,12 +181,15 @@ export class Group implements Journal {
   /**
    * Resolves when as many members have stored the entries as `level` asks: `local` this node, `majority`, or `all` that
    * keep the journal and are here.
-   * @throws {OsError} EAGAIN this node does not lead, or too few members are here: nothing was written. ECONNRESET it
+   * @throws {OsError} EFBIG. EAGAIN this node does not lead, or too few members are here: nothing was written. ECONNRESET it
    * stopped leading meanwhile: perhaps written. EIO, ENOSPC.
    */
   append(entries: readonly Uint8Array[], level: Ack['level'] = 'majority'): Promise<Ack> {
     if (this.#failed) return Promise.reject(this.#failed)
     if (this.#closed) return Promise.reject(new OsError('ECANCELED', `${this.name} is not kept here any more`))
+    if (entries.some((entry) => entry.byteLength > limits.MAX_ENTRY_BYTES)) {
+      return Promise.reject(new OsError('EFBIG', `an entry of a journal has at most ${limits.MAX_ENTRY_BYTES} bytes`))
+    }
     if (!this.#raft.quorate) {
       return Promise.reject(new OsError('EAGAIN', 'too few of the nodes that keep this are here to write it safely'))
     }
@@ -220,14 +225,15 @@ export class Group implements Journal {
 
   /** Replaces what is committed by what `fold` makes of it, once there is enough to be worth it. */
   async compact(fold: (before: Journalled) => Folded | Promise<Folded>): Promise<void> {
-    const { log, commit } = this.#raft
-    const index = Math.min(commit, log.stable)
-    const enough = index - log.snapshot.index >= limits.COMPACT_ENTRIES || log.bytes >= limits.COMPACT_BYTES
-    // As much again as the last one stands for: what is large for good is not folded over and over.
-    if (!enough || log.bytes < this.#foldedBytes || this.#compacting) return
+    const index = Math.min(this.#raft.commit, this.#raft.log.stable)
+    if (this.#compacting || !this.#foldable(index)) return
     this.#compacting = true
+    const { log } = this.#raft
+    // Unless it works: not again before the journal has grown.
+    this.#foldFrom = index + limits.COMPACT_ENTRIES / 4
     try {
       const { snapshot, bytes } = await fold(this.#upTo(index))
+      this.#foldFrom = index
       // A leader's snapshot may have come meanwhile.
       const term = log.termAt(index)
       if (this.#closed || term === undefined || index <= log.snapshot.index) return
@@ -237,6 +243,16 @@ export class Group implements Journal {
     } finally {
       this.#compacting = false
     }
+  }
+
+  /** There is enough up to there, and as much again as the last snapshot stands for: a large one is not made often. */
+  #foldable(index: number): boolean {
+    const { log } = this.#raft
+    const count = index - log.snapshot.index
+    if (index <= this.#foldFrom || (count < limits.COMPACT_ENTRIES && log.bytes < limits.COMPACT_BYTES)) return false
+    let { bytes } = log
+    for (let i = index + 1; i <= log.lastIndex; i++) bytes -= log.entryAt(i)?.bytes.byteLength ?? 0
+    return (count >= limits.COMPACT_ENTRIES || bytes >= limits.COMPACT_BYTES) && bytes >= this.#foldedBytes
   }
 
   campaign(): void {

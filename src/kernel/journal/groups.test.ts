@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
 import { SimWitness } from '../../sim/witness.ts'
-import { COMPACT_ENTRIES, MAX_UNBORN_GROUPS } from '../limits.ts'
+import { COMPACT_ENTRIES, MAX_ENTRY_BYTES, MAX_UNBORN_GROUPS } from '../limits.ts'
 import { JournalLab, JournalNode, LIST } from './groups.contract.ts'
 import type { Journal } from './journal.ts'
 import { decodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
@@ -333,6 +333,24 @@ describe('a journal under attack, or under load', () => {
     await lab.run(a.owner.add('large'))
     await lab.run(a.owner.add('small'))
     await lab.until(() => c.groups.group(LIST).lastIndex === a.groups.group(LIST).lastIndex, 10_000)
+  })
+
+  it('is acknowledged in its own order, also where a second copy is only hoped for', async () => {
+    const [a, b] = (await begun('ab')) as [JournalNode, JournalNode]
+    const slow = new Promise<void>((resolve) => lab.clock.setTimer(resolve, 300, 'a large file'))
+    b.owner.hold = (_kind, bytes) => (fromUtf8(bytes) === 'first' ? slow : undefined)
+    const order: string[] = []
+    const add = (text: string) => a.owner.add(text).then(() => order.push(text))
+    const first = add('first')
+    await lab.advance(50) // stored here, and committed where it is the only voter
+    await lab.run(Promise.all([first, add('second'), add('third')]))
+    expect(order).toEqual(['first', 'second', 'third'])
+  })
+
+  it('refuses an entry that fits no message, and goes on', async () => {
+    const [a] = (await begun('abc')) as [JournalNode]
+    await expect(lab.run(a.owner.add('x'.repeat(MAX_ENTRY_BYTES + 1)))).rejects.toMatchObject({ code: 'EFBIG' })
+    expect((await lab.run(a.owner.add('x'.repeat(MAX_ENTRY_BYTES), 'all'))).devices).toBe(3)
   })
 
   it('does not wait for ever for a member that cannot store', async () => {

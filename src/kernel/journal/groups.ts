@@ -5,7 +5,7 @@
 // A journal that nobody writes costs nothing: no timer runs unless some machine waits for an answer, and no message
 // is sent unless a node comes or goes.
 import { errorLine, OsError, toOsError } from '../../base/errors.ts'
-import type { NodeId } from '../../base/ids.ts'
+import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
@@ -77,8 +77,13 @@ export class Groups {
       alive: (id) => id === this.#rpc.self || id === this.#witness.id || this.#liveness.has(id),
       deviceOf: (id) => this.#liveness.deviceOf(id),
       send: (to, group, message) => {
-        if (to === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group, message }))
-        else this.#rpc.note(to, 'journal.step', { group, message })
+        try {
+          if (to === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group, message }))
+          else this.#rpc.note(to, 'journal.step', { group, message })
+        } catch (error) {
+          // It is sent again; the machine that asked for it goes on.
+          this.#log.log('warn', 'journal', `not sent to ${shortNode(to)} about ${group}: ${errorLine(error)}`)
+        }
       },
       changed: (group) => this.#changed(group),
     }

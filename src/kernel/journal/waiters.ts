@@ -45,7 +45,8 @@ export class Waiters {
   entry(index: number, level: Ack['level']): Promise<Ack> {
     const { self, alive, clock } = this.#host
     const complete = this.#raft.holders(this.#raft.commit)
-    const hope = this.keepers().filter((id) => id !== self && alive(id) && complete.includes(id))
+    const had = this.#entries.at(-1)?.hope ?? []
+    const hope = this.keepers().filter((id) => id !== self && alive(id) && (complete.includes(id) || had.includes(id)))
     const { term } = this.#raft
     return new Promise((resolve, reject) => {
       this.#entries.push({ index, term, level, hope, atMs: clock.nowMs(), resolve, reject })
@@ -64,15 +65,22 @@ export class Waiters {
     const { commit, term, role } = this.#raft
     const lost = new OsError('ECONNRESET', 'another node took over while this was written')
     const alone = new OsError('ECONNRESET', 'the nodes that keep this went away while it was written: it may be or not')
+    /** One that waits: nothing after it is told before, so that owners apply entries in the journal's order. */
+    let first: Waiter | undefined
+    const wait = (waiter: Waiter) => {
+      first ??= waiter
+      return true
+    }
     this.#entries = this.#entries.filter((waiter) => {
       if (role !== 'leader' || waiter.term !== term) waiter.reject(lost)
       else if (commit < waiter.index) {
-        if (this.#raft.quorate) return true
+        if (this.#raft.quorate) return wait(waiter)
         waiter.reject(alone)
       } else {
         const ack = this.#ack(waiter.index)
-        if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter)) return true
-        if (waiter.level === 'majority' && ack.level === 'local' && this.#hopeful(waiter)) return true
+        if (first) return true
+        if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter)) return wait(waiter)
+        if (waiter.level === 'majority' && ack.level === 'local' && this.#hopeful(waiter)) return wait(waiter)
         waiter.resolve(ack)
       }
       return false

@@ -57,12 +57,14 @@ export class Attempts {
 
   /** Its node is done with it: whoever has waited longest there runs now. */
   answered(attempt: Attempt): void {
+    if (attempt.state !== 'running') return
     attempt.state = 'answered'
     const next = [...this.#all].find(({ node, state }) => node === attempt.node && state === 'waiting')
     if (next) next.state = 'running'
   }
 
   end(attempt: Attempt): void {
+    this.answered(attempt)
     this.#all.delete(attempt)
   }
 

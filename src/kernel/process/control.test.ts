@@ -137,3 +137,82 @@ describe('an event that is much later than the others', () => {
     expect(leases.length).toBe(31)
   })
 })
+
+describe('a process that ends itself', () => {
+  it('has made the files of the event that said so, whatever else is done meanwhile', async () => {
+    await start(3, 5)
+    const kid = await run(`
+      export async function start(event, os) {
+        for (let i = 0; i < 12; i++) await os.emit('work', i)
+        await os.emit('last', null)
+      }
+      export const work = () => testHost.sleep(20)
+      export async function last(event, os) {
+        for (let i = 0; i < 5; i++) await os.fs.writeFile('/last-' + i, 'kept')
+        await os.exit(7)
+      }`)
+    expect(await exitOf(kid)).toMatchObject({ state: 'exited', code: 7 })
+    const names = await cluster.run(at(1).fs.readdir('/'))
+    expect(names.filter((name) => name.startsWith('last-'))).toHaveLength(5)
+  })
+
+  it('has made them also when its home dies in between', async () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      await start(3, seed)
+      const kid = await run(
+        `export async function start(event, os) { await os.fs.writeFile('/last', 'kept'); await os.exit(7) }`,
+      )
+      await cluster.advance(seed * 6)
+      at(0).crash()
+      const { exits } = await cluster.run(at(1).os.call('wait', { for: 'exit', kids: [kid] }), 600_000)
+      expect(exits).toMatchObject([{ state: 'exited', code: 7 }])
+      expect(await cluster.run(at(1).fs.readFile('/last', 'utf8'))).toBe('kept')
+    }
+  })
+})
+
+describe('a stopped process', () => {
+  it('starts nothing, not even company for what is late', async () => {
+    await start(2, 9)
+    const kid = await run(`
+      export async function start(event, os) { for (let i = 0; i < 5; i++) await os.emit('work', i) }
+      export const work = ({ data }) => testHost.sleep(data === 4 ? 6_000 : 50)`)
+    await cluster.until(
+      async () => (await historyOf(kid)).filter(({ what }) => what === 'completed').length === 5,
+      'but one',
+    )
+    await cluster.run(at(0).os.call('signal', { signal: 'STOP', kid }))
+    await cluster.advance(4_000)
+    expect((await historyOf(kid)).filter(({ what }) => what === 'assigned')).toHaveLength(6)
+    await cluster.run(at(0).os.call('signal', { signal: 'CONT', kid }))
+    expect(await exitOf(kid)).toMatchObject({ state: 'exited' })
+  })
+})
+
+describe('a process of large events', () => {
+  const rowAt = async (node: SimNode, kid: Kid) =>
+    (await cluster.run(node.os.info('processes'))).find((row) => row.kid === kid)
+
+  it.each([
+    ['many events at once', `for (let i = 0; i < 45_000; i++) await os.emit('one', i)`, 45_001],
+    ['data of several MiB', `for (let i = 0; i < 3; i++) await os.emit('one', new Uint8Array(1_000_000))`, 4],
+    ['a result of a MiB', `await os.gather([await os.emit('large', null)], 'one', null)`, 3],
+  ])('is kept by all and drops nobody: %s', async (_what, body, total) => {
+    await start(3, 71)
+    const [home, other] = [at(0), at(1)]
+    const kid = await run(
+      `export async function start(event, os) { ${body} }
+       export const large = () => new Uint8Array(1_000_000)
+       export const one = () => testHost.sleep(60_000)`,
+    )
+    const known = async () => (await rowAt(home, kid))?.total === total
+    for (let i = 0; i < 600 && !(await known()); i++) await cluster.advance(100)
+    expect(await cluster.run(other.os.info('peers'))).toHaveLength(2)
+    home.crash()
+    await cluster.until(async () => (await rowAt(other, kid)) !== undefined, 'another home', 60_000)
+    expect((await rowAt(other, kid))?.total).toBe(total)
+    await cluster.run(other.os.call('signal', { signal: 'KILL', kid }))
+    const { exits } = await cluster.run(other.os.call('wait', { for: 'exit', kids: [kid] }), 600_000)
+    expect(exits).toMatchObject([{ state: 'killed' }])
+  })
+})

@@ -17,6 +17,13 @@ const kid = v.custom<Kid>((value) => typeof value === 'string' && isKid(value))
 const processBounds = v.omit(processLimits, ['eventMs'])
 export type ProcessBounds = v.InferOutput<typeof processBounds>
 
+/** What an event did. */
+export const completedContent = v.strictObject({
+  result: bytes,
+  emits: v.array(v.strictObject({ task: text, data: bytes, after: v.nullable(v.array(text)) })),
+  ops: v.array(treeOp),
+})
+
 /** Journal entries, version 1. Read back from disk, so validated like anything else that comes from outside. */
 const entry = v.variant('t', [
   v.strictObject({
@@ -68,9 +75,10 @@ const entry = v.variant('t', [
     task: v.optional(text),
     token: int,
     node: text,
-    result: bytes,
-    emits: v.array(v.strictObject({ task: text, data: bytes, after: v.nullable(v.array(text)) })),
-    ops: v.array(treeOp),
+    ...completedContent.entries,
+    /** Where that is when it is large, and how many events it emitted; see large.ts. */
+    parts: v.optional(v.array(text)),
+    emitted: v.optional(int),
     exit: v.nullable(int),
     ms: v.number(),
     atMs: v.optional(v.number()),

@@ -19,7 +19,7 @@ export interface EventState {
   readonly task: string
   /** Encoded; for a gather, what is delivered beside the results. */
   data: Uint8Array
-  readonly after: readonly string[] | null
+  after: readonly string[] | null
   /** Results still missing. */
   missing: number
   status: 'waiting' | 'ready' | 'leased' | 'done'
@@ -139,10 +139,11 @@ export class Events {
   /** @param hold nobody goes on from it before `release`. */
   complete(event: EventState, result: Uint8Array, emits: readonly Emitted[], hold: boolean): void {
     if (event.status === 'ready') this.#readyCount--
-    this.#bytes += result.byteLength - event.data.byteLength
+    this.#bytes += result.byteLength - weightOf(event)
     event.status = 'done'
     event.leases = []
     event.data = new Uint8Array(0)
+    event.after = null
     event.result = result
     this.#emitted[event.number] = emits.length
     this.#done++
@@ -173,7 +174,7 @@ export class Events {
 
   #add(id: string, { task, data, after }: Emitted, parent?: string): void {
     const number = this.#emitted.push(0) - 1
-    this.#bytes += data.byteLength
+    this.#bytes += weightOf({ data, after })
     this.#enter({ id, number, task, data, after, token: 0 }, parent)
   }
 
@@ -249,7 +250,7 @@ export class Events {
     }
     const parents = new Map([...events.#held].map(([id, number]) => [String(number), id]))
     for (const [id, number, task, data, after, token, leases] of open) {
-      events.#bytes += data.byteLength
+      events.#bytes += weightOf({ data, after })
       events.#enter({ id, number, task, data, after, token }, parents.get(id.split('.')[0] as string))
       const event = events.#kept.get(id) as EventState
       for (const [number, node] of leases) events.lease(event, { token: number, node: node as NodeId }, true)
@@ -278,4 +279,9 @@ function runsOf(values: readonly number[]): [number, number][] {
     else runs.push([1, value])
   }
   return runs
+}
+
+/** Bytes of memory, roughly, that a waiting event takes: its data, and the ids for which it waits, twice. */
+export function weightOf({ data, after }: Pick<EventState, 'data' | 'after'>): number {
+  return (after ?? []).reduce((sum, id) => sum + 2 * id.length, data.byteLength)
 }

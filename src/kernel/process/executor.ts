@@ -8,7 +8,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { Sandbox } from '../../ports/sandbox.ts'
 import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { Blocks } from '../blocks/blocks.ts'
-import { DagReader, rootSize } from '../fs/dag.ts'
+import { allCids, DagReader, rootSize } from '../fs/dag.ts'
 import { Staging } from '../fs/fs.ts'
 import type { Dispatch } from '../io/call-server.ts'
 import * as limits from '../limits.ts'
@@ -287,6 +287,13 @@ export class Executor {
       this.#log.log('debug', 'process', `ended an idle worker of ${pool.kid}`)
     }
   }
+}
+
+/** Makes sure that a program is in the local store. @throws {OsError} EFBIG, EIO, ENOSPC. */
+export async function holdProgram(blocks: Blocks, cid: string, from: NodeId): Promise<void> {
+  const options = { hints: [from] }
+  const { byteLength: size } = await readProgram(blocks, cid, [from])
+  await blocks.hold(await allCids(blocks, { cid, size }, options), options)
 }
 
 /** A program's bytes from its CID. @throws {OsError} EFBIG, EIO. */

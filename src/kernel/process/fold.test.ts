@@ -1,8 +1,10 @@
+import { decode, encode } from 'cborg'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { concat, utf8 } from '../../base/bytes.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { Blocks } from '../blocks/blocks.ts'
+import { RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab, nodeId } from '../harness.contract.ts'
 import type { Journalled } from '../journal/journal.ts'
 import { encodeData } from './data.ts'
@@ -219,6 +221,38 @@ describe('a snapshot that is not ours', () => {
     const snapshot = encodeEntry(folded)
     expect(decodeEntry(snapshot).t).toBe('folded')
     await expect(unfold({ snapshot, entries: [] }, blocks)).rejects.toMatchObject({ code: 'EIO' })
+  })
+
+  it.each([
+    ['events from nowhere', { emitted: [[2 ** 40, 0]] }],
+    [
+      'children that nobody emitted',
+      {
+        emitted: [
+          [1, 0],
+          [5, 0],
+        ],
+      },
+    ],
+    ['an event without a number', { open: [['0', 9, 'start', new Uint8Array(0), null, 0, []]] }],
+    ['an event twice', { results: [['0', 0, new Uint8Array(1)]] }],
+    ['one held back that is not done', { held: ['0'] }],
+  ])('is EIO with %s', async (_what, events) => {
+    const { snapshot } = await fold({ snapshot: encodeEntry(spawned), entries: [] }, blocks)
+    const folded = decodeEntry(snapshot) as EntryOf<'folded'>
+    const honest = decode(folded.body as Uint8Array)
+    const body = encode({ ...honest, events: { ...honest.events, ...events } })
+    const poisoned = { snapshot: encodeEntry({ ...folded, body }), entries: [] }
+    await expect(unfold(poisoned, blocks)).rejects.toMatchObject({ code: 'EIO' })
+  })
+
+  it('is EIO when it names one block again and again', async () => {
+    const part = new Uint8Array(1024 * 1024)
+    const cid = await blocks.cidOf(RAW, part)
+    await blocks.putMany([[cid, part]])
+    const body = Array.from({ length: 30_000 }, () => cid)
+    const folded = { t: 'folded' as const, kid: `K-${'0'.repeat(64)}` as Kid, programCid: 'x', count: 5, body }
+    await expect(unfold({ snapshot: encodeEntry(folded), entries: [] }, blocks)).rejects.toMatchObject({ code: 'EIO' })
   })
 
   it('is EIO where it stands among the entries', async () => {

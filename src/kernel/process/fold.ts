@@ -25,8 +25,9 @@ import {
   type ProcessStep,
   text,
 } from './entries.ts'
-import { readProgram } from './executor.ts'
+import { holdProgram } from './executor.ts'
 import { historyOf, packRows, unpackRows } from './history.ts'
+import { readParts, storeParts, whole } from './large.ts'
 import { type OutputPiece, ProcessState } from './state.ts'
 
 /** A snapshot up to this size travels and is stored as one piece; what is beyond goes into blocks. */
@@ -34,6 +35,8 @@ const MAX_INLINE_BYTES = 48 * 1024
 /** Short pieces of output are joined until they make a block of this size; what is left over stays in the snapshot. */
 const OUTPUT_BLOCK_BYTES = 256 * 1024
 const OUTPUT_REST_BYTES = 8 * 1024
+/** A body is what a process may hold, and some. */
+const MAX_BODY_BYTES = 2 * limits.MAX_PROCESS_BYTES
 /** Rows in one block of the past: some 60 KiB. */
 const ROWS_PER_BLOCK = 2_048
 
@@ -94,12 +97,7 @@ export async function fold(before: Journalled, blocks: Blocks): Promise<{ snapsh
   const rows = historyOf(told, { first: past.count, most: told.length })
   const later = await archived({ ...past, rows: [...past.rows, ...rows], count: past.count + told.length }, blocks)
   const encoded = encode(await bodyOf(state, later, blocks))
-  const parts: string[] = []
-  if (encoded.byteLength > MAX_INLINE_BYTES) {
-    for (let at = 0; at < encoded.byteLength; at += limits.BLOCK_BYTES) {
-      parts.push(await store(blocks, encoded.slice(at, at + limits.BLOCK_BYTES)))
-    }
-  }
+  const parts = encoded.byteLength > MAX_INLINE_BYTES ? await storeParts(blocks, encoded) : []
   const { kid, programCid } = state.spawned as EntryOf<'spawned'>
   const entry: ProcessEntry = {
     t: 'folded',
@@ -119,7 +117,7 @@ export async function holdFolded(folded: EntryOf<'folded'>, blocks: Blocks, from
   const cids = output.flatMap((pieces) => pieces.flatMap(([, , cid]) => cid ?? []))
   await blocks.hold([...cids, ...past.blocks.map(([, cid]) => cid)], options)
   for (const [, ops] of unapplied) await holdFiles(blocks, ops, options)
-  await readProgram(blocks, folded.programCid, [from])
+  await holdProgram(blocks, folded.programCid, from)
 }
 
 /** What the journal tells after its entry `after`, some of it. @throws {OsError} EIO. */
@@ -148,7 +146,7 @@ function* later(raw: readonly Uint8Array[], first: number, after: number): Itera
 
 async function unfolded(first: ProcessEntry, steps: readonly ProcessStep[], blocks: Blocks): Promise<Unfolded> {
   const { state, past } = first.t === 'folded' ? await restore(first, blocks) : begun(first)
-  for (const step of steps) state.apply(step)
+  for (const step of steps) state.apply(await whole(step, blocks))
   return { state, past }
 }
 
@@ -175,6 +173,33 @@ async function restore(folded: EntryOf<'folded'>, blocks: Blocks): Promise<Unfol
   return { state, past: { blocks: past.blocks, rows: unpackRows(past.rows), count: folded.count } }
 }
 
+/** What no honest member says would take this tab's memory, or make no process. @throws {OsError} EIO. */
+function checked(given: Body): Body {
+  const { emitted, open, results, held } = given.events
+  const demand = (holds: boolean, what: string) => {
+    if (!holds) throw new OsError('EIO', `a snapshot of a process ${what}`)
+  }
+  const total = emitted.reduce((sum, [length]) => sum + length, 0)
+  const known = 1 + emitted.reduce((sum, [length, each]) => sum + length * each, 0)
+  demand(total === known && total <= limits.MAX_EVENTS, 'has events from nowhere')
+  const numbers = new Set([...open, ...results].map(([, number]) => number))
+  demand(numbers.size === open.length + results.length, 'has events twice')
+  demand(
+    [...numbers].every((number) => number < total),
+    'has events without a number',
+  )
+  const done = new Set(results.map(([id]) => id))
+  demand(
+    held.every((id) => done.has(id)),
+    'holds events back that are not done',
+  )
+  for (const [length, inline, cid] of given.output.flat()) {
+    demand((inline === null) !== (cid === null) && (inline?.byteLength ?? length) === length, 'has output from nowhere')
+  }
+  demand(given.past.blocks.length <= limits.MAX_PAST_BLOCKS, 'has too long a past')
+  return given
+}
+
 async function bodyOf(state: ProcessState, past: Past, blocks: Blocks): Promise<Body> {
   const { facts, output: _, ...lists } = state.picture()
   const { spawned, ended, ...flags } = facts
@@ -192,10 +217,8 @@ async function bodyOf(state: ProcessState, past: Past, blocks: Blocks): Promise<
 
 async function bodyFrom(folded: EntryOf<'folded'>, blocks: Blocks): Promise<Body> {
   try {
-    const encoded = Array.isArray(folded.body)
-      ? concat(await Promise.all(folded.body.map((cid) => blocks.get(cid))))
-      : folded.body
-    return v.parse(body, decode(encoded))
+    const encoded = Array.isArray(folded.body) ? await readParts(blocks, folded.body, MAX_BODY_BYTES) : folded.body
+    return checked(v.parse(body, decode(encoded)))
   } catch (error) {
     throw new OsError('EIO', 'a snapshot of a process cannot be read', { cause: error })
   }

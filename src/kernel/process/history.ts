@@ -42,7 +42,8 @@ function tell(entry: ProcessEntry): Omit<HistoryRow, 'n' | 'event' | 'task'> | u
       return { what: 'lost', atMs: entry.atMs, node: entry.node, detail: entry.why }
     case 'completed': {
       const files = entry.ops.length > 0 ? `, ${entry.ops.length} files changed` : ''
-      const detail = `${Math.round(entry.ms)} ms, ${entry.emits.length} events emitted${files}`
+      const emitted = entry.emitted ?? entry.emits.length
+      const detail = `${Math.round(entry.ms)} ms, ${emitted} events emitted${files}`
       return { what: 'completed', atMs: entry.atMs ?? null, node: entry.node, detail }
     }
     case 'paused':

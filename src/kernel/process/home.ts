@@ -27,6 +27,7 @@ import { makeChanges } from './effects.ts'
 import { type EntryOf, encodeEntry, type ProcessStep } from './entries.ts'
 import type { EventState } from './events.ts'
 import { tellPast } from './fold.ts'
+import { slim } from './large.ts'
 import type { Leases, Lessee } from './leases.ts'
 import { ProcessOutput } from './output.ts'
 import { QueueRoom } from './queue-room.ts'
@@ -109,7 +110,8 @@ export class ProcessHome implements Lessee {
   /** Ready events exist: the leases ask this before offering room. */
   get wantsRoom(): boolean {
     const { events, facts } = this.#state
-    return events.readyCount > 0 && !this.#ending && !facts.paused && this.#settling < limits.MAX_SETTLING
+    const going = !this.#ending && !facts.paused && !facts.exitRequested
+    return events.readyCount > 0 && going && this.#settling < limits.MAX_SETTLING
   }
 
   /** Whether one more event may run there. */
@@ -291,20 +293,39 @@ export class ProcessHome implements Lessee {
     const completion = decodeCompletion(bytes)
     if (this.#ending) return
     if (!completion.ok) return this.#taskFailed(attempt, completion.kind, completion.message)
-    const problem = this.#state.problem(id, token, completion.emits)
-    if (problem?.of === 'program') return this.#fail(`task ${event.task}: ${problem.what}`)
-    if (problem) return this.#log('info', `refused a completion of ${id} from ${shortNode(node)}: ${problem.what}`)
+    if (await this.#refused(attempt, completion)) return
     await this.#holdFiles(completion, node)
-    if (this.#ending || this.#state.problem(id, token, completion.emits)) return
+    // Much may have happened meanwhile.
+    if (this.#ending || (await this.#refused(attempt, completion))) return
     const { task } = event
     const { result, emits, ops, exit, ms } = completion
     const atMs = this.#services.clock.wallMs()
-    const entry: ProcessStep = { t: 'completed', event: id, task, token, node, result, emits, ops, exit, ms, atMs }
-    if (!(await this.#journalled(entry))) return
+    const entry: EntryOf<'completed'> = {
+      t: 'completed',
+      event: id,
+      task,
+      token,
+      node,
+      result,
+      emits,
+      ops,
+      exit,
+      ms,
+      atMs,
+    }
+    if (!(await this.#journalled(await slim(entry, this.#services.blocks)))) return
     // The same event may have been completed elsewhere while this was journalled: then it changes nothing.
     const first = this.#state.holds(id, token)
     this.#state.apply(entry)
     if (first) await this.#settled(attempt, ops)
+  }
+
+  /** Whether it does not count, or is more than the process may have, which ends it. */
+  async #refused({ event: id, of: event, token, node }: Attempt, { emits }: Succeeded): Promise<boolean> {
+    const problem = this.#state.problem(id, token, emits)
+    if (problem?.of === 'program') await this.#fail(`task ${event.task}: ${problem.what}`)
+    else if (problem) this.#log('info', `refused a completion of ${id} from ${shortNode(node)}: ${problem.what}`)
+    return problem !== undefined
   }
 
   /** The event is done: whoever else ran it is told, its files are made, and the process goes on. */
@@ -359,7 +380,8 @@ export class ProcessHome implements Lessee {
     if (error.code === 'EFBIG') return this.#fail(error.message)
     const troubles = (this.#state.troubles.get(event.id) ?? 0) + 1
     if (troubles >= MAX_TROUBLES) return this.#fail(`no node could run task ${event.task}: ${why}`)
-    this.#services.leases.avoid(node, TROUBLE_PAUSE_MS * troubles)
+    // Longer than the event waits: it should not go there again at once.
+    this.#services.leases.avoid(node, 2 * TROUBLE_PAUSE_MS * troubles)
     this.#later(() => this.#lost(event, node, token, 'trouble', why), TROUBLE_PAUSE_MS * troubles, 'event retry')
   }
 
@@ -385,7 +407,10 @@ export class ProcessHome implements Lessee {
   #watchLate(): void {
     if (this.#ending || this.#state.facts.paused || this.#state.events.readyCount > 0) return
     this.#attempts.watchLate(({ of: event, node }) => {
-      const spare = this.#state.events.readyCount > 0 ? undefined : this.#services.leases.spare(this, node)
+      const spare =
+        this.#state.events.readyCount > 0 || this.#state.facts.paused
+          ? undefined
+          : this.#services.leases.spare(this, node)
       if (!spare || this.#ending) return
       this.#start(event, { ...spare, reason: `late on ${shortNode(node)}; ${spare.reason}` }, true)
     })
@@ -398,7 +423,7 @@ export class ProcessHome implements Lessee {
     if (this.#ending) return
     this.changed.emit()
     const { facts } = this.#state
-    if (facts.exitRequested && !facts.ended) {
+    if (facts.exitRequested && this.#state.unapplied.size === 0) {
       void this.#end({ state: 'exited', code: facts.exitCode, error: null })
     } else if (this.#state.finished) void this.#end({ state: 'exited', code: 0, error: null })
     else {

@@ -9,7 +9,6 @@ import type { Hasher, Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import type { ExitStatus, HistoryRow, KernelEvent, ProcessRow } from '../../syscalls/types.ts'
-import { holdFiles } from '../fs/copies.ts'
 import type { Fs } from '../fs/fs.ts'
 import type { Groups, JournalOwner } from '../journal/groups.ts'
 import type { Journal, Journalled } from '../journal/journal.ts'
@@ -20,9 +19,10 @@ import { MAX_FOUND, MAX_ROW_ARGS, MAX_ROWS } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { encodeData } from './data.ts'
 import { decodeEntry, encodeEntry, type ProcessBounds, type ProcessStep } from './entries.ts'
-import { readProgram } from './executor.ts'
+import { holdProgram } from './executor.ts'
 import { fold, holdFolded, unfold } from './fold.ts'
 import { type HomeServices, ProcessHome } from './home.ts'
+import { holdCompleted } from './large.ts'
 
 const PREFIX = 'process/'
 /** A reload takes a second or two; a home that stays away longer is reported. */
@@ -92,6 +92,9 @@ export class Processes {
   /** @throws {OsError} ENOENT, EISDIR, EFBIG for the program. */
   async spawn(options: SpawnOptions): Promise<{ kid: Kid; home: NodeId }> {
     const { program, args, cwd, eventMs, bounds, signal } = options
+    if (args.reduce((sum, arg) => sum + 3 * arg.length, 0) > limits.MAX_ARGS_BYTES) {
+      throw new OsError('EFBIG', `the arguments are too long together (${limits.MAX_ARGS_BYTES} bytes): use a file`)
+    }
     const file = await this.#fs.programFile(program, { signal })
     const home = this.#services.self
     const atMs = this.#clock.wallMs()
@@ -314,6 +317,8 @@ export class Processes {
         const kid = name.slice(PREFIX.length) as Kid
         this.#lead(kid, journal, before).catch((error: unknown) => {
           this.#log.log('error', 'process', `the journal ${name} cannot be replayed: ${errorLine(error)}`)
+          // Another member may have what this one lacks.
+          this.#journals.find(name)?.handOver()
         })
       },
       follow: (name, leader) => this.#follow(name.slice(PREFIX.length) as Kid, leader),
@@ -360,11 +365,11 @@ export class Processes {
     const { blocks } = this.#services
     if (mutated('skip-hold')) return undefined
     if (entry.t === 'output' && entry.cid !== undefined) return blocks.hold([entry.cid], { hints: [from] })
-    if (entry.t === 'completed' && entry.ops.some(({ op }) => op === 'put'))
-      return holdFiles(blocks, entry.ops, { hints: [from] })
+    if (entry.t === 'completed' && (entry.parts || entry.ops.some(({ op }) => op === 'put')))
+      return holdCompleted(entry, blocks, from)
     if (entry.t === 'folded') return holdFolded(entry, blocks, from)
     if (entry.t !== 'spawned') return undefined
-    return readProgram(blocks, entry.programCid, [from]).then(() => undefined)
+    return holdProgram(blocks, entry.programCid, from)
   }
 
   #adopt(home: ProcessHome): ProcessHome {

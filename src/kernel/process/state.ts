@@ -6,11 +6,11 @@
 import type { NodeId } from '../../base/ids.ts'
 import { MAX_PENDING_EVENTS } from '../../syscalls/limits.ts'
 import type { ProcessState as RunState } from '../../syscalls/types.ts'
-import { MAX_OUTPUT_BYTES, MAX_PROCESS_BYTES } from '../limits.ts'
+import { MAX_EVENTS, MAX_OUTPUT_BYTES, MAX_PROCESS_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { gatherInput } from './data.ts'
 import type { EntryOf, ProcessStep } from './entries.ts'
-import { type EventState, Events, type EventsPicture } from './events.ts'
+import { type EventState, Events, type EventsPicture, weightOf } from './events.ts'
 
 export interface OutputPiece {
   offset: number
@@ -194,12 +194,13 @@ export class ProcessState {
     return this.facts.cpuMs
   }
 
-  #tooMuch(emits: readonly { data: Uint8Array }[]): string | undefined {
+  #tooMuch(emits: readonly { data: Uint8Array; after: string[] | null }[]): string | undefined {
+    if (this.events.total + emits.length > MAX_EVENTS) return `it would have more than ${MAX_EVENTS} events in all`
     if (this.events.pending + emits.length > MAX_PENDING_EVENTS) {
       return `more than ${MAX_PENDING_EVENTS} events would be pending`
     }
     let newBytes = 0
-    for (const { data } of emits) newBytes += data.byteLength
+    for (const emit of emits) newBytes += weightOf(emit)
     if (this.events.bytes + newBytes <= MAX_PROCESS_BYTES) return undefined
     return `more than ${MAX_PROCESS_BYTES} bytes of events and results: keep large data in files`
   }
