@@ -94,6 +94,13 @@ export class Blocks {
     if (entries.length > 0) await this.#store.putMany(entries)
   }
 
+  /** Stores one block. @returns its name. @throws {OsError} ENOSPC, EIO. */
+  async put(codec: Codec, bytes: Uint8Array): Promise<CidText> {
+    const cid = await this.cidOf(codec, bytes)
+    await this.putMany([[cid, bytes]])
+    return cid
+  }
+
   hasMany(cids: readonly CidText[]): Promise<boolean[]> {
     return this.#store.hasMany(cids)
   }

@@ -230,7 +230,7 @@ async function archived({ blocks: before, rows, count }: Past, blocks: Blocks): 
   let at = 0
   for (; rows.length - at >= ROWS_PER_BLOCK; at += ROWS_PER_BLOCK) {
     const some = rows.slice(at, at + ROWS_PER_BLOCK)
-    made.push([(some.at(-1) as HistoryRow).n, await store(blocks, packRows(some))])
+    made.push([(some.at(-1) as HistoryRow).n, await blocks.put(RAW, packRows(some))])
   }
   return { blocks: made.slice(-limits.MAX_PAST_BLOCKS), rows: rows.slice(at), count }
 }
@@ -243,7 +243,7 @@ async function joined(pieces: readonly OutputPiece[], blocks: Blocks): Promise<P
   const flush = async (mostInline: number) => {
     if (length === 0) return
     const all = concat(short)
-    made.push(length <= mostInline ? [length, all, null] : [length, null, await store(blocks, all)])
+    made.push(length <= mostInline ? [length, all, null] : [length, null, await blocks.put(RAW, all)])
     short = []
     length = 0
   }
@@ -259,10 +259,4 @@ async function joined(pieces: readonly OutputPiece[], blocks: Blocks): Promise<P
   }
   await flush(OUTPUT_REST_BYTES)
   return made
-}
-
-async function store(blocks: Blocks, content: Uint8Array): Promise<string> {
-  const cid = await blocks.cidOf(RAW, content)
-  await blocks.putMany([[cid, content]])
-  return cid
 }

@@ -19,10 +19,7 @@ const MAX_INLINE_BYTES = 128 * 1024
 export async function storeParts(blocks: Blocks, content: Uint8Array): Promise<string[]> {
   const cids: string[] = []
   for (let at = 0; at < content.byteLength; at += BLOCK_BYTES) {
-    const part = content.slice(at, at + BLOCK_BYTES)
-    const cid = await blocks.cidOf(RAW, part)
-    await blocks.putMany([[cid, part]])
-    cids.push(cid)
+    cids.push(await blocks.put(RAW, content.slice(at, at + BLOCK_BYTES)))
   }
   return cids
 }
@@ -41,11 +38,20 @@ export async function readParts(blocks: Blocks, cids: readonly string[], most: n
 
 /** The entry as it is journalled. @throws {OsError} EIO, ENOSPC. */
 export async function slim(step: EntryOf<'completed'>, blocks: Blocks): Promise<EntryOf<'completed'>> {
+  if (bytesAtMost(step) <= MAX_INLINE_BYTES) return step
   const { result, emits, ops, ...rest } = step
-  const content = encode({ result, emits, ops })
-  if (content.byteLength <= MAX_INLINE_BYTES) return step
-  const parts = await storeParts(blocks, content)
+  const parts = await storeParts(blocks, encode({ result, emits, ops }))
   return { ...rest, result: new Uint8Array(0), emits: [], ops: [], parts, emitted: emits.length }
+}
+
+/** Its content takes no more than this: nearly all are small, and need not be encoded to see that. */
+function bytesAtMost({ result, emits, ops }: EntryOf<'completed'>): number {
+  // Three bytes for a character at most, and what stands around each field.
+  const chars = (texts: readonly string[]) => texts.reduce((sum, each) => sum + 3 * each.length + 4, 0)
+  let bytes = result.byteLength + 64
+  for (const { task, data, after } of emits) bytes += data.byteLength + chars([task, ...(after ?? [])]) + 64
+  for (const op of ops) bytes += chars(Object.values(op).filter((each) => typeof each === 'string')) + 256
+  return bytes
 }
 
 /** The entry with all that it stands for. @throws {OsError} EIO. */

@@ -67,9 +67,7 @@ export class ProcessOutput {
 
   async #content(bytes: Uint8Array): Promise<{ bytes: Uint8Array } | { cid: string }> {
     if (bytes.byteLength <= INLINE_OUTPUT_BYTES) return { bytes: bytes.slice() }
-    const cid = await this.#blocks.cidOf(RAW, bytes)
-    await this.#blocks.putMany([[cid, bytes.slice()]])
-    return { cid }
+    return { cid: await this.#blocks.put(RAW, bytes.slice()) }
   }
 
   has(stream: 1 | 2, offset: number): boolean {
