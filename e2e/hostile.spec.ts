@@ -119,11 +119,13 @@ test('a program that loops for ever or floods is ended, with the reason, and the
     a.page.evaluate(([to, source]) => globalThis.os.fs.writeFile(to, source), [path, text] as const)
   await write('/loop.js', 'export const start = () => { for (;;) {} }')
   await write('/flood.js', `export const start = async (event, os) => { for (;;) os.fs.stat('/') }`)
-  const looping = a.sh('run --timeout 2 /loop.js')
-  const began = Date.now()
+  let looping = true
+  const loop = a.sh('run --timeout 5 /loop.js').finally(() => {
+    looping = false
+  })
   expect((await a.sh('echo responsive')).stdout).toBe('responsive\n')
-  expect(Date.now() - began, 'an echo beside an endless loop').toBeLessThan(2_000)
-  expect((await looping).code).not.toBe(0)
+  expect(looping, 'an echo is answered beside an endless loop').toBe(true)
+  expect((await loop).code).not.toBe(0)
   const flooded = await a.sh('run --timeout 3 /flood.js')
   expect(flooded.code).not.toBe(0)
   expect(flooded.stderr).not.toBe('')

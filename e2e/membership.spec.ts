@@ -1,28 +1,51 @@
 // Who is here and who is gone, as people see it: closed, killed, reloaded tabs; a relay that dies and returns.
 import { expect, type Tab, test } from './fixtures.ts'
 
+/** What a tab writes into its log about one that took its leave, itself or through its page. */
+const GOODBYE = /left: (its tab closed|its page said goodbye)$/
+
+async function reasonsOf(seenBy: Tab, gone: string): Promise<string[]> {
+  const log = await seenBy.json<{ area: string; message: string }[]>('dmesg --json')
+  const lines = log.filter(({ area }) => area === 'membership').map(({ message }) => message)
+  return lines.filter((line) => line.includes(gone.slice(-8)) && line.includes(' left'))
+}
+
 test('tabs find each other and connect directly; a closed tab is gone from every list within 1 s', async ({
   cluster,
 }) => {
   const [a, b, c] = await cluster(3)
   if (!a || !b || !c) throw new Error('three tabs')
   const gone = await c.id()
-  const began = Date.now()
   await c.page.close({ runBeforeUnload: true }) // as a person closes it: the page is told
   await Promise.all([a.untilPeers(1), b.untilPeers(1)])
-  const tookMs = Date.now() - began
   expect((await a.peers()).map((peer) => peer.id)).not.toContain(gone)
-  expect(tookMs, 'time until nobody listed it').toBeLessThan(1_000)
+  // How long it takes is measured by `bench join`. Here: that it took its leave, and nobody had to find out.
+  for (const each of [a, b]) expect(await reasonsOf(each, gone)).toEqual([expect.stringMatching(GOODBYE)])
 })
 
-test('a killed tab is gone from every list within 5 s', async ({ tab, cluster }) => {
-  const [a, b] = await cluster(2)
+test('a tab whose worker is ended before it can take its leave is not waited for', async ({ tab, cluster }) => {
+  const [a] = (await cluster(1)) as [Tab]
   const victim = await tab({ ignoreErrors: true })
-  await Promise.all([a?.untilPeers(2), b?.untilPeers(2)])
-  const began = Date.now()
+  await a.untilPeers(1)
+  const gone = await victim.id()
+  await victim.page.evaluate(() => {
+    Worker.prototype.postMessage = () => undefined // its kernel is told nothing: the page's own word must do
+  })
+  await victim.page.close({ runBeforeUnload: true })
+  await a.untilPeers(0)
+  expect(await reasonsOf(a, gone)).toEqual([expect.stringMatching(GOODBYE)])
+})
+
+test('a killed tab is gone from every list because the relay saw its connection close', async ({ tab, cluster }) => {
+  const [a, b] = (await cluster(2)) as [Tab, Tab]
+  const victim = await tab({ ignoreErrors: true })
+  await Promise.all([a.untilPeers(2), b.untilPeers(2)])
+  const gone = await victim.id()
   await victim.crash()
-  await Promise.all([a?.untilPeers(1), b?.untilPeers(1)])
-  expect(Date.now() - began, 'time until nobody listed it').toBeLessThan(5_000)
+  await Promise.all([a.untilPeers(1), b.untilPeers(1)])
+  // Not because ICE gave it up, which takes five times as long.
+  const closed = expect.stringMatching(/left: (silent since )?its tab closed$/)
+  for (const each of [a, b]) expect(await reasonsOf(each, gone)).toEqual([closed])
 })
 
 test('a reload keeps identity, files and history; a second tab is another node of the same device', async ({ tab }) => {
@@ -43,11 +66,7 @@ test('a reload keeps identity, files and history; a second tab is another node o
   expect(await b.out('cat /kept.txt')).toBe('kept\n')
 })
 
-test('when the relay dies the mesh goes on; when it returns, new tabs join within 10 s', async ({
-  relay,
-  tab,
-  cluster,
-}) => {
+test('when the relay dies the mesh goes on; when it returns, new tabs join', async ({ relay, tab, cluster }) => {
   const [a, b] = await cluster(2)
   if (!a || !b) throw new Error('two tabs')
   for (const each of [a, b]) await each.untilLoaded()
@@ -58,11 +77,9 @@ test('when the relay dies the mesh goes on; when it returns, new tabs join withi
   expect(await a.out('run /bin/examples/primes.js 100000')).toContain('9592')
   await a.untilPeers(1)
   await relay.start()
-  const began = Date.now()
   const c = await tab()
   await c.untilPeers(2)
   await a.untilPeers(2)
-  expect(Date.now() - began).toBeLessThan(10_000)
   // The browser itself reports each refused connection while the relay is down; nothing else may have failed.
   for (const each of [a, b]) each.forgive(/net::ERR_CONNECTION_(REFUSED|RESET)/)
 })

@@ -1,4 +1,4 @@
-// Answers to http requests: the page, /relay.json, /healthz, /metrics. front.ts owns the sockets.
+// Answers to http requests: the page, /relay.json, /healthz, /metrics, and the goodbyes of pages that are closed. front.ts owns the sockets.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Origin, originOf } from './addresses.ts'
 import type { IceServer } from './flags.ts'
@@ -26,11 +26,15 @@ export interface HttpOptions {
   /** Undefined while the relay starts. */
   relayInfo: (origin: Origin) => RelayInfo | undefined
   isHealthy: () => boolean
+  /** @returns whether a tab of that secret is, or was just now, here. */
+  goodbye: (secret: string) => boolean
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse, secure: boolean) => void
 
 const text = 'text/plain; charset=utf-8'
+/** A beacon: browsers send it for a page that is gone already. Its body is not read. */
+const goodbyePath = '/goodbye/'
 // No Content-Security-Policy: sandbox frames made with srcdoc would inherit it, and the page sets their own.
 const securityHeaders = {
   'x-content-type-options': 'nosniff',
@@ -58,6 +62,13 @@ export function createHandler(options: HttpOptions): Handler {
     response.on('finish', () => answered.add({ status: String(response.statusCode) }))
     response.on('error', (error) => log.debug('response failed', { error }))
     for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value)
+    if (request.method === 'POST' && request.url?.startsWith(goodbyePath)) {
+      response.setHeader('connection', 'close')
+      const known = options.goodbye(request.url.slice(goodbyePath.length))
+      if (known) response.writeHead(204).end()
+      else send(response, 404, text, 'nobody with this secret is here\n')
+      return
+    }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       // What such a request goes on to send is not read.
       response.setHeader('allow', 'GET, HEAD')

@@ -67,6 +67,8 @@ export const limits = {
   rendezvousBacklogBytes: 256 * KiB,
   /** Joins and leaves within this time travel together: a class that joins at once costs n sends a tick, not n². */
   rendezvousTickMs: 20,
+  /** A page's goodbye may come this long after its tab's connection closed: both are sent while the tab is torn down. */
+  rendezvousGoodbyeMs: 5 * second,
 
   /** One frame of the witness, either way: a journal's name and some numbers. */
   witnessFrameBytes: 4 * KiB,

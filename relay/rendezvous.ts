@@ -1,8 +1,10 @@
 // Rendezvous: tabs of one cluster keep a stream open here and hear who else does. The relay vouches for nobody:
 // what it says is a hint, and membership in the cluster is proved between the tabs.
 //
-// Frames: 4 bytes of length (big endian), then CBOR. The tab says once { v: 1, cluster }; the relay answers
-// { t: 'peers', peers } and then { t: 'joined', peer } and { t: 'left', peer } as they happen.
+// Frames: 4 bytes of length (big endian), then CBOR. The tab says once { v: 1, cluster, goodbye? }; the relay answers
+// { t: 'peers', peers } and then { t: 'joined', peer } and { t: 'left', peer } as they happen. `goodbye` is a secret of
+// the tab: whoever brings it to the relay (http.ts) is the tab's page, which tells so that it is being closed; the
+// others hear { t: 'left', peer, said: true }.
 // A member's states: greeting (its first frame is awaited) → member → gone. Only this file moves them.
 import type { Connection, Stream } from '@libp2p/interface'
 import { decode, encode } from 'cborg'
@@ -21,7 +23,7 @@ export const rendezvousStreamsPerPeer = 3
 export type RendezvousEvent =
   | { t: 'peers'; peers: string[] }
   | { t: 'joined'; peer: string }
-  | { t: 'left'; peer: string }
+  | { t: 'left'; peer: string; said?: true }
 
 export interface RendezvousOptions {
   cluster: string
@@ -33,6 +35,7 @@ export interface RendezvousOptions {
 interface Member {
   readonly peer: string
   readonly stream: Stream
+  readonly goodbye: string | undefined
   /** How many of the waiting events it already knows, because it joined after them. */
   knows: number
 }
@@ -41,6 +44,8 @@ export class Rendezvous {
   readonly #options: RendezvousOptions
   readonly #hello
   readonly #members = new Map<string, Member>()
+  /** Whose goodbye each secret is; kept for a moment after the connection, which may close first. */
+  readonly #goodbyes = new Map<string, string>()
   /** Streams whose first frame has not come yet. */
   readonly #greeting = new Set<Stream>()
   /** Joins and leaves that the next tick sends to everybody. */
@@ -56,11 +61,13 @@ export class Rendezvous {
     this.#hello = v.object({
       v: v.literal(1, 'it speaks another version'),
       cluster: v.literal(cluster, 'it belongs to another cluster'),
+      goodbye: v.optional(v.pipe(v.string(), v.minLength(16), v.maxLength(64))),
     })
     metrics.gauge('brittlestar_rendezvous_members', 'Tabs in the rendezvous now.', () => this.#members.size)
     this.#events = metrics.counter('brittlestar_rendezvous_events_total', 'Joins and leaves, by kind.', [
       { event: 'joined' },
       { event: 'left' },
+      { event: 'goodbye' },
     ])
     this.#dropped = metrics.counter('brittlestar_rendezvous_dropped_total', 'Streams ended by the relay, by reason.')
   }
@@ -111,9 +118,19 @@ export class Rendezvous {
     })
   }
 
+  /** A page that is being closed says so. @returns whether the secret is a member's, or was until a moment ago. */
+  goodbye(secret: string): boolean {
+    const peer = this.#goodbyes.get(secret)
+    if (peer === undefined) return false
+    this.#goodbyes.delete(secret)
+    this.#announce({ t: 'left', peer, said: true })
+    return true
+  }
+
   /** Ends all streams. Idempotent. */
   close(): void {
     this.#closed = true
+    this.#goodbyes.clear()
     clearTimeout(this.#tick)
     const streams = [...this.#greeting, ...[...this.#members.values()].map(({ stream }) => stream)]
     this.#greeting.clear()
@@ -126,14 +143,16 @@ export class Rendezvous {
     const hello = v.safeParse(this.#hello, decodeFrame(frame))
     if (!hello.success) throw new OsError('EPROTO', hello.issues[0].message)
     this.#greeting.delete(stream)
-    this.#join(stream, peer)
+    this.#join(stream, peer, hello.output.goodbye)
   }
 
-  #join(stream: Stream, peer: string): void {
+  #join(stream: Stream, peer: string, goodbye: string | undefined): void {
     const before = this.#members.get(peer)
     const others = [...this.#members.keys()].filter((name) => name !== peer)
     if (!before) this.#announce({ t: 'joined', peer })
-    this.#members.set(peer, { peer, stream, knows: this.#waiting.length })
+    this.#members.set(peer, { peer, stream, goodbye, knows: this.#waiting.length })
+    if (before?.goodbye !== goodbye) this.#forget(before)
+    if (goodbye !== undefined && !this.#goodbyes.has(goodbye)) this.#goodbyes.set(goodbye, peer)
     this.#options.log.debug('joined the rendezvous', { peer, members: this.#members.size, again: before !== undefined })
     this.#send(stream, peer, encodeFrame({ t: 'peers', peers: sample(others, this.#options.limits.rendezvousPeers) }))
     if (before) this.#endStream(before.stream)
@@ -141,14 +160,23 @@ export class Rendezvous {
 
   #leave(stream: Stream, peer: string): void {
     // A stream that was replaced closes too: its peer is still here.
-    if (this.#members.get(peer)?.stream !== stream) return
+    const member = this.#members.get(peer)
+    if (member?.stream !== stream) return
     this.#members.delete(peer)
+    setTimeout(() => {
+      if (this.#members.get(peer)?.goodbye !== member.goodbye) this.#forget(member)
+    }, this.#options.limits.rendezvousGoodbyeMs).unref()
     this.#options.log.debug('left the rendezvous', { peer, members: this.#members.size })
     this.#announce({ t: 'left', peer })
   }
 
-  #announce(event: { t: 'joined' | 'left'; peer: string }): void {
-    this.#events.add({ event: event.t })
+  #forget(member: Member | undefined): void {
+    const { goodbye, peer } = member ?? {}
+    if (goodbye !== undefined && this.#goodbyes.get(goodbye) === peer) this.#goodbyes.delete(goodbye)
+  }
+
+  #announce(event: Exclude<RendezvousEvent, { t: 'peers' }>): void {
+    this.#events.add({ event: 'said' in event ? 'goodbye' : event.t })
     this.#waiting.push(encodeFrame(event))
     this.#tick ??= setTimeout(() => this.#flush(), this.#options.limits.rendezvousTickMs)
   }

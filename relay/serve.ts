@@ -62,6 +62,7 @@ async function serveLocked({ options, pageFolder, limits, log }: ServeOptions, u
     metrics,
     log,
     relayInfo: (origin) => running && relayInfo({ origin, options, reach: running.reach, peerId: running.node.peerId }),
+    goodbye: (secret) => running?.node.goodbye(secret) ?? false,
     isHealthy: () => running !== undefined && !draining,
   })
   const front = new Front({ maxPeers: options.maxPeers, limits, log, metrics, onRequest })

@@ -21,6 +21,7 @@ import { createLog } from './log.ts'
 import { type RendezvousEvent, rendezvousProtocol } from './rendezvous.ts'
 import { type Server, serve } from './serve.ts'
 
+const PATIENCE_MS = 60_000
 const MAIN = join(import.meta.dirname, 'main.ts')
 
 /** Things to undo after a test, in reverse order. */
@@ -169,6 +170,12 @@ export async function startTab(cleanup: Cleanup): Promise<Libp2p<{ identify: Ide
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionMonitor: { enabled: false },
+    // A hundred of these share the processor with the relay and whatever else runs: the library's six seconds are short.
+    connectionManager: {
+      dialTimeout: PATIENCE_MS,
+      addressDialTimeout: PATIENCE_MS,
+      outboundStreamProtocolNegotiationTimeout: PATIENCE_MS,
+    },
     services: { identify: identify() },
   })
   cleanup.add(() => tab.stop())

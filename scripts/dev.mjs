@@ -15,7 +15,9 @@ await command(async (flags) => {
   const { createServer } = await import('vite')
   const vite = await createServer({
     root: ROOT,
-    server: { proxy: { '/relay.json': { target: url, changeOrigin: true } } },
+    server: {
+      proxy: { '/relay.json': { target: url, changeOrigin: true }, '/goodbye/': { target: url, changeOrigin: true } },
+    },
   })
   await vite.listen()
   console.log('\n  The page with hot reload:')

@@ -1,4 +1,5 @@
-// How long it takes from opening a tab until it and all others list each other as directly connected.
+// How long it takes from opening a tab until it and all others list each other as directly connected; and from closing
+// or killing one until nobody lists it.
 import { type Lab, type Site, Tab } from '../lab.ts'
 import { type Row, row } from '../report.ts'
 
@@ -11,9 +12,19 @@ async function join1(site: Site, others: Tab[]): Promise<{ tab: Tab; ms: number 
   return { tab, ms: performance.now() - began }
 }
 
+/** Ms from the act until none of the others lists the tab. */
+async function left(others: Tab[], act: () => Promise<unknown>): Promise<number> {
+  await Promise.all(others.map((each) => each.untilPeers(others.length)))
+  const began = performance.now()
+  await Promise.all([act(), ...others.map((each) => each.untilPeers(others.length - 1))])
+  return performance.now() - began
+}
+
 export async function join(lab: Lab): Promise<Row[]> {
   const second: number[] = []
   const eighth: number[] = []
+  const closed: number[] = []
+  const killed: number[] = []
   for (let i = 0; i < lab.pick(3, 1); i++) {
     await lab.site(async (site) => {
       const tabs: Tab[] = [await site.tab()]
@@ -25,16 +36,31 @@ export async function join(lab: Lab): Promise<Row[]> {
         await tabs[0]?.untilPeers(0)
       }
       await site.cluster(7, tabs)
-      for (let repeat = 0; repeat < lab.pick(2, 1); repeat++) {
+      for (let repeat = 0; repeat < lab.pick(3, 1); repeat++) {
         const { tab, ms } = await join1(site, tabs)
         eighth.push(ms)
+        closed.push(await left(tabs, () => tab.page.close({ runBeforeUnload: true })))
         await tab.context.close()
-        await Promise.all(tabs.map((each) => each.untilPeers(tabs.length - 1)))
+        const next = await join1(site, tabs)
+        killed.push(await left(tabs, () => next.tab.crash()))
+        await next.tab.context.close()
       }
     })
   }
   return [
     row({ name: 'join: second tab, from opening it to both listing each other', unit: 'ms', samples: second }),
     row({ name: 'join: eighth tab, until all eight list each other', unit: 'ms', samples: eighth }),
+    row({
+      name: 'join: a tab of eight closed, until no list has it',
+      unit: 'ms',
+      samples: closed,
+      target: { of: 'value', most: 1_000 },
+    }),
+    row({
+      name: 'join: a tab of eight killed, until no list has it',
+      unit: 'ms',
+      samples: killed,
+      target: { of: 'value', most: 5_000 },
+    }),
   ]
 }

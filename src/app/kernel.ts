@@ -28,8 +28,10 @@ export function startKernel(): Kernel {
   const rtc = new MessageChannel()
   const sandbox = new MessageChannel()
   const syscalls = new MessageChannel()
+  const goodbye = crypto.randomUUID()
   const options: BootOptions<MessagePort> = {
     origin: location.origin,
+    goodbye,
     preferredSlot: rememberedSlot(),
     reloaded: isReload(),
     rtcPort: rtc.port2,
@@ -57,6 +59,8 @@ export function startKernel(): Kernel {
   watchLifecycle((event) => {
     // A kernel that did not start has nothing to be told.
     control.lifecycle(event).catch(() => undefined)
+    // The browser may end the worker before that has told anybody; this it sends whatever becomes of the page.
+    if (event === 'pagehide') navigator.sendBeacon(`/goodbye/${goodbye}`)
   })
   void booted.catch(() => undefined) // whoever asks for it sees the error
   void hostWindowParts(rtc.port1, sandbox.port1)

@@ -29,6 +29,7 @@ import { CallServer } from './io/call-server.ts'
 import type { Group } from './journal/group.ts'
 import { Groups } from './journal/groups.ts'
 import { livenessOf } from './journal/liveness.ts'
+import { MAX_MESH_PEERS, MEET_MS } from './limits.ts'
 import { Membership, type OwnPulse } from './membership/membership.ts'
 import { Executor } from './process/executor.ts'
 import { Leases } from './process/leases.ts'
@@ -86,11 +87,15 @@ export class Kernel {
   readonly #processes: Processes
   readonly #events = new EventLog<KernelEvent>()
   readonly #services: DispatchServices
+  /** By the wall clock; and by the monotonic one. */
   readonly #startedMs: number
+  readonly #bootedMs: number
   /** Nodes that left without a word, the latest last. */
   readonly #died = new Set<NodeId>()
   #pulse: Pulse['state'] = 'alive'
   #relay: { state: RelayState; detail: string } = { state: 'offline', detail: 'not tried yet' }
+  /** Others here when the relay was reached, as it says; undefined before it was tried. */
+  #listed: number | undefined
   #closed = false
 
   constructor(ports: KernelPorts, options: KernelOptions) {
@@ -98,6 +103,7 @@ export class Kernel {
     this.#ports = ports
     this.#options = options
     this.#startedMs = clock.wallMs()
+    this.#bootedMs = clock.nowMs()
     const { device } = options
     const session = [...random.bytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
     const hello = () => ({ v: PROTOCOL_VERSION, cluster: options.cluster(), device, session, slots: sandbox.slots })
@@ -196,6 +202,7 @@ export class Kernel {
       onEvent: (event) => this.#events.push(event),
       publishHome: (kid) => this.#publish('bs-home', kid),
       onEnded: (kid) => this.#executor.drop(network.self, kid),
+      meeting: () => this.#meeting(),
     })
     this.#services = {
       fs,
@@ -236,9 +243,13 @@ export class Kernel {
       if (event.type === 'relay') {
         this.#relay = { state: event.state, detail: event.detail }
         this.#events.push({ type: 'relay', state: event.state, detail: event.detail })
-        if (event.state === 'offline') this.#shared.settle()
+        if (event.state === 'offline') {
+          this.#listed ??= 0
+          this.#shared.settle()
+        }
         if (event.state === 'connected') this.#publishSelf()
       } else if (event.type === 'listed') {
+        this.#listed = event.peers
         if (event.peers === 0) this.#shared.settle()
         else this.#shared.expectOthers()
       }
@@ -308,6 +319,12 @@ export class Kernel {
     this.#directory.close()
     this.#membership.close()
     this.#rpc.close(reason)
+  }
+
+  /** It came a moment ago, and has yet to reach some of those who are here. */
+  #meeting(): boolean {
+    if (this.#ports.clock.nowMs() - this.#bootedMs > MEET_MS) return false
+    return this.#membership.linked().length < Math.min(this.#listed ?? 1, MAX_MESH_PEERS)
   }
 
   #diedNow(node: NodeId): void {

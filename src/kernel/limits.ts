@@ -38,6 +38,8 @@ export const MAX_SUSPECT_MS = 10_000
 export const ANSWER_MS = 800
 /** Silence after the relay saw a tab's connection close: a live tab is asked at once and answers in many round trips. */
 export const HINT_SILENCE_MS = 1_000
+/** The same where its page has told the relay that it is closed: only to contradict a relay that lies. */
+export const GOODBYE_SILENCE_MS = 150
 /** A tick of ours that comes later than this is our own stall, and is not held against peers. */
 export const OWN_STALL_MS = 400
 /** How long a closed link may take to come back before its peer counts as gone. */
@@ -86,6 +88,8 @@ export const MAX_TREE_CLAIMS = 32
 export const MAX_ABSORBED = 256
 /** An entry of a tree's journal with its changes; members fetch the directories of larger ones. */
 export const MAX_TREE_ENTRY_BYTES = 64 * 1024
+/** So long after boot a process that nobody knows is looked for again, until all that the relay listed are linked. */
+export const MEET_MS = 10_000
 /** How long calls wait after boot until it is known whether others have a tree. */
 export const TREE_SETTLE_MS = 3_000
 /** The same where others are known to be there and no link to any of them is up yet: loaded laptops need seconds. */
@@ -101,6 +105,8 @@ export const TREE_TURN_MS = 250
 export const TREE_INFORMED_MS = 2_000
 /** How long a change waits for a leader that takes it. */
 export const TREE_GIVE_UP_MS = 15_000
+/** So long after boot a node believes others that there is a written tree, although nobody says that it leads one. */
+export const TREE_BELIEVE_MS = 60_000
 /** Pause before a change that was not taken is tried again, unless something happens before. */
 export const TREE_RETRY_MS = 1_000
 /** A node of which somebody says that it leads a tree is asked this often. */

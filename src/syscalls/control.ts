@@ -8,6 +8,8 @@ export interface BootOptions<Port> {
   preferredSlot: number | null
   /** True after a reload or history navigation: the old worker may hold its slot a moment longer. */
   reloaded: boolean
+  /** A secret of this page: with it, it tells the relay that it is being closed, when its worker may not live to. */
+  goodbye: string
   /** The page's half of adapters/rtc. */
   rtcPort: Port
   /** The page's half of adapters/sandbox. */

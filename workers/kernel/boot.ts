@@ -54,7 +54,7 @@ export async function bootTab(options: BootOptions<MessagePort>): Promise<Tab> {
   await database.open()
   const logStore = new IndexedDbLogStore(database)
   const identity = await identityOf(logStore, random)
-  const network = createLibp2pNode({ identity, relay: relay.info ?? null, log, random })
+  const network = createLibp2pNode({ identity, relay: relay.info ?? null, log, random, goodbye: options.goodbye })
   node = network
   const kernel = new Kernel(
     {

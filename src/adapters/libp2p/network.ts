@@ -33,6 +33,7 @@ export interface Libp2pNetworkOptions {
   random: Pick<Random, 'float'>
   namespaces: readonly string[]
   dht: Libp2pDht
+  goodbye: string | undefined
 }
 
 type StreamListener = (peer: NodeId, kind: StreamKind, stream: ByteStream) => void
@@ -182,6 +183,7 @@ export class Libp2pNetwork implements Network {
     })
     const relay = new RelayLink({
       engine,
+      goodbye: this.#options.goodbye,
       log,
       random,
       onState: (state, detail) => {
@@ -193,7 +195,7 @@ export class Libp2pNetwork implements Network {
         this.#emitter.emit({ type: 'listed', peers: peers.filter((peer) => peer !== this.self).length })
       },
       onFound: (peer) => this.#foundBy(peer, 'relay'),
-      onGone: (peer) => peer !== this.self && this.#emitter.emit({ type: 'hint-gone', peer }),
+      onGone: (peer, said) => peer !== this.self && this.#emitter.emit({ type: 'hint-gone', peer, said }),
     })
     this.#listen(engine)
     await engine.node.start()

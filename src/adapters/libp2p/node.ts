@@ -23,6 +23,8 @@ export interface Libp2pNodeOptions {
   /** For jitter. */
   random: Pick<Random, 'float'>
   dhtNamespaces?: readonly string[]
+  /** A secret that the page shares with the relay, so that it can say goodbye for this node. */
+  goodbye?: string | undefined
 }
 
 export interface Libp2pNode {
@@ -35,9 +37,9 @@ export interface Libp2pNode {
 }
 
 export function createLibp2pNode(options: Libp2pNodeOptions): Libp2pNode {
-  const { identity, relay, log, random, dhtNamespaces: namespaces = DHT_NAMESPACES } = options
+  const { identity, relay, log, random, goodbye, dhtNamespaces: namespaces = DHT_NAMESPACES } = options
   const dht = new Libp2pDht({ log, namespaces })
-  const network = new Libp2pNetwork({ identity, relay, log, random, namespaces, dht })
+  const network = new Libp2pNetwork({ identity, relay, log, random, goodbye, namespaces, dht })
   return {
     network,
     dht,

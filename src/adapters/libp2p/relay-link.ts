@@ -25,11 +25,14 @@ export interface RelayLinkOptions {
   engine: Engine
   log: LogSink
   random: Pick<Random, 'float'>
+  /** The page's secret: whoever brings it to the relay says goodbye for this tab. */
+  goodbye?: string | undefined
   onState(state: RelayState, detail: string): void
   /** Once per rendezvous stream, before anything else of it: who is here. */
   onListed(peers: readonly NodeId[]): void
   onFound(peer: NodeId): void
-  onGone(peer: NodeId): void
+  /** @param said its page told the relay. */
+  onGone(peer: NodeId, said: boolean): void
 }
 
 export class RelayLink {
@@ -191,7 +194,7 @@ export class RelayLink {
     stream.addEventListener('close', () => resolve())
     stream.addEventListener('remoteCloseWrite', () => resolve())
     signal.addEventListener('abort', () => resolve(), { once: true })
-    stream.send(encodeHello(cluster))
+    stream.send(encodeHello(cluster, this.#options.goodbye))
     await promise
     stream.abort(new Error('the rendezvous is over'))
   }
@@ -201,7 +204,7 @@ export class RelayLink {
       for (const event of decoder.push(bytes)) {
         if (event.t === 'peers') this.#options.onListed(event.peers)
         else if (event.t === 'joined') this.#options.onFound(event.peer)
-        else this.#options.onGone(event.peer)
+        else this.#options.onGone(event.peer, event.said === true)
       }
     } catch (error) {
       this.#options.log.log('warn', 'network', 'the relay breaks the rendezvous protocol', { error: errorLine(error) })

@@ -17,6 +17,7 @@ describe('the rendezvous decoder', () => {
     { t: 'peers', peers: [peer] },
     { t: 'joined', peer },
     { t: 'left', peer },
+    { t: 'left', peer, said: true },
   ]
 
   test('takes frames in one piece and byte by byte', () => {
@@ -40,4 +41,5 @@ describe('the rendezvous decoder', () => {
 
 test('the hello names version and cluster', () => {
   expect(encodeHello('mine')).toEqual(frame({ v: 1, cluster: 'mine' }))
+  expect(encodeHello('mine', 'secret')).toEqual(frame({ v: 1, cluster: 'mine', goodbye: 'secret' }))
 })

@@ -15,14 +15,14 @@ const peer = v.custom<NodeId>((value) => typeof value === 'string' && isNodeId(v
 const event = v.variant('t', [
   v.object({ t: v.literal('peers'), peers: v.array(peer) }),
   v.object({ t: v.literal('joined'), peer }),
-  v.object({ t: v.literal('left'), peer }),
+  v.object({ t: v.literal('left'), peer, said: v.optional(v.boolean()) }),
 ])
 
 export type RendezvousEvent = v.InferOutput<typeof event>
 
-/** The first and only frame that a tab sends. */
-export function encodeHello(cluster: string): Bytes {
-  return framed(encode({ v: 1, cluster }))
+/** The first and only frame that a tab sends. @param goodbye with it the page tells the relay that it is closed. */
+export function encodeHello(cluster: string, goodbye?: string): Bytes {
+  return framed(encode({ v: 1, cluster, ...(goodbye === undefined ? {} : { goodbye }) }))
 }
 
 /** Takes the stream's bytes in any pieces and yields events. */

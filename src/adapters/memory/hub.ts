@@ -103,7 +103,7 @@ export class MemoryHub implements LinkHost {
     node.registered = false
     if (!this.relayUp) return
     for (const other of this.#nodes.values())
-      if (other.registered) other.deliver({ type: 'hint-gone', peer: node.self })
+      if (other.registered) other.deliver({ type: 'hint-gone', peer: node.self, said: false })
   }
 
   setRelay(up: boolean): void {

@@ -107,14 +107,12 @@ describe('workers', () => {
     const { inbox } = await load(worker, 'export const start = (e, os) => { os.print("on"); for (;;) {} }')
     worker.post(event())
     await expect.poll(() => inbox.seen.some(({ t }) => t === 'call')).toBe(true)
-    const begin = performance.now()
     worker.terminate()
     // The core is free again: a fresh worker in the same frame runs a task.
     const next = await spawn()
     const second = await load(next, 'export const start = () => 1')
     next.post(event())
     expect(await second.inbox.next()).toEqual({ t: 'done', id: '0', result: 1 })
-    expect(performance.now() - begin).toBeLessThan(5000)
   })
 
   it('that flood their port are cut off, and the kernel stays responsive', async () => {
@@ -131,9 +129,7 @@ describe('workers', () => {
       })
     })
     await cutOff
-    const begin = performance.now()
     await new Promise((resolve) => setTimeout(resolve, 0))
-    expect(performance.now() - begin).toBeLessThan(1000)
     expect(received).toBe(1000)
   })
 

@@ -52,6 +52,51 @@ describe('the shared tree', () => {
     }
   })
 
+  it('does not look empty to a newcomer that does not reach its leader yet', async () => {
+    const cluster = newCluster()
+    const nodes = await boot(cluster, 5)
+    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
+    const [home] = await homeAndOthers(cluster, nodes)
+    const newcomer = cluster.addNode()
+    cluster.hub.setPartition(newcomer.id, home.id, true)
+    await cluster.run(newcomer.boot())
+    const read = newcomer.fs.readFile('/x', 'utf8')
+    const written = newcomer.fs.writeFile('/y', 'y')
+    await cluster.advance(9_000)
+    cluster.hub.setPartition(newcomer.id, home.id, false)
+    expect(await cluster.run(read)).toBe('long there')
+    await cluster.run(written)
+    expect(await cluster.run(home.fs.readFile('/y', 'utf8'))).toBe('y')
+  })
+
+  it('says to a newcomer that never reaches its leader that it cannot be reached', async () => {
+    const cluster = newCluster()
+    const nodes = await boot(cluster, 5)
+    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
+    const [home] = await homeAndOthers(cluster, nodes)
+    const newcomer = cluster.addNode()
+    cluster.hub.setPartition(newcomer.id, home.id, true)
+    await cluster.run(newcomer.boot())
+    const asked = [newcomer.fs.readFile('/x'), newcomer.fs.writeFile('/y', 'y')].map(codeOf)
+    expect(await cluster.run(Promise.all(asked), 30_000)).toEqual(['EHOSTUNREACH', 'EHOSTUNREACH'])
+    cluster.hub.setPartition(newcomer.id, home.id, false)
+    await oneHome(cluster)
+    expect(await cluster.run(newcomer.fs.readFile('/x', 'utf8'))).toBe('long there')
+  })
+
+  it('does not look empty to a newcomer while it has no leader', async () => {
+    const cluster = newCluster()
+    const nodes = await boot(cluster, 3)
+    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
+    const [home, [, last]] = (await homeAndOthers(cluster, nodes)) as [SimNode, [SimNode, SimNode]]
+    last.freeze()
+    home.crash()
+    await cluster.advance(500)
+    const newcomer = cluster.addNode()
+    await cluster.run(newcomer.boot())
+    expect(await cluster.run(newcomer.fs.readFile('/x', 'utf8'), 30_000)).toBe('long there')
+  })
+
   it('refuses the same as POSIX whichever node asks, and stays as it was', async () => {
     const cluster = newCluster()
     const [a, b] = await boot<[SimNode, SimNode]>(cluster, 2)

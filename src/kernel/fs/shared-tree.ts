@@ -59,6 +59,8 @@ export class SharedTree {
   #expecting = false
   /** Since when nobody leads the tree, as far as is known. */
   #orphanedMs = 0
+  /** Until when others are believed that there is a tree that this node does not find. */
+  #believeMs = 0
 
   constructor(options: SharedTreeOptions) {
     this.#options = options
@@ -110,12 +112,14 @@ export class SharedTree {
     const recorded = await this.#memory.recorded()
     this.#known = recorded ?? unborn
     this.#orphanedMs = clock.nowMs()
+    this.#believeMs = this.#orphanedMs + limits.TREE_BELIEVE_MS
     if (!recorded) this.#unborn = unborn
     this.#claimOwn()
     rpc.handle('tree.head', ({ tree }) => this.#ownHead(tree))
     rpc.handle('tree.apply', (args, { peer }) => this.#applyFor(peer, args))
     rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
     rpc.onNote('tree.head', (peer, head) => this.#heard(peer, head))
+    rpc.onNote('tree.known', (peer) => this.#hearsay.knows(peer))
     rpc.onNote('tree.resigned', (peer, { tree }) => {
       if (this.#claims.get(peer)?.tree === tree && this.#claims.drop(peer)) this.#evaluate()
     })
@@ -123,10 +127,15 @@ export class SharedTree {
       // The oldest as well: whoever leads the one in use has to hear of it.
       const heads = new Set([this.#best(), this.#oldest(), this.#claims.get(rpc.self)])
       for (const head of heads) if (head && head.home !== peer) rpc.note(peer, 'tree.head', head)
+      // Nobody leads it at the moment, or the peer does as far as is known here.
+      const told = [...heads].some((head) => head && head.version > 0 && head.home !== peer)
+      if (this.#known.version > 0 && !told) rpc.note(peer, 'tree.known', { tree: this.#known.tree })
       if (this.#claims.get(peer)) this.#askAgain(peer)
     })
     membership.events.on((event) => {
-      if (event.type === 'left' && this.#claims.drop(event.peer)) this.#evaluate()
+      if (event.type !== 'left') return
+      this.#hearsay.left(event.peer)
+      if (this.#claims.drop(event.peer)) this.#evaluate()
     })
     await this.#memory.copyDirectories()
     this.#settleLater()
@@ -172,14 +181,15 @@ export class SharedTree {
 
   /**
    * The leader's own head. While nobody leads, or the leader does not answer, waits as long as an election takes; then
-   * the last one known, which may be older.
+   * the last one known, which may be older. @throws {OsError} EHOSTUNREACH for a newcomer that knows none.
    */
   async head(signal?: AbortSignal): Promise<TreeHead> {
     await this.#ready(signal)
     const { clock, log } = this.#options
-    const giveUpMs = clock.nowMs() + limits.TREE_READ_MS
+    const beganMs = clock.nowMs()
     for (;;) {
-      const best = this.#best()
+      const blind = this.#blind()
+      const best = blind ? undefined : this.#best()
       try {
         if (best) return await this.#headAt(best, signal)
       } catch (error) {
@@ -189,7 +199,9 @@ export class SharedTree {
       }
       const nowMs = clock.nowMs()
       const orphaned = !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS
-      if (orphaned || nowMs >= giveUpMs || this.#news.closed) return this.#known
+      if (blind && nowMs - beganMs >= limits.TREE_GIVE_UP_MS) throw unreachable()
+      if (!blind && (orphaned || nowMs - beganMs >= limits.TREE_READ_MS)) return this.#known
+      if (this.#news.closed) return this.#known
       await this.#news.wait(limits.TREE_RETRY_MS, signal)
     }
   }
@@ -216,7 +228,8 @@ export class SharedTree {
     const { clock } = this.#options
     const giveUpMs = clock.nowMs() + limits.TREE_GIVE_UP_MS
     for (;;) {
-      const best = this.#best()
+      const blind = this.#blind()
+      const best = blind ? undefined : this.#best()
       try {
         if (best) return await this.#applyAt(best, change, signal)
       } catch (error) {
@@ -225,14 +238,13 @@ export class SharedTree {
         if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
       const nowMs = clock.nowMs()
-      if (this.#best() === undefined && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#branch.turnMs()) {
+      if (!blind && !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#branch.turnMs()) {
         if (change.ack === undefined || change.ack === 'local') {
           const notice = await this.#branch.branch(signal)
           if (notice) this.#options.onChange(this.#known, notice)
         } else throw new OsError('ENOQUORUM', 'it was not written: too few of the nodes that keep / are here')
-      } else if (nowMs >= giveUpMs) {
-        throw new OsError('EHOSTUNREACH', 'the nodes that keep / are away or busy: try again in a moment')
-      } else await this.#news.wait(limits.TREE_RETRY_MS, signal)
+      } else if (nowMs >= giveUpMs) throw unreachable()
+      else await this.#news.wait(limits.TREE_RETRY_MS, signal)
     }
   }
 
@@ -271,6 +283,7 @@ export class SharedTree {
 
   /** The leader's own word, or hearsay: in a large cluster not everybody is the leader's neighbour. */
   #heard(peer: NodeId, head: TreeHead): void {
+    if (head.version > 0) this.#hearsay.knows(peer)
     if (head.home === peer) return this.#claimed(head)
     const { rpc } = this.#options
     const oldest = this.#oldest()
@@ -285,6 +298,13 @@ export class SharedTree {
   #best(): TreeHead | undefined {
     const used = this.#used && this.#claims.best(this.#used.tree)
     return used && used.version > 0 ? used : this.#oldest()
+  }
+
+  /** Others have a tree that was written, and this node, which has just come, does not find who leads it. */
+  #blind(): boolean {
+    const { clock } = this.#options
+    if (this.#known.version > 0 || !this.#hearsay.written || clock.nowMs() >= this.#believeMs) return false
+    return (this.#best()?.version ?? 0) === 0
   }
 
   /** Where all trees end up. One that nobody has written counts for nothing once a written one was known. */
@@ -410,4 +430,8 @@ export class SharedTree {
       if (!this.#news.closed) this.#options.log.log('error', 'fs', `the shared tree: ${errorLine(error)}`)
     })
   }
+}
+
+function unreachable(): OsError {
+  return new OsError('EHOSTUNREACH', 'the nodes that keep / are away or busy: try again in a moment')
 }

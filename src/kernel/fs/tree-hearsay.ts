@@ -1,4 +1,6 @@
-// Asks nodes of which somebody says that they lead a tree: in a large cluster not everybody is the leader's neighbour.
+// What others say of trees that are not their own. Asks nodes of which somebody says that they lead one: in a large
+// cluster not everybody is the leader's neighbour. Remembers who knows of a written one: a newcomer must not take the
+// cluster's tree for empty because it does not reach who leads it.
 // Above: shared-tree.ts. Below: rpc, membership.
 import { errorLine } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
@@ -25,9 +27,24 @@ export class TreeHearsay {
   #asking = false
   /** Heard of while another was asked. Who leads is told once: nobody may say it again. */
   readonly #next = new Set<NodeId>()
+  /** Linked peers that know of a tree that was written. */
+  readonly #knowing = new Set<NodeId>()
 
   constructor(options: TreeHearsayOptions) {
     this.#options = options
+  }
+
+  /** Somebody who is here knows of a tree that was written. */
+  get written(): boolean {
+    return this.#knowing.size > 0
+  }
+
+  knows(peer: NodeId): void {
+    if (this.#options.membership.has(peer)) this.#knowing.add(peer)
+  }
+
+  left(peer: NodeId): void {
+    this.#knowing.delete(peer)
   }
 
   /** One node at a time, and none again at once: hearsay may be of nodes that are gone, or that never were. */

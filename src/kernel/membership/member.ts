@@ -29,6 +29,8 @@ export interface Member {
   reachable: boolean
   /** When the relay last said that the peer's own connection closed; heard later means alive. */
   hintGoneMs: number | undefined
+  /** Its page told the relay that it is being closed. */
+  hintSaid: boolean
   /** That word may be older than it seems: it counts only beside other evidence. */
   hintStale: boolean
   graceTimer: Timer | undefined
@@ -56,6 +58,7 @@ export function newMember(peer: NodeId, hello: Hello, nowMs: number): Member {
     reported: false,
     reachable: true,
     hintGoneMs: undefined,
+    hintSaid: false,
     hintStale: false,
     graceTimer: undefined,
     evidenceTimer: undefined,
@@ -70,6 +73,7 @@ export function relink(member: Member, nowMs: number): void {
   member.reported = false
   member.reachable = true
   member.hintGoneMs = undefined
+  member.hintSaid = false
   member.detector = new SilenceDetector(nowMs)
 }
 

@@ -35,6 +35,19 @@ describe('a tab', () => {
     for (const node of [a, c]) expect(await goneAfter(b, node)).toBeLessThan(1_000)
   })
 
+  it('whose worker was ended before it could take its leave has its page do so, through the relay', async () => {
+    b.crash()
+    for (const node of [a, c]) node.network?.deliver({ type: 'hint-gone', peer: b.id, said: true })
+    for (const node of [a, c]) expect(await goneAfter(b, node)).toBeLessThan(300)
+  })
+
+  it('is not taken for closed because a relay says so', async () => {
+    a.network?.deliver({ type: 'hint-gone', peer: b.id, said: true })
+    await cluster.advance(5_000)
+    expect(await stateOf(b, a)).toBe('alive')
+    expect(await left(a)).toEqual([])
+  })
+
   it('that is killed is gone within 5 s; without the relay as soon as ICE gives it up', async () => {
     b.crash()
     for (const node of [a, c]) expect(await goneAfter(b, node)).toBeLessThan(5_000)
@@ -67,7 +80,7 @@ describe('a tab', () => {
     await cluster.advance(50)
     const thaw = b.freeze()
     // Its page does nothing any more: the relay closes its connection sooner or later.
-    for (const listener of [a, c]) listener.network?.deliver({ type: 'hint-gone', peer: b.id })
+    for (const listener of [a, c]) listener.network?.deliver({ type: 'hint-gone', peer: b.id, said: false })
     await cluster.advance(600_000)
     expect(await stateOf(b, a)).toBe('frozen')
     expect(await left(a)).toEqual([])
@@ -230,7 +243,7 @@ describe('in a cluster where few watch each', () => {
       await large.advance(10_000 + phase)
       const wake = observer.freeze()
       await large.advance(500)
-      observer.network?.deliver({ type: 'hint-gone', peer: victim.id })
+      observer.network?.deliver({ type: 'hint-gone', peer: victim.id, said: false })
       await large.advance(2_000)
       const goOn = victim.freeze()
       await large.advance(2_500)

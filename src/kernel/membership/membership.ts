@@ -18,6 +18,7 @@ import type { Random } from '../../ports/random.ts'
 import type { PeerRow, PeerState } from '../../syscalls/types.ts'
 import {
   ANSWER_MS,
+  GOODBYE_SILENCE_MS,
   GOSSIP_MS,
   HEARTBEAT_MS,
   HINT_SILENCE_MS,
@@ -175,16 +176,22 @@ export class Membership {
       if (!event.reachable) this.#question(member)
     } else if (event.type === 'hint-gone') {
       const member = this.#members.get(event.peer)
-      if (!member) return this.#dialer.forget(event.peer)
-      const nowMs = this.#clock.nowMs()
-      member.hintGoneMs = nowMs
-      // Heard while or just after we stood still: it may be old, and what took it back may have come before it.
-      member.hintStale = nowMs - this.#wokeMs < ANSWER_MS || nowMs - this.#tickDueMs > OWN_STALL_MS
-      // A link that is already down and a closed relay connection together leave no doubt.
-      if (!member.linked) return this.#leave(member, 'its tab closed', 'gone')
-      // A live tab answers, which takes the hint back.
-      this.#question(member)
+      if (member) this.#hinted(member, event.said)
+      else this.#dialer.forget(event.peer)
     }
+  }
+
+  /** @param said its page told the relay; the close of its connection follows, or came before. */
+  #hinted(member: Member, said: boolean): void {
+    // A link that is already down and a closed relay connection together leave no doubt.
+    if (!member.linked) return this.#leave(member, 'its tab closed', said ? 'said' : 'gone')
+    const nowMs = this.#clock.nowMs()
+    member.hintGoneMs ??= nowMs
+    member.hintSaid ||= said
+    // Heard while or just after we stood still: it may be old, and what took it back may have come before it.
+    member.hintStale = nowMs - this.#wokeMs < ANSWER_MS || nowMs - this.#tickDueMs > OWN_STALL_MS
+    // A live tab answers, which takes the hint back.
+    this.#question(member)
   }
 
   /** A watcher says that it is silent. Only a question comes of it: whoever lies about a live peer changes nothing. */
@@ -216,7 +223,7 @@ export class Membership {
     const missed = detector.promised && detector.silentMs(nowMs) > HEARTBEAT_MS + OWN_STALL_MS
     const evidence = !member.reachable || member.accused || missed
     const silence = evidence ? detector.countsInMs(nowMs) : Number.POSITIVE_INFINITY
-    const hint = this.#hintCounts(member) ? (member.hintGoneMs as number) + HINT_SILENCE_MS - nowMs : silence
+    const hint = this.#hintCounts(member) ? (member.hintGoneMs as number) + hintSilenceMs(member) - nowMs : silence
     return Math.max(0, Math.min(silence, hint))
   }
 
@@ -278,7 +285,7 @@ export class Membership {
     if (said !== undefined) return this.#leave(member, said, 'said')
     const nowMs = this.#clock.nowMs()
     if (member.hintGoneMs !== undefined && nowMs - member.hintGoneMs < RECONNECT_GRACE_MS) {
-      return this.#leave(member, 'its tab closed', 'gone')
+      return this.#leave(member, 'its tab closed', member.hintSaid ? 'said' : 'gone')
     }
     this.#dialer.retryNow(peer)
     member.graceTimer?.cancel()
@@ -313,6 +320,7 @@ export class Membership {
     if (!member) return
     member.detector.heard(this.#clock.nowMs())
     member.hintGoneMs = undefined
+    member.hintSaid = false
     member.accused = false
     member.reported = false
     if (member.shown === 'stalled') this.#show(member)
@@ -418,8 +426,9 @@ export class Membership {
     if (!member.linked || mutated('keep-the-dead')) return
     if (this.#hintCounts(member)) {
       const sinceMs = nowMs - (member.hintGoneMs as number)
-      if (sinceMs >= HINT_SILENCE_MS || detector.suspicious(nowMs)) {
-        return this.#leave(member, 'silent since its tab closed', 'gone')
+      if (sinceMs >= hintSilenceMs(member) || detector.suspicious(nowMs)) {
+        const reason = member.hintSaid ? 'its page said goodbye' : 'silent since its tab closed'
+        return this.#leave(member, reason, member.hintSaid ? 'said' : 'gone')
       }
     }
     if (detector.countsInMs(nowMs) > 0) return
@@ -431,4 +440,9 @@ export class Membership {
     }
     if (member.announced === 'alive') this.#show(member, 'stalled')
   }
+}
+
+/** A live tab is asked at once: how long its silence must last before the relay's word counts. */
+function hintSilenceMs({ hintSaid }: Member): number {
+  return hintSaid ? GOODBYE_SILENCE_MS : HINT_SILENCE_MS
 }

@@ -52,6 +52,7 @@ export class Processes {
   readonly #onEvent: (event: KernelEvent) => void
   readonly #publishHome: (kid: Kid) => void
   readonly #onEnded: (kid: Kid) => void
+  readonly #meeting: () => boolean
   readonly #homes = new Map<Kid, ProcessHome>()
   /** Where processes of others were last seen. */
   readonly #elsewhere = new Map<Kid, NodeId>()
@@ -71,6 +72,8 @@ export class Processes {
     publishHome: (kid: Kid) => void
     /** A process at home here has ended: its workers here may go. */
     onEnded: (kid: Kid) => void
+    /** This node has just come and does not know yet everybody who may keep a process. */
+    meeting: () => boolean
   }) {
     const { services } = options
     this.#services = services
@@ -86,6 +89,7 @@ export class Processes {
     this.#onEvent = options.onEvent
     this.#publishHome = options.publishHome
     this.#onEnded = options.onEnded
+    this.#meeting = options.meeting
     this.#serve()
   }
 
@@ -152,6 +156,15 @@ export class Processes {
   async resolve(text: string, signal?: AbortSignal): Promise<Kid> {
     if (this.#homes.has(text as Kid) || this.#elsewhere.has(text as Kid)) return text as Kid
     if (!isKidPrefix(text)) throw new OsError('EINVAL', `'${text}' is not a KID: K- and at least four hex digits`)
+    for (;;) {
+      const kid = await this.#lookFor(text, signal)
+      if (kid) return kid
+      if (!this.#meeting()) throw new OsError('ESRCH', `there is no process ${text}`)
+      await this.#pause(HOME_PAUSE_MS, signal)
+    }
+  }
+
+  async #lookFor(text: string, signal?: AbortSignal): Promise<Kid | undefined> {
     // Whoever keeps its journal knows it, also while it has no home for a moment.
     const answers = await Promise.allSettled(
       this.#membership.linked().map((peer) => this.#rpc.call(peer, 'process.find', { prefix: text }, { signal })),
@@ -159,7 +172,6 @@ export class Processes {
     const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
     const kids = [...new Set([...this.#find(text), ...found.filter((kid) => kid.startsWith(text))])].sort()
     const [first, second] = kids
-    if (!first) throw new OsError('ESRCH', `there is no process ${text}`)
     if (second) throw new OsError('EINVAL', `${text} is ambiguous: ${kids.map((kid) => kid.slice(0, 14)).join(', ')}`)
     return first
   }
@@ -262,18 +274,18 @@ export class Processes {
     }
   }
 
-  #pause(delayMs: number, signal: AbortSignal): Promise<void> {
+  #pause(delayMs: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         timer.cancel()
-        reject(toOsError(signal.reason, 'ECANCELED'))
+        reject(toOsError(signal?.reason, 'ECANCELED'))
       }
       const done = () => {
-        signal.removeEventListener('abort', onAbort)
+        signal?.removeEventListener('abort', onAbort)
         resolve()
       }
       const timer = this.#clock.setTimer(done, delayMs, 'home of a process away')
-      signal.addEventListener('abort', onAbort, { once: true })
+      signal?.addEventListener('abort', onAbort, { once: true })
     })
   }
 

@@ -5,7 +5,7 @@ import { fromUtf8 } from '../../base/bytes.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import type { ExitStatus, HistoryRow, ProcessRow } from '../../syscalls/types.ts'
-import { boot, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import { boot, codeOf, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
 
 let cluster: TestCluster
 let nodes: SimNode[]
@@ -75,6 +75,21 @@ describe('a process', () => {
     }, 'another home')
     expect(tookMs).toBeLessThan(5_000)
     await expectLines(kid, 24, other)
+  })
+
+  it('is known to a tab that asks for it before it has met anybody; what there is not, is not waited for', async () => {
+    await start(5, 33)
+    const [home] = nodes as [SimNode]
+    const kid = await spawn(home, 3)
+    await expectLines(kid, 3, home)
+    const newcomer = cluster.addNode()
+    await cluster.run(newcomer.boot())
+    const asked = newcomer.os.call('info', { topic: 'history', kid: kid.slice(0, 12) })
+    expect(await cluster.run(asked, 10_000)).not.toHaveLength(0)
+    await cluster.advance(1_000)
+    const atMs = cluster.clock.nowMs()
+    expect(await cluster.run(codeOf(newcomer.os.call('info', { topic: 'history', kid: 'K-0000' })))).toBe('ESRCH')
+    expect(cluster.clock.nowMs() - atMs).toBeLessThan(400)
   })
 
   it.each(['killed', 'closed'] as const)('of two tabs goes on in the other when its home is %s', async (how) => {

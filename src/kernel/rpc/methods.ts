@@ -249,6 +249,8 @@ export const notes = {
   /** From its leader to somebody who no longer keeps it. */
   'journal.dismissed': v.strictObject({ group: groupName, term: int() }),
   'tree.head': treeHead,
+  /** The sender knows of a tree that was written, whether or not anybody leads it now. */
+  'tree.known': v.strictObject({ tree: kid }),
   /** The sender, which led that tree, does not know any longer who does. */
   'tree.resigned': v.strictObject({ tree: kid }),
   /** The process has ended: executors drop its workers. */
