@@ -35,3 +35,30 @@ export class Emitter<T> {
     this.#listeners.clear()
   }
 }
+
+/**
+ * Resolves as soon as the condition holds; it is looked at now and after each change. @param over why it never will.
+ * @throws what `over` returns, or the signal's reason.
+ */
+export function until(
+  changes: Emitter<void>,
+  condition: () => boolean,
+  over: () => Error | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const look = () => {
+    const error = over()
+    if (condition()) resolve()
+    else if (error) reject(error)
+  }
+  const onAbort = () => reject(signal.reason)
+  const off = changes.on(look)
+  signal.addEventListener('abort', onAbort, { once: true })
+  look()
+  if (signal.aborted) onAbort()
+  return promise.finally(() => {
+    off()
+    signal.removeEventListener('abort', onAbort)
+  })
+}

@@ -11,6 +11,7 @@ import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { ServeContext } from '../rpc/session.ts'
+import { pause } from '../timers.ts'
 import { type Assembler, createAssembler } from './assemble.ts'
 import { type CidText, type Codec, cidOf, parseCid } from './cid.ts'
 
@@ -219,7 +220,9 @@ export class Blocks {
         certain = asked && silent === 0 && stalled.size === 0 && !this.#mayReturn()
         passed.clear()
         stalled.clear()
-        if (this.#mayReturn() && pauses++ < limits.FETCH_PAUSES) await this.#pause(options.signal)
+        // A link that has just broken may be back in a moment, and with it the block.
+        if (this.#mayReturn() && pauses++ < limits.FETCH_PAUSES)
+          await pause(this.#clock, limits.FETCH_PAUSE_MS, 'ask for blocks again', options.signal)
         else round++
       }
       for (const holder of holders) {
@@ -239,19 +242,6 @@ export class Blocks {
       throw new BlockMissing(`${what} ${certain ? nobody : 'cannot be had now: a node does not answer'}`, { certain })
     }
     return found
-  }
-
-  /** A link that has just broken may be back in a moment, and with it the block. */
-  #pause(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        timer.cancel()
-        signal?.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = this.#clock.setTimer(done, limits.FETCH_PAUSE_MS, 'ask for blocks again')
-      signal?.addEventListener('abort', done, { once: true })
-    })
   }
 
   /** Who has what: hints first, then everybody connected, then the directory; those who hold most come first. */

@@ -3,15 +3,15 @@
 import { orAborted } from '../../base/abort.ts'
 import { OsError, toOsError } from '../../base/errors.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
+import { Timers } from '../timers.ts'
 
 export class TreeNews {
-  readonly #clock: Clock
   readonly #waiting = new Set<() => void>()
-  readonly #timers = new Set<Timer>()
+  readonly #timers: Timers
   #closed = false
 
   constructor(clock: Clock) {
-    this.#clock = clock
+    this.#timers = new Timers(clock)
   }
 
   get closed(): boolean {
@@ -31,27 +31,17 @@ export class TreeNews {
     this.#waiting.add(resolve)
     return orCanceled(promise, signal).finally(() => {
       timer.cancel()
-      this.#timers.delete(timer)
       this.#waiting.delete(resolve)
     })
   }
 
   timer(callback: () => void, delayMs: number, label: string): Timer {
-    const timer = this.#clock.setTimer(
-      () => {
-        this.#timers.delete(timer)
-        callback()
-      },
-      delayMs,
-      label,
-    )
-    this.#timers.add(timer)
-    return timer
+    return this.#timers.after(delayMs, label, callback)
   }
 
   close(): void {
     this.#closed = true
-    for (const timer of this.#timers) timer.cancel()
+    this.#timers.cancelAll()
     this.wake()
   }
 }

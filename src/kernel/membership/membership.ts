@@ -18,10 +18,8 @@ import type { Random } from '../../ports/random.ts'
 import type { PeerRow, PeerState } from '../../syscalls/types.ts'
 import {
   ANSWER_MS,
-  GOODBYE_SILENCE_MS,
   GOSSIP_MS,
   HEARTBEAT_MS,
-  HINT_SILENCE_MS,
   MAX_GOSSIP_PEERS,
   OWN_STALL_MS,
   REACH_TIMEOUT_MS,
@@ -34,6 +32,7 @@ import { mutated } from '../mutations.ts'
 import { type Hello, NO_ANSWER, type Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Dialer } from './dialer.ts'
+import { countsInMs, hintCounts, hintSilenceMs } from './evidence.ts'
 import { type Member, newMember, relink, rowOf } from './member.ts'
 import { watchersOf } from './watchers.ts'
 
@@ -213,23 +212,7 @@ export class Membership {
   #question(member: Member): void {
     if (!member.linked) return
     this.#ask(member)
-    this.#judgeIn(member, this.#countsInMs(member))
-  }
-
-  /** When what is known against it will count, unless it is heard before; infinite: nothing is. */
-  #countsInMs(member: Member): number {
-    const nowMs = this.#clock.nowMs()
-    const { detector } = member
-    const missed = detector.promised && detector.silentMs(nowMs) > HEARTBEAT_MS + OWN_STALL_MS
-    const evidence = !member.reachable || member.accused || missed
-    const silence = evidence ? detector.countsInMs(nowMs) : Number.POSITIVE_INFINITY
-    const hint = this.#hintCounts(member) ? (member.hintGoneMs as number) + hintSilenceMs(member) - nowMs : silence
-    return Math.max(0, Math.min(silence, hint))
-  }
-
-  /** A frozen tab loses its connection to the relay as well; its network stack tells whether it is there. */
-  #hintCounts({ hintGoneMs, hintStale, announced, reachable }: Member): boolean {
-    return hintGoneMs !== undefined && announced !== 'frozen' && !(hintStale && reachable)
+    this.#judgeIn(member, countsInMs(member, this.#clock.nowMs()))
   }
 
   #judgeIn(member: Member, inMs: number): void {
@@ -243,7 +226,7 @@ export class Membership {
         return this.#judgeIn(member, ANSWER_MS)
       }
       this.#judge(member, nowMs)
-      const nextMs = this.#members.get(member.id) === member && member.linked ? this.#countsInMs(member) : 0
+      const nextMs = this.#members.get(member.id) === member && member.linked ? countsInMs(member, nowMs) : 0
       if (nextMs > 0) this.#judgeIn(member, nextMs)
     }
     member.evidenceTimer = this.#clock.setTimer(judge, inMs, 'judge after evidence')
@@ -415,7 +398,7 @@ export class Membership {
       member.watching = watchers.has(member.id)
       if (member.watching || changed || this.#measureDue(member)) this.#ping(member)
       // It missed a beat: judged when that counts, not a beat later.
-      const inMs = member.evidenceTimer ? Number.POSITIVE_INFINITY : this.#countsInMs(member)
+      const inMs = member.evidenceTimer ? Number.POSITIVE_INFINITY : countsInMs(member, this.#clock.nowMs())
       if (inMs > 0 && inMs < HEARTBEAT_MS) this.#judgeIn(member, inMs)
     }
     this.#toldRunning = running
@@ -424,7 +407,7 @@ export class Membership {
   #judge(member: Member, nowMs: number): void {
     const { detector } = member
     if (!member.linked || mutated('keep-the-dead')) return
-    if (this.#hintCounts(member)) {
+    if (hintCounts(member)) {
       const sinceMs = nowMs - (member.hintGoneMs as number)
       if (sinceMs >= hintSilenceMs(member) || detector.suspicious(nowMs)) {
         const reason = member.hintSaid ? 'its page said goodbye' : 'silent since its tab closed'
@@ -440,9 +423,4 @@ export class Membership {
     }
     if (member.announced === 'alive') this.#show(member, 'stalled')
   }
-}
-
-/** A live tab is asked at once: how long its silence must last before the relay's word counts. */
-function hintSilenceMs({ hintSaid }: Member): number {
-  return hintSaid ? GOODBYE_SILENCE_MS : HINT_SILENCE_MS
 }

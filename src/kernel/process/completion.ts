@@ -5,11 +5,13 @@ import { OsError } from '../../base/errors.ts'
 import { MAX_EMITS_PER_EVENT, MAX_EVENT_BYTES } from '../../syscalls/limits.ts'
 import { MAX_COMPLETION_BYTES } from '../limits.ts'
 import { treeOp } from '../rpc/methods.ts'
+import { holdsData } from './data.ts'
 
 const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
 const data = v.pipe(
   v.custom<Uint8Array>((value) => value instanceof Uint8Array),
   v.check((bytes) => bytes.byteLength <= MAX_EVENT_BYTES, 'event data too large'),
+  v.check(holdsData, 'not event data'),
 )
 
 const emitted = v.strictObject({

@@ -16,6 +16,16 @@ export function encodeData(value: unknown): Uint8Array {
   return bytes
 }
 
+/** Whether another node has encoded one value that `encodeData` would take: it becomes a part of larger ones. */
+export function holdsData(bytes: Uint8Array): boolean {
+  try {
+    check(decode(bytes), 0, { bytes: MAX_EVENT_BYTES })
+    return true
+  } catch {
+    return false
+  }
+}
+
 export function decodeData(bytes: Uint8Array): Data {
   return decode(bytes) as Data
 }

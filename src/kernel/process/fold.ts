@@ -88,6 +88,9 @@ export async function unfold({ snapshot, entries }: Journalled, blocks: Blocks):
   return unfolded(decodeEntry(snapshot), entries.map(decodeStep), blocks)
 }
 
+/** Where the past of a snapshot is: people read it page by page, and a body is as large as the process. */
+const pasts = new WeakMap<Uint8Array, Body['past']>()
+
 /** A snapshot of all that, and how many bytes it stands for. @throws {OsError} EIO, ENOSPC. */
 export async function fold(before: Journalled, blocks: Blocks): Promise<{ snapshot: Uint8Array; bytes: number }> {
   const first = decodeEntry(before.snapshot)
@@ -131,7 +134,8 @@ export async function tellPast(
   const { count } = begin
   const recent = () => historyOf(later(entries, count, after), { first: Math.max(count, after + 1), most })
   if (after >= count - 1) return recent()
-  const { past } = await bodyFrom(begin, blocks)
+  const past = pasts.get(snapshot) ?? (await bodyFrom(begin, blocks)).past
+  pasts.set(snapshot, past)
   const page = (rows: HistoryRow[]) => rows.filter(({ n }) => n > after).slice(0, most)
   const block = past.blocks.find(([last]) => last > after)
   if (block) return page(unpackRows(await blocks.get(block[1])))

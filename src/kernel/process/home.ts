@@ -7,10 +7,10 @@
 // continues from the journal, and nothing that was journalled happens twice. The journal is replicated: this node is
 // the home while it leads the journal, and a home that no longer does is closed and says nothing more.
 import { concat } from '../../base/bytes.ts'
-import { Emitter } from '../../base/emitter.ts'
+import { Emitter, until } from '../../base/emitter.ts'
 import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
-import type { Clock, Timer } from '../../ports/clock.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { ExitStatus, HistoryRow, ProcessRow } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
@@ -21,12 +21,14 @@ import * as limits from '../limits.ts'
 import { mutated } from '../mutations.ts'
 import type { Lease, TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import { Timers } from '../timers.ts'
 import { type Attempt, Attempts } from './attempts.ts'
 import { decodeCompletion, parseExecutionItem, type Succeeded } from './completion.ts'
 import { makeChanges } from './effects.ts'
 import { type EntryOf, encodeEntry, type ProcessStep } from './entries.ts'
 import type { EventState } from './events.ts'
 import { tellPast } from './fold.ts'
+import { exitOf, rowOf } from './home-row.ts'
 import { slim } from './large.ts'
 import type { Leases, Lessee } from './leases.ts'
 import { ProcessOutput } from './output.ts'
@@ -67,7 +69,7 @@ export class ProcessHome implements Lessee {
   readonly #stop = new AbortController()
   /** Set when the process is no longer at home here. */
   #moved: OsError | undefined
-  readonly #timers = new Set<Timer>()
+  readonly #timers: Timers
   #ending = false
 
   constructor(kid: Kid, journal: Journal, state: ProcessState, services: HomeServices) {
@@ -76,6 +78,7 @@ export class ProcessHome implements Lessee {
     this.#state = state
     this.#services = services
     this.#attempts = new Attempts(services.clock)
+    this.#timers = new Timers(services.clock)
     this.#output = new ProcessOutput(state, services.blocks, (step) => this.#kept(step))
     this.#room = new QueueRoom(services.clock, {
       pending: () => state.events.pending,
@@ -123,32 +126,12 @@ export class ProcessHome implements Lessee {
   }
 
   row(): ProcessRow {
-    const { spawned, ended, events, facts } = this.#state
-    return {
-      kid: this.kid,
-      program: spawned?.program ?? '?',
-      args: spawned?.args ?? [],
-      state: ended?.state ?? (facts.paused ? 'stopped' : 'running'),
-      home: this.#services.self,
-      done: events.done,
-      total: events.total,
-      nodes: this.#state.nodes.size,
-      working: this.#attempts.rows(),
-      startedMs: spawned?.atMs ?? 0,
-      endedMs: ended?.atMs ?? null,
-      code: ended?.code ?? null,
-      error: ended?.error ?? null,
-    }
-  }
-
-  exit(): ExitStatus | undefined {
-    const { ended } = this.#state
-    return ended && { kid: this.kid, state: ended.state, code: ended.code, error: ended.error }
+    return rowOf(this.kid, this.#state, this.#services.self, this.#attempts.rows())
   }
 
   async waitExit(signal: AbortSignal): Promise<ExitStatus> {
     await this.#until(() => this.#state.ended !== undefined, signal)
-    return this.exit() as ExitStatus
+    return exitOf(this.kid, this.#state) as ExitStatus
   }
 
   /** Output from `offset`; waits for some; empty when the process has ended and there is no more. */
@@ -219,7 +202,7 @@ export class ProcessHome implements Lessee {
     this.#ending = true
     this.#stop.abort(reason)
     this.#attempts.abortAll(reason)
-    for (const timer of this.#timers) timer.cancel()
+    this.#timers.cancelAll()
     this.#room.close()
   }
 
@@ -382,7 +365,9 @@ export class ProcessHome implements Lessee {
     if (troubles >= MAX_TROUBLES) return this.#fail(`no node could run task ${event.task}: ${why}`)
     // Longer than the event waits: it should not go there again at once.
     this.#services.leases.avoid(node, 2 * TROUBLE_PAUSE_MS * troubles)
-    this.#later(() => this.#lost(event, node, token, 'trouble', why), TROUBLE_PAUSE_MS * troubles, 'event retry')
+    this.#timers.after(TROUBLE_PAUSE_MS * troubles, 'event retry', () => {
+      this.#lost(event, node, token, 'trouble', why)
+    })
   }
 
   #giveUp(event: EventState, node: NodeId): Promise<void> {
@@ -482,35 +467,12 @@ export class ProcessHome implements Lessee {
     if (entry.t === 'applied') this.changed.emit()
   }
 
-  #later(callback: () => void, delayMs: number, label: string): void {
-    const timer = this.#services.clock.setTimer(
-      () => {
-        this.#timers.delete(timer)
-        callback()
-      },
-      delayMs,
-      label,
-    )
-    this.#timers.add(timer)
-  }
-
-  #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
-    if (condition()) return Promise.resolve()
-    if (this.#moved) return Promise.reject(this.#moved)
-    return new Promise((resolve, reject) => {
-      const off = this.changed.on(() => {
-        if (!condition() && !this.#moved) return
-        off()
-        signal.removeEventListener('abort', onAbort)
-        if (condition()) resolve()
-        else reject(this.#moved)
-      })
-      const onAbort = () => {
-        off()
-        reject(toOsError(signal.reason, 'ECANCELED'))
-      }
-      signal.addEventListener('abort', onAbort, { once: true })
-    })
+  async #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
+    try {
+      await until(this.changed, condition, () => this.#moved, signal)
+    } catch (error) {
+      throw toOsError(error, 'ECANCELED')
+    }
   }
 
   #log(level: 'info' | 'warn' | 'error', message: string): void {

@@ -2,7 +2,7 @@
 // Below: home.ts, rpc, the journals.
 import { encode } from 'cborg'
 import { toHex } from '../../base/bytes.ts'
-import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import { isKidPrefix, type Kid, kidFromHex, type NodeId, shortKid } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { Hasher, Signer } from '../../ports/crypto.ts'
@@ -17,6 +17,7 @@ import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
 import { MAX_FOUND, MAX_ROW_ARGS, MAX_ROWS } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import { pause } from '../timers.ts'
 import { encodeData } from './data.ts'
 import { decodeEntry, encodeEntry, type ProcessBounds, type ProcessStep } from './entries.ts'
 import { holdProgram } from './executor.ts'
@@ -160,7 +161,7 @@ export class Processes {
       const kid = await this.#lookFor(text, signal)
       if (kid) return kid
       if (!this.#meeting()) throw new OsError('ESRCH', `there is no process ${text}`)
-      await this.#pause(HOME_PAUSE_MS, signal)
+      await pause(this.#clock, HOME_PAUSE_MS, 'home of a process away', signal)
     }
   }
 
@@ -269,24 +270,9 @@ export class Processes {
           const message = `the tabs that keep ${shortKid(kid)} are away: it goes on when they are opened again`
           throw new OsError('EHOSTUNREACH', message, { cause: error })
         }
-        await this.#pause(HOME_PAUSE_MS, signal)
+        await pause(this.#clock, HOME_PAUSE_MS, 'home of a process away', signal)
       }
     }
-  }
-
-  #pause(delayMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const onAbort = () => {
-        timer.cancel()
-        reject(toOsError(signal?.reason, 'ECANCELED'))
-      }
-      const done = () => {
-        signal?.removeEventListener('abort', onAbort)
-        resolve()
-      }
-      const timer = this.#clock.setTimer(done, delayMs, 'home of a process away')
-      signal?.addEventListener('abort', onAbort, { once: true })
-    })
   }
 
   async #homeOf(kid: Kid, signal: AbortSignal): Promise<NodeId> {
