@@ -1,5 +1,6 @@
 // Two projects: everything that runs in Node, and what needs a real browser (*.browser.test.ts).
 import { existsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { playwright } from '@vitest/browser-playwright'
 import { defineConfig } from 'vitest/config'
 
@@ -20,6 +21,8 @@ export default defineConfig({
         extends: './vite.config.ts',
         test: {
           name: 'node',
+          // One fewer is the default: of two cores one, while the longest files wait for browsers.
+          maxWorkers: Math.max(2, availableParallelism()),
           environment: 'node',
           include: ['{src,workers,relay,scripts,bench}/**/*.test.ts'],
           exclude: ['**/*.browser.test.ts', 'node_modules/**'],

@@ -39,12 +39,12 @@ export class Members {
     this.#startedMs = options.clock.nowMs()
   }
 
-  /** @param said it took its leave. */
   /** It was a neighbour, and left. */
   missed(peer: NodeId): boolean {
     return this.#left.has(peer)
   }
 
+  /** @param said it took its leave. */
   left(peer: NodeId, said: boolean): void {
     this.#left.set(peer, { atMs: this.#options.clock.nowMs(), said })
   }
