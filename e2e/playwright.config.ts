@@ -1,10 +1,10 @@
-// Journeys in real browsers, one after the other: two cores are soon full. No retries: a flaky journey is a bug.
+// Journeys in real browsers, two files at a time: they wait more than they compute. No retries: a flaky journey is a bug.
 import { defineConfig } from 'playwright/test'
 
 export default defineConfig({
   testDir: '.',
   testMatch: '*.spec.ts',
-  workers: 1,
+  workers: 2,
   fullyParallel: false,
   retries: 0,
   timeout: 120_000,

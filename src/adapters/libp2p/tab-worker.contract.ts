@@ -158,11 +158,6 @@ const commands: Record<string, (...args: never[]) => unknown> = {
   put: (key: string, text: string) => node.dht.put(key, new TextEncoder().encode(text), patience()),
   get,
   dhtPeers: () => (node.dht instanceof Libp2pDht ? node.dht.peers : 0),
-  async timedGet(key: string) {
-    const began = performance.now()
-    const value = await get(key)
-    return { value, ms: performance.now() - began }
-  },
   async rtt(peer: NodeId, times: number, everyMs = 0) {
     const stream = await streamTo(peer, 'control')
     const took: number[] = []

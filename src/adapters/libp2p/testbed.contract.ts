@@ -81,12 +81,15 @@ export class Relay {
 export class DrivenTab {
   readonly page: Page
   readonly #context: BrowserContext
+  /** It lives on after the test. */
+  readonly kept: boolean
   /** What a user would see as errors in the console. */
   readonly complaints: string[] = []
   id = ''
 
-  constructor(context: BrowserContext, page: Page) {
+  constructor(context: BrowserContext, page: Page, kept: boolean) {
     this.#context = context
+    this.kept = kept
     this.page = page
     page.on('pageerror', (error) => this.complaints.push(String(error)))
     page.on('console', (message) => {
@@ -154,9 +157,9 @@ export class Testbed {
     return new Testbed(browser, relay, dist)
   }
 
-  async tab(options: { mode?: Mode; privateKey?: number[] } = {}): Promise<DrivenTab> {
+  async tab(options: { mode?: Mode; privateKey?: number[]; kept?: boolean } = {}): Promise<DrivenTab> {
     const context = await this.browser.newContext()
-    const driven = new DrivenTab(context, await context.newPage())
+    const driven = new DrivenTab(context, await context.newPage(), options.kept ?? false)
     this.#tabs.push(driven)
     await driven.init(`${this.relay.url}#${options.mode ?? ''}`, options.privateKey)
     return driven
@@ -178,12 +181,12 @@ export class Testbed {
     return processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id)
   }
 
-  /** Closes the tabs. @returns what they complained about. */
-  async clear(): Promise<string[]> {
+  /** Closes the tabs; those that are kept only when asked to. @returns what they complained about since the last time. */
+  async clear({ kept = false } = {}): Promise<string[]> {
     const tabs = this.#tabs
-    this.#tabs = []
-    for (const each of tabs) await each.close()
-    return tabs.flatMap(({ complaints }) => complaints)
+    this.#tabs = kept ? [] : tabs.filter((each) => each.kept)
+    for (const each of tabs) if (kept || !each.kept) await each.close()
+    return tabs.flatMap(({ complaints }) => complaints.splice(0))
   }
 
   async close(): Promise<void> {

@@ -101,13 +101,15 @@ describe.each([
     expect(result.highest).toBeLessThanOrEqual(262_144 + 65_536)
   })
 
-  test('leaves no RTCPeerConnection behind after a thousand cycles of connecting and closing', async () => {
+  // Forwarded messages use the same connections: fewer cycles show it for them.
+  const cycles = forward ? 200 : 1_000
+  test(`leaves no RTCPeerConnection behind after ${cycles} cycles of connecting and closing`, async () => {
     const [a, b] = startPair(forward)
     await a.run('keepOpen')
     await vi.waitFor(() => expect([a.host.openCount(), b.host.openCount()]).toEqual([1, 1]))
-    await a.run('cycle', 1000)
+    await a.run('cycle', cycles)
     await vi.waitFor(() => expect([a.host.openCount(), b.host.openCount()]).toEqual([1, 1]), { timeout: 10_000 })
-    expect(made).toHaveLength(2002)
+    expect(made).toHaveLength(2 * cycles + 2)
     const alive = made.map((pc) => pc.deref()).filter((pc) => pc && pc.connectionState !== 'closed')
     expect(alive).toHaveLength(2)
   })
