@@ -22,27 +22,25 @@ function examples(): Plugin {
   }
 }
 
-/** Computes what kad-dht ships as a table of 50 KB gz; see the module. */
-function kadPrefixes(): Plugin {
-  return {
-    name: 'brittlestar-kad-prefixes',
-    enforce: 'pre',
-    resolveId: (id, importer) =>
-      id.includes('generated-prefix-list') && importer?.includes('kad-dht')
-        ? join(import.meta.dirname, 'src/adapters/libp2p/kad-prefixes.ts')
-        : undefined,
-  }
-}
+/** Modules of libp2p that ours take the place of; each says why. */
+const REPLACED = [
+  { id: /generated-prefix-list/, by: /kad-dht/, ours: 'kad-prefixes.ts' },
+  {
+    id: /^\.\/(secp256k1|rsa|ecdsa)\/utils\.js$/,
+    by: /@libp2p\/crypto\/dist\/src\/keys\/index/,
+    ours: 'other-keys.ts',
+  },
+  { id: /^@multiformats\/dns$/, by: /resolvers\/dnsaddr/, ours: 'no-dns.ts' },
+]
 
-/** Nodes have Ed25519 keys; the code of the other kinds, and the curve that comes with them, stays away. */
-function onlyEd25519(): Plugin {
+function replacements(): Plugin {
   return {
-    name: 'brittlestar-only-ed25519',
+    name: 'brittlestar-replacements',
     enforce: 'pre',
-    resolveId: (id, importer) =>
-      /^\.\/(secp256k1|rsa|ecdsa)\/utils\.js$/.test(id) && importer?.includes('@libp2p/crypto/dist/src/keys/index')
-        ? join(import.meta.dirname, 'src/adapters/libp2p/other-keys.ts')
-        : undefined,
+    resolveId: (id, importer) => {
+      const found = REPLACED.find(({ id: wanted, by }) => wanted.test(id) && by.test(importer ?? ''))
+      return found && join(import.meta.dirname, 'src/adapters/libp2p', found.ours)
+    },
   }
 }
 
@@ -61,10 +59,10 @@ function memoryJournals(): Plugin {
 const forMeasuring = process.env['BRITTLESTAR_BENCH_JOURNALS'] === 'memory' ? [memoryJournals] : []
 
 export default defineConfig({
-  plugins: [examples(), kadPrefixes(), onlyEd25519(), taskRuntime()],
+  plugins: [examples(), replacements(), taskRuntime()],
   worker: {
     format: 'es',
-    plugins: () => [examples(), kadPrefixes(), onlyEd25519(), ...forMeasuring.map((make) => make())],
+    plugins: () => [examples(), replacements(), ...forMeasuring.map((make) => make())],
   },
   build: { target: 'es2022', sourcemap: true, reportCompressedSize: true },
   server: { proxy: {} },

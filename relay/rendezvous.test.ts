@@ -99,6 +99,24 @@ describe('the rendezvous', () => {
     expect(leaves()[3]).toEqual({ t: 'left', peer, said: true })
   })
 
+  test('takes no goodbye for a tab that has come back with another page', async () => {
+    const relay = await startRelay(cleanup)
+    const [a, b] = [await startTab(cleanup), await startTab(cleanup)]
+    const atA = await rendezvous(a, relay)
+    const hello = (goodbye: string) => frame({ v: 1, cluster: 'brittlestar', goodbye })
+    const before = await rendezvous(b, relay, hello('of-the-page-before'))
+    await until(() => atA.peers().size === 1, 'b has joined')
+    await before.stream.close()
+    await until(() => atA.peers().size === 0, 'b has left')
+    await rendezvous(b, relay, hello('of-the-page-it-has'))
+    await until(() => atA.peers().size === 1, 'b is back')
+    const { status } = await get(`http://127.0.0.1:${relay.port}/goodbye/of-the-page-before`, { method: 'POST' })
+    expect(status).toBe(404)
+    // A page that comes while the connection of the one before it still seems to be open has joined, too.
+    await rendezvous(b, relay, hello('of-the-third-page-of-b'))
+    await until(() => atA.count('joined') === 3, 'it is told')
+  })
+
   test('takes no secret that another uses, or that can be guessed', async () => {
     const relay = await startRelay(cleanup)
     const [a, b, c] = [await startTab(cleanup), await startTab(cleanup), await startTab(cleanup)]

@@ -46,6 +46,8 @@ export class Rendezvous {
   readonly #members = new Map<string, Member>()
   /** Whose goodbye each secret is; kept for a moment after the connection, which may close first. */
   readonly #goodbyes = new Map<string, string>()
+  /** The latest secret of each peer: an earlier one is of a page that has been reloaded. */
+  readonly #secrets = new Map<string, string>()
   /** Streams whose first frame has not come yet. */
   readonly #greeting = new Set<Stream>()
   /** Joins and leaves that the next tick sends to everybody. */
@@ -131,6 +133,7 @@ export class Rendezvous {
   close(): void {
     this.#closed = true
     this.#goodbyes.clear()
+    this.#secrets.clear()
     clearTimeout(this.#tick)
     const streams = [...this.#greeting, ...[...this.#members.values()].map(({ stream }) => stream)]
     this.#greeting.clear()
@@ -149,30 +152,40 @@ export class Rendezvous {
   #join(stream: Stream, peer: string, goodbye: string | undefined): void {
     const before = this.#members.get(peer)
     const others = [...this.#members.keys()].filter((name) => name !== peer)
-    if (!before) this.#announce({ t: 'joined', peer })
+    if (!before || before.goodbye !== goodbye) this.#announce({ t: 'joined', peer })
     this.#members.set(peer, { peer, stream, goodbye, knows: this.#waiting.length })
-    if (before?.goodbye !== goodbye) this.#forget(before)
-    if (goodbye !== undefined && !this.#goodbyes.has(goodbye)) this.#goodbyes.set(goodbye, peer)
+    this.#remember(peer, goodbye)
     this.#options.log.debug('joined the rendezvous', { peer, members: this.#members.size, again: before !== undefined })
     this.#send(stream, peer, encodeFrame({ t: 'peers', peers: sample(others, this.#options.limits.rendezvousPeers) }))
     if (before) this.#endStream(before.stream)
   }
 
   #leave(stream: Stream, peer: string): void {
+    const { limits } = this.#options
     // A stream that was replaced closes too: its peer is still here.
     const member = this.#members.get(peer)
     if (member?.stream !== stream) return
     this.#members.delete(peer)
-    setTimeout(() => {
-      if (this.#members.get(peer)?.goodbye !== member.goodbye) this.#forget(member)
-    }, this.#options.limits.rendezvousGoodbyeMs).unref()
+    const { goodbye } = member
+    if (goodbye !== undefined) setTimeout(() => this.#forget(peer, goodbye), limits.rendezvousGoodbyeMs).unref()
     this.#options.log.debug('left the rendezvous', { peer, members: this.#members.size })
     this.#announce({ t: 'left', peer })
   }
 
-  #forget(member: Member | undefined): void {
-    const { goodbye, peer } = member ?? {}
-    if (goodbye !== undefined && this.#goodbyes.get(goodbye) === peer) this.#goodbyes.delete(goodbye)
+  #remember(peer: string, goodbye: string | undefined): void {
+    const before = this.#secrets.get(peer)
+    if (before !== undefined && before !== goodbye) this.#goodbyes.delete(before)
+    this.#secrets.delete(peer)
+    if (goodbye === undefined || (this.#goodbyes.get(goodbye) ?? peer) !== peer) return
+    this.#goodbyes.set(goodbye, peer)
+    this.#secrets.set(peer, goodbye)
+  }
+
+  /** Unless that page is here again. */
+  #forget(peer: string, goodbye: string): void {
+    if (this.#members.get(peer)?.goodbye === goodbye || this.#secrets.get(peer) !== goodbye) return
+    this.#secrets.delete(peer)
+    this.#goodbyes.delete(goodbye)
   }
 
   #announce(event: Exclude<RendezvousEvent, { t: 'peers' }>): void {

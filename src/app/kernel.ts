@@ -7,7 +7,7 @@ import type { Booted, BootOptions, KernelControl, LifecycleEvent } from '../sysc
 import { PAGE_CALL_WINDOW } from '../syscalls/limits.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import { whenIdle } from './idle.ts'
-import { IDLE_TIMEOUT_MS, LOAD_RETRY_MAX_MS, LOAD_RETRY_MIN_MS, REST_TIMEOUT_MS } from './limits.ts'
+import { IDLE_TIMEOUT_MS, LEAVE_TIMEOUT_MS, LOAD_RETRY_MAX_MS, LOAD_RETRY_MIN_MS, REST_TIMEOUT_MS } from './limits.ts'
 
 export interface Kernel {
   /** Calls wait in the port until the kernel listens, so it may be used at once. */
@@ -20,32 +20,10 @@ const SLOT_KEY = 'brittlestar.slot'
 
 /** Call once per page. */
 export function startKernel(): Kernel {
-  const worker = new Worker(new URL('../../workers/kernel.worker.ts', import.meta.url), {
-    type: 'module',
-    name: 'kernel',
-  })
-  const control = wrap<KernelControl<MessagePort>>(worker)
-  const rtc = new MessageChannel()
-  const sandbox = new MessageChannel()
-  const syscalls = new MessageChannel()
-  const goodbye = crypto.randomUUID()
-  const options: BootOptions<MessagePort> = {
-    origin: location.origin,
-    goodbye,
-    preferredSlot: rememberedSlot(),
-    reloaded: isReload(),
-    rtcPort: rtc.port2,
-    sandboxPort: sandbox.port2,
-    syscallPort: syscalls.port2,
-  }
-  const client = new SyscallClient(portLink(syscalls.port1), { window: PAGE_CALL_WINDOW })
-  const starting = new AbortController()
-  const booted = Promise.race([
-    control.boot(transfer(options, [rtc.port2, sandbox.port2, syscalls.port2])),
-    failureOf(worker, starting.signal),
-  ]).then(
+  const started = startWorker({ preferredSlot: rememberedSlot(), reloaded: isReload(), orphan: false })
+  const { client, worker, tell, rtc, sandbox } = started
+  const booted = started.booted.then(
     (result) => {
-      starting.abort() // a later error is a bug: the console shows it
       rememberSlot(result.slot)
       return result
     },
@@ -56,15 +34,84 @@ export function startKernel(): Kernel {
       throw failure
     },
   )
-  watchLifecycle((event) => {
+  watchLifecycle(tell)
+  const runs = booted.then(
+    () => true,
+    () => false,
+  )
+  hostWindowParts(rtc, sandbox)
+    .then(async () => {
+      if (await runs) await lookAfterOrphans(client)
+    })
+    .catch(reportError)
+  return { client, booted }
+}
+
+type Start = Pick<BootOptions<MessagePort>, 'preferredSlot' | 'reloaded' | 'orphan'>
+
+/** A kernel's worker, whose window parts are still to be hosted. */
+function startWorker(start: Start) {
+  const worker = new Worker(new URL('../../workers/kernel.worker.ts', import.meta.url), {
+    type: 'module',
+    name: 'kernel',
+  })
+  const control = wrap<KernelControl<MessagePort>>(worker)
+  const rtc = new MessageChannel()
+  const sandbox = new MessageChannel()
+  const syscalls = new MessageChannel()
+  const goodbye = crypto.randomUUID()
+  const options: BootOptions<MessagePort> = {
+    ...start,
+    origin: location.origin,
+    goodbye,
+    rtcPort: rtc.port2,
+    sandboxPort: sandbox.port2,
+    syscallPort: syscalls.port2,
+  }
+  const client = new SyscallClient(portLink(syscalls.port1), { window: PAGE_CALL_WINDOW })
+  const starting = new AbortController()
+  const booted = Promise.race([
+    control.boot(transfer(options, [rtc.port2, sandbox.port2, syscalls.port2])),
+    failureOf(worker, starting.signal),
+  ])
+  // A later error of the worker is a bug: the console shows it.
+  void booted.then(
+    () => starting.abort(),
+    () => undefined,
+  )
+  const tell = async (event: LifecycleEvent) => {
     // A kernel that did not start has nothing to be told.
-    control.lifecycle(event).catch(() => undefined)
+    const told = control.lifecycle(event).catch(() => undefined)
     // The browser may end the worker before that has told anybody; this it sends whatever becomes of the page.
     if (event === 'pagehide') navigator.sendBeacon(`/goodbye/${goodbye}`)
+    await told
+  }
+  return { worker, client, booted, tell, rtc: rtc.port1, sandbox: sandbox.port1 }
+}
+
+/** Slots of closed tabs of this browser are opened in the background while what is kept here waits for them. */
+async function lookAfterOrphans(client: SyscallClient): Promise<void> {
+  const { keepOrphans } = await persistently(() => import('./orphans.ts'))
+  const { orphanSlots } = await persistently(() => import('../adapters/system/slots.ts'))
+  const { hostPeerConnections } = await persistently(() => import('../adapters/rtc/page.ts'))
+  await keepOrphans({
+    client,
+    orphans: orphanSlots,
+    sleep,
+    start: (slot) => {
+      const { worker, booted, tell, rtc } = startWorker({ preferredSlot: slot, reloaded: false, orphan: true })
+      const host = hostPeerConnections(rtc)
+      const leave = () => void tell('pagehide')
+      addEventListener('pagehide', leave)
+      const close = async () => {
+        removeEventListener('pagehide', leave)
+        await Promise.race([tell('pagehide'), sleep(LEAVE_TIMEOUT_MS)])
+        worker.terminate()
+        host.close()
+      }
+      return { booted, close }
+    },
   })
-  void booted.catch(() => undefined) // whoever asks for it sees the error
-  void hostWindowParts(rtc.port1, sandbox.port1)
-  return { client, booted }
 }
 
 /** Rejects when the worker's script cannot be loaded or throws; otherwise never settles. */
@@ -106,9 +153,13 @@ async function persistently<T>(load: () => Promise<T>): Promise<T> {
       return await load()
     } catch {
       // The browser has said so in the console; the status line tells that there is no relay.
-      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      await sleep(pauseMs)
     }
   }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 function portLink(port: MessagePort): MessageLink {

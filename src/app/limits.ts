@@ -12,6 +12,16 @@ export const SLOW_BOOT_MS = 8000
 export const MAX_DROPPED_FILES = 100_000
 /** A file that a user downloads is offered at this URL until the browser has surely taken it. */
 export const DOWNLOAD_URL_MS = 60_000
+/** Whether journals wait for slots of closed tabs is looked at so often… */
+export const ORPHAN_LOOK_MS = 1_000
+/** …and so many times: linking with everybody and electing takes some seconds. */
+export const ORPHAN_PATIENCE_LOOKS = 12
+/** Started slots stay so long after nothing waits any more: what they keep is copied to those who stay. */
+export const ORPHAN_STAY_MS = 15_000
+/** A kernel that does not end by itself by then is ended. */
+export const LEAVE_TIMEOUT_MS = 3_000
+/** Slots started at once: two of three keepers are enough; each is a kernel of its own. */
+export const MAX_ORPHANS = 3
 /** Loading what the prompt does not need waits for an idle moment, but not longer than this. */
 export const IDLE_TIMEOUT_MS = 250
 /** The rest of the page's code (parser, programs, task runtime) may come this much later than the terminal. */

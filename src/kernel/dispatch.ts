@@ -128,7 +128,7 @@ export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Di
       throw new OsError('EACCES', `a task may ask about paths, not about '${args.topic}'`)
     },
     run: refuse('run'),
-    emit: async ({ task, data, after }) => ({ id: await actions.emit(task, data, after ?? null) }),
+    emit: async ({ task, data, after, key }) => ({ id: await actions.emit(task, data, after ?? null, key) }),
     wait: refuse('wait'),
     signal: async (args) => {
       if (args.signal !== 'EXIT') throw new OsError('EACCES', 'a task may end only its own process')

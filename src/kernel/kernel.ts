@@ -231,7 +231,7 @@ export class Kernel {
         this.#died.delete(event.peer)
         this.#leases.pump()
       } else if (event.type === 'left') {
-        if (!event.said) this.#diedNow(event.peer)
+        if (event.said === null) this.#diedNow(event.peer)
         this.#directory.forgetNode(event.peer)
         this.#executor.drop(event.peer)
         this.#processes.forgetNode(event.peer)
@@ -324,7 +324,8 @@ export class Kernel {
   /** It came a moment ago, and has yet to reach some of those who are here. */
   #meeting(): boolean {
     if (this.#ports.clock.nowMs() - this.#bootedMs > MEET_MS) return false
-    return this.#membership.linked().length < Math.min(this.#listed ?? 1, MAX_MESH_PEERS)
+    const listed = this.#listed ?? 1
+    return this.#membership.linked().length < (listed > MAX_MESH_PEERS ? MAX_MESH_PEERS / 2 : listed)
   }
 
   #diedNow(node: NodeId): void {
@@ -395,6 +396,7 @@ export class Kernel {
       relayDetail: this.#relay.detail,
       nodes: this.#membership.peers().length + 1,
       treeHome: this.#shared.home,
+      waiting: this.#groups.waiting,
       inviteUrl: this.#options.inviteUrl(),
       startedMs: this.#startedMs,
     }

@@ -107,6 +107,8 @@ export const TREE_INFORMED_MS = 2_000
 export const TREE_GIVE_UP_MS = 15_000
 /** So long after boot a node believes others that there is a written tree, although nobody says that it leads one. */
 export const TREE_BELIEVE_MS = 60_000
+/** Links to those who know it come up within this time of each other, mostly: nobody need be told then. */
+export const TREE_TELL_MS = 500
 /** Pause before a change that was not taken is tried again, unless something happens before. */
 export const TREE_RETRY_MS = 1_000
 /** A node of which somebody says that it leads a tree is asked this often. */

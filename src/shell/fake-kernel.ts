@@ -64,6 +64,7 @@ export class FakeKernel {
     nodes: 1,
     treeHome: null,
     inviteUrl: 'https://192.0.2.1:8443/',
+    waiting: 0,
     startedMs: 0,
   }
   /** Called at the end of every handled call: a place to inject failures. */

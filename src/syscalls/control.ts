@@ -6,6 +6,8 @@ export interface BootOptions<Port> {
   origin: string
   /** Slot that this tab held before a reload, from sessionStorage; null for a new tab. */
   preferredSlot: number | null
+  /** Opened for the sake of what this slot keeps: only that slot will do, and it runs no programs. */
+  orphan: boolean
   /** True after a reload or history navigation: the old worker may hold its slot a moment longer. */
   reloaded: boolean
   /** A secret of this page: with it, it tells the relay that it is being closed, when its worker may not live to. */

@@ -18,6 +18,8 @@ export const PAGE_CALL_WINDOW = 192
 export const MAX_WAITING_CALLS = 65_536
 /** Encoded size of one event's data or result; larger state belongs in a file. */
 export const MAX_EVENT_BYTES = 1024 * 1024
+/** The name of a fold, in UTF-16 units. */
+export const MAX_KEY_LENGTH = 256
 /** Results that one `gather` may hand to a single event, encoded. */
 export const MAX_GATHER_BYTES = 16 * 1024 * 1024
 /** Events one handler may emit: the home journals them in one entry. */

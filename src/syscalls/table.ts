@@ -113,11 +113,15 @@ export const syscalls = {
     cwd: path,
     limits: v.optional(processLimits),
   }),
-  /** Tasks only: a new event for this process; with `after`, one that waits for those events and gets their results. */
+  /**
+   * Tasks only: a new event for this process; with `after`, one that waits for those events and gets their results; with
+   * `key`, a step of the fold of that name, which gets what the step before it returned.
+   */
   emit: v.strictObject({
     task: taskName,
     data,
     after: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(limits.MAX_EMITS_PER_EVENT))),
+    key: v.optional(v.pipe(v.string(), v.maxLength(limits.MAX_KEY_LENGTH))),
   }),
   /** Waits: for all (or any) of a set of processes to end, or for kernel events after number `since`. */
   wait: v.variant('for', [

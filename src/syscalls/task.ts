@@ -21,6 +21,9 @@ export type StartData = { args: string[]; cwd: string }
 /** `event.data` of an event that `gather` made: `results` in the order of the ids. */
 export type GatherData = { results: Data[]; data: Data }
 
+/** `event.data` of a step of a fold: `state` is what the step before it returned. */
+export type FoldData = { state: Data; data: Data }
+
 /** One per event. When its event is over, its calls are never answered. */
 export class TaskOs {
   /** Files, named as in node:fs/promises. What a task writes becomes visible when its event completes. */
@@ -57,6 +60,16 @@ export class TaskOs {
   async gather(ids: readonly string[], task: string, data: Data = null): Promise<string> {
     assertData(data, 'data')
     return (await this.#client.call('emit', { task, data, after: [...ids] })).id
+  }
+
+  /**
+   * One event that runs alone among those of its `key`, in the order in which they were emitted, with
+   * `event.data = { state, data }`. What it returns is the state for the next; the first gets null.
+   * @returns the id of that event; `gather` waits for it and gets null for it.
+   */
+  async fold(key: string, task: string, data: Data = null): Promise<string> {
+    assertData(data, 'data')
+    return (await this.#client.call('emit', { task, data, key })).id
   }
 
   /** A line on the standard output. Await it in long loops: it then waits for a slow reader. */

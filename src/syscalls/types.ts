@@ -114,6 +114,8 @@ export interface NodeInfo {
   nodes: number
   /** Node that keeps the head of `/`; null while unknown. */
   treeHome: string | null
+  /** Journals kept here (processes, `/`) that wait, because too few of those who keep them are here. */
+  waiting: number
   /** Base URL for invitations; null when the relay offers none. */
   inviteUrl: string | null
   startedMs: number

@@ -19,6 +19,7 @@ import { OsError } from '../../src/base/errors.ts'
 import { Kernel } from '../../src/kernel/kernel.ts'
 import type { LogStore } from '../../src/ports/logstore.ts'
 import type { Random } from '../../src/ports/random.ts'
+import type { Sandbox } from '../../src/ports/sandbox.ts'
 import type { BootOptions, LifecycleEvent } from '../../src/syscalls/control.ts'
 import type { MessageLink } from '../../src/syscalls/protocol.ts'
 import { RelayFinder } from './relay-info.ts'
@@ -47,7 +48,7 @@ export async function bootTab(options: BootOptions<MessagePort>): Promise<Tab> {
   const relay = new RelayFinder({ origin: options.origin, clock, log, onInfo: (info) => node?.setRelay(info) })
   const asked = relay.ask()
   const [{ slot, release }, device] = await Promise.all([
-    claimSlot({ preferred: options.preferredSlot, reloaded: options.reloaded }),
+    claimSlot({ preferred: options.preferredSlot, reloaded: options.reloaded, only: options.orphan }),
     deviceId(),
   ])
   const database = new SlotDatabase(slot)
@@ -67,7 +68,7 @@ export async function bootTab(options: BootOptions<MessagePort>): Promise<Tab> {
       dht: network.dht,
       blockStore: blockStoreOn(database),
       logStore,
-      sandbox: createSandbox(options.sandboxPort),
+      sandbox: options.orphan ? noSandbox : createSandbox(options.sandboxPort),
     },
     {
       cluster: () => relay.info?.cluster ?? 'brittlestar',
@@ -105,6 +106,14 @@ async function identityOf(store: LogStore, random: Random): Promise<Identity> {
   const identity = await createIdentity(random)
   await store.putRecord(KEY_RECORD, identity.privateKeyBytes)
   return identity
+}
+
+/** Of a kernel without a page of its own. */
+const noSandbox: Sandbox = {
+  slots: 0,
+  spawn: () => Promise.reject(new OsError('ENOTSUP', 'no programs run here')),
+  dropDomain: () => undefined,
+  close: () => undefined,
 }
 
 /** Where another device finds this cluster; null when only this machine can. */

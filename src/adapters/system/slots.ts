@@ -14,6 +14,8 @@ export interface ClaimOptions {
   preferred: number | null
   /** True after a reload: the old worker may hold the slot a moment longer. A duplicated tab is no reload. */
   reloaded: boolean
+  /** No other slot than the preferred one will do. */
+  only?: boolean
   waitMs?: number
 }
 
@@ -22,16 +24,31 @@ const WAIT_MS = 5000
 /** More tabs than any browser survives; ends the search when the lock manager misbehaves. */
 const MAX_SLOTS = 1024
 
+/** Slots that have a database and no tab. Empty where the browser does not list databases. */
+export async function orphanSlots(): Promise<number[]> {
+  if (!indexedDB.databases) return []
+  const [databases, { held = [] }] = await Promise.all([indexedDB.databases(), navigator.locks.query()])
+  const taken = new Set(held.map(({ name }) => name))
+  const found = databases.map(({ name }) => Number(/^brittlestar-slot-(\d+)$/.exec(name ?? '')?.[1] ?? Number.NaN))
+  return found.filter((slot) => isSlot(slot) && !taken.has(slotLockName(slot))).sort((a, b) => a - b)
+}
+
 export function slotLockName(slot: number): string {
   return `brittlestar-slot-${slot}`
 }
 
 /** @throws {OsError} EBUSY when no slot is free, ENOTSUP without Web Locks. */
-export async function claimSlot({ preferred, reloaded, waitMs = WAIT_MS }: ClaimOptions): Promise<SlotClaim> {
+export async function claimSlot({
+  preferred,
+  reloaded,
+  only = false,
+  waitMs = WAIT_MS,
+}: ClaimOptions): Promise<SlotClaim> {
   if (!navigator.locks) throw new OsError('ENOTSUP', 'this browser has no Web Locks here')
   if (preferred !== null && isSlot(preferred)) {
     const claim = await hold(preferred, reloaded ? { signal: AbortSignal.timeout(waitMs) } : { ifAvailable: true })
     if (claim) return claim
+    if (only) throw new OsError('EBUSY', `slot ${preferred} is taken`)
   }
   for (let slot = 0; slot < MAX_SLOTS; slot++) {
     const claim = await hold(slot, { ifAvailable: true })

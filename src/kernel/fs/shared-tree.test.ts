@@ -69,6 +69,22 @@ describe('the shared tree', () => {
     expect(await cluster.run(home.fs.readFile('/y', 'utf8'))).toBe('y')
   })
 
+  it('does not look empty to a newcomer that has met nobody but another one', async () => {
+    const cluster = newCluster()
+    const nodes = await boot(cluster, 3)
+    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
+    const [one, other] = [cluster.addNode(), cluster.addNode()]
+    const cut = (yes: boolean) => {
+      for (const { id } of nodes) cluster.hub.setPartition(other.id, id, yes)
+    }
+    cut(true)
+    for (const node of [one, other]) await cluster.run(node.boot())
+    const read = other.fs.readFile('/x', 'utf8')
+    await cluster.advance(9_000)
+    cut(false)
+    expect(await cluster.run(read)).toBe('long there')
+  })
+
   it('says to a newcomer that never reaches its leader that it cannot be reached', async () => {
     const cluster = newCluster()
     const nodes = await boot(cluster, 5)

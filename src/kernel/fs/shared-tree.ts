@@ -199,6 +199,7 @@ export class SharedTree {
       }
       const nowMs = clock.nowMs()
       const orphaned = !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS
+      if (blind) this.#hearsay.askAgain()
       if (blind && nowMs - beganMs >= limits.TREE_GIVE_UP_MS) throw unreachable()
       if (!blind && (orphaned || nowMs - beganMs >= limits.TREE_READ_MS)) return this.#known
       if (this.#news.closed) return this.#known
@@ -238,6 +239,7 @@ export class SharedTree {
         if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
       const nowMs = clock.nowMs()
+      if (blind) this.#hearsay.askAgain()
       if (!blind && !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#branch.turnMs()) {
         if (change.ack === undefined || change.ack === 'local') {
           const notice = await this.#branch.branch(signal)
@@ -260,6 +262,7 @@ export class SharedTree {
   }
 
   async #applyFor(peer: NodeId, { tree, ops, ack, absorbs }: MethodArgs<'tree.apply'>): Promise<Applied> {
+    if (this.#blind()) throw new OsError('EAGAIN', 'this node does not know yet who leads /')
     if (this.#unborn?.tree === tree && this.#best()?.tree === tree) await this.#bear()
     return this.#options.keeper.apply(tree, { ops, ack, absorbs }, peer)
   }
@@ -409,11 +412,19 @@ export class SharedTree {
   #adopt(head: TreeHead): void {
     const { onChange } = this.#options
     const same = head.root === this.#known.root && head.version === this.#known.version
+    const first = this.#known.version === 0 && head.version > 0
     this.#known = head
+    if (first) this.#news.timer(() => this.#tellNewcomers(head), limits.TREE_TELL_MS, 'tree newcomers')
     if (same) return
     onChange(head)
     this.#background(this.#memory.copyDirectories())
     if (head.version > 0) this.#memory.recordSoon()
+  }
+
+  /** Whoever came together with this node may not have met anybody else, and has told nothing since. */
+  #tellNewcomers({ tree }: TreeHead): void {
+    const { membership, rpc } = this.#options
+    for (const peer of membership.linked()) if (!this.#hearsay.isKnownTo(peer)) rpc.note(peer, 'tree.known', { tree })
   }
 
   // --- waiting ---------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import type { LogStore } from '../../ports/logstore.ts'
 import type { Random } from '../../ports/random.ts'
 import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
+import type { Leave } from '../membership/membership.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Departed } from './departed.ts'
 import { Group, type GroupHost, isMember } from './group.ts'
@@ -127,6 +128,11 @@ export class Groups {
   /** Journals kept here whose names begin so. */
   names(prefix: string): string[] {
     return [...this.#groups.keys()].filter((name) => name.startsWith(prefix))
+  }
+
+  /** How many of them nobody can write, because too few of those who keep them are here. */
+  get waiting(): number {
+    return [...this.#groups.values()].filter(({ config, quorate }) => config.voters.length > 0 && !quorate).length
   }
 
   /** The journal, if it is kept here. */
@@ -320,11 +326,12 @@ export class Groups {
 
   // --- elections -------------------------------------------------------------------------------------------
 
-  #lost(peer: NodeId, said: boolean): void {
-    this.#members.left(peer, said)
+  #lost(peer: NodeId, said: Leave): void {
+    this.#members.left(peer, said !== null)
     for (const group of this.#groups.values()) {
       if (!isMember(group.config, peer)) continue
-      group.down(peer, said)
+      // What the relay says ends nobody's lease.
+      group.down(peer, said === 'itself')
       if (group.leader === undefined) this.#electSoon(group)
       else if (group.leads) this.#members.reviewSoon(group)
     }

@@ -1,7 +1,7 @@
 // Who is here, as the journals want to know it, from membership.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
 import type { PeerRow } from '../../syscalls/types.ts'
-import type { Membership } from '../membership/membership.ts'
+import type { Leave, Membership } from '../membership/membership.ts'
 import type { Candidate } from './policy.ts'
 
 /** What the journals need to know about who is here; membership tells it. */
@@ -11,8 +11,8 @@ export interface Liveness {
   has(id: NodeId): boolean
   /** Asked with every acknowledgement. */
   deviceOf(id: NodeId): DeviceId | undefined
-  /** @param said the node took its leave. */
-  onLeft(listener: (peer: NodeId, said: boolean) => void): void
+  /** @param said who took its leave, if anybody. */
+  onLeft(listener: (peer: NodeId, said: Leave) => void): void
   /** Tries to have a link to a node that is perhaps no neighbour. */
   reach(id: NodeId): void
   onLink(listener: (peer: NodeId) => void): void

@@ -19,6 +19,7 @@ export function hintCounts({ hintGoneMs, hintStale, announced, reachable }: Memb
 }
 
 /** A live tab is asked at once: how long its silence must last before the relay's word counts. */
-export function hintSilenceMs({ hintSaid }: Member): number {
-  return hintSaid ? GOODBYE_SILENCE_MS : HINT_SILENCE_MS
+export function hintSilenceMs({ hintSaid, rttMs }: Member): number {
+  const answerMs = Math.max(GOODBYE_SILENCE_MS, 3 * (rttMs ?? 0))
+  return hintSaid ? Math.min(answerMs, HINT_SILENCE_MS) : HINT_SILENCE_MS
 }

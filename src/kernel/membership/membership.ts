@@ -36,11 +36,16 @@ import { countsInMs, hintCounts, hintSilenceMs } from './evidence.ts'
 import { type Member, newMember, relink, rowOf } from './member.ts'
 import { watchersOf } from './watchers.ts'
 
+/** Who took its leave: the node itself; its page, as the relay says; nobody. Only the first is its own word. */
+export type Leave = 'itself' | 'page' | null
+
 export type MembershipEvent =
   | { type: 'joined'; peer: NodeId }
-  /** `said`: it took its leave itself. */
-  | { type: 'left'; peer: NodeId; reason: string; said: boolean }
+  | { type: 'left'; peer: NodeId; reason: string; said: Leave }
   | { type: 'changed'; peer: NodeId; state: PeerState }
+
+/** Its link is down, and the relay saw its connection close. */
+const CLOSED = 'its tab closed, as the relay saw'
 
 /** What this node tells about itself. */
 export type OwnPulse = Omit<Pulse, 'watch'>
@@ -183,12 +188,16 @@ export class Membership {
   /** @param said its page told the relay; the close of its connection follows, or came before. */
   #hinted(member: Member, said: boolean): void {
     // A link that is already down and a closed relay connection together leave no doubt.
-    if (!member.linked) return this.#leave(member, 'its tab closed', said ? 'said' : 'gone')
+    if (!member.linked) return this.#leave(member, CLOSED, said ? 'page' : 'gone')
     const nowMs = this.#clock.nowMs()
-    member.hintGoneMs ??= nowMs
     member.hintSaid ||= said
     // Heard while or just after we stood still: it may be old, and what took it back may have come before it.
-    member.hintStale = nowMs - this.#wokeMs < ANSWER_MS || nowMs - this.#tickDueMs > OWN_STALL_MS
+    const stale = nowMs - this.#wokeMs < ANSWER_MS || nowMs - this.#tickDueMs > OWN_STALL_MS
+    // Two come of one close. An old one says less than a fresh one, and does not take its place.
+    if (member.hintGoneMs === undefined || (member.hintStale && !stale)) {
+      member.hintGoneMs = nowMs
+      member.hintStale = stale
+    }
     // A live tab answers, which takes the hint back.
     this.#question(member)
   }
@@ -265,10 +274,10 @@ export class Membership {
     const member = this.#members.get(peer)
     if (!member || this.#closed) return
     member.linked = false
-    if (said !== undefined) return this.#leave(member, said, 'said')
+    if (said !== undefined) return this.#leave(member, said, 'itself')
     const nowMs = this.#clock.nowMs()
     if (member.hintGoneMs !== undefined && nowMs - member.hintGoneMs < RECONNECT_GRACE_MS) {
-      return this.#leave(member, 'its tab closed', member.hintSaid ? 'said' : 'gone')
+      return this.#leave(member, CLOSED, member.hintSaid ? 'page' : 'gone')
     }
     this.#dialer.retryNow(peer)
     member.graceTimer?.cancel()
@@ -283,7 +292,7 @@ export class Membership {
   }
 
   /** `lost`: perhaps only the way to it is broken, so it is worth a few more dials; `gone`: nobody is there. */
-  #leave(member: Member, reason: string, how: 'said' | 'gone' | 'lost'): void {
+  #leave(member: Member, reason: string, how: 'itself' | 'page' | 'gone' | 'lost'): void {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
     member.graceTimer?.cancel()
@@ -295,7 +304,7 @@ export class Membership {
       member.linked = false
       this.#rpc.drop(member.id, reason)
     }
-    this.events.emit({ type: 'left', peer: member.id, reason, said: how === 'said' })
+    this.events.emit({ type: 'left', peer: member.id, reason, said: how === 'itself' || how === 'page' ? how : null })
   }
 
   #heard(peer: NodeId): void {
@@ -411,7 +420,7 @@ export class Membership {
       const sinceMs = nowMs - (member.hintGoneMs as number)
       if (sinceMs >= hintSilenceMs(member) || detector.suspicious(nowMs)) {
         const reason = member.hintSaid ? 'its page said goodbye' : 'silent since its tab closed'
-        return this.#leave(member, reason, member.hintSaid ? 'said' : 'gone')
+        return this.#leave(member, reason, member.hintSaid ? 'page' : 'gone')
       }
     }
     if (detector.countsInMs(nowMs) > 0) return

@@ -6,7 +6,7 @@ import type { EventState } from './events.ts'
 
 const [a, b] = [nodeId('a'), nodeId('b')]
 const event = (id: string): EventState => ({
-  ...{ id, number: 1, task: 'work', data: new Uint8Array(0), after: null, missing: 0 },
+  ...{ id, number: 1, task: 'work', key: undefined, data: new Uint8Array(0), after: null, missing: 0 },
   ...{ status: 'leased', token: 1, leases: [{ token: 1, node: a }], result: undefined },
 })
 const at = (node: typeof a) => ({ node, slots: 2, reason: 'there is room' })

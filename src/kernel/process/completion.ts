@@ -2,7 +2,7 @@
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { OsError } from '../../base/errors.ts'
-import { MAX_EMITS_PER_EVENT, MAX_EVENT_BYTES } from '../../syscalls/limits.ts'
+import { MAX_EMITS_PER_EVENT, MAX_EVENT_BYTES, MAX_KEY_LENGTH } from '../../syscalls/limits.ts'
 import { MAX_COMPLETION_BYTES } from '../limits.ts'
 import { treeOp } from '../rpc/methods.ts'
 import { holdsData } from './data.ts'
@@ -18,6 +18,7 @@ const emitted = v.strictObject({
   task: text(128),
   data,
   after: v.nullable(v.pipe(v.array(text(256)), v.maxLength(MAX_EMITS_PER_EVENT))),
+  key: v.exactOptional(text(MAX_KEY_LENGTH)),
 })
 export type Emitted = v.InferOutput<typeof emitted>
 

@@ -16,14 +16,32 @@ export function encodeData(value: unknown): Uint8Array {
   return bytes
 }
 
-/** Whether another node has encoded one value that `encodeData` would take: it becomes a part of larger ones. */
+/**
+ * Whether bytes of another node are one value as `encodeData` makes them: they become a part of larger ones. Nothing is
+ * decoded, so that a hostile one costs no more than its length.
+ */
 export function holdsData(bytes: Uint8Array): boolean {
-  try {
-    check(decode(bytes), 0, { bytes: MAX_EVENT_BYTES })
-    return true
-  } catch {
-    return false
+  return bytes.byteLength <= MAX_EVENT_BYTES && endOfItem(bytes, 0, 0) === bytes.byteLength
+}
+
+/** Where the CBOR item ends that begins at `at` (RFC 8949, 3); NaN when it is none, or of a kind that data has not. */
+function endOfItem(bytes: Uint8Array, at: number, depth: number): number {
+  const first = bytes[at]
+  if (first === undefined || depth > MAX_DEPTH) return Number.NaN
+  const [major, minor] = [first >> 5, first & 31]
+  const width = minor < 24 ? 0 : 1 << (minor - 24)
+  let next = at + 1 + width
+  if (minor > 27 || next > bytes.byteLength) return Number.NaN
+  let value = minor < 24 ? minor : 0
+  for (let i = at + 1; i < next; i++) value = value * 256 + (bytes[i] as number)
+  if (major < 2) return next
+  if (major < 4) return next + value
+  if (major === 7) return minor === 20 || minor === 21 || minor === 22 || minor > 24 ? next : Number.NaN
+  if (major === 6 || value > bytes.byteLength) return Number.NaN
+  for (let left = major === 5 ? 2 * value : value; left > 0 && next <= bytes.byteLength; left--) {
+    next = endOfItem(bytes, next, depth + 1)
   }
+  return next
 }
 
 export function decodeData(bytes: Uint8Array): Data {
@@ -73,6 +91,7 @@ function tooLarge(): OsError {
 const NULL = Uint8Array.of(0xf6)
 const KEY_DATA = encode('data')
 const KEY_RESULTS = encode('results')
+const KEY_STATE = encode('state')
 
 /** The encoded `{ data, results: [...] }` of a gather, put together without decoding. @throws {OsError} EFBIG. */
 export function gatherInput(data: Uint8Array, results: readonly (Uint8Array | undefined)[]): Uint8Array {
@@ -82,6 +101,11 @@ export function gatherInput(data: Uint8Array, results: readonly (Uint8Array | un
   }
   const parts = [Uint8Array.of(0xa2), KEY_DATA, data, KEY_RESULTS, arrayHeader(results.length)]
   return concat([...parts, ...results.map((result) => result ?? NULL)])
+}
+
+/** The encoded `{ data, state }` of a step of a fold. @param state undefined for the first one. */
+export function foldInput(data: Uint8Array, state: Uint8Array | undefined): Uint8Array {
+  return concat([Uint8Array.of(0xa2), KEY_DATA, data, KEY_STATE, state ?? NULL])
 }
 
 /** CBOR major type 4 (RFC 8949, 3.1). */

@@ -25,7 +25,9 @@ export class Emitting {
   }
 
   /** @returns the new event's id. @throws {OsError} EAGAIN too many, EFBIG too much, EINVAL. */
-  async emit(task: string, data: unknown, after: string[] | null): Promise<string> {
+  async emit(task: string, data: unknown, after: string[] | null, key?: string): Promise<string> {
+    if (after && key !== undefined)
+      throw new OsError('EINVAL', 'an event either gathers results or is a step of a fold')
     const encoded = encodeData(data)
     // As many may be asked for at once: the first that finds room takes it.
     while (this.#room <= 0) {
@@ -35,12 +37,13 @@ export class Emitting {
     if (this.emits.length >= MAX_EMITS_PER_EVENT) {
       throw new OsError('EAGAIN', `an event may emit at most ${MAX_EMITS_PER_EVENT} events`)
     }
-    this.#bytes += encoded.byteLength + (after ?? []).reduce((sum, id) => sum + id.length + 2, task.length + 16)
+    this.#bytes +=
+      encoded.byteLength + (after ?? []).reduce((sum, id) => sum + id.length + 2, task.length + (key?.length ?? 0) + 16)
     if (this.#bytes > MAX_EMIT_BYTES) {
       throw new OsError('EFBIG', `an event may emit at most ${MAX_EMIT_BYTES} bytes: put data into files`)
     }
     this.#room--
-    this.emits.push({ task, data: encoded, after })
+    this.emits.push({ task, data: encoded, after, ...(key === undefined ? {} : { key }) })
     return `${this.#number}.${this.emits.length - 1}`
   }
 

@@ -20,7 +20,9 @@ export type ProcessBounds = v.InferOutput<typeof processBounds>
 /** What an event did. */
 export const completedContent = v.strictObject({
   result: bytes,
-  emits: v.array(v.strictObject({ task: text, data: bytes, after: v.nullable(v.array(text)) })),
+  emits: v.array(
+    v.strictObject({ task: text, data: bytes, after: v.nullable(v.array(text)), key: v.exactOptional(text) }),
+  ),
   ops: v.array(treeOp),
 })
 

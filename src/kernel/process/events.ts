@@ -17,6 +17,8 @@ export interface EventState {
   readonly id: string
   readonly number: number
   readonly task: string
+  /** Of the fold that it is a step of, if any: steps of one key run one after the other, in the order of their numbers. */
+  readonly key: string | undefined
   /** Encoded; for a gather, what is delivered beside the results. */
   data: Uint8Array
   after: readonly string[] | null
@@ -28,6 +30,14 @@ export interface EventState {
   /** Whoever may complete it: mostly one, two where a slow one has got a second chance elsewhere. */
   leases: EventLease[]
   result: Uint8Array | undefined
+}
+
+/** What the steps of one key have made together. */
+interface Fold {
+  /** Its latest step. */
+  last: string
+  /** What the latest step that is done returned. */
+  state: Uint8Array | undefined
 }
 
 export const FIRST_EVENT = '0'
@@ -47,6 +57,7 @@ export class Events {
   #readyCount = 0
   /** By event: those that wait for it. */
   readonly #waiters = new Map<string, string[]>()
+  readonly #folds = new Map<string, Fold>()
   /** Done, but what they did is not visible yet: nobody goes on from them. */
   readonly #held = new Map<string, number>()
   #done = 0
@@ -88,6 +99,11 @@ export class Events {
     if (id === FIRST_EVENT) return this.total > 0
     const parts = /^(0|[1-9]\d{0,14})\.(0|[1-9]\d{0,7})$/.exec(id)
     return parts !== null && Number(parts[2]) < (this.#emitted[Number(parts[1])] ?? 0)
+  }
+
+  /** What the fold of that key is now; undefined before its first step is done. */
+  folded(key: string): Uint8Array | undefined {
+    return this.#folds.get(key)?.state
   }
 
   /** The next to run. */
@@ -144,7 +160,7 @@ export class Events {
     event.leases = []
     event.data = new Uint8Array(0)
     event.after = null
-    event.result = result
+    event.result = event.key === undefined ? result : this.#fold(event.key, result)
     this.#emitted[event.number] = emits.length
     this.#done++
     if (hold) this.#held.set(event.id, event.number)
@@ -153,6 +169,14 @@ export class Events {
       this.#add(`${event.number}.${index}`, emit, hold ? event.id : undefined)
     }
     if (!hold) this.#settled(event)
+  }
+
+  /** The result of a step is the state of its fold, and none of its own. */
+  #fold(key: string, state: Uint8Array): Uint8Array {
+    const fold = this.#folds.get(key) as Fold
+    this.#bytes += 1 - (fold.state?.byteLength ?? 0)
+    fold.state = state
+    return Uint8Array.of(NOTHING)
   }
 
   /** What a completed event did is visible: whatever waits for it may run. */
@@ -172,16 +196,31 @@ export class Events {
     return /^(0|[1-9]\d{0,7})$/.test(place) && Number(place) < index
   }
 
-  #add(id: string, { task, data, after }: Emitted, parent?: string): void {
+  #add(id: string, { task, data, after, key }: Emitted, parent?: string): void {
     const number = this.#emitted.push(0) - 1
     this.#bytes += weightOf({ data, after })
-    this.#enter({ id, number, task, data, after, token: 0 }, parent)
+    const before = key === undefined ? undefined : this.#step(key, id)
+    this.#enter({ id, number, task, key, data, after, token: 0 }, parent, before)
   }
 
-  #enter(known: Pick<EventState, 'id' | 'number' | 'task' | 'data' | 'after' | 'token'>, parent?: string): void {
+  /** The event is the latest step of that fold. @returns the one before it. */
+  #step(key: string, id: string): string | undefined {
+    const fold = this.#folds.get(key)
+    if (!fold) this.#bytes += key.length
+    this.#folds.set(key, { last: id, state: fold?.state })
+    return fold?.last
+  }
+
+  /** @param before of the same fold. */
+  #enter(
+    known: Pick<EventState, 'id' | 'number' | 'task' | 'key' | 'data' | 'after' | 'token'>,
+    parent?: string,
+    before?: string,
+  ): void {
     const missing = new Set((known.after ?? []).filter((other) => !this.#isSettled(other)))
     // A child may read what its parent wrote: it waits until that is visible.
     if (parent !== undefined) missing.add(parent)
+    if (before !== undefined && !this.#isSettled(before)) missing.add(before)
     const status = missing.size > 0 ? 'waiting' : 'ready'
     this.#kept.set(known.id, { ...known, missing: missing.size, status, leases: [], result: undefined })
     for (const other of missing) {
@@ -235,29 +274,55 @@ export class Events {
         status === 'done' ? [[id, number, result ?? Uint8Array.of(NOTHING)] as const] : [],
       ),
       held: [...this.#held.keys()],
+      steps: [...this.#kept.values()].flatMap(({ id, key }) => (key === undefined ? [] : [[id, key] as const])),
+      folds: [...this.#folds].map(([key, { last, state }]) => [key, last, state ?? null] as const),
     }
   }
 
-  static restore({ emitted, open, results, held }: EventsPicture): Events {
+  static restore({ emitted, open, results, held, steps = [], folds = [] }: EventsPicture): Events {
     const events = new Events()
+    const keys = new Map(steps)
+    const before = stepsBefore([...open, ...results], keys)
+    for (const [key, last, state] of folds) {
+      events.#folds.set(key, { last, state: state ?? undefined })
+      events.#bytes += key.length + (state?.byteLength ?? 0)
+    }
     for (const [length, count] of emitted) for (let i = 0; i < length; i++) events.#emitted.push(count)
     const withheld = new Set(held)
     for (const [id, number, result] of results) {
       const done = { task: '', data: new Uint8Array(0), after: null, missing: 0, token: 0, leases: [] }
-      events.#kept.set(id, { ...done, id, number, status: 'done', result })
+      events.#kept.set(id, { ...done, id, number, key: keys.get(id), status: 'done', result })
       events.#bytes += result.byteLength
       if (withheld.has(id)) events.#held.set(id, number)
     }
     const parents = new Map([...events.#held].map(([id, number]) => [String(number), id]))
     for (const [id, number, task, data, after, token, leases] of open) {
       events.#bytes += weightOf({ data, after })
-      events.#enter({ id, number, task, data, after, token }, parents.get(id.split('.')[0] as string))
+      const parent = parents.get(id.split('.')[0] as string)
+      events.#enter({ id, number, task, key: keys.get(id), data, after, token }, parent, before.get(id))
       const event = events.#kept.get(id) as EventState
       for (const [number, node] of leases) events.lease(event, { token: number, node: node as NodeId }, true)
     }
     events.#done = events.total - open.length
     return events
   }
+}
+
+/** By step, the one before it of the same fold, if that is there. */
+function stepsBefore(
+  events: readonly (readonly [string, number, ...unknown[]])[],
+  keys: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const before = new Map<string, string>()
+  const last = new Map<string, string>()
+  for (const [id] of [...events].sort(([, a], [, b]) => a - b)) {
+    const key = keys.get(id)
+    if (key === undefined) continue
+    const earlier = last.get(key)
+    if (earlier !== undefined) before.set(id, earlier)
+    last.set(key, id)
+  }
+  return before
 }
 
 export interface EventsPicture {
@@ -269,6 +334,10 @@ export interface EventsPicture {
   results: (readonly [string, number, Uint8Array])[]
   /** Of those, the ones from which nobody goes on yet. */
   held: string[]
+  /** Of all these, the ones that are steps of folds: id, key. */
+  steps?: (readonly [string, string])[]
+  /** Key, latest step, state. */
+  folds?: (readonly [string, string, Uint8Array | null])[]
 }
 
 function runsOf(values: readonly number[]): [number, number][] {

@@ -25,7 +25,7 @@ export interface TaskActions {
   staging: Staging
   cwd: string
   /** Waits while the queue of the process is full. @returns the new event's id. */
-  emit(task: string, data: unknown, after: string[] | null): Promise<string>
+  emit(task: string, data: unknown, after: string[] | null, key?: string): Promise<string>
   output(stream: 1 | 2, bytes: Uint8Array): Promise<void>
   exit(code: number): void
 }
@@ -149,7 +149,7 @@ export class Executor {
     const actions: TaskActions = {
       staging,
       cwd: lease.cwd,
-      emit: (task, data, after) => emitting.emit(task, data, after),
+      emit: (task, data, after, key) => emitting.emit(task, data, after, key),
       output: async (stream, bytes) => {
         for (let at = 0; at < bytes.byteLength; at += limits.OUTPUT_PIECE_BYTES) {
           await context.item(['o', stream, bytes.subarray(at, at + limits.OUTPUT_PIECE_BYTES)])

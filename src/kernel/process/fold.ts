@@ -71,6 +71,8 @@ const body = v.strictObject({
     open: v.array(v.strictTuple([text, int, text, bytes, v.nullable(v.array(text)), int, v.array(lease)])),
     results: v.array(v.strictTuple([text, int, bytes])),
     held: v.array(text),
+    steps: v.exactOptional(v.array(v.strictTuple([text, text]))),
+    folds: v.exactOptional(v.array(v.strictTuple([text, text, v.nullable(bytes)]))),
   }),
   output: v.strictTuple([v.array(piece), v.array(piece)]),
   taken: counts,

@@ -158,9 +158,10 @@ export class Processes {
     if (this.#homes.has(text as Kid) || this.#elsewhere.has(text as Kid)) return text as Kid
     if (!isKidPrefix(text)) throw new OsError('EINVAL', `'${text}' is not a KID: K- and at least four hex digits`)
     for (;;) {
+      const meeting = this.#meeting() // asked first: whoever links during the look has not been asked
       const kid = await this.#lookFor(text, signal)
       if (kid) return kid
-      if (!this.#meeting()) throw new OsError('ESRCH', `there is no process ${text}`)
+      if (!meeting) throw new OsError('ESRCH', `there is no process ${text}`)
       await pause(this.#clock, HOME_PAUSE_MS, 'home of a process away', signal)
     }
   }

@@ -8,7 +8,7 @@ import { MAX_PENDING_EVENTS } from '../../syscalls/limits.ts'
 import type { ProcessState as RunState } from '../../syscalls/types.ts'
 import { MAX_EVENTS, MAX_OUTPUT_BYTES, MAX_PROCESS_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
-import { gatherInput } from './data.ts'
+import { foldInput, gatherInput } from './data.ts'
 import type { EntryOf, ProcessStep } from './entries.ts'
 import { type EventState, Events, type EventsPicture, weightOf } from './events.ts'
 
@@ -137,7 +137,8 @@ export class ProcessState {
   }
 
   /** Encoded input of an event. @throws {OsError} EFBIG for a gather that is too large. */
-  input({ data, after }: EventState): Uint8Array {
+  input({ data, after, key }: EventState): Uint8Array {
+    if (key !== undefined) return foldInput(data, this.events.folded(key))
     if (!after) return data
     return gatherInput(
       data,
