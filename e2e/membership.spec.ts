@@ -133,12 +133,13 @@ async function statesDuring(watcher: Tab, action: () => Promise<unknown>): Promi
   return [...seen]
 }
 
-test('a tab whose kernel is busy for 8 s is shown as stalled, never as gone, and comes back', async ({ cluster }) => {
+test('a tab whose kernel is busy is shown as stalled, never as gone, and comes back', async ({ cluster }) => {
   const [a, b] = await cluster(2)
   if (!a || !b) throw new Error('two tabs')
   const states = await statesDuring(a, () =>
     b.kernelWorker().evaluate(() => {
-      const until = performance.now() + 8_000
+      // Longer than the most patient observer waits: on a loaded machine all are.
+      const until = performance.now() + 14_000
       while (performance.now() < until);
     }),
   )

@@ -34,28 +34,34 @@ test('a process goes on when all tabs were closed and two of three come back', a
   await expectWhole(again[0], job)
 })
 
-test('of a browser that was closed with three tabs in it one comes back: processes and files go on', async ({
-  tab,
-}) => {
-  test.setTimeout(180_000)
-  const first = await tab()
-  const tabs = [first, await tab({ beside: first }), await tab({ beside: first })]
-  for (const each of tabs) await each.untilPeers(2)
-  const write = (path: string) =>
-    first.page.evaluate(async (to) => (await globalThis.os.fs.writeFile(to, 'x')).ack?.devices, path)
-  await expect.poll(() => write('/before'), { timeout: 20_000 }).toBeGreaterThan(0)
-  const job = await startLines(first, EVENTS)
-  await untilDone(first, job, 10)
-  for (const each of tabs) await each.crash() // all at once, as far as they can tell
-  const back = await tab({ beside: first })
-  await expectWhole(back, job)
-  expect(await back.out('cat /before')).toBe('x')
-  // Whom it took for that has gone again, and it has all by itself.
-  await back.untilPeers(0, 90_000)
-  await back.out('echo after > /after')
-  expect((await back.out('ls /')).split(/\s+/)).toEqual(expect.arrayContaining(['after', 'before']))
-  expect(await back.out('ls /')).not.toContain('conflict')
-})
+const endings: [string, (each: Tab) => Promise<unknown>][] = [
+  ['killed', (each) => each.crash()], // all at once, as far as they can tell
+  ['closed tab by tab', (each) => each.page.close({ runBeforeUnload: true })],
+]
+for (const [how, close] of endings) {
+  test(`of a browser that was ${how} with three tabs in it one comes back: processes and files go on`, async ({
+    tab,
+  }) => {
+    test.setTimeout(180_000)
+    const first = await tab()
+    const tabs = [first, await tab({ beside: first }), await tab({ beside: first })]
+    for (const each of tabs) await each.untilPeers(2)
+    const write = (path: string) =>
+      first.page.evaluate(async (to) => (await globalThis.os.fs.writeFile(to, 'x')).ack?.devices, path)
+    await expect.poll(() => write('/before'), { timeout: 20_000 }).toBeGreaterThan(0)
+    const job = await startLines(first, EVENTS)
+    await untilDone(first, job, 10)
+    for (const each of tabs) await close(each)
+    const back = await tab({ beside: first })
+    await expectWhole(back, job)
+    expect(await back.out('cat /before')).toBe('x')
+    // Whom it took for that has gone again, and it has all by itself.
+    await back.untilPeers(0, 90_000)
+    await back.out('echo after > /after')
+    expect((await back.out('ls /')).split(/\s+/)).toEqual(expect.arrayContaining(['after', 'before']))
+    expect(await back.out('ls /')).not.toContain('conflict')
+  })
+}
 
 for (const devices of ['one device', 'two devices'] as const) {
   test(`of two tabs on ${devices} either may go: processes and files go on in the other`, async ({ tab }) => {

@@ -7,7 +7,14 @@ import type { Booted, BootOptions, KernelControl, LifecycleEvent } from '../sysc
 import { PAGE_CALL_WINDOW } from '../syscalls/limits.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import { whenIdle } from './idle.ts'
-import { IDLE_TIMEOUT_MS, LEAVE_TIMEOUT_MS, LOAD_RETRY_MAX_MS, LOAD_RETRY_MIN_MS, REST_TIMEOUT_MS } from './limits.ts'
+import {
+  IDLE_TIMEOUT_MS,
+  LEAVE_TIMEOUT_MS,
+  LOAD_RETRY_MAX_MS,
+  LOAD_RETRY_MIN_MS,
+  ORPHAN_USELESS_MS,
+  REST_TIMEOUT_MS,
+} from './limits.ts'
 
 export interface Kernel {
   /** Calls wait in the port until the kernel listens, so it may be used at once. */
@@ -92,27 +99,32 @@ function startWorker(start: Start) {
 /** Slots of closed tabs of this browser are opened in the background while what is kept here waits for them. */
 async function lookAfterOrphans(client: SyscallClient): Promise<void> {
   const { keepOrphans } = await persistently(() => import('./orphans.ts'))
-  const { orphanSlots } = await persistently(() => import('../adapters/system/slots.ts'))
+  const slots = await persistently(() => import('../adapters/system/slots.ts'))
   const { hostPeerConnections } = await persistently(() => import('../adapters/rtc/page.ts'))
-  await keepOrphans({
-    client,
-    orphans: orphanSlots,
-    sleep,
-    start: (slot) => {
-      const { worker, booted, tell, rtc } = startWorker({ preferredSlot: slot, reloaded: false, orphan: true })
-      const host = hostPeerConnections(rtc)
-      const leave = () => void tell('pagehide')
-      addEventListener('pagehide', leave)
-      const close = async () => {
-        removeEventListener('pagehide', leave)
-        await Promise.race([tell('pagehide'), sleep(LEAVE_TIMEOUT_MS)])
-        worker.terminate()
-        host.close()
-      }
-      return { booted, close }
-    },
-  })
+  const start = (slot: number) => {
+    const { worker, booted, tell, rtc } = startWorker({ preferredSlot: slot, reloaded: false, orphan: true })
+    const host = hostPeerConnections(rtc)
+    const over = new AbortController()
+    watchLifecycle(tell, over.signal)
+    const close = async () => {
+      over.abort()
+      await Promise.race([tell('pagehide'), sleep(LEAVE_TIMEOUT_MS)])
+      worker.terminate()
+      host.close()
+    }
+    return { booted, close }
+  }
+  const orphans = async () => (await slots.orphanSlots()).filter((slot) => !(uselessUntil(slot) > Date.now()))
+  const useless = (slot: number) => localStorage.setItem(uselessKey(slot), String(Date.now() + ORPHAN_USELESS_MS))
+  const { isSlotWanted: wanted } = slots
+  // One page at a time: another may have opened what this one waits for.
+  await navigator.locks.request('brittlestar-orphans', () =>
+    keepOrphans({ client, orphans, start, wanted, useless, sleep }),
+  )
 }
+
+const uselessKey = (slot: number) => `brittlestar.useless.${slot}`
+const uselessUntil = (slot: number) => Number(localStorage.getItem(uselessKey(slot)))
 
 /** Rejects when the worker's script cannot be loaded or throws; otherwise never settles. */
 function failureOf(worker: Worker, starting: AbortSignal): Promise<never> {
@@ -189,16 +201,21 @@ function isReload(): boolean {
 }
 
 /** Tells the kernel what its tab lives through; `pagehide` is its chance to say goodbye. */
-function watchLifecycle(tell: (event: LifecycleEvent) => void): void {
-  document.addEventListener('visibilitychange', () => tell(document.hidden ? 'hidden' : 'visible'))
-  document.addEventListener('freeze', () => tell('freeze'))
-  document.addEventListener('resume', () => tell('resume'))
-  addEventListener('online', () => tell('online'))
-  addEventListener('offline', () => tell('offline'))
-  addEventListener('pagehide', () => tell('pagehide'))
+function watchLifecycle(tell: (event: LifecycleEvent) => void, signal?: AbortSignal): void {
+  const options = signal ? { signal } : {}
+  document.addEventListener('visibilitychange', () => tell(document.hidden ? 'hidden' : 'visible'), options)
+  document.addEventListener('freeze', () => tell('freeze'), options)
+  document.addEventListener('resume', () => tell('resume'), options)
+  addEventListener('online', () => tell('online'), options)
+  addEventListener('offline', () => tell('offline'), options)
+  addEventListener('pagehide', () => tell('pagehide'), options)
   // Back from the back/forward cache: the same page and the same worker go on.
-  addEventListener('pageshow', (event) => {
-    if (event.persisted) tell('resume')
-  })
+  addEventListener(
+    'pageshow',
+    (event) => {
+      if (event.persisted) tell('resume')
+    },
+    options,
+  )
   if (document.hidden) tell('hidden')
 }

@@ -16,11 +16,18 @@ export const DOWNLOAD_URL_MS = 60_000
 export const ORPHAN_LOOK_MS = 1_000
 /** …and so many times: linking with everybody and electing takes some seconds. */
 export const ORPHAN_PATIENCE_LOOKS = 12
-/** Started slots stay so long after nothing waits any more: what they keep is copied to those who stay. */
-export const ORPHAN_STAY_MS = 15_000
+/** Started slots stay for so many looks after nothing waits any more: what they keep is copied to those who stay. */
+export const ORPHAN_STAY_LOOKS = 15
+/** Between two that leave: longer than journals wait for one that took its leave (kernel: GROUP_REPLACE_MS). */
+export const ORPHAN_LEAVE_MS = 7_000
+/** A slot's kernel that is not there by then is of no use. */
+export const ORPHAN_BOOT_MS = 20_000
+/** Slots tried in one go, and how long one that was of no use is not tried again. */
+export const MAX_ORPHAN_TRIES = 8
+export const ORPHAN_USELESS_MS = 3_600_000
 /** A kernel that does not end by itself by then is ended. */
 export const LEAVE_TIMEOUT_MS = 3_000
-/** Slots started at once: two of three keepers are enough; each is a kernel of its own. */
+/** Slots that may be open at once: two of three keepers are enough; each is a kernel of its own. */
 export const MAX_ORPHANS = 3
 /** Loading what the prompt does not need waits for an idle moment, but not longer than this. */
 export const IDLE_TIMEOUT_MS = 250

@@ -14,9 +14,13 @@ export interface OrphanKernel {
 
 export interface OrphanOptions {
   client: Pick<SyscallClient, 'info'>
-  /** Slots of this browser that have data and no tab. */
+  /** Slots of this browser that have data and no tab; those that were of no use lately are left out. */
   orphans(): Promise<number[]>
   start(slot: number): OrphanKernel
+  /** A tab has come that wants to have its slot back. */
+  wanted(slot: number): Promise<boolean>
+  /** It was of no use. */
+  useless(slot: number): void
   sleep(ms: number): Promise<void>
 }
 
@@ -24,35 +28,51 @@ export interface OrphanOptions {
  * Looks once whether journals here wait for a majority, and if so starts one slot after the other until they do not.
  * Resolves when all of them are closed again.
  */
-export async function keepOrphans({ client, orphans, start, sleep }: OrphanOptions): Promise<void> {
+export async function keepOrphans({ client, orphans, start, wanted, useless, sleep }: OrphanOptions): Promise<void> {
   const waiting = async () => (await client.info('node')).waiting
   /** @returns whether nothing waits any longer, at the latest after so many looks. */
-  const settled = async (looks: number) => {
-    for (let i = 0; i < looks; i++) {
+  const settled = async () => {
+    for (let i = 0; i < limits.ORPHAN_PATIENCE_LOOKS; i++) {
       if ((await waiting()) === 0) return true
       await sleep(limits.ORPHAN_LOOK_MS)
     }
     return false
   }
-  if (await settled(limits.ORPHAN_PATIENCE_LOOKS)) return
-  const started: OrphanKernel[] = []
+  if (await settled()) return
+  const kept = new Map<number, OrphanKernel>()
   try {
-    for (const slot of (await orphans()).slice(0, limits.MAX_ORPHANS)) {
-      const orphan = start(slot)
-      started.push(orphan)
-      // Its slot may be taken meanwhile, or its storage broken: then the next one is tried.
-      const runs = await orphan.booted.then(
+    for (const slot of (await orphans()).slice(0, limits.MAX_ORPHAN_TRIES)) {
+      const before = await waiting()
+      const kernel = start(slot)
+      // Its slot may be taken meanwhile, or its storage broken.
+      const runs = kernel.booted.then(
         () => true,
         () => false,
       )
-      if (runs && (await settled(limits.ORPHAN_PATIENCE_LOOKS))) break
+      const late = sleep(limits.ORPHAN_BOOT_MS).then(() => false)
+      const helps = (await Promise.race([runs, late])) && ((await settled()) || (await waiting()) < before)
+      if (helps) kept.set(slot, kernel)
+      else {
+        useless(slot)
+        await kernel.close()
+      }
+      if (kept.size === limits.MAX_ORPHANS || (await waiting()) === 0) break
     }
-    // What they keep gets its copies here, and elsewhere, before they go one after the other.
-    if (started.length > 0) await sleep(limits.ORPHAN_STAY_MS)
+    // What they keep is copied to those who stay.
+    for (let i = 0; i < limits.ORPHAN_STAY_LOOKS && kept.size > 0; i++) {
+      await sleep(limits.ORPHAN_LOOK_MS)
+      for (const [slot, kernel] of kept) {
+        if (!(await wanted(slot))) continue
+        kept.delete(slot)
+        await kernel.close()
+      }
+    }
   } finally {
-    for (const orphan of started) {
-      await orphan.close()
-      await settled(limits.ORPHAN_PATIENCE_LOOKS)
+    for (const kernel of kept.values()) {
+      await kernel.close()
+      // Who has taken its leave may be waited for by journals before another takes its place.
+      await sleep(limits.ORPHAN_LEAVE_MS)
+      await settled().catch(() => false) // this page's own kernel may have ended: the others have to, all the same
     }
   }
 }

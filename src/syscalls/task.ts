@@ -66,8 +66,10 @@ export class TaskOs {
    * One event that runs alone among those of its `key`, in the order in which they were emitted, with
    * `event.data = { state, data }`. What it returns is the state for the next; the first gets null.
    * @returns the id of that event; `gather` waits for it and gets null for it.
+   * @throws {OsError} EINVAL for a key that is no text, or longer than 256 characters.
    */
   async fold(key: string, task: string, data: Data = null): Promise<string> {
+    if (typeof key !== 'string') throw new OsError('EINVAL', `the key of a fold is a text, not ${key}`)
     assertData(data, 'data')
     return (await this.#client.call('emit', { task, data, key })).id
   }

@@ -114,7 +114,7 @@ export interface NodeInfo {
   nodes: number
   /** Node that keeps the head of `/`; null while unknown. */
   treeHome: string | null
-  /** Journals kept here (processes, `/`) that wait, because too few of those who keep them are here. */
+  /** Journals kept here (processes, `/`) that nobody leads: too few of those who keep them are here. */
   waiting: number
   /** Base URL for invitations; null when the relay offers none. */
   inviteUrl: string | null

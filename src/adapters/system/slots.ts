@@ -33,6 +33,12 @@ export async function orphanSlots(): Promise<number[]> {
   return found.filter((slot) => isSlot(slot) && !taken.has(slotLockName(slot))).sort((a, b) => a - b)
 }
 
+/** Whether a tab waits for that slot. */
+export async function isSlotWanted(slot: number): Promise<boolean> {
+  const { pending = [] } = await navigator.locks.query()
+  return pending.some(({ name }) => name === slotLockName(slot))
+}
+
 export function slotLockName(slot: number): string {
   return `brittlestar-slot-${slot}`
 }

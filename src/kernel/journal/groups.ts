@@ -130,9 +130,10 @@ export class Groups {
     return [...this.#groups.keys()].filter((name) => name.startsWith(prefix))
   }
 
-  /** How many of them nobody can write, because too few of those who keep them are here. */
+  /** How many of them nobody leads, mostly because too few of those who keep them, or have the latest, are here. */
   get waiting(): number {
-    return [...this.#groups.values()].filter(({ config, quorate }) => config.voters.length > 0 && !quorate).length
+    const waits = ({ config, leader, quorate }: Group) => config.voters.length > 0 && (!quorate || leader === undefined)
+    return [...this.#groups.values()].filter(waits).length
   }
 
   /** The journal, if it is kept here. */

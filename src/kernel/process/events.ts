@@ -41,6 +41,8 @@ interface Fold {
 }
 
 export const FIRST_EVENT = '0'
+/** Memory that a fold takes beside its key and state, roughly. */
+const FOLD_BYTES = 128
 /** What a task that returns nothing hands on, encoded. */
 const NOTHING = 0xf6
 
@@ -198,17 +200,17 @@ export class Events {
 
   #add(id: string, { task, data, after, key }: Emitted, parent?: string): void {
     const number = this.#emitted.push(0) - 1
-    this.#bytes += weightOf({ data, after })
+    this.#bytes += weightOf({ data, after, key })
     const before = key === undefined ? undefined : this.#step(key, id)
     this.#enter({ id, number, task, key, data, after, token: 0 }, parent, before)
   }
 
-  /** The event is the latest step of that fold. @returns the one before it. */
+  /** The event is the latest step of that fold. @returns the one before it, if that is not settled. */
   #step(key: string, id: string): string | undefined {
     const fold = this.#folds.get(key)
-    if (!fold) this.#bytes += key.length
+    if (!fold) this.#bytes += FOLD_BYTES + 2 * key.length
     this.#folds.set(key, { last: id, state: fold?.state })
-    return fold?.last
+    return fold && !this.#isSettled(fold.last) ? fold.last : undefined
   }
 
   /** @param before of the same fold. */
@@ -220,7 +222,7 @@ export class Events {
     const missing = new Set((known.after ?? []).filter((other) => !this.#isSettled(other)))
     // A child may read what its parent wrote: it waits until that is visible.
     if (parent !== undefined) missing.add(parent)
-    if (before !== undefined && !this.#isSettled(before)) missing.add(before)
+    if (before !== undefined) missing.add(before)
     const status = missing.size > 0 ? 'waiting' : 'ready'
     this.#kept.set(known.id, { ...known, missing: missing.size, status, leases: [], result: undefined })
     for (const other of missing) {
@@ -282,10 +284,11 @@ export class Events {
   static restore({ emitted, open, results, held, steps = [], folds = [] }: EventsPicture): Events {
     const events = new Events()
     const keys = new Map(steps)
-    const before = stepsBefore([...open, ...results], keys)
+    const unsettled = [...open, ...results.filter(([id]) => held.includes(id))]
+    const before = stepsBefore(unsettled, keys)
     for (const [key, last, state] of folds) {
       events.#folds.set(key, { last, state: state ?? undefined })
-      events.#bytes += key.length + (state?.byteLength ?? 0)
+      events.#bytes += FOLD_BYTES + 2 * key.length + (state?.byteLength ?? 0)
     }
     for (const [length, count] of emitted) for (let i = 0; i < length; i++) events.#emitted.push(count)
     const withheld = new Set(held)
@@ -297,7 +300,7 @@ export class Events {
     }
     const parents = new Map([...events.#held].map(([id, number]) => [String(number), id]))
     for (const [id, number, task, data, after, token, leases] of open) {
-      events.#bytes += weightOf({ data, after })
+      events.#bytes += weightOf({ data, after, key: keys.get(id) })
       const parent = parents.get(id.split('.')[0] as string)
       events.#enter({ id, number, task, key: keys.get(id), data, after, token }, parent, before.get(id))
       const event = events.#kept.get(id) as EventState
@@ -308,7 +311,7 @@ export class Events {
   }
 }
 
-/** By step, the one before it of the same fold, if that is there. */
+/** Of those events, by step, the one before it of the same fold. */
 function stepsBefore(
   events: readonly (readonly [string, number, ...unknown[]])[],
   keys: ReadonlyMap<string, string>,
@@ -350,7 +353,7 @@ function runsOf(values: readonly number[]): [number, number][] {
   return runs
 }
 
-/** Bytes of memory, roughly, that a waiting event takes: its data, and the ids for which it waits, twice. */
-export function weightOf({ data, after }: Pick<EventState, 'data' | 'after'>): number {
-  return (after ?? []).reduce((sum, id) => sum + 2 * id.length, data.byteLength)
+/** Bytes of memory, roughly, that a waiting event takes: its data, its key, and the ids for which it waits, twice. */
+export function weightOf({ data, after, key = '' }: Pick<EventState, 'data' | 'after'> & { key?: string | undefined }) {
+  return (after ?? []).reduce((sum, id) => sum + 2 * id.length, data.byteLength + 2 * key.length)
 }

@@ -181,7 +181,7 @@ async function restore(folded: EntryOf<'folded'>, blocks: Blocks): Promise<Unfol
 
 /** What no honest member says would take this tab's memory, or make no process. @throws {OsError} EIO. */
 function checked(given: Body): Body {
-  const { emitted, open, results, held } = given.events
+  const { emitted, open, results, held, steps = [], folds = [] } = given.events
   const demand = (holds: boolean, what: string) => {
     if (!holds) throw new OsError('EIO', `a snapshot of a process ${what}`)
   }
@@ -198,6 +198,13 @@ function checked(given: Body): Body {
   demand(
     held.every((id) => done.has(id)),
     'holds events back that are not done',
+  )
+  const ids = new Set([...open, ...results].map(([id]) => id))
+  const keys = new Set(folds.map(([key]) => key))
+  demand(keys.size === folds.length && new Set(steps.map(([id]) => id)).size === steps.length, 'has a fold twice')
+  demand(
+    steps.every(([id, key]) => ids.has(id) && keys.has(key)),
+    'has steps of no fold',
   )
   for (const [length, inline, cid] of given.output.flat()) {
     demand((inline === null) !== (cid === null) && (inline?.byteLength ?? length) === length, 'has output from nowhere')

@@ -49,7 +49,8 @@ function bytesAtMost({ result, emits, ops }: EntryOf<'completed'>): number {
   // Three bytes for a character at most, and what stands around each field.
   const chars = (texts: readonly string[]) => texts.reduce((sum, each) => sum + 3 * each.length + 4, 0)
   let bytes = result.byteLength + 64
-  for (const { task, data, after } of emits) bytes += data.byteLength + chars([task, ...(after ?? [])]) + 64
+  for (const { task, data, after, key = '' } of emits)
+    bytes += data.byteLength + chars([task, key, ...(after ?? [])]) + 64
   for (const op of ops) bytes += chars(Object.values(op).filter((each) => typeof each === 'string')) + 256
   return bytes
 }

@@ -4,7 +4,7 @@ import { concat } from '../../base/bytes.ts'
 import type { ByteStream } from '../../ports/network.ts'
 import { Lab, type LabNode, nodeId, type RawPeer, type RawStream } from '../harness.contract.ts'
 import { HELLO_TIMEOUT_MS, MAX_FRAME_BYTES } from '../limits.ts'
-import { encodeFrame, FRAME, type Frame } from './frames.ts'
+import { encodeFrame, FRAME, type Frame, PROTOCOL_VERSION } from './frames.ts'
 
 const KID = `K-${'a'.repeat(64)}` as never
 let lab: Lab
@@ -60,7 +60,7 @@ describe('a peer that breaks the protocol is dropped with a logged reason, and h
 
   it('for another protocol version, with words for the user', async () => {
     control.hello({ v: 99 })
-    await expectDropped('speaks protocol version 99, this tab speaks 2: reload it')
+    await expectDropped(`speaks protocol version 99, this tab speaks ${PROTOCOL_VERSION}: reload it`)
   })
 
   it('for another cluster', async () => {
