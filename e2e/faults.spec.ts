@@ -13,7 +13,7 @@ interface Story {
 test('a tab that stands still for 30 s in the middle of its leases doubles nothing and loses nothing', async ({
   cluster,
 }) => {
-  test.setTimeout(180_000)
+  test.setTimeout(300_000)
   const EVENTS = 120
   const [a, b] = (await cluster(3)) as [Tab, Tab, Tab]
   const job = await startLines(a, EVENTS)
@@ -64,7 +64,7 @@ test('two of five tabs that are cut off and come back have what the others have,
   relay,
   cluster,
 }) => {
-  test.setTimeout(180_000)
+  test.setTimeout(300_000)
   const EVENTS = 200
   const others = await cluster(3)
   const lonely: Tab[] = []
@@ -108,7 +108,7 @@ test('two of five tabs that are cut off and come back have what the others have,
 test('twelve tabs, of which one is crashed and replaced every few seconds for a minute, count words exactly', async ({
   tab,
 }) => {
-  test.setTimeout(400_000)
+  test.setTimeout(600_000)
   const tabs: Tab[] = []
   for (let i = 0; i < 12; i++) tabs.push(await tab({ ignoreErrors: true }))
   for (const each of tabs) await each.untilPeers(11, 60_000)
@@ -146,7 +146,7 @@ test('twelve tabs, of which one is crashed and replaced every few seconds for a 
     expect(printed, 'the job prints nothing').toEqual({ stdout: '', stderr: '', code: 0 })
     // While a branch is merged another tab may see the file a moment later.
     const counts = () => survive(tabs, async (from) => (await from.sh(`cat ${out}`)).stdout)
-    await expect.poll(async () => (await counts()) !== '', { timeout: 30_000 }).toBe(true)
+    await expect.poll(async () => (await counts()) !== '', { timeout: 60_000 }).toBe(true)
     const seen = (await counts()).trimEnd().split('\n').sort().join('\n')
     for (const [i, word] of words.entries()) {
       const count = Number(

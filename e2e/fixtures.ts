@@ -79,7 +79,7 @@ export class Tab {
   }
 
   /** Resolves when this tab lists exactly `count` others, all directly connected. @returns ms it took. */
-  async untilPeers(count: number, timeout = 20_000): Promise<number> {
+  async untilPeers(count: number, timeout = 60_000): Promise<number> {
     const began = performance.now()
     const seen = await this.page.evaluate(
       async ([wanted, limitMs]) => {

@@ -67,7 +67,7 @@ async function drop(tab: Tab): Promise<void> {
     input?.remove()
   })
   const size = statSync(file).size
-  await expect.poll(async () => (await tab.sh('ls -l /big.txt')).stdout, { timeout: 60_000 }).toContain(String(size))
+  await expect.poll(async () => (await tab.sh('ls -l /big.txt')).stdout, { timeout: 240_000 }).toContain(String(size))
 }
 
 interface ProcessRow {
@@ -81,7 +81,7 @@ test('three tabs count the words of 100 MB exactly, also when an executor is kil
   tab,
   cluster,
 }) => {
-  test.setTimeout(300_000)
+  test.setTimeout(600_000)
   const [a, b] = await cluster(2)
   const victim = await tab({ ignoreErrors: true })
   if (!a || !b) throw new Error('tabs')

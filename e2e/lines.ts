@@ -52,6 +52,6 @@ export function expectLines(output: string, { events }: LinesJob): void {
 }
 
 export async function expectWhole(tab: Tab, job: LinesJob): Promise<void> {
-  await expect.poll(async () => (await rowOf(tab, job))?.state, { timeout: 90_000 }).toBe('exited')
+  await expect.poll(async () => (await rowOf(tab, job))?.state, { timeout: 180_000 }).toBe('exited')
   expectLines(await tab.out(`cat /proc/${job.kid}/stdout`), job)
 }

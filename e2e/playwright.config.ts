@@ -7,8 +7,9 @@ export default defineConfig({
   workers: 2,
   fullyParallel: false,
   retries: 0,
-  timeout: 120_000,
-  expect: { timeout: 20_000 },
+  // Patience costs nothing where all is well: a loaded machine is four times as slow as an idle one.
+  timeout: 240_000,
+  expect: { timeout: 60_000 },
   reporter: [['list'], ['json']],
   outputDir: '../.cache/e2e',
 })

@@ -5,7 +5,7 @@ import { expectLines, expectWhole, rowOf, startLines, untilDone } from './lines.
 const EVENTS = 60
 
 test('a process goes on when the tab that is its home is killed', async ({ tab, cluster }) => {
-  test.setTimeout(120_000)
+  test.setTimeout(240_000)
   const [a, b] = await cluster(2)
   const victim = await tab({ ignoreErrors: true })
   if (!a || !b) throw new Error('tabs')
@@ -22,7 +22,7 @@ test('a process goes on when the tab that is its home is killed', async ({ tab, 
 })
 
 test('a process goes on when all tabs were closed and two of three come back', async ({ tab, cluster }) => {
-  test.setTimeout(120_000)
+  test.setTimeout(240_000)
   const [a, b, c] = (await cluster(3)) as [Tab, Tab, Tab]
   const job = await startLines(a, EVENTS)
   await untilDone(b, job, 10)
@@ -42,13 +42,13 @@ for (const [how, close] of endings) {
   test(`of a browser that was ${how} with three tabs in it one comes back: processes and files go on`, async ({
     tab,
   }) => {
-    test.setTimeout(180_000)
+    test.setTimeout(300_000)
     const first = await tab()
     const tabs = [first, await tab({ beside: first }), await tab({ beside: first })]
     for (const each of tabs) await each.untilPeers(2)
     const write = (path: string) =>
       first.page.evaluate(async (to) => (await globalThis.os.fs.writeFile(to, 'x')).ack?.devices, path)
-    await expect.poll(() => write('/before'), { timeout: 20_000 }).toBeGreaterThan(0)
+    await expect.poll(() => write('/before'), { timeout: 60_000 }).toBeGreaterThan(0)
     const job = await startLines(first, EVENTS)
     await untilDone(first, job, 10)
     for (const each of tabs) await close(each)
@@ -65,7 +65,7 @@ for (const [how, close] of endings) {
 
 for (const devices of ['one device', 'two devices'] as const) {
   test(`of two tabs on ${devices} either may go: processes and files go on in the other`, async ({ tab }) => {
-    test.setTimeout(180_000)
+    test.setTimeout(300_000)
     const victim = await tab({ ignoreErrors: true })
     const other = await tab(devices === 'one device' ? { beside: victim } : {})
     for (const each of [victim, other]) await each.untilPeers(1)
@@ -73,7 +73,7 @@ for (const devices of ['one device', 'two devices'] as const) {
     await untilDone(other, job, 10)
     // The other has the journal once the relay is its third vote.
     const keep = () => victim.page.evaluate(async () => (await globalThis.os.fs.writeFile('/kept', 'x')).ack?.level)
-    await expect.poll(keep, { timeout: 20_000 }).toBe('all')
+    await expect.poll(keep, { timeout: 60_000 }).toBe('all')
     await victim.crash()
     await expectWhole(other, job)
     expect(await other.out('cat /kept')).toBe('x')
