@@ -100,21 +100,14 @@ test('a page thread blocked for 5 s is not felt: calls go on and membership does
   const [a, b] = await cluster(2)
   if (!a || !b) throw new Error('two tabs')
   await a.out('echo x > /x.txt') // the head of / is at one of the two
-  const states = a.page.evaluate(async () => {
-    const seen = new Set<string>()
-    const until = performance.now() + 6_000
-    while (performance.now() < until) {
-      const [peer] = await globalThis.os.peers()
-      seen.add(peer ? peer.state : 'gone')
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
-    return [...seen]
+  const states = await statesDuring(a, async () => {
+    await b.page.evaluate(() => {
+      const until = performance.now() + 5_000
+      while (performance.now() < until);
+    })
+    expect(await b.out('cat /x.txt')).toBe('x\n')
   })
-  await b.page.evaluate(() => {
-    const until = performance.now() + 5_000
-    while (performance.now() < until);
-  })
-  expect(await states).toEqual(['alive'])
+  expect(states).toEqual(['alive'])
 })
 
 /** Everything that `watcher` says of its only peer while `action` runs. */

@@ -1,4 +1,5 @@
-// Answers to http requests: the page, /relay.json, /healthz, /metrics, and the goodbyes of pages that are closed. front.ts owns the sockets.
+// Answers to http requests: the page, /relay.json, /healthz, /metrics, and the goodbyes of pages that are closed.
+// front.ts owns the sockets.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Origin, originOf } from './addresses.ts'
 import type { IceServer } from './flags.ts'

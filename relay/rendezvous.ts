@@ -172,6 +172,7 @@ export class Rendezvous {
     this.#announce({ t: 'left', peer })
   }
 
+  /** A secret that another peer uses is nobody else's. */
   #remember(peer: string, goodbye: string | undefined): void {
     const before = this.#secrets.get(peer)
     if (before !== undefined && before !== goodbye) this.#goodbyes.delete(before)

@@ -30,6 +30,20 @@ export async function boot<N extends SimNode[]>(cluster: Cluster, count: N['leng
   return nodes as N
 }
 
+/** A cluster whose tasks may sleep in virtual time: `testSleep(ms)`. To be ended by `endSleepers` after each test. */
+export async function bootSleepers(count: number, seed: number): Promise<{ cluster: TestCluster; nodes: SimNode[] }> {
+  const cluster = newCluster({ programs: true, seed, slots: 2 })
+  const sleep = (ms: number) => new Promise<void>((resolve) => cluster.clock.setTimer(resolve, ms, 'task sleeps'))
+  Object.assign(globalThis, { testSleep: sleep })
+  const nodes = await boot(cluster, count)
+  await oneHome(cluster)
+  return { cluster, nodes }
+}
+
+export function endSleepers(): void {
+  Reflect.deleteProperty(globalThis, 'testSleep')
+}
+
 export async function meshed(cluster: Cluster, nodes: readonly SimNode[] = cluster.up()): Promise<void> {
   await cluster.until(async () => {
     const counts = await Promise.all(nodes.map(async (node) => (await node.os.info('peers')).length))
@@ -47,6 +61,17 @@ export async function oneHome(cluster: Cluster, nodes: readonly SimNode[] = clus
     return homes[0] !== null && homes.every((home) => home === homes[0])
   }, 'one home')
   return homes[0] as string
+}
+
+/** Whoever leads the tree, once all see the same, and the others. */
+export async function homeAndOthers(cluster: TestCluster, nodes: SimNode[]): Promise<[SimNode, SimNode[]]> {
+  await cluster.until(async () => {
+    const [first] = nodes as [SimNode]
+    const home = (await first.os.info('node')).treeHome
+    return nodes.some((node) => node.id === home)
+  }, 'a home among them')
+  const home = await oneHome(cluster, nodes)
+  return [nodes.find(({ id }) => id === home) as SimNode, nodes.filter(({ id }) => id !== home)]
 }
 
 export async function codeOf(promise: Promise<unknown>): Promise<string> {

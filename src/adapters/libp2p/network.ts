@@ -144,7 +144,7 @@ export class Libp2pNetwork implements Network {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    await this.#starting?.catch(() => undefined)
+    await this.#starting?.catch(() => undefined) // told to whoever started it
     const running = this.#running
     this.#running = undefined
     if (running) {

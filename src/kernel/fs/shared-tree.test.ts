@@ -3,19 +3,19 @@ import { describe, expect, it } from 'vitest'
 import { OsError } from '../../base/errors.ts'
 import { shortNode } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
-import { boot, codeOf, eventsOf, meshed, newCluster, oneHome, snapshot, type TestCluster } from '../cluster.contract.ts'
+import {
+  boot,
+  codeOf,
+  eventsOf,
+  homeAndOthers,
+  meshed,
+  newCluster,
+  oneHome,
+  snapshot,
+  type TestCluster,
+} from '../cluster.contract.ts'
 
 const EMPTY = { '/home/': '', '/tmp/': '' }
-
-async function homeAndOthers(cluster: TestCluster, nodes: SimNode[]): Promise<[SimNode, SimNode[]]> {
-  await cluster.until(async () => {
-    const [first] = nodes as [SimNode]
-    const home = (await first.os.info('node')).treeHome
-    return nodes.some((node) => node.id === home)
-  }, 'a home among them')
-  const home = await oneHome(cluster, nodes)
-  return [nodes.find(({ id }) => id === home) as SimNode, nodes.filter(({ id }) => id !== home)]
-}
 
 /** Two tabs that never heard of each other, each with files; then they meet. */
 async function twoAlone(seed: number, write: (cluster: TestCluster, a: SimNode, b: SimNode) => Promise<void>) {
@@ -50,67 +50,6 @@ describe('the shared tree', () => {
       await cluster.run(node.fs.writeFile('/x', `${i}`))
       for (const other of [a, b, c]) expect(await cluster.run(other.fs.readFile('/x', 'utf8'))).toBe(`${i}`)
     }
-  })
-
-  it('does not look empty to a newcomer that does not reach its leader yet', async () => {
-    const cluster = newCluster()
-    const nodes = await boot(cluster, 5)
-    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
-    const [home] = await homeAndOthers(cluster, nodes)
-    const newcomer = cluster.addNode()
-    cluster.hub.setPartition(newcomer.id, home.id, true)
-    await cluster.run(newcomer.boot())
-    const read = newcomer.fs.readFile('/x', 'utf8')
-    const written = newcomer.fs.writeFile('/y', 'y')
-    await cluster.advance(9_000)
-    cluster.hub.setPartition(newcomer.id, home.id, false)
-    expect(await cluster.run(read)).toBe('long there')
-    await cluster.run(written)
-    expect(await cluster.run(home.fs.readFile('/y', 'utf8'))).toBe('y')
-  })
-
-  it('does not look empty to a newcomer that has met nobody but another one', async () => {
-    const cluster = newCluster()
-    const nodes = await boot(cluster, 3)
-    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
-    const [one, other] = [cluster.addNode(), cluster.addNode()]
-    const cut = (yes: boolean) => {
-      for (const { id } of nodes) cluster.hub.setPartition(other.id, id, yes)
-    }
-    cut(true)
-    for (const node of [one, other]) await cluster.run(node.boot())
-    const read = other.fs.readFile('/x', 'utf8')
-    await cluster.advance(9_000)
-    cut(false)
-    expect(await cluster.run(read)).toBe('long there')
-  })
-
-  it('says to a newcomer that never reaches its leader that it cannot be reached', async () => {
-    const cluster = newCluster()
-    const nodes = await boot(cluster, 5)
-    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
-    const [home] = await homeAndOthers(cluster, nodes)
-    const newcomer = cluster.addNode()
-    cluster.hub.setPartition(newcomer.id, home.id, true)
-    await cluster.run(newcomer.boot())
-    const asked = [newcomer.fs.readFile('/x'), newcomer.fs.writeFile('/y', 'y')].map(codeOf)
-    expect(await cluster.run(Promise.all(asked), 30_000)).toEqual(['EHOSTUNREACH', 'EHOSTUNREACH'])
-    cluster.hub.setPartition(newcomer.id, home.id, false)
-    await oneHome(cluster)
-    expect(await cluster.run(newcomer.fs.readFile('/x', 'utf8'))).toBe('long there')
-  })
-
-  it('does not look empty to a newcomer while it has no leader', async () => {
-    const cluster = newCluster()
-    const nodes = await boot(cluster, 3)
-    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
-    const [home, [, last]] = (await homeAndOthers(cluster, nodes)) as [SimNode, [SimNode, SimNode]]
-    last.freeze()
-    home.crash()
-    await cluster.advance(500)
-    const newcomer = cluster.addNode()
-    await cluster.run(newcomer.boot())
-    expect(await cluster.run(newcomer.fs.readFile('/x', 'utf8'), 30_000)).toBe('long there')
   })
 
   it('refuses the same as POSIX whichever node asks, and stays as it was', async () => {

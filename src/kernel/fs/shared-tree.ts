@@ -188,8 +188,7 @@ export class SharedTree {
     const { clock, log } = this.#options
     const beganMs = clock.nowMs()
     for (;;) {
-      const blind = this.#blind()
-      const best = blind ? undefined : this.#best()
+      const best = this.#usable()
       try {
         if (best) return await this.#headAt(best, signal)
       } catch (error) {
@@ -198,11 +197,13 @@ export class SharedTree {
         if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
       const nowMs = clock.nowMs()
-      const orphaned = !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS
-      if (blind) this.#hearsay.askAgain()
-      if (blind && nowMs - beganMs >= limits.TREE_GIVE_UP_MS) throw unreachable()
-      if (!blind && (orphaned || nowMs - beganMs >= limits.TREE_READ_MS)) return this.#known
       if (this.#news.closed) return this.#known
+      if (this.#blind()) {
+        if (nowMs - beganMs >= limits.TREE_GIVE_UP_MS) throw unreachable()
+      } else {
+        const orphaned = !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS
+        if (orphaned || nowMs - beganMs >= limits.TREE_READ_MS) return this.#known
+      }
       await this.#news.wait(limits.TREE_RETRY_MS, signal)
     }
   }
@@ -229,8 +230,7 @@ export class SharedTree {
     const { clock } = this.#options
     const giveUpMs = clock.nowMs() + limits.TREE_GIVE_UP_MS
     for (;;) {
-      const blind = this.#blind()
-      const best = blind ? undefined : this.#best()
+      const best = this.#usable()
       try {
         if (best) return await this.#applyAt(best, change, signal)
       } catch (error) {
@@ -239,8 +239,11 @@ export class SharedTree {
         if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
       const nowMs = clock.nowMs()
-      if (blind) this.#hearsay.askAgain()
-      if (!blind && !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#branch.turnMs()) {
+      if (
+        !this.#blind() &&
+        !this.#best() &&
+        nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS + this.#branch.turnMs()
+      ) {
         if (change.ack === undefined || change.ack === 'local') {
           const notice = await this.#branch.branch(signal)
           if (notice) this.#options.onChange(this.#known, notice)
@@ -301,6 +304,13 @@ export class SharedTree {
   #best(): TreeHead | undefined {
     const used = this.#used && this.#claims.best(this.#used.tree)
     return used && used.version > 0 ? used : this.#oldest()
+  }
+
+  /** The tree to read and to change now, if there is one: not its own unwritten one where others have another. */
+  #usable(): TreeHead | undefined {
+    if (!this.#blind()) return this.#best()
+    this.#hearsay.askAgain()
+    return undefined
   }
 
   /** Others have a tree that was written, and this node, which has just come, does not find who leads it. */

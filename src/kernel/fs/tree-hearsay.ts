@@ -27,8 +27,6 @@ export class TreeHearsay {
   #asking = false
   /** Heard of while another was asked. Who leads is told once: nobody may say it again. */
   readonly #next = new Set<NodeId>()
-  /** Of which somebody said that they lead one. */
-  readonly #homes = new Set<NodeId>()
   /** Linked peers that know of a tree that was written. */
   readonly #knowing = new Set<NodeId>()
 
@@ -55,13 +53,12 @@ export class TreeHearsay {
 
   /** A node that has found nobody so far asks those again of which it heard. */
   askAgain(): void {
-    for (const home of this.#homes) this.ask(home)
+    for (const home of [...this.#asked.keys()]) this.ask(home)
   }
 
   /** One node at a time, and none again at once: hearsay may be of nodes that are gone, or that never were. */
   ask(home: NodeId): void {
     const { membership, rpc, clock, log, answered } = this.#options
-    if (this.#homes.size < limits.MAX_TREE_CLAIMS) this.#homes.add(home)
     const nowMs = clock.nowMs()
     if (this.#asking && this.#next.size < limits.MAX_TREE_CLAIMS) this.#next.add(home)
     if (this.#asking || nowMs - (this.#asked.get(home) ?? -Infinity) < limits.TREE_ASK_AGAIN_MS) return

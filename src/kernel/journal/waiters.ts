@@ -60,35 +60,52 @@ export class Waiters {
     })
   }
 
-  /** Tells everybody for whom it is decided. */
+  /** Tells everybody for whom it is decided. Called at every step of the journal: most times for nobody. */
   settle(): void {
-    const { commit, term, role } = this.#raft
-    const lost = new OsError('ECONNRESET', 'another node took over while this was written')
-    const alone = new OsError('ECONNRESET', 'the nodes that keep this went away while it was written: it may be or not')
-    /** One that waits: nothing after it is told before, so that owners apply entries in the journal's order. */
-    let first: Waiter | undefined
-    const wait = (waiter: Waiter) => {
-      first ??= waiter
-      return true
-    }
-    this.#entries = this.#entries.filter((waiter) => {
-      if (role !== 'leader' || waiter.term !== term) waiter.reject(lost)
-      else if (commit < waiter.index) {
-        if (this.#raft.quorate) return wait(waiter)
-        waiter.reject(alone)
-      } else {
-        const ack = this.#ack(waiter.index)
-        if (first) return true
-        if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter)) return wait(waiter)
-        if (waiter.level === 'majority' && ack.level === 'local' && this.#hopeful(waiter)) return wait(waiter)
-        waiter.resolve(ack)
+    if (this.#entries.length > 0) this.#settleEntries()
+    if (this.#rounds.length > 0) this.#settleRounds()
+  }
+
+  /** In the journal's order, which is that of their indices: nothing after one that waits is told before it. */
+  #settleEntries(): void {
+    const { commit, term, role, quorate } = this.#raft
+    const entries = this.#entries
+    const waiting: Waiter[] = []
+    for (const [i, waiter] of entries.entries()) {
+      if (role !== 'leader' || waiter.term !== term) {
+        waiter.reject(new OsError('ECONNRESET', 'another node took over while this was written'))
+        continue
       }
-      return false
-    })
+      const written = commit >= waiter.index
+      if (!written && !quorate) {
+        const why = 'the nodes that keep this went away while it was written: it may be or not'
+        waiter.reject(new OsError('ECONNRESET', why))
+        continue
+      }
+      const ack = written && waiting.length === 0 ? this.#decided(waiter) : undefined
+      if (ack) waiter.resolve(ack)
+      else if (quorate) {
+        if (i > 0) this.#entries = entries.slice(i)
+        return
+      } else waiting.push(waiter)
+    }
+    this.#entries = waiting
+  }
+
+  /** How safe the entry is, which is committed; undefined while it is worth waiting for more. */
+  #decided(waiter: Waiter): Ack | undefined {
+    const ack = this.#ack(waiter.index)
+    if (waiter.level === 'all' && ack.level !== 'all' && this.#moreToCome(waiter)) return undefined
+    if (waiter.level === 'majority' && ack.level === 'local' && this.#hopeful(waiter)) return undefined
+    return ack
+  }
+
+  #settleRounds(): void {
+    const { role, quorate } = this.#raft
     this.#rounds = this.#rounds.filter(({ round, resolve, reject }) => {
       if (role !== 'leader') reject(new OsError('EAGAIN', 'another node leads'))
       else if (this.#raft.confirmed(round)) resolve()
-      else if (this.#raft.quorate) return true
+      else if (quorate) return true
       else reject(new OsError('EAGAIN', 'too few of the nodes that keep this are here'))
       return false
     })

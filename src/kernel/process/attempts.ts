@@ -69,10 +69,12 @@ export class Attempts {
   }
 
   /** The event is completed: other runs of it are not needed. */
-  completed({ event, of, sinceMs }: Attempt): void {
+  completed(attempt: Attempt): void {
+    const { event, of, sinceMs } = attempt
     this.#pace.completed(of.task, this.#clock.nowMs() - sinceMs)
     for (const other of this.#all) {
-      if (other.event === event) other.abort.abort(new OsError('ECANCELED', 'another tab was faster'))
+      if (other.event === event && other !== attempt)
+        other.abort.abort(new OsError('ECANCELED', 'another tab was faster'))
     }
   }
 

@@ -354,6 +354,10 @@ function runsOf(values: readonly number[]): [number, number][] {
 }
 
 /** Bytes of memory, roughly, that a waiting event takes: its data, its key, and the ids for which it waits, twice. */
-export function weightOf({ data, after, key = '' }: Pick<EventState, 'data' | 'after'> & { key?: string | undefined }) {
+export function weightOf({
+  data,
+  after,
+  key = '',
+}: Pick<EventState, 'data' | 'after'> & { key?: string | undefined }): number {
   return (after ?? []).reduce((sum, id) => sum + 2 * id.length, data.byteLength + 2 * key.length)
 }

@@ -7,7 +7,7 @@ import { fromUtf8 } from '../../base/bytes.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import type { Data, ExitStatus } from '../../syscalls/types.ts'
-import { boot, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import { bootSleepers, endSleepers, type TestCluster } from '../cluster.contract.ts'
 import { blocksOf, Lab, nodeId } from '../harness.contract.ts'
 import type { Journalled } from '../journal/journal.ts'
 import { decodeData, encodeData } from './data.ts'
@@ -115,14 +115,10 @@ describe('steps of a fold', () => {
 describe('a process that folds', () => {
   let cluster: TestCluster
   let nodes: SimNode[]
-  afterEach(() => Reflect.deleteProperty(globalThis, 'testSleep'))
+  afterEach(endSleepers)
 
   async function start(count: number, seed: number): Promise<void> {
-    cluster = newCluster({ programs: true, seed, slots: 2 })
-    const sleep = (ms: number) => new Promise<void>((resolve) => cluster.clock.setTimer(resolve, ms, 'task sleeps'))
-    Object.assign(globalThis, { testSleep: sleep })
-    nodes = await boot(cluster, count)
-    await oneHome(cluster)
+    ;({ cluster, nodes } = await bootSleepers(count, seed))
   }
   const run = async (node: SimNode, source: string, args: string[]) => {
     await cluster.run(node.fs.writeFile('/p.js', source))

@@ -6,7 +6,7 @@ import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { QUEUE_EVENTS } from '../../syscalls/limits.ts'
 import type { ExitStatus, HistoryRow } from '../../syscalls/types.ts'
-import { boot, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import { bootSleepers, endSleepers, type TestCluster } from '../cluster.contract.ts'
 
 vi.mock('../limits.ts', async (original) => {
   const limits = await original<typeof import('../limits.ts')>()
@@ -19,15 +19,9 @@ vi.mock('../../syscalls/limits.ts', async (original) => {
 let cluster: TestCluster
 let nodes: SimNode[]
 async function start(count: number, seed: number): Promise<void> {
-  cluster = newCluster({ programs: true, seed, slots: 2 })
-  const sleep = (ms: number) => new Promise<void>((resolve) => cluster.clock.setTimer(resolve, ms, 'task sleeps'))
-  Object.assign(globalThis, { testSleep: sleep })
-  nodes = await boot(cluster, count)
-  await oneHome(cluster)
+  ;({ cluster, nodes } = await bootSleepers(count, seed))
 }
-afterEach(() => {
-  Reflect.deleteProperty(globalThis, 'testSleep')
-})
+afterEach(endSleepers)
 
 async function spawn(node: SimNode, source: string): Promise<Kid> {
   await cluster.run(node.fs.writeFile('/p.js', source))

@@ -5,21 +5,15 @@ import { fromUtf8 } from '../../base/bytes.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import type { ExitStatus, HistoryRow, ProcessRow } from '../../syscalls/types.ts'
-import { boot, codeOf, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import { bootSleepers, codeOf, endSleepers, type TestCluster } from '../cluster.contract.ts'
 
 let cluster: TestCluster
 let nodes: SimNode[]
 
 async function start(count: number, seed: number): Promise<void> {
-  cluster = newCluster({ programs: true, seed, slots: 2 })
-  const sleep = (ms: number) => new Promise<void>((resolve) => cluster.clock.setTimer(resolve, ms, 'task sleeps'))
-  Object.assign(globalThis, { testSleep: sleep })
-  nodes = await boot(cluster, count)
-  await oneHome(cluster)
+  ;({ cluster, nodes } = await bootSleepers(count, seed))
 }
-afterEach(() => {
-  Reflect.deleteProperty(globalThis, 'testSleep')
-})
+afterEach(endSleepers)
 
 /** Prints a line from each of many events, and their sum at the end. */
 const LINES = `

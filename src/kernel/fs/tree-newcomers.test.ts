@@ -1,0 +1,68 @@
+// Nodes that come to a cluster whose tree was written long ago: they must not take it for empty.
+import { describe, expect, it } from 'vitest'
+import type { SimNode } from '../../sim/cluster.ts'
+import { boot, codeOf, homeAndOthers, newCluster, oneHome } from '../cluster.contract.ts'
+
+async function written(count: number) {
+  const cluster = newCluster()
+  const nodes = await boot(cluster, count)
+  await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
+  return { cluster, nodes }
+}
+
+/** A newcomer that reaches everybody but who leads the tree, until `heal`. */
+async function cutOff() {
+  const { cluster, nodes } = await written(5)
+  const [home] = await homeAndOthers(cluster, nodes)
+  const newcomer = cluster.addNode()
+  cluster.hub.setPartition(newcomer.id, home.id, true)
+  await cluster.run(newcomer.boot())
+  return { cluster, home, newcomer, heal: () => cluster.hub.setPartition(newcomer.id, home.id, false) }
+}
+
+describe('the shared tree', () => {
+  it('does not look empty to a newcomer that does not reach its leader yet', async () => {
+    const { cluster, home, newcomer, heal } = await cutOff()
+    const read = newcomer.fs.readFile('/x', 'utf8')
+    const written = newcomer.fs.writeFile('/y', 'y')
+    await cluster.advance(9_000)
+    heal()
+    expect(await cluster.run(read)).toBe('long there')
+    await cluster.run(written)
+    expect(await cluster.run(home.fs.readFile('/y', 'utf8'))).toBe('y')
+  })
+
+  it('does not look empty to a newcomer that has met nobody but another one', async () => {
+    const { cluster, nodes } = await written(3)
+    const [one, other] = [cluster.addNode(), cluster.addNode()]
+    const cut = (yes: boolean) => {
+      for (const { id } of nodes) cluster.hub.setPartition(other.id, id, yes)
+    }
+    cut(true)
+    for (const node of [one, other]) await cluster.run(node.boot())
+    const read = other.fs.readFile('/x', 'utf8')
+    await cluster.advance(9_000)
+    cut(false)
+    expect(await cluster.run(read)).toBe('long there')
+  })
+
+  it('says to a newcomer that never reaches its leader that it cannot be reached', async () => {
+    const { cluster, newcomer, heal } = await cutOff()
+    const asked = [newcomer.fs.readFile('/x'), newcomer.fs.writeFile('/y', 'y')].map(codeOf)
+    expect(await cluster.run(Promise.all(asked), 30_000)).toEqual(['EHOSTUNREACH', 'EHOSTUNREACH'])
+    heal()
+    await oneHome(cluster)
+    expect(await cluster.run(newcomer.fs.readFile('/x', 'utf8'))).toBe('long there')
+  })
+
+  it('does not look empty to a newcomer while it has no leader', async () => {
+    const { cluster, nodes } = await written(3)
+    const [home, [, last]] = (await homeAndOthers(cluster, nodes)) as [SimNode, [SimNode, SimNode]]
+    last.freeze()
+    home.crash()
+    await cluster.advance(500)
+    const newcomer = cluster.addNode()
+    await cluster.run(newcomer.boot())
+    expect(await cluster.run(newcomer.fs.readFile('/x', 'utf8'), 30_000)).toBe('long there')
+  })
+})
