@@ -2,7 +2,7 @@
 // shell and inside task workers. It does not know who is on the other side.
 import { OsError, toOsError } from '../base/errors.ts'
 import { MAX_WAITING_CALLS } from './limits.ts'
-import type { MessageLink, ReplyMessage } from './protocol.ts'
+import type { CallerMessage, MessageLink, Replies } from './protocol.ts'
 import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic } from './table.ts'
 
 export interface CallOptions {
@@ -19,8 +19,8 @@ export class SyscallClient {
   readonly #link: MessageLink
   readonly #pending = new Map<number, Pending>()
   readonly #window: number
-  /** Calls that wait for the window, by id. */
-  readonly #waiting = new Map<number, () => void>()
+  /** Calls that wait for the window, by id: what each begins with when its turn has come. */
+  readonly #waiting = new Map<number, () => CallerMessage>()
   #nextId = 1
   #closed: OsError | undefined
 
@@ -31,7 +31,7 @@ export class SyscallClient {
   constructor(link: MessageLink, options: { listen?: boolean; window?: number } = {}) {
     this.#link = link
     this.#window = options.window ?? Number.POSITIVE_INFINITY
-    if (options.listen ?? true) link.onMessage((message) => this.accept(message as ReplyMessage))
+    if (options.listen ?? true) link.onMessage((message) => this.accept(message as Replies))
   }
 
   /** @throws {OsError} with the kernel's code; ECANCELED when `signal` aborts (the kernel is told). */
@@ -52,23 +52,27 @@ export class SyscallClient {
         }
         reject(new OsError('ECANCELED', `${call} was cancelled`))
       }
-      const send = () => {
+      const begin = (own: CallArgs<K>): CallerMessage => {
         this.#pending.set(id, {
           resolve: resolve as (value: unknown) => void,
           reject,
           stopListening: () => signal?.removeEventListener('abort', onAbort),
         })
-        try {
-          this.#link.post({ t: 'call', id, call, args })
-        } catch (error) {
-          this.#pending.delete(id)
-          signal?.removeEventListener('abort', onAbort)
-          reject(toOsError(error, 'EINVAL')) // arguments that cannot be cloned
-        }
+        return { t: 'call', id, call, args: own }
       }
       signal?.addEventListener('abort', onAbort, { once: true })
-      if (this.#pending.size < this.#window) send()
-      else this.#waiting.set(id, send)
+      try {
+        if (this.#pending.size < this.#window) this.#link.post(begin(args))
+        else {
+          // What the caller does with its arguments after the call is not seen by it, whenever it is sent.
+          const own = structuredClone(args)
+          this.#waiting.set(id, () => begin(own))
+        }
+      } catch (error) {
+        this.#pending.delete(id)
+        signal?.removeEventListener('abort', onAbort)
+        reject(toOsError(error, 'EINVAL')) // arguments that cannot be cloned
+      }
     })
   }
 
@@ -81,30 +85,36 @@ export class SyscallClient {
     return this.call('info', args, options as CallOptions) as Promise<InfoResults[T]>
   }
 
-  accept(message: ReplyMessage): void {
-    if (message.t !== 'reply') return
-    const pending = this.#pending.get(message.id)
-    if (!pending) return // cancelled meanwhile
-    this.#pending.delete(message.id)
-    pending.stopListening()
+  accept(message: Replies): void {
+    for (const reply of Array.isArray(message) ? message : [message]) {
+      if (reply.t !== 'reply') continue
+      const pending = this.#pending.get(reply.id)
+      if (!pending) continue // cancelled meanwhile
+      this.#pending.delete(reply.id)
+      pending.stopListening()
+      if (reply.ok) pending.resolve(reply.value)
+      else pending.reject(new OsError(reply.code, reply.message))
+    }
     this.#sendNext()
-    if (message.ok) pending.resolve(message.value)
-    else pending.reject(new OsError(message.code, message.message))
   }
 
+  /** All that there is room for, in one message. */
   #sendNext(): void {
-    const [next] = this.#waiting
-    if (!next || this.#pending.size >= this.#window) return
-    this.#waiting.delete(next[0])
-    next[1]()
+    const next: CallerMessage[] = []
+    for (const [id, begin] of this.#waiting) {
+      if (this.#pending.size >= this.#window) break
+      this.#waiting.delete(id)
+      next.push(begin())
+    }
+    if (next.length > 0) this.#link.post(next)
   }
 
   /** Fails every call under way and every later one. Idempotent. */
   close(reason: string): void {
     this.#closed ??= new OsError('ECONNRESET', reason)
-    for (const [id, send] of this.#waiting) {
+    for (const [id, begin] of this.#waiting) {
       this.#waiting.delete(id)
-      send() // becomes pending, and fails with the others
+      begin() // becomes pending, and fails with the others
     }
     for (const [id, pending] of this.#pending) {
       this.#pending.delete(id)

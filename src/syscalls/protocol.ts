@@ -1,8 +1,8 @@
 // Messages between a caller and its kernel over one port. The shell's port carries calls only; a task's port
 // also carries the life of the task. Every message from a task is hostile until validated here.
 import * as v from 'valibot'
-import type { ErrorCode } from '../base/errors.ts'
-import { MAX_EVENT_BYTES, MAX_PROGRAM_BYTES } from './limits.ts'
+import { type ErrorCode, OsError } from '../base/errors.ts'
+import { MAX_CALLS_IN_FLIGHT, MAX_EVENT_BYTES, MAX_PROGRAM_BYTES } from './limits.ts'
 import type { Data, TaskEvent } from './types.ts'
 
 /** A bidirectional message channel with structured-clone semantics: a MessagePort, or a simulated one. */
@@ -26,6 +26,15 @@ export type CallerMessage = v.InferOutput<typeof callerMessage>
 export type ReplyMessage =
   | { t: 'reply'; id: number; ok: true; value: unknown }
   | { t: 'reply'; id: number; ok: false; code: ErrorCode; message: string }
+/** Those that are ready in one turn travel together: to wake a thread costs more than what it is told. */
+export type Replies = ReplyMessage | readonly ReplyMessage[]
+
+/** What a caller sent at once: one message, or several. @throws {OsError} EPROTO. */
+export function messagesOf(raw: unknown): readonly unknown[] {
+  if (!Array.isArray(raw)) return [raw]
+  if (raw.length > MAX_CALLS_IN_FLIGHT) throw new OsError('EPROTO', `more than ${MAX_CALLS_IN_FLIGHT} messages in one`)
+  return raw
+}
 
 /** Where in the user's own source something happened; lines and columns from 1. */
 const place = {
@@ -52,6 +61,6 @@ export type TaskCommand =
   | { t: 'load'; name: string; source: string }
   | { t: 'run'; event: TaskEvent }
   | { t: 'ping'; n: number }
-  | ReplyMessage
+  | Replies
 
 export const TASK_LIMITS = { MAX_EVENT_BYTES, MAX_PROGRAM_BYTES } as const

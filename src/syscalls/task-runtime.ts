@@ -9,7 +9,7 @@ import { OsError } from '../base/errors.ts'
 import { type CallOptions, SyscallClient } from './client.ts'
 import { assertData } from './data.ts'
 import { CALL_WINDOW } from './limits.ts'
-import type { MessageLink, ReplyMessage, TaskCommand, TaskMessage } from './protocol.ts'
+import type { MessageLink, Replies, ReplyMessage, TaskCommand, TaskMessage } from './protocol.ts'
 import type { CallArgs, CallName, CallResults } from './table.ts'
 import { TaskOs } from './task.ts'
 import { describeFailure, type Place, type ProgramSource, type TaskFailure } from './task-error.ts'
@@ -56,7 +56,7 @@ export function runTasks(link: MessageLink, load: LoadProgram, options: TaskRunt
 
   link.onMessage((message) => {
     const command = message as TaskCommand
-    if (command.t === 'reply') client.accept(command as ReplyMessage)
+    if (isReplies(command)) client.accept(command)
     else if (command.t === 'ping') send({ t: 'pong', n: command.n })
     else if (command.t === 'load') void loadProgram(command.source, command.name)
     else if (command.t === 'run') {
@@ -123,6 +123,10 @@ export function runTasks(link: MessageLink, load: LoadProgram, options: TaskRunt
       else if (early.length < MAX_EARLY_LINES) early.push(line)
     },
   }
+}
+
+function isReplies(command: TaskCommand): command is Replies {
+  return Array.isArray(command) || (command as ReplyMessage).t === 'reply'
 }
 
 function withPlace({ line, column }: { line?: number | undefined; column?: number | undefined }): Place {

@@ -24,3 +24,4 @@ interface TextDecoder {
 }
 declare var TextDecoder: { new (label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean }): TextDecoder }
 declare function queueMicrotask(callback: () => void): void
+declare function structuredClone<T>(value: T, options?: { transfer?: readonly ArrayBuffer[] }): T

@@ -8,8 +8,7 @@ import { OsError } from '../../base/errors.ts'
 import type { LogStore, StoredLog } from '../../ports/logstore.ts'
 import { SlotDatabase, STORES } from './database.ts'
 import { MAX_GROUP_COMMIT } from './limits.ts'
-
-type Bytes = Uint8Array<ArrayBuffer>
+import { addRow, type Bytes, dropFrom, dropUpTo, readEntries, readLast, rowsOf } from './log-rows.ts'
 
 interface Tail {
   snapshotIndex: number
@@ -26,7 +25,8 @@ interface Write {
   log: string | undefined
   /** Checks against the tail and changes it. @throws {OsError} EINVAL */
   check(tail: Tail): void
-  store(stores: Stores): void
+  /** May await requests of its transaction. */
+  store(stores: Stores): void | Promise<void>
   resolve(): void
   reject(error: unknown): void
 }
@@ -44,11 +44,6 @@ export async function openLogStore(slot: number): Promise<LogStore> {
   const database = new SlotDatabase(slot)
   await database.open()
   return new IndexedDbLogStore(database)
-}
-
-/** Entries of one log from `from` on; array keys sort after all numbers. */
-function range(log: string, from: number, to?: number): IDBKeyRange {
-  return IDBKeyRange.bound([log, from], to === undefined ? [log, []] : [log, to])
 }
 
 export class IndexedDbLogStore implements LogStore {
@@ -72,9 +67,7 @@ export class IndexedDbLogStore implements LogStore {
         }
         tail.last += copies.length
       },
-      (stores) => {
-        for (const [i, bytes] of copies.entries()) stores.entries.add(bytes, [log, firstIndex + i])
-      },
+      ({ entries: rows }) => addRow(rows, log, firstIndex, copies),
     )
   }
 
@@ -88,7 +81,7 @@ export class IndexedDbLogStore implements LogStore {
         }
         tail.last = Math.min(tail.last, fromIndex - 1)
       },
-      ({ entries }) => entries.delete(range(log, fromIndex)),
+      ({ entries }) => dropFrom(entries, log, fromIndex),
     )
   }
 
@@ -103,9 +96,10 @@ export class IndexedDbLogStore implements LogStore {
         tail.snapshotIndex = upTo
         tail.last = later === 'drop' ? upTo : Math.max(tail.last, upTo)
       },
-      ({ entries, snapshots }) => {
-        entries.delete(later === 'drop' ? range(log, 0) : range(log, 0, upTo))
+      async ({ entries, snapshots }) => {
         snapshots.put(value, log)
+        if (later === 'drop') entries.delete(rowsOf(log, 0))
+        else await dropUpTo(entries, log, upTo)
       },
     )
   }
@@ -118,7 +112,7 @@ export class IndexedDbLogStore implements LogStore {
         tail.snapshotIndex = 0
       },
       ({ entries, snapshots }) => {
-        entries.delete(range(log, 0))
+        entries.delete(rowsOf(log, 0))
         snapshots.delete(log)
       },
     )
@@ -129,7 +123,9 @@ export class IndexedDbLogStore implements LogStore {
     return this.#write(
       undefined,
       () => {},
-      ({ records }) => records.put(value, name),
+      ({ records }) => {
+        records.put(value, name)
+      },
     )
   }
 
@@ -137,7 +133,9 @@ export class IndexedDbLogStore implements LogStore {
     return this.#write(
       undefined,
       () => {},
-      ({ records }) => records.delete(name),
+      ({ records }) => {
+        records.delete(name)
+      },
     )
   }
 
@@ -158,8 +156,11 @@ export class IndexedDbLogStore implements LogStore {
   load(log: string): Promise<StoredLog> {
     return this.#read(async ({ entries, snapshots }) => {
       const snapshot = (await promisifyRequest(snapshots.get(log))) as Snapshot | undefined
-      const stored = (await promisifyRequest(entries.getAll(range(log, 0)))) as Bytes[]
-      return { snapshotIndex: snapshot?.index ?? 0, snapshot: snapshot?.bytes, entries: stored }
+      return {
+        snapshotIndex: snapshot?.index ?? 0,
+        snapshot: snapshot?.bytes,
+        entries: await readEntries(entries, log),
+      }
     })
   }
 
@@ -211,7 +212,7 @@ export class IndexedDbLogStore implements LogStore {
           for (const write of group) {
             try {
               if (write.log !== undefined) write.check(await this.#tail(write.log, stores, changed))
-              write.store(stores)
+              await write.store(stores)
             } catch (error) {
               if (!(error instanceof OsError)) throw error
               refused.set(write, error)
@@ -247,10 +248,8 @@ export class IndexedDbLogStore implements LogStore {
 
 async function readTail(log: string, { entries, snapshots }: Stores): Promise<Tail> {
   const snapshot = (await promisifyRequest(snapshots.get(log))) as Snapshot | undefined
-  const cursor = await promisifyRequest(entries.openKeyCursor(range(log, 0), 'prev'))
   const snapshotIndex = snapshot?.index ?? 0
-  const last = cursor ? (cursor.key as [string, number])[1] : snapshotIndex
-  return { snapshotIndex, last: Math.max(last, snapshotIndex) }
+  return { snapshotIndex, last: Math.max(await readLast(entries, log), snapshotIndex) }
 }
 
 function storesOf(transaction: IDBTransaction): Stores {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { ChannelStream } from './channel-stream.ts'
 import { COLD_BUFFER_BYTES, COLD_BYTES, MAX_MESSAGE_BYTES, WARM_BUFFER_BYTES } from './limits.ts'
+import { inNextTurn } from './next-turn.ts'
 
 class FakeChannel extends EventTarget {
   binaryType = 'blob'
@@ -57,6 +58,8 @@ function makeStream({ sentBytes = 0, maxMessageBytes = MAX_MESSAGE_BYTES } = {})
 }
 
 const MIB = 1024 * 1024
+/** After what is due in the next turn. */
+const turn = () => new Promise<void>(inNextTurn)
 
 describe('a bulk stream', () => {
   test('keeps at most 64 KiB in the buffer for the first 8 MiB of a connection, then slowly up to 256 KiB', () => {
@@ -108,6 +111,25 @@ describe('a bulk stream', () => {
     channel.readyState = 'open'
     channel.onopen?.()
     expect(channel.sentBytes).toBe(10)
+  })
+
+  test('sends the small frames of one turn in one message, in their order, and large bytes at once', async () => {
+    const { channel, stream } = makeStream({ sentBytes: COLD_BYTES })
+    const sizes = () => channel.sent.map((data) => data.length)
+    for (const value of [1, 2, 3]) stream.send(new Uint8Array(100).fill(value))
+    expect(sizes()).toEqual([])
+    expect(stream.bufferedBytes).toBe(300)
+    await turn()
+    expect(sizes()).toEqual([300])
+    expect([0, 100, 200].map((at) => (channel.sent[0] as Uint8Array)[at])).toEqual([1, 2, 3])
+    stream.send(new Uint8Array(10))
+    stream.send(new Uint8Array(20_000))
+    expect(sizes()).toEqual([300, 10, 20_000])
+    await turn()
+    expect(sizes()).toHaveLength(3)
+    stream.send(new Uint8Array(5))
+    stream.close()
+    expect(sizes().at(-1)).toBe(5)
   })
 
   test('says fin when all is out, and ends orderly when the other side closes', async () => {

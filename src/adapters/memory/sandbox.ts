@@ -9,7 +9,6 @@ import { type LoadProgram, runTasks } from '../../syscalls/task-runtime.ts'
 const HOP_MS = 0.05
 
 /** Every host has it; the folders without the DOM library do not know. */
-declare function structuredClone<T>(value: T, options?: { transfer?: readonly ArrayBuffer[] }): T
 
 export class MemorySandbox implements Sandbox {
   readonly slots: number

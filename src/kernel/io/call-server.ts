@@ -3,26 +3,42 @@
 import * as v from 'valibot'
 import { OsError, toOsError } from '../../base/errors.ts'
 import { MAX_CALLS_IN_FLIGHT } from '../../syscalls/limits.ts'
-import { callerMessage, type ReplyMessage } from '../../syscalls/protocol.ts'
+import {
+  type CallerMessage,
+  callerMessage,
+  messagesOf,
+  type Replies,
+  type ReplyMessage,
+} from '../../syscalls/protocol.ts'
 import { type CallName, parseCall, syscalls } from '../../syscalls/table.ts'
 
 export type Dispatch = (call: CallName, args: never, signal: AbortSignal) => Promise<unknown>
 
 export class CallServer {
-  readonly #post: (message: ReplyMessage, transfer?: readonly ArrayBuffer[]) => void
+  readonly #post: (message: Replies, transfer?: readonly ArrayBuffer[]) => void
   readonly #dispatch: Dispatch
   readonly #calls = new Map<number, AbortController>()
+  /** Replies of this turn. */
+  #ready: ReplyMessage[] = []
 
-  constructor(post: (message: ReplyMessage, transfer?: readonly ArrayBuffer[]) => void, dispatch: Dispatch) {
+  constructor(post: (message: Replies, transfer?: readonly ArrayBuffer[]) => void, dispatch: Dispatch) {
     this.#post = post
     this.#dispatch = dispatch
   }
 
   /** @throws {OsError} EPROTO for a malformed message or a flood: the owner decides what becomes of the caller. */
   accept(raw: unknown): void {
+    for (const message of messagesOf(raw)) this.#accept(message)
+  }
+
+  #accept(raw: unknown): void {
     const parsed = v.safeParse(callerMessage, raw)
     if (!parsed.success) throw new OsError('EPROTO', `a malformed message: ${parsed.issues[0].message.slice(0, 100)}`)
-    const message = parsed.output
+    this.serve(parsed.output)
+  }
+
+  /** The same for a message that has been parsed. @throws {OsError} EPROTO. */
+  serve(message: CallerMessage): void {
     if (message.t === 'cancel') {
       this.#calls.get(message.id)?.abort(new OsError('ECANCELED', 'cancelled by the caller'))
       return
@@ -49,7 +65,7 @@ export class CallServer {
       this.#reply(id, value)
     } catch (error) {
       const { code, message } = toOsError(error)
-      this.#post({ t: 'reply', id, ok: false, code, message })
+      this.#postSoon({ t: 'reply', id, ok: false, code, message })
     } finally {
       this.#calls.delete(id)
     }
@@ -60,6 +76,17 @@ export class CallServer {
     if (value && typeof value === 'object' && 'bytes' in value && value.bytes instanceof Uint8Array) {
       const bytes = value.bytes.slice()
       this.#post({ t: 'reply', id, ok: true, value: { ...value, bytes } }, [bytes.buffer])
-    } else this.#post({ t: 'reply', id, ok: true, value })
+    } else this.#postSoon({ t: 'reply', id, ok: true, value })
+  }
+
+  /** With whatever else is ready in this turn. */
+  #postSoon(reply: ReplyMessage): void {
+    this.#ready.push(reply)
+    if (this.#ready.length > 1) return
+    queueMicrotask(() => {
+      const [only, ...others] = this.#ready
+      this.#ready = []
+      this.#post(others.length > 0 ? [only as ReplyMessage, ...others] : (only as ReplyMessage))
+    })
   }
 }

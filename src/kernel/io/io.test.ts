@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { OsError } from '../../base/errors.ts'
 import { MAX_CALLS_IN_FLIGHT, MAX_OPEN_REFS } from '../../syscalls/limits.ts'
-import type { ReplyMessage } from '../../syscalls/protocol.ts'
+import type { Replies, ReplyMessage } from '../../syscalls/protocol.ts'
 import { bytesReader } from '../fs/handles.ts'
 import { CallServer, type Dispatch } from './call-server.ts'
 import { References } from './references.ts'
@@ -10,8 +10,8 @@ const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 function server(dispatch: Dispatch) {
   const replies: ReplyMessage[] = []
   const transfers: (readonly ArrayBuffer[] | undefined)[] = []
-  const post = (message: ReplyMessage, transfer?: readonly ArrayBuffer[]) => {
-    replies.push(message)
+  const post = (message: Replies, transfer?: readonly ArrayBuffer[]) => {
+    replies.push(...[message].flat())
     transfers.push(transfer)
   }
   return { replies, transfers, calls: new CallServer(post, dispatch) }
@@ -61,6 +61,22 @@ describe('the server of one caller’s port', () => {
     calls.abort('the caller has gone')
     await turn()
     expect(replies.map((reply) => !reply.ok && reply.code)).toEqual(['ECANCELED', 'ECANCELED', 'ECANCELED'])
+  })
+
+  it('takes several messages at once, and answers at once what is ready in one turn', async () => {
+    const posted: Replies[] = []
+    const calls = new CallServer(
+      (message) => posted.push(message),
+      async (_call, { path }: { path: string }) => ({ path }),
+    )
+    calls.accept([open(1), open(2), { t: 'call', id: 3, call: 'reboot', args: {} }])
+    await turn()
+    expect(posted).toHaveLength(1)
+    expect(posted.flat().map(({ id, ok }) => [id, ok])).toEqual([[3, false], [1, true], [2, true]]) // biome-ignore format: one line
+    expect(() => calls.accept([open(4), [open(5)]])).toThrow(OsError)
+    expect(() => calls.accept(Array.from({ length: MAX_CALLS_IN_FLIGHT + 1 }, (_, i) => open(i + 10)))).toThrow(OsError)
+    await turn()
+    expect(posted.flat()).toHaveLength(4)
   })
 
   it('moves bytes instead of copying them twice, and never gives its own buffer away', async () => {

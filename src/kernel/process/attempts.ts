@@ -97,8 +97,9 @@ export class Attempts {
    * timer at most.
    */
   watchLate(help: (attempt: Attempt) => void, leastMs = 0): void {
+    if (this.#lateTimer) return
     const dueMs = Math.min(...[...this.#all].flatMap((attempt) => this.#lateMsOf(attempt) ?? []))
-    if (this.#lateTimer || dueMs === Number.POSITIVE_INFINITY) return
+    if (dueMs === Number.POSITIVE_INFINITY) return
     const due = () => {
       this.#lateTimer = undefined
       const byMs = this.#clock.nowMs() + TIMER_STEP_MS

@@ -13,7 +13,7 @@ class FakeWorker implements SandboxWorker {
   #toKernel: (message: unknown) => void = () => undefined
   #exit: (reason: string) => void = () => undefined
   post(message: unknown): void {
-    this.got.push(message as Message)
+    this.got.push(...[message as Message | Message[]].flat())
   }
   onMessage(listener: (message: unknown) => void): void {
     this.#toKernel = listener

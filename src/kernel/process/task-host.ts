@@ -7,7 +7,7 @@ import { errorLine, OsError } from '../../base/errors.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { SandboxWorker } from '../../ports/sandbox.ts'
 import { MAX_CALLS_IN_FLIGHT } from '../../syscalls/limits.ts'
-import { type TaskCommand, type TaskMessage, taskMessage } from '../../syscalls/protocol.ts'
+import { messagesOf, type TaskCommand, type TaskMessage, taskMessage } from '../../syscalls/protocol.ts'
 import type { Data, TaskEvent } from '../../syscalls/types.ts'
 import { CallServer, type Dispatch } from '../io/call-server.ts'
 import { MAX_TASK_MESSAGES_PER_S, MAX_UNANSWERED_MESSAGES, PING_GRACE_MS } from '../limits.ts'
@@ -130,16 +130,18 @@ export class TaskHost {
   #receive(raw: unknown): void {
     if (this.#dead) return
     try {
-      this.#count()
-      const parsed = v.safeParse(taskMessage, raw)
-      if (!parsed.success) throw new OsError('EPROTO', 'it sent a malformed message to the kernel')
-      this.#accept(parsed.output, raw)
+      for (const each of messagesOf(raw)) {
+        this.#count()
+        const parsed = v.safeParse(taskMessage, each)
+        if (!parsed.success) throw new OsError('EPROTO', 'it sent a malformed message to the kernel')
+        this.#accept(parsed.output)
+      }
     } catch (error) {
       this.kill(`${this.#name} broke the task protocol: ${errorLine(error)}`)
     }
   }
 
-  #accept(message: TaskMessage, raw: unknown): void {
+  #accept(message: TaskMessage): void {
     switch (message.t) {
       case 'ready':
         return
@@ -160,7 +162,7 @@ export class TaskHost {
         return
       case 'call':
       case 'cancel':
-        this.#calls.accept(raw)
+        this.#calls.serve(message)
     }
   }
 

@@ -1,0 +1,64 @@
+// The caller's side of the ABI against a link that the test answers.
+import { describe, expect, it } from 'vitest'
+import { SyscallClient } from './client.ts'
+import type { CallerMessage, MessageLink, ReplyMessage } from './protocol.ts'
+
+function client(window: number) {
+  const posts: CallerMessage[][] = []
+  const link: MessageLink = {
+    post(message) {
+      posts.push([structuredClone(message) as CallerMessage].flat())
+    },
+    onMessage: () => {},
+    close: () => {},
+  }
+  return { posts, calls: new SyscallClient(link, { listen: false, window }) }
+}
+const done = (id: number): ReplyMessage => ({ t: 'reply', id, ok: true, value: { id: `${id}` } })
+const numbers = (posts: CallerMessage[][]) => posts.map((post) => post.map(({ id }) => id))
+
+describe('the window of a caller', () => {
+  it('sends in one message what has become possible by one', async () => {
+    const { posts, calls } = client(2)
+    const answers = [1, 2, 3, 4, 5].map((n) => calls.call('emit', { task: 'one', data: n }))
+    expect(numbers(posts)).toEqual([[1], [2]])
+    calls.accept([done(1), done(2)])
+    expect(numbers(posts)).toEqual([[1], [2], [3, 4]])
+    calls.accept(done(4))
+    expect(numbers(posts)).toEqual([[1], [2], [3, 4], [5]])
+    calls.accept([done(3), done(5)])
+    expect((await Promise.all(answers)).map(({ id }) => id)).toEqual(['1', '2', '3', '4', '5'])
+  })
+
+  it('sends what the arguments were when the call was made, however late that is', () => {
+    const { posts, calls } = client(1)
+    const data = { n: 0 }
+    for (data.n = 1; data.n <= 3; data.n++) void calls.call('emit', { task: 'one', data })
+    for (const id of [1, 2]) calls.accept(done(id))
+    expect(posts.flat().map((message) => message.t === 'call' && message.args)).toEqual(
+      [1, 2, 3].map((n) => ({ task: 'one', data: { n } })),
+    )
+  })
+
+  it('refuses what cannot be cloned at once, also when it would have to wait', async () => {
+    const { posts, calls } = client(1)
+    const broken = { task: 'one', data: () => 1 } as never
+    await expect(calls.call('emit', broken)).rejects.toMatchObject({ code: 'EINVAL' })
+    void calls.call('emit', { task: 'one', data: 1 })
+    await expect(calls.call('emit', broken)).rejects.toMatchObject({ code: 'EINVAL' })
+    calls.accept(done(2))
+    expect(numbers(posts)).toEqual([[2]])
+  })
+
+  it('does not send what was cancelled while it waited', async () => {
+    const { posts, calls } = client(1)
+    const stop = new AbortController()
+    void calls.call('emit', { task: 'one', data: 1 })
+    const second = calls.call('emit', { task: 'one', data: 2 }, { signal: stop.signal })
+    void calls.call('emit', { task: 'one', data: 3 })
+    stop.abort()
+    await expect(second).rejects.toMatchObject({ code: 'ECANCELED' })
+    calls.accept(done(1))
+    expect(numbers(posts)).toEqual([[1], [3]])
+  })
+})
