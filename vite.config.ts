@@ -22,8 +22,9 @@ function examples(): Plugin {
   }
 }
 
-/** Modules of libp2p that ours take the place of; each says why. */
+/** Modules of libraries that ours take the place of; each says why. */
 const REPLACED = [
+  { id: /^emoji-regex$/, by: /string-width/, ours: '../../app/emoji.ts' },
   { id: /generated-prefix-list/, by: /kad-dht/, ours: 'kad-prefixes.ts' },
   {
     id: /^\.\/(secp256k1|rsa|ecdsa)\/utils\.js$/,
@@ -31,6 +32,9 @@ const REPLACED = [
     ours: 'other-keys.ts',
   },
   { id: /^@multiformats\/dns$/, by: /resolvers\/dnsaddr/, ours: 'no-dns.ts' },
+  { id: /^netmask$/, by: /private-ip/, ours: 'ip-range.ts' },
+  { id: /^\.\/discovery\.js$/, by: /circuit-relay-v2/, ours: 'no-discovery.ts' },
+  { id: /^@libp2p\/logger$/, by: /node_modules/, ours: 'no-logger.ts' },
 ]
 
 function replacements(): Plugin {

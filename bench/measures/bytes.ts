@@ -33,29 +33,29 @@ export async function bytes(lab: Lab): Promise<Row[]> {
     )
     return { scripts: requests, promptMs: mark }
   })
-  const kib = (list: readonly Fetched[]) => list.reduce((sum, { url }) => sum + gzipped(url), 0) / 1024
+  const kilobytes = (list: readonly Fetched[]) => list.reduce((sum, { url }) => sum + gzipped(url), 0) / 1000
   const before = scripts.filter(({ atMs }) => atMs < promptMs)
   const page = before.filter(({ url }) => !/worker|engine|keys/.test(url))
   const names = (list: readonly Fetched[]) =>
-    list.map(({ url }) => `${basename(url)} ${(gzipped(url) / 1024).toFixed(0)}`).join(', ')
+    list.map(({ url }) => `${basename(url)} ${(gzipped(url) / 1000).toFixed(0)}`).join(', ')
   return [
     row({
       name: 'bytes: JavaScript before the prompt',
-      unit: 'KiB gz',
-      samples: [kib(page)],
+      unit: 'kB gz',
+      samples: [kilobytes(page)],
       target: { of: 'value', most: 120 },
       note: names(page),
     }),
     row({
       name: 'bytes: the same with the kernel’s worker, which starts beside it',
-      unit: 'KiB gz',
-      samples: [kib(before)],
+      unit: 'kB gz',
+      samples: [kilobytes(before)],
       note: names(before),
     }),
     row({
       name: 'bytes: JavaScript in all, connected, after a job',
-      unit: 'KiB gz',
-      samples: [kib(scripts)],
+      unit: 'kB gz',
+      samples: [kilobytes(scripts)],
       target: { of: 'value', most: 400 },
       note: names(scripts.filter((each) => !before.includes(each))),
     }),
