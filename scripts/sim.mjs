@@ -1,6 +1,6 @@
-// `npm run sim -- [--scenario=storm] [--seed=N] [--seeds=COUNT] [--nodes=N] [--seconds=N] [--schedule=FILE] [--verbose]`:
-// runs the simulator and stops at the first failure, of which it prints the shortest trace that it finds, and the command
-// that replays it. The same seed gives the same trace hash. See docs/simulator.md.
+// `npm run sim -- [--scenario=storm] [--seed=N] [--seeds=COUNT] [--nodes=N] [--seconds=N] [--schedule=FILE | --steps=N,N]
+// [--verbose]`: runs the simulator and stops at the first failure, of which it prints the shortest trace that it finds, and
+// the command that replays it. The same seed gives the same trace hash. See docs/simulator.md.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -23,6 +23,7 @@ await command(async (args) => {
       nodes: { type: 'string' },
       seconds: { type: 'string' },
       schedule: { type: 'string' },
+      steps: { type: 'string' },
       verbose: { type: 'boolean', default: false },
     },
   })
@@ -40,13 +41,14 @@ await command(async (args) => {
     nodes: values.nodes === undefined ? scenario.usual.nodes : number('nodes', values.nodes),
     seconds: values.seconds === undefined ? scenario.usual.seconds : number('seconds', values.seconds),
     schedule,
-    shrinkRuns: schedule ? 0 : 150,
+    only: values.steps === undefined ? undefined : await someSteps(values.steps),
+    shrinkRuns: schedule || values.steps !== undefined ? 0 : 150,
   }
   return hunt(options, values.verbose)
 })
 
 async function hunt(options, verbose) {
-  const { hunt } = await import('../src/sim/hunt.ts')
+  const { hunt, tell } = await import('../src/sim/hunt.ts')
   const progress = progressOf(options.seeds)
   const found = await hunt({
     ...options,
@@ -60,21 +62,18 @@ async function hunt(options, verbose) {
     return 0
   }
   console.error(found.error.stack)
-  if (!found.shortest) console.error(`replay: ${found.command} --verbose`)
-  else report(options.scenario, found)
+  if (options.shrinkRuns === 0) return 1
+  console.error(tell(found, 'schedule' in found.shortest ? keep(found) : undefined))
   return 1
 }
 
-/** Prints the shortest trace found, and keeps it where the command that replays it finds it. */
-function report(scenario, { seed, shortest: { schedule, message, runs } }) {
+/** Keeps a schedule where the command that replays it finds it. */
+function keep({ scenario, seed, shortest: { schedule } }) {
   const folder = join(ROOT, '.cache/sim')
   mkdirSync(folder, { recursive: true })
   const file = join(folder, `${scenario}-${seed}.json`)
-  const text = JSON.stringify(schedule, null, 1)
-  writeFileSync(file, `${text}\n`)
-  console.error(`the shortest trace found, after ${runs} runs, fails with: ${message}\n${text}`)
-  const path = relative(process.cwd(), file)
-  console.error(`replay: npm run sim -- --scenario=${scenario} --seed=${seed} --schedule=${path} --verbose`)
+  writeFileSync(file, `${JSON.stringify(schedule, null, 1)}\n`)
+  return relative(process.cwd(), file)
 }
 
 /** One run tells its figures; many tell from time to time how far they are. */
@@ -97,6 +96,15 @@ function progressOf(seeds) {
     }
   }
   return { report, end: () => seeds > 1 && console.log(line()) }
+}
+
+async function someSteps(text) {
+  const { parseSteps } = await import('../src/sim/steps.ts')
+  try {
+    return parseSteps(text)
+  } catch (error) {
+    throw new SetupError(`--steps: ${error.message}`)
+  }
 }
 
 async function readSchedule(file) {

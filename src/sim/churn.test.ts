@@ -1,22 +1,22 @@
 import { describe, expect, it } from 'vitest'
 import { type ChurnReport, runChurn } from './churn.ts'
+import { hunt, tell } from './hunt.ts'
 
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 /** As `npm run sim` does; a failure says how to see it again. */
-async function churn(seed: number, nodes: number, seconds: number, onLine?: () => void): Promise<ChurnReport> {
-  try {
-    const watched = onLine ? { onLine } : {}
-    return await runChurn({ seed, nodes, durationMs: seconds * 1000, settle, ...watched })
-  } catch (error) {
-    const replay = `npm run sim -- --scenario=churn --seed=${seed} --nodes=${nodes} --seconds=${seconds}`
-    throw new Error(`seed ${seed} failed; replay: ${replay} --verbose`, { cause: error })
-  }
+async function churn(seed: number, nodes: number, seconds: number): Promise<ChurnReport> {
+  const reports: ChurnReport[] = []
+  const onReport = (report: unknown) => void reports.push(report as ChurnReport)
+  const found = await hunt({ scenario: 'churn', seed, seeds: 1, nodes, seconds, settle, shrinkRuns: 20, onReport })
+  expect(found && tell(found)).toBeUndefined()
+  return reports[0] as ChurnReport
 }
 
 describe('a cluster in which tabs join, close, crash and come back', () => {
   it('does exactly the same again for the same seed, and something else for another', async () => {
-    const [first, second, other] = [await churn(7, 8, 20), await churn(7, 8, 20), await churn(8, 8, 20)]
+    const run = (seed: number) => runChurn({ seed, nodes: 8, durationMs: 20_000, settle })
+    const [first, second, other] = [await run(7), await run(7), await run(8)]
     expect(second).toEqual(first)
     expect(other.trace).not.toBe(first.trace)
   })
@@ -33,14 +33,5 @@ describe('a cluster in which tabs join, close, crash and come back', () => {
     const report = await churn(50, 50, 15)
     expect(report.joins).toBeGreaterThan(50)
     expect(report.convergedMs).toBeLessThan(30_000)
-  })
-
-  it('says how to see a failure again', async () => {
-    const planted = () => {
-      throw new Error('planted')
-    }
-    await expect(churn(42, 8, 20, planted)).rejects.toThrow(
-      'npm run sim -- --scenario=churn --seed=42 --nodes=8 --seconds=20',
-    )
   })
 })

@@ -1,10 +1,11 @@
 // Scenario: kernels join, leave, crash and come back at random, with a workload of small files. After the faults
 // stop, everything must agree. The checkers say what "agree" means.
-
+import type { SeededRandom } from '../adapters/memory/random.ts'
 import { agree } from './checkers/agreement.ts'
 import { checkFiles } from './checkers/files.ts'
 import { GoneWatch } from './checkers/gone.ts'
 import { Cluster, type SimNode } from './cluster.ts'
+import { Steps } from './steps.ts'
 import { Trace } from './trace.ts'
 
 export interface ChurnOptions {
@@ -14,6 +15,7 @@ export interface ChurnOptions {
   durationMs: number
   settle: () => Promise<void>
   onLine?: (line: string) => void
+  steps?: Steps
 }
 
 export interface ChurnReport {
@@ -42,6 +44,7 @@ export async function runChurn(options: ChurnOptions): Promise<ChurnReport> {
     onLog: (line) => trace.add(line),
   })
   const random = cluster.random.fork()
+  const steps = options.steps ?? new Steps()
   const counts = { joins: 0, closes: 0, crashes: 0, writes: 0 }
   const gone = new GoneWatch(cluster)
   const written = new Map<string, string>()
@@ -73,6 +76,20 @@ export async function runChurn(options: ChurnOptions): Promise<ChurnReport> {
       trace.add(`${cluster.clock.nowMs().toFixed(1)} write refused: ${String(error)}`)
     }
   }
+  const step = async (own: SeededRandom) => {
+    const up = cluster.up()
+    const down = cluster.nodes.filter((node) => !node.up)
+    const dice = own.float()
+    const tell = (node: SimNode, what: string) => {
+      steps.tell(`${node.id.slice(-4)} ${what}`)
+      return node
+    }
+    if (dice < 0.3 && up.length > 2) {
+      const crashes = own.float() < 0.5
+      await leave(tell(own.pick(up), crashes ? 'crashes' : 'closes'), crashes)
+    } else if (dice < 0.6 && down.length > 0) await boot(tell(own.pick(down), 'comes back'))
+    else if (up.length > 0) writes.push(write(tell(own.pick(up), 'writes')))
+  }
   for (let i = 0; i < options.nodes; i++) {
     await boot(cluster.addNode())
     await cluster.advance(random.below(200))
@@ -82,12 +99,8 @@ export async function runChurn(options: ChurnOptions): Promise<ChurnReport> {
   while (cluster.clock.nowMs() < endMs) {
     if (cluster.clock.nowMs() >= nextMs) {
       nextMs = cluster.clock.nowMs() + random.below(1_500)
-      const up = cluster.up()
-      const down = cluster.nodes.filter((node) => !node.up)
-      const dice = random.float()
-      if (dice < 0.3 && up.length > 2) await leave(random.pick(up), random.float() < 0.5)
-      else if (dice < 0.6 && down.length > 0) await boot(random.pick(down))
-      else if (up.length > 0) writes.push(write(random.pick(up)))
+      const own = random.fork()
+      if (steps.next()) await step(own)
     }
     await cluster.advance(100)
     await gone.look()

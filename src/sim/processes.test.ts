@@ -1,21 +1,13 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Mutation, mutate } from '../kernel/mutations.ts'
+import { hunt, tell } from './hunt.ts'
 import { runProcesses } from './processes.ts'
-import { replay } from './scenarios.ts'
 
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve))
-const run = (seed: number) => runProcesses({ seed, nodes: 6, seconds: 15, settle })
-
-async function firstFailure(seeds: number): Promise<{ seed: number; message: string } | undefined> {
-  for (let seed = 1; seed <= seeds; seed++) {
-    try {
-      await run(seed)
-    } catch (error) {
-      return { seed, message: String(error) }
-    }
-  }
-  return undefined
-}
+const size = { nodes: 6, seconds: 15 }
+const run = (seed: number) => runProcesses({ seed, ...size, settle })
+const firstFailure = (seeds: number, shrinkRuns: number) =>
+  hunt({ scenario: 'processes', ...size, seed: 1, seeds, shrinkRuns, settle })
 
 it('a process under a killer does exactly the same again for the same seed', async () => {
   const [first, second] = [await run(7), await run(7)]
@@ -23,9 +15,8 @@ it('a process under a killer does exactly the same again for the same seed', asy
 })
 
 it('a process under a killer loses nothing and doubles nothing', async () => {
-  const failure = await firstFailure(40)
-  const command = failure && replay('processes', { seed: failure.seed, nodes: 6, seconds: 15 })
-  expect(failure?.message, `replay: ${command} --verbose`).toBeUndefined()
+  const found = await firstFailure(40, 20)
+  expect(found && tell(found)).toBeUndefined()
 }, 120_000)
 
 describe('the simulator finds a kernel that', () => {
@@ -38,6 +29,6 @@ describe('the simulator finds a kernel that', () => {
   ]
   it.each(faults)('%s', { timeout: 120_000 }, async (_what, mutation) => {
     heal = mutate(mutation)
-    expect(await firstFailure(60)).toBeDefined()
+    expect(await firstFailure(60, 0)).toBeDefined()
   })
 })

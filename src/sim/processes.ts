@@ -4,6 +4,7 @@ import type { Kid } from '../base/ids.ts'
 import { checkProcess, PROGRAM } from './checkers/processes.ts'
 import { Cluster, type SimNode } from './cluster.ts'
 import { programLoader, withSleep } from './programs.ts'
+import { Steps } from './steps.ts'
 import { Trace } from './trace.ts'
 
 export interface ProcessesOptions {
@@ -13,6 +14,7 @@ export interface ProcessesOptions {
   seconds: number
   settle: () => Promise<void>
   onLine?: (line: string) => void
+  steps?: Steps
 }
 
 export interface ProcessesReport {
@@ -41,7 +43,8 @@ export async function runProcesses(options: ProcessesOptions): Promise<Processes
   return withSleep(cluster.clock, () => disturb(cluster, trace, options))
 }
 
-async function disturb(cluster: Cluster, trace: Trace, { seed, nodes, seconds }: ProcessesOptions) {
+async function disturb(cluster: Cluster, trace: Trace, options: ProcessesOptions) {
+  const { seed, nodes, seconds, steps = new Steps() } = options
   const random = cluster.random.fork()
   for (let i = 0; i < nodes; i++) await cluster.run(cluster.addNode().boot())
   const all = () => cluster.up().length
@@ -53,9 +56,14 @@ async function disturb(cluster: Cluster, trace: Trace, { seed, nodes, seconds }:
   while (cluster.clock.nowMs() < endMs) {
     await cluster.advance(300 + random.below(2_500))
     for (const node of cluster.nodes) if (!node.up) await cluster.run(node.boot())
-    const victim = random.pick(cluster.up().filter((node) => node !== shell))
-    trace.add(`${cluster.clock.nowMs().toFixed(1)} ${victim.id.slice(-4)} goes`)
-    if (random.float() < 0.7) victim.crash()
+    const own = random.fork()
+    if (!steps.next()) continue
+    const victim = own.pick(cluster.up().filter((node) => node !== shell))
+    const crashes = own.float() < 0.7
+    const what = `${victim.id.slice(-4)} ${crashes ? 'crashes' : 'closes'}`
+    steps.tell(what)
+    trace.add(`${cluster.clock.nowMs().toFixed(1)} ${what}`)
+    if (crashes) victim.crash()
     else await cluster.run(victim.close())
     killed++
   }

@@ -10,6 +10,7 @@ import { RaftLog } from '../kernel/journal/raft/log.ts'
 import type { Entry, RaftMessage, Snapshot } from '../kernel/journal/raft/messages.ts'
 import { type HardState, Raft, type Ready } from '../kernel/journal/raft/raft.ts'
 import { NEW_WITNESS, Witness, type WitnessState } from '../kernel/journal/raft/witness.ts'
+import { Steps } from './steps.ts'
 import { Trace } from './trace.ts'
 import { Violation } from './violation.ts'
 
@@ -18,6 +19,8 @@ export interface RaftModelOptions {
   /** Random steps before the faults stop. */
   steps: number
   onLine?: (line: string) => void
+  /** Which of them happen. */
+  only?: Steps
 }
 
 export interface RaftModelReport {
@@ -216,25 +219,41 @@ export class RaftModel {
 
   // --- faults and work -------------------------------------------------------------------------------------
 
-  async disturb(): Promise<void> {
-    const { random } = this
-    const node = random.pick(this.nodes)
-    const dice = random.float()
-    if (dice < 0.5) this.#propose()
-    else if (dice < 0.56) this.#reconfigure()
-    else if (dice < 0.6) node.raft?.handOver(this.clock.nowMs())
-    else if (dice < 0.64) node.raft?.campaign(this.clock.nowMs())
-    else if (dice < 0.68) this.#compact(node)
-    else if (dice < 0.74) this.#read(node)
-    else if (dice < 0.78 && node.up) this.#crash(node)
-    else if (dice < 0.86) for (const each of this.nodes) !each.up && random.float() < 0.5 && this.#start(each)
-    else if (dice < 0.89) this.#partition()
-    else if (dice < 0.93) this.#heal()
+  /** @param steps says whether anything happens; time passes in any case. */
+  disturb(steps: Steps): void {
+    const random = this.random.fork()
+    if (steps.next()) {
+      const [what, act] = this.#choose(random)
+      steps.tell(what)
+      act()
+    }
     for (const each of this.nodes) {
       each.raft?.tick(this.clock.nowMs())
       this.#pump(each)
     }
     this.#advance(random.float() < 0.9 ? random.below(40) : random.below(3_000))
+  }
+
+  /** One of the things that can happen, and what to call it. */
+  #choose(random: SeededRandom): [what: string, act: () => void] {
+    const node = random.pick(this.nodes)
+    const dice = random.float()
+    const { id } = node
+    if (dice < 0.5) return ['a proposal', () => this.#propose(random)]
+    if (dice < 0.56) return ['a change of members', () => this.#reconfigure(random)]
+    if (dice < 0.6) return [`${id} hands over`, () => node.raft?.handOver(this.clock.nowMs())]
+    if (dice < 0.64) return [`${id} campaigns`, () => node.raft?.campaign(this.clock.nowMs())]
+    if (dice < 0.68) return [`${id} compacts`, () => this.#compact(node)]
+    if (dice < 0.74) return [`${id} reads`, () => this.#read(node)]
+    if (dice < 0.78 && node.up) return [`${id} crashes`, () => this.#crash(node)]
+    if (dice < 0.86) return ['some come back', () => this.#startSome(random)]
+    if (dice < 0.89) return ['a partition', () => this.#partition(random)]
+    if (dice < 0.93) return ['links heal', () => this.#heal()]
+    return ['nothing', () => undefined]
+  }
+
+  #startSome(random: SeededRandom): void {
+    for (const each of this.nodes) if (!each.up && random.float() < 0.5) this.#start(each)
   }
 
   #advance(ms: number): void {
@@ -247,10 +266,10 @@ export class RaftModel {
     return this.nodes.filter(({ raft }) => raft?.role === 'leader').sort((a, b) => term(b) - term(a))[0]
   }
 
-  #propose(): void {
+  #propose(random: SeededRandom): void {
     const leaders = this.nodes.filter(({ raft }) => raft?.role === 'leader')
     if (leaders.length === 0) return
-    const node = this.random.pick(leaders)
+    const node = random.pick(leaders)
     const value = `v${this.#proposals++}`
     try {
       const index = (node.raft as Raft).propose([new TextEncoder().encode(value)], this.clock.nowMs())
@@ -276,11 +295,11 @@ export class RaftModel {
     }
   }
 
-  #reconfigure(): void {
+  #reconfigure(random: SeededRandom): void {
     const node = this.#leader()
     if (!node?.raft) return
     const { voters, learners } = node.raft.config
-    const { id } = this.random.pick(this.nodes)
+    const { id } = random.pick(this.nodes)
     const without = voters.filter((voter) => voter.id !== id)
     const next = without.length < voters.length ? without : [...voters, { id, witness: id === WITNESS }]
     try {
@@ -316,9 +335,9 @@ export class RaftModel {
     }
   }
 
-  #partition(): void {
-    const side = new Set(this.nodes.filter(() => this.random.float() < 0.5).map(({ id }) => id))
-    const oneWay = this.random.float() < 0.3
+  #partition(random: SeededRandom): void {
+    const side = new Set(this.nodes.filter(() => random.float() < 0.5).map(({ id }) => id))
+    const oneWay = random.float() < 0.3
     for (const a of this.nodes) {
       for (const b of this.nodes) {
         if (side.has(a.id) && !side.has(b.id)) {
@@ -362,7 +381,7 @@ export class RaftModel {
   }
 
   /** Faults stop. Everybody comes back, somebody leads, and all that was acknowledged is there. */
-  async settle(): Promise<void> {
+  settle(): void {
     this.#lossy = false
     this.#heal()
     for (const node of this.nodes) if (!node.up) this.#start(node)
@@ -373,7 +392,7 @@ export class RaftModel {
         this.#pump(node)
         if (node.raft && node.raft.leader === undefined && node.raft.quorate) this.#campaignSoon(node)
       }
-      this.#propose()
+      this.#propose(this.random)
       const leader = this.#leader()
       if (i > 50 && leader && (leader.raft as Raft).commit >= this.#lastProposed(leader)) break
     }
@@ -407,8 +426,9 @@ export class RaftModel {
 /** @throws {Violation} with what does not hold. */
 export async function runRaftModel(options: RaftModelOptions): Promise<RaftModelReport> {
   const model = new RaftModel(options)
-  for (let i = 0; i < options.steps; i++) await model.disturb()
-  await model.settle()
+  const only = options.only ?? new Steps()
+  for (let i = 0; i < options.steps; i++) model.disturb(only)
+  model.settle()
   return {
     seed: options.seed,
     trace: model.trace.hash(),

@@ -1,11 +1,13 @@
 // Scenario: many tabs, of which a fifth is replaced per hour, with journals spread over them. What it costs each node,
 // how long it takes to agree, and whether every journal gets its members back. docs/scale.md shows the figures.
+import type { SeededRandom } from '../adapters/memory/random.ts'
 import type { Kid } from '../base/ids.ts'
 import { agree } from './checkers/agreement.ts'
 import { JournalWatch } from './checkers/journals.ts'
 import { Repairs } from './checkers/repairs.ts'
 import { Cluster, type SimNode } from './cluster.ts'
 import { programLoader } from './programs.ts'
+import { Steps } from './steps.ts'
 import { Trace } from './trace.ts'
 import { Violation } from './violation.ts'
 
@@ -18,6 +20,7 @@ export interface ScaleOptions {
   perHour?: number
   settle: () => Promise<void>
   onLine?: (line: string) => void
+  steps?: Steps
 }
 
 export interface ScaleReport {
@@ -74,9 +77,11 @@ class Scale {
   /** Tabs that died, and when nobody may list them any more. */
   readonly #gone: { node: SimNode; byMs: number }[] = []
   readonly #writes: Promise<unknown>[] = []
+  readonly #steps: Steps
 
   constructor(options: ScaleOptions) {
     this.#options = options
+    this.#steps = options.steps ?? new Steps()
     this.#trace = new Trace(options.onLine)
     this.#cluster = new Cluster({
       seed: options.seed,
@@ -164,11 +169,16 @@ class Scale {
     while (cluster.clock.nowMs() < endMs) {
       const nowMs = cluster.clock.nowMs()
       for (; nextMs <= nowMs; nextMs += everyMs) {
-        await this.#leave(cluster.random.pick(cluster.up()))
+        const random = cluster.random.fork()
+        if (!this.#steps.next()) continue
+        await this.#leave(random.pick(cluster.up()), random)
         opens.push(nowMs + REPLACE_MS)
         replaced++
       }
-      for (; nextWriteMs <= nowMs; nextWriteMs += WRITE_EVERY_MS) this.#write(cluster.random.pick(cluster.up()))
+      for (; nextWriteMs <= nowMs; nextWriteMs += WRITE_EVERY_MS) {
+        const random = cluster.random.fork()
+        if (this.#steps.next()) this.#write(random.pick(cluster.up()))
+      }
       for (; opens[0] !== undefined && opens[0] <= nowMs; opens.shift()) await cluster.run(cluster.addNode().boot())
       await cluster.advance(LOOK_MS)
       await this.#look()
@@ -177,9 +187,10 @@ class Scale {
     return replaced
   }
 
-  async #leave(node: SimNode): Promise<void> {
+  async #leave(node: SimNode, random: SeededRandom): Promise<void> {
     const cluster = this.#cluster
-    const crashes = cluster.random.float() < CRASHES
+    const crashes = random.float() < CRASHES
+    this.#steps.tell(`${node.id.slice(-4)} ${crashes ? 'dies' : 'closes'} for good`)
     this.#trace.add(`${cluster.clock.nowMs().toFixed(1)} ${node.id.slice(-4)} ${crashes ? 'dies' : 'closes'} for good`)
     this.#repairs.lost(node)
     if (crashes) node.crash()
@@ -190,6 +201,7 @@ class Scale {
 
   #write(node: SimNode): void {
     const path = `/tmp/${node.id.slice(-6)}-${this.#writes.length}`
+    this.#steps.tell(`${node.id.slice(-4)} writes ${path}`)
     const writing = node.fs.writeFile(path, path).catch((error: unknown) => {
       this.#trace.add(`${this.#cluster.clock.nowMs().toFixed(1)} ${path} was not written: ${String(error)}`)
     })

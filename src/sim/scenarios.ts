@@ -5,6 +5,7 @@ import { runProcesses } from './processes.ts'
 import { runRaftModel } from './raft-model.ts'
 import { runScale } from './scale.ts'
 import type { Schedule } from './schedule.ts'
+import type { Steps } from './steps.ts'
 import { runStorm, STORM } from './storm.ts'
 
 export interface ScenarioOptions {
@@ -14,6 +15,8 @@ export interface ScenarioOptions {
   seconds: number
   /** Instead of the one that the seed makes. */
   schedule?: Schedule | undefined
+  /** Counts the disturbances of a scenario without schedules, and says which of them happen. */
+  steps?: Steps | undefined
   /** Everything that is not a timer run to its end; supplied by the host. */
   settle: () => Promise<void>
   onLine?: ((line: string) => void) | undefined
@@ -36,6 +39,7 @@ export interface Scenario {
 }
 
 const listened = ({ onLine }: ScenarioOptions) => (onLine ? { onLine } : {})
+const stepped = ({ steps }: ScenarioOptions) => (steps ? { steps } : {})
 
 export const STORM_USUAL = { nodes: STORM.seats, seconds: (STORM.rounds * STORM.roundMs) / 1000 }
 
@@ -58,7 +62,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     usual: { nodes: 50, seconds: 60 },
     run: (options) => {
       const { seed, nodes, seconds, settle } = options
-      return runChurn({ seed, nodes, durationMs: seconds * 1000, settle, ...listened(options) })
+      return runChurn({ seed, nodes, durationMs: seconds * 1000, settle, ...listened(options), ...stepped(options) })
     },
   },
   processes: {
@@ -66,7 +70,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     usual: { nodes: 6, seconds: 15 },
     run: (options) => {
       const { seed, nodes, seconds, settle } = options
-      return runProcesses({ seed, nodes, seconds, settle, ...listened(options) })
+      return runProcesses({ seed, nodes, seconds, settle, ...listened(options), ...stepped(options) })
     },
   },
   scale: {
@@ -75,13 +79,16 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     usual: { nodes: 100, seconds: 600 },
     run: (options) => {
       const { seed, nodes, seconds, settle } = options
-      return runScale({ seed, nodes, seconds, settle, ...listened(options) })
+      return runScale({ seed, nodes, seconds, settle, ...listened(options), ...stepped(options) })
     },
   },
   raft: {
     summary: 'one journal, five members, faults of links, disks and nodes; nothing acknowledged is lost',
     usual: { nodes: 5, seconds: 40 },
-    run: (options) => runRaftModel({ seed: options.seed, steps: options.seconds * 5, ...listened(options) }),
+    run: async (options) => {
+      const { seed, seconds, steps } = options
+      return runRaftModel({ seed, steps: seconds * 5, ...listened(options), ...(steps ? { only: steps } : {}) })
+    },
   },
 }
 

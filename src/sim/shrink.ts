@@ -1,5 +1,6 @@
-// Makes a failing schedule smaller as long as it still fails: the shortest trace found. Delta debugging (Zeller and
-// Hildebrandt 2002) over rounds and steps, then shorter times, within a bounded number of runs.
+// Makes what fails smaller as long as it still fails: the shortest trace found. Delta debugging (Zeller and Hildebrandt
+// 2002) over the rounds and steps of a schedule, then shorter times; or over the numbered steps of a scenario that has no
+// schedule. Within a bounded number of runs.
 //
 // Nothing is moved against anything else, and no step added: what kept the promises in the schedule that failed
 // (generate.ts) keeps them in the smaller one.
@@ -51,14 +52,10 @@ class Shrinker {
     }
   }
 
-  /** Halves of the steps, then quarters, … then single ones. */
   async dropSteps(): Promise<void> {
-    for (let size = Math.ceil(countSteps(this.best) / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-      for (let from = 0; from < countSteps(this.best); ) {
-        if (!(await this.#keep(without(this.best, from, size)))) from += size
-        if (this.spent) return
-      }
-    }
+    const all = this.best
+    const numbers = Array.from({ length: countSteps(all) }, (_, i) => i)
+    await dropFrom(numbers, (some) => this.#keep(withSteps(all, new Set(some))), this)
   }
 
   /** Rounds end soon after their last step; faults take half as long. */
@@ -95,17 +92,58 @@ export async function shrink(schedule: Schedule, message: string, fails: Fails, 
   return { schedule: shrinker.best, message: shrinker.message, runs: shrinker.runs }
 }
 
-/** Without `count` steps from the `from`th on, counted over all rounds. */
-function without(schedule: Schedule, from: number, count: number): Schedule {
+/** Of a scenario without a schedule: the numbers of the steps that are needed, and what it fails with then. */
+export interface ShrunkSteps {
+  steps: number[]
+  message: string
+  runs: number
+}
+
+/** @param fails runs the scenario with those steps alone. @param most runs at most. */
+export async function shrinkSteps(
+  count: number,
+  first: string,
+  fails: (steps: readonly number[]) => Promise<string | undefined>,
+  most = 150,
+): Promise<ShrunkSteps> {
+  let [runs, message] = [0, first]
+  const bounds = {
+    get spent() {
+      return runs >= most
+    },
+  }
+  const stillFails = async (steps: readonly number[]) => {
+    runs++
+    const found = await fails(steps)
+    message = found ?? message
+    return found !== undefined
+  }
+  const all = Array.from({ length: count }, (_, i) => i)
+  return { steps: await dropFrom(all, stillFails, bounds), message, runs }
+}
+
+/** Tries without halves of the items, then without quarters, … then without single ones. */
+async function dropFrom(
+  items: readonly number[],
+  fails: (some: readonly number[]) => Promise<boolean>,
+  bounds: { readonly spent: boolean },
+): Promise<number[]> {
+  let best = [...items]
+  for (let size = Math.ceil(best.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+    for (let from = 0; from < best.length; ) {
+      if (bounds.spent) return best
+      const some = best.filter((_item, i) => i < from || i >= from + size)
+      if (await fails(some)) best = some
+      else from += size
+    }
+  }
+  return best
+}
+
+/** Its steps with those numbers, counted over all rounds. */
+function withSteps(schedule: Schedule, numbers: ReadonlySet<number>): Schedule {
   let at = 0
-  const rounds = schedule.rounds.map(({ steps, ms }) => ({
-    ms,
-    steps: steps.filter(() => {
-      const keep = at < from || at >= from + count
-      at++
-      return keep
-    }),
-  }))
+  const rounds = schedule.rounds.map(({ steps, ms }) => ({ ms, steps: steps.filter(() => numbers.has(at++)) }))
   return { ...schedule, rounds }
 }
 
