@@ -71,6 +71,8 @@ export const MAX_DAG_LEAVES = 262_144
 export const MAX_CIDS_PER_CALL = 256
 /** Blocks fetched ahead of a sequential reader: bounds memory per open file. */
 export const READAHEAD_BLOCKS = 8
+/** Changed leaves of one open file that are held in memory before they are stored. */
+export const MAX_CHANGED_LEAVES = 8
 /** Leaves collected before they are stored with one transaction. */
 export const WRITE_BATCH_BLOCKS = 8
 /** A holder that makes no progress for this long is passed over. */

@@ -5,7 +5,8 @@ import { balanced } from 'ipfs-unixfs-importer/layout'
 import { expect, it, vi } from 'vitest'
 import { concat } from '../../base/bytes.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
-import { allCids, DagReader, DagWriter } from './dag.ts'
+import { allCids, DagReader } from './dag.ts'
+import { DagWriter } from './dag-writer.ts'
 
 vi.mock('../limits.ts', async (original) => ({ ...(await original()), BLOCK_BYTES: 16, DAG_FANOUT: 3 }))
 
@@ -35,7 +36,7 @@ it.each([0, 16, 17, 48, 49, 9 * 16, 9 * 16 + 1, 27 * 16, 27 * 16 + 5, 81 * 16])(
       expect(concat(parts)).toEqual(bytes.slice(Math.max(0, start)))
     }
     expect((await allCids(blocks, root, {})).sort()).toEqual([...disk.blocks.keys()].sort())
-    const longer = await DagWriter.append(blocks, root, {})
+    const longer = await DagWriter.open(blocks, root, {})
     await longer.write(bytes)
     const whole = new DagWriter(blocks)
     await whole.write(concat([bytes, bytes]))

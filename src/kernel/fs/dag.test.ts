@@ -12,7 +12,8 @@ import type { Blocks } from '../blocks/blocks.ts'
 import { DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
 import { BLOCK_BYTES, MAX_DAG_DEPTH, WRITE_BATCH_BLOCKS } from '../limits.ts'
-import { allCids, DagReader, DagWriter, type FileRoot, rootSize } from './dag.ts'
+import { allCids, DagReader, type FileRoot, rootSize } from './dag.ts'
+import { DagWriter } from './dag-writer.ts'
 
 const MIB = 1024 * 1024
 const noise = new SeededRandom(7).bytes(64 * 1024)
@@ -108,7 +109,7 @@ describe('a file’s DAG', () => {
     ] as const) {
       const bytes = content(before + more)
       const root = await write([bytes.subarray(0, before)])
-      const writer = await DagWriter.append(blocks, root, {})
+      const writer = await DagWriter.open(blocks, root, {})
       await writer.write(bytes.subarray(before))
       expect(await writer.finish()).toEqual(await write([bytes]))
     }
@@ -116,7 +117,7 @@ describe('a file’s DAG', () => {
 
   it('is after an append of nothing what it was', async () => {
     const root = await write([content(MIB + 3)])
-    expect(await (await DagWriter.append(blocks, root, {})).finish()).toEqual(root)
+    expect(await (await DagWriter.open(blocks, root, {})).finish()).toEqual(root)
   })
 
   it('of another tool, with other leaves, reads back and can be appended to', async () => {
@@ -130,7 +131,7 @@ describe('a file’s DAG', () => {
     const root = { cid, size: bytes.byteLength }
     expect(rootSize(cid, old.get(cid) as Uint8Array)).toBe(bytes.byteLength)
     expect(equalBytes(await readAll(root), bytes)).toBe(true)
-    const writer = await DagWriter.append(blocks, root, {})
+    const writer = await DagWriter.open(blocks, root, {})
     await writer.write(utf8('more'))
     expect((await readAll(await writer.finish())).byteLength).toBe(bytes.byteLength + 4)
   })
@@ -198,7 +199,8 @@ describe('a malformed DAG gives EIO, and never hangs', () => {
   const expectEio = async (root: FileRoot) => {
     const isEio = (error: unknown) => isOsError(error, 'EIO')
     await expect(readAll(root)).rejects.toSatisfy(isEio)
-    await expect(DagWriter.append(blocks, root, {})).rejects.toSatisfy(isEio)
+    const change = async () => (await DagWriter.open(blocks, root, {})).write(utf8('x'))
+    await expect(change()).rejects.toSatisfy(isEio)
   }
 
   it('when a block is no dag-pb, or no UnixFS', async () => {

@@ -1,21 +1,12 @@
-// Files as UnixFS DAGs: the balanced layout of the unixfs-v1-2025 profile (1 MiB raw leaves, 1024 links a node,
-// CIDv1, sha2-256), so that a plain file has the CID that any IPFS tool gives it. Above: file handles.
-// Below: blocks. Source: https://specs.ipfs.tech/unixfs/ ; checked against ipfs-unixfs-importer in dag.test.ts.
+// Files as UnixFS DAGs, read: ranges of content, sizes, all blocks. Writing them is dag-writer.ts. Above: file handles,
+// copies. Below: blocks. Source: https://specs.ipfs.tech/unixfs/ ; checked against ipfs-unixfs-importer in dag.test.ts.
 import * as dagPb from '@ipld/dag-pb'
 import { UnixFS } from 'ipfs-unixfs'
-import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB, isStoredCid, parseCid, RAW } from '../blocks/cid.ts'
-import {
-  BLOCK_BYTES,
-  DAG_FANOUT,
-  MAX_DAG_DEPTH,
-  MAX_DAG_LEAVES,
-  READAHEAD_BLOCKS,
-  WRITE_BATCH_BLOCKS,
-} from '../limits.ts'
+import { BLOCK_BYTES, MAX_DAG_DEPTH, MAX_DAG_LEAVES, READAHEAD_BLOCKS } from '../limits.ts'
 
 /** Blocks that make no file, whoever has them. */
 export class MalformedDag extends OsError {
@@ -30,117 +21,7 @@ export interface FileRoot {
   size: number
 }
 
-interface Child {
-  cid: CidText
-  size: number
-  /** Encoded bytes of the whole subtree, for dag-pb's Tsize. */
-  totalBytes: number
-}
-
-/**
- * Builds a DAG from bytes appended in any sizes. Holds at most two batches of WRITE_BATCH_BLOCKS leaves in memory: one
- * that is gathered, and one that is being stored.
- */
-export class DagWriter {
-  readonly #blocks: Blocks
-  #tail: Uint8Array[] = []
-  #tailBytes = 0
-  #leaves: Child[] = []
-  #batch: [CidText, Uint8Array][] = []
-  #storing: Promise<void> = Promise.resolve()
-  #size = 0
-
-  constructor(blocks: Blocks) {
-    this.#blocks = blocks
-  }
-
-  /** Continues after the content of an existing file: whole leaves are reused, only the last partial one is read. */
-  static async append(blocks: Blocks, root: FileRoot, options: FetchOptions): Promise<DagWriter> {
-    const writer = new DagWriter(blocks)
-    if (root.size === 0) return writer
-    const leaves = await new DagReader(blocks, root, options).leaves()
-    const last = leaves.at(-1)
-    for (const leaf of leaves) {
-      if (leaf === last || leaf.size !== BLOCK_BYTES) continue
-      writer.#leaves.push({ ...leaf, totalBytes: leaf.size })
-    }
-    const kept = writer.#leaves.length * BLOCK_BYTES
-    writer.#size = kept
-    for await (const piece of new DagReader(blocks, root, options).read(kept, root.size)) await writer.write(piece)
-    return writer
-  }
-
-  get size(): number {
-    return this.#size
-  }
-
-  /** Takes a private copy of what it cannot store at once. @throws {OsError} ENOSPC. */
-  async write(bytes: Uint8Array): Promise<void> {
-    this.#size += bytes.byteLength
-    let rest = bytes
-    while (this.#tailBytes + rest.byteLength >= BLOCK_BYTES) {
-      const part = rest.subarray(0, BLOCK_BYTES - this.#tailBytes)
-      rest = rest.subarray(part.byteLength)
-      await this.#leaf(concat([...this.#tail, part]))
-      this.#tail = []
-      this.#tailBytes = 0
-    }
-    if (rest.byteLength > 0) {
-      this.#tail.push(rest.slice())
-      this.#tailBytes += rest.byteLength
-    }
-  }
-
-  async finish(): Promise<FileRoot> {
-    if (this.#tailBytes > 0 || this.#leaves.length === 0) await this.#leaf(concat(this.#tail))
-    let level = this.#leaves
-    while (level.length > 1) {
-      const parents: Child[] = []
-      for (let at = 0; at < level.length; at += DAG_FANOUT) {
-        parents.push(await this.#node(level.slice(at, at + DAG_FANOUT)))
-      }
-      level = parents
-    }
-    await this.#flush()
-    await this.#storing
-    const [root] = level
-    return { cid: (root as Child).cid, size: this.#size }
-  }
-
-  async #leaf(bytes: Uint8Array): Promise<void> {
-    const cid = await this.#store(RAW, bytes)
-    this.#leaves.push({ cid, size: bytes.byteLength, totalBytes: bytes.byteLength })
-  }
-
-  async #node(children: Child[]): Promise<Child> {
-    const file = new UnixFS({ type: 'file', blockSizes: children.map((child) => BigInt(child.size)) })
-    const bytes = dagPb.encode({
-      Data: file.marshal(),
-      Links: children.map((child) => ({ Name: '', Hash: parseCid(child.cid), Tsize: child.totalBytes })),
-    })
-    const cid = await this.#store(DAG_PB, bytes)
-    const size = children.reduce((sum, child) => sum + child.size, 0)
-    return { cid, size, totalBytes: bytes.byteLength + children.reduce((sum, child) => sum + child.totalBytes, 0) }
-  }
-
-  async #store(codec: typeof RAW | typeof DAG_PB, bytes: Uint8Array): Promise<CidText> {
-    const cid = await this.#blocks.cidOf(codec, bytes)
-    this.#batch.push([cid, bytes])
-    if (this.#batch.length >= WRITE_BATCH_BLOCKS) await this.#flush()
-    return cid
-  }
-
-  /** Begins to store the batch once the one before is stored. @throws {OsError} what went wrong with that one. */
-  async #flush(): Promise<void> {
-    const batch = this.#batch
-    this.#batch = []
-    await this.#storing
-    this.#storing = this.#blocks.putMany(batch)
-    this.#storing.catch(() => undefined) // thrown by the next flush, or at the end
-  }
-}
-
-interface Leaf {
+export interface Leaf {
   cid: CidText
   size: number
   start: number
@@ -217,17 +98,10 @@ export class DagReader {
     const cids = wanted.map((i) => (leaves[i] as Leaf).cid)
     const blocks = this.#blocks.getEach(cids, { ...this.#options, ...this.#source })
     for (const [k, i] of wanted.entries()) {
-      const one = (blocks[k] as Promise<Uint8Array>).then((bytes) => this.#sized(leaves[i] as Leaf, bytes))
+      const one = (blocks[k] as Promise<Uint8Array>).then((bytes) => leafContent(leaves[i] as Leaf, bytes))
       one.catch(() => undefined) // reported to whoever reads it; nobody may
       this.#ahead.set(i, one)
     }
-  }
-
-  #sized(leaf: Leaf, bytes: Uint8Array): Uint8Array {
-    const content =
-      parseCid(leaf.cid).code === RAW ? bytes : (decodeNode(leaf.cid, bytes).unixfs.data ?? new Uint8Array(0))
-    if (content.byteLength !== leaf.size) throw new MalformedDag(`block ${leaf.cid} is not of the size its file says`)
-    return content
   }
 
   /** All leaves in order, level by level. Bounded by depth and by their number, whatever size the file claims. */
@@ -283,12 +157,20 @@ export class DagReader {
   }
 }
 
-function findLeaf(leaves: readonly Leaf[], offset: number): number {
+/** What a leaf holds of its file. @throws {OsError} EIO. */
+export function leafContent({ cid, size }: { cid: CidText; size: number }, block: Uint8Array): Uint8Array {
+  const content = parseCid(cid).code === RAW ? block : (decodeNode(cid, block).unixfs.data ?? new Uint8Array(0))
+  if (content.byteLength !== size) throw new MalformedDag(`block ${cid} is not of the size its file says`)
+  return content
+}
+
+/** @param leaves by where they start. @returns the number of the one that `offset` is in. */
+export function findLeaf(leaves: readonly { start: number }[], offset: number): number {
   let low = 0
   let high = leaves.length - 1
   while (low < high) {
     const middle = (low + high + 1) >>> 1
-    if ((leaves[middle] as Leaf).start <= offset) low = middle
+    if ((leaves[middle] as { start: number }).start <= offset) low = middle
     else high = middle - 1
   }
   return low

@@ -8,7 +8,8 @@ import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
 import { MAX_EVENT_CHANGE_BYTES, MAX_EVENT_CHANGES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
-import { DagReader, DagWriter, type FileRoot } from './dag.ts'
+import { DagReader, type FileRoot } from './dag.ts'
+import { DagWriter } from './dag-writer.ts'
 import type { Entry } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
 import { joinPath, splitPath } from './path.ts'
@@ -134,7 +135,7 @@ export class Fs {
     }
     const options = { signal: context.signal }
     const writer =
-      mode === 'a' && present ? await DagWriter.append(this.#blocks, present, options) : new DagWriter(this.#blocks)
+      mode === 'a' && present ? await DagWriter.open(this.#blocks, present, options) : new DagWriter(this.#blocks)
     return fileWriter(writer, (file, signal, ack) => this.#commit(at, file, mode, { ...context, signal }, ack))
   }
 

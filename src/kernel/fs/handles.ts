@@ -3,7 +3,8 @@
 import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Ack, FileKind } from '../../syscalls/types.ts'
-import type { DagReader, DagWriter, FileRoot } from './dag.ts'
+import type { DagReader, FileRoot } from './dag.ts'
+import type { DagWriter } from './dag-writer.ts'
 
 export interface Handle {
   readonly kind: FileKind

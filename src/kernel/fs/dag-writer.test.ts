@@ -1,0 +1,177 @@
+// Writing anywhere in a file, against the same done to plain bytes.
+import * as dagPb from '@ipld/dag-pb'
+import fc from 'fast-check'
+import { UnixFS } from 'ipfs-unixfs'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { SeededRandom } from '../../adapters/memory/random.ts'
+import type { Disk } from '../../adapters/memory/stores.ts'
+import { concat, equalBytes } from '../../base/bytes.ts'
+import type { Blocks } from '../blocks/blocks.ts'
+import { DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
+import { blocksOf, Lab } from '../harness.contract.ts'
+import { BLOCK_BYTES, MAX_CHANGED_LEAVES, MAX_DAG_LEAVES } from '../limits.ts'
+import { DagReader, type FileRoot } from './dag.ts'
+import { DagWriter } from './dag-writer.ts'
+
+const MIB = 1024 * 1024
+const random = new SeededRandom(5)
+const noise = random.bytes(4 * MIB)
+
+let disk: Disk
+let blocks: Blocks
+beforeEach(async () => {
+  const lab = new Lab()
+  ;({ disk, blocks } = blocksOf(lab, await lab.node('a')))
+})
+
+async function write(bytes: Uint8Array): Promise<FileRoot> {
+  const writer = new DagWriter(blocks)
+  await writer.write(bytes)
+  return writer.finish()
+}
+
+async function readAll(root: FileRoot): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for await (const part of new DagReader(blocks, root).read(0, root.size)) parts.push(part)
+  return concat(parts)
+}
+
+/** A file with leaves of those sizes, as another tool may have made it. */
+async function foreign(sizes: readonly number[]): Promise<{ root: FileRoot; bytes: Uint8Array }> {
+  const bytes = noise.slice(
+    0,
+    sizes.reduce((sum, size) => sum + size, 0),
+  )
+  const stored: [string, Uint8Array][] = []
+  let at = 0
+  for (const size of sizes) {
+    const leaf = bytes.subarray(at, at + size)
+    at += size
+    stored.push([await blocks.cidOf(RAW, leaf), leaf])
+  }
+  const node = dagPb.encode({
+    Data: new UnixFS({ type: 'file', blockSizes: sizes.map(BigInt) }).marshal(),
+    Links: stored.map(([cid, leaf]) => ({ Name: '', Hash: parseCid(cid), Tsize: leaf.byteLength })),
+  })
+  const cid = await blocks.cidOf(DAG_PB, node)
+  await blocks.putMany([...stored, [cid, node]])
+  return { root: { cid, size: bytes.byteLength }, bytes }
+}
+
+type Op = { do: 'write'; at: number; length: number } | { do: 'truncate'; size: number } | { do: 'read'; at: number }
+
+const offset = fc.oneof(
+  fc.integer({ min: 0, max: 3 * MIB }),
+  fc.constantFrom(0, MIB - 1, MIB, MIB + 1, 2 * MIB, 3 * MIB - 1),
+)
+const length = fc.oneof(fc.integer({ min: 0, max: 5_000 }), fc.integer({ min: 0, max: MIB + 2 }))
+const op: fc.Arbitrary<Op> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('write' as const), at: offset, length }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('truncate' as const), size: offset }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('read' as const), at: offset }) },
+)
+
+function apply(bytes: Uint8Array, each: Op): Uint8Array {
+  if (each.do === 'read') return bytes
+  const size = each.do === 'truncate' ? each.size : Math.max(bytes.byteLength, each.at + each.length)
+  const out = new Uint8Array(each.do === 'write' && each.length === 0 ? bytes.byteLength : size)
+  out.set(bytes.subarray(0, out.byteLength))
+  if (each.do === 'write' && each.length > 0) out.set(noise.subarray(0, each.length), each.at)
+  return out
+}
+
+/** @returns the file as the writer and as plain bytes have it. */
+async function both(start: FileRoot, bytes: Uint8Array, ops: readonly Op[]): Promise<[FileRoot, Uint8Array]> {
+  const writer = await DagWriter.open(blocks, start, {})
+  let expected = bytes
+  for (const each of ops) {
+    if (each.do === 'write') await writer.writeAt(each.at, noise.subarray(0, each.length))
+    else if (each.do === 'truncate') await writer.truncate(each.size)
+    else {
+      const found = await writer.readAt(each.at, 1_000)
+      expect(equalBytes(found, expected.subarray(each.at, each.at + found.byteLength))).toBe(true)
+      expect(found.byteLength > 0 || each.at >= expected.byteLength).toBe(true)
+    }
+    expected = apply(expected, each)
+    expect(writer.size).toBe(expected.byteLength)
+  }
+  return [await writer.finish(), expected]
+}
+
+describe('a file that is written anywhere', () => {
+  it('is what plain bytes would be, and has the CID of a file written whole', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 3 * MIB }), fc.array(op, { maxLength: 8 }), async (size, ops) => {
+        const bytes = noise.slice(0, size)
+        const [root, expected] = await both(await write(bytes), bytes, ops)
+        expect(equalBytes(await readAll(root), expected)).toBe(true)
+        expect(root).toEqual(await write(expected))
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  it('that another tool has made, with leaves of all sizes, is what plain bytes would be', async () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: MIB + MIB / 2 }), { minLength: 2, maxLength: 3 })
+    await fc.assert(
+      fc.asyncProperty(sizes, fc.array(op, { maxLength: 6 }), async (leaves, ops) => {
+        const { root: start, bytes } = await foreign(leaves)
+        const [root, expected] = await both(start, bytes, ops)
+        expect(equalBytes(await readAll(root), expected)).toBe(true)
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  it('stores only what a change in the middle touches', async () => {
+    const size = 40 * MIB
+    const writer = new DagWriter(blocks)
+    for (let i = 0; i < 40; i++) {
+      const leaf = noise.slice(0, MIB)
+      leaf[0] = i
+      await writer.write(leaf)
+    }
+    const root = await writer.finish()
+    const before = new Set(disk.blocks.keys())
+    const editor = await DagWriter.open(blocks, root, {})
+    await editor.writeAt(20 * MIB + 5, new Uint8Array([1, 2, 3]))
+    const changed = await editor.finish()
+    expect(changed.size).toBe(size)
+    expect([...disk.blocks.keys()].filter((cid) => !before.has(cid))).toHaveLength(2) // the leaf and the root
+  })
+
+  it('holds few changed leaves in memory, however many it changes, and loses none', async () => {
+    const count = 3 * MAX_CHANGED_LEAVES
+    const bytes = new Uint8Array(count * BLOCK_BYTES)
+    const editor = await DagWriter.open(blocks, await write(bytes), {})
+    for (const round of [1, 2]) {
+      for (let i = 0; i < count; i++) await editor.writeAt(i * BLOCK_BYTES + round, new Uint8Array([i]))
+    }
+    const found = await readAll(await editor.finish())
+    for (let i = 0; i < count; i++)
+      expect([...found.subarray(i * BLOCK_BYTES, i * BLOCK_BYTES + 4)]).toEqual([0, i, i, 0])
+  })
+
+  it('goes on after it was stored, and what was stored stays', async () => {
+    const writer = new DagWriter(blocks)
+    await writer.write(noise.subarray(0, 1_000))
+    const first = await writer.finish()
+    await writer.writeAt(0, new Uint8Array([9, 9]))
+    await writer.write(noise.subarray(1_000, 2_000))
+    const second = await writer.finish()
+    expect(equalBytes(await readAll(first), noise.subarray(0, 1_000))).toBe(true)
+    expect([...(await readAll(second)).subarray(0, 3)]).toEqual([9, 9, noise[2]])
+    expect(second.size).toBe(2_000)
+  })
+
+  it('has holes that cost one block, and an end', async () => {
+    const writer = new DagWriter(blocks)
+    await writer.truncate(50 * MIB + 7)
+    const root = await writer.finish()
+    expect(root.size).toBe(50 * MIB + 7)
+    expect(disk.blocks.size).toBe(3) // zeros, the seven bytes, the root
+    await expect(writer.truncate(MAX_DAG_LEAVES * BLOCK_BYTES + 1)).rejects.toMatchObject({ code: 'EFBIG' })
+    await expect(writer.writeAt(MAX_DAG_LEAVES * BLOCK_BYTES, noise)).rejects.toMatchObject({ code: 'EFBIG' })
+    expect((await writer.finish()).cid).toBe(root.cid)
+  })
+})
