@@ -20,7 +20,7 @@ export interface Pace {
 
 /** The only text message of the protocol: no more bytes come, and this was no accident. */
 const FIN = 'fin'
-/** Less is not worth a message of its own: it waits for the end of the turn, or for earlier ones that are still queued. */
+/** Less is not worth a message of its own while there are others in the same turn, or earlier ones are still queued. */
 const MIN_SLICE_BYTES = 16 * 1024
 
 export class ChannelStream implements ByteStream {
@@ -31,7 +31,7 @@ export class ChannelStream implements ByteStream {
   #queuedBytes = 0
   #waiters: { below: number; resolve: () => void }[] = []
   #closing = false
-  #pumpDue = false
+  #gathering = false
 
   constructor(channel: RTCDataChannel, pace: Pace) {
     this.#channel = channel
@@ -52,17 +52,22 @@ export class ChannelStream implements ByteStream {
     if (bytes.byteLength === 0) return
     this.#queue.push(bytes)
     this.#queuedBytes += bytes.byteLength
-    if (this.#queuedBytes >= MIN_SLICE_BYTES) this.#pump()
-    else this.#pumpSoon()
+    if (!this.#gathering || this.#queuedBytes >= MIN_SLICE_BYTES) this.#pump()
+    this.#gather()
   }
 
-  /** Small frames that are sent in one turn share a message: a packet costs more than what is in it. */
-  #pumpSoon(): void {
-    if (this.#pumpDue) return
-    this.#pumpDue = true
+  /**
+   * A frame goes at once, and those that follow in the same turn share a message: a packet costs more than what is in it.
+   * So it is turn by turn until one comes in which there is nothing to send.
+   */
+  #gather(): void {
+    if (this.#gathering) return
+    this.#gathering = true
     inNextTurn(() => {
-      this.#pumpDue = false
+      this.#gathering = false
+      if (this.#queue.length === 0) return
       this.#pump()
+      this.#gather()
     })
   }
 
