@@ -39,31 +39,34 @@ function fileHandlers(
   resolve: (path: string) => string,
 ) {
   return {
-    open: async ({ path, mode }, signal) => {
-      const handle = await fs.open(resolve(path), mode, context(signal))
+    open: async ({ path, mode, permissions }, signal) => {
+      const handle = await fs.open(resolve(path), mode, context(signal), permissions)
       return { ref: refs.add(handle), kind: handle.kind, size: handle.size }
     },
     read: async ({ ref, offset, length }, signal) => ({ bytes: await refs.get(ref).read(offset, length, signal) }),
-    write: async ({ ref, bytes }, signal) => ({ size: await refs.get(ref).write(bytes, signal) }),
-    close: async ({ ref, discard, ack: wanted }, signal) => {
-      const { file, ack } = await refs.take(ref).close(discard ?? false, signal, wanted)
+    write: async (args, signal) => {
+      const handle = refs.get(args.ref)
+      if ('size' in args) return { size: await handle.resize(args.size, signal) }
+      return { size: await handle.write(args.bytes, args.offset, signal) }
+    },
+    close: async ({ ref, discard, keep, ack: wanted }, signal) => {
+      const handle = keep ? refs.get(ref) : refs.take(ref)
+      if (discard) return {}
+      const { file, ack } = await handle.commit(signal, wanted)
       if (!file) return {}
       const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size }
       return ack ? { ...written, ack } : written
     },
-    create: async ({ path, recursive }, signal) => ({
-      ack: await fs.mkdir(resolve(path), recursive ?? false, context(signal)),
-    }),
+    change: async (args, signal) => {
+      const paths = 'from' in args ? { from: resolve(args.from), to: resolve(args.to) } : { path: resolve(args.path) }
+      return { ack: await fs.change({ ...args, ...paths } as CallArgs<'change'>, context(signal)) }
+    },
     list: async ({ path, after, limit }, signal) => {
       const all = await fs.list(resolve(path), context(signal))
       const start = after === undefined ? 0 : all.findIndex((entry) => entry.name > after)
       const page = start < 0 ? [] : all.slice(start, start + (limit ?? LIST_PAGE))
       return { entries: page, more: start >= 0 && start + page.length < all.length }
     },
-    move: async ({ from, to }, signal) => ({ ack: await fs.move(resolve(from), resolve(to), context(signal)) }),
-    remove: async ({ path, recursive }, signal) => ({
-      ack: await fs.remove(resolve(path), recursive ?? false, context(signal)),
-    }),
   } satisfies Partial<Handlers>
 }
 
@@ -74,7 +77,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
   const handlers: Handlers = {
     ...fileHandlers(fs, new References(), (signal) => ({ signal }), resolve),
     info: async (args, signal) => {
-      if (args.topic === 'path') return fs.stat(resolve(args.path), { signal })
+      if (args.topic === 'path') return fs.stat(resolve(args.path), { signal }, args.follow)
       if (args.topic === 'record') return services.record(args.namespace, args.name, signal)
       if (args.topic === 'history') {
         return processes.history(await processes.resolve(args.kid, signal), args.after ?? -1, signal)
@@ -120,11 +123,12 @@ export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Di
     ...files,
     write: async (args, signal) => {
       if (args.ref !== 1 && args.ref !== 2) return files.write(args, signal)
+      if (!('bytes' in args)) throw new OsError('EINVAL', 'output has no size')
       await actions.output(args.ref, args.bytes)
       return { size: args.bytes.byteLength }
     },
     info: async (args, signal) => {
-      if (args.topic === 'path') return fs.stat(resolve(args.path), context(signal))
+      if (args.topic === 'path') return fs.stat(resolve(args.path), context(signal), args.follow)
       throw new OsError('EACCES', `a task may ask about paths, not about '${args.topic}'`)
     },
     run: refuse('run'),

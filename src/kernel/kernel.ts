@@ -170,7 +170,10 @@ export class Kernel {
       ],
     ])
     const onWritten = (cid: string) => this.#publish('bs-prov', cid)
-    const fs = new Fs({ tree, shared: this.#shared, blocks: this.#blocks, clock, mounts, onWritten })
+    const onNotice = (message: string) => void this.#events.push({ type: 'notice', message })
+    const label = shortNode(network.self)
+    const shared = this.#shared
+    const fs = new Fs({ tree, shared, blocks: this.#blocks, clock, mounts, onWritten, onNotice, label })
     this.#leases = new Leases({ nodes: () => this.#nodes(), clock })
     this.#executor = new Executor({
       sandbox,

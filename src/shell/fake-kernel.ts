@@ -13,16 +13,17 @@ import type {
   KernelEvent,
   LogLine,
   NodeInfo,
+  OpenMode,
   PeerRow,
   ProcessRow,
   RecordAnswer,
   StorageRow,
 } from '../syscalls/types.ts'
 import { type FakeProcess, type FakeProgram, Output } from './fake-process.ts'
-import { baseName, isInside, parentPath } from './paths.ts'
+import { baseName, isInside, parentPath, resolvePath } from './paths.ts'
 
-/** A file's bytes, or 'directory'. */
-type Entry = Uint8Array | 'directory'
+/** A file's bytes, a symbolic link, or 'directory'. */
+type Entry = Uint8Array | 'directory' | { target: string }
 
 interface Running {
   row: ProcessRow
@@ -32,7 +33,7 @@ interface Running {
 
 interface Ref {
   path: string
-  mode: 'r' | 'w' | 'wx' | 'a'
+  mode: OpenMode
   parts: Uint8Array[]
   output?: Output | undefined
 }
@@ -44,6 +45,8 @@ export class FakeKernel {
   /** What the journal of any process tells. */
   history: HistoryRow[] = []
   readonly entries = new Map<string, Entry>([['/', 'directory']])
+  /** Of paths that have other ones than usual. */
+  readonly attributes = new Map<string, { mode: number; mtimeMs: number }>()
   readonly programs = new Map<string, FakeProgram>()
   readonly calls: { call: string; args: unknown }[] = []
   readonly events: KernelEvent[] = []
@@ -166,15 +169,19 @@ export class FakeKernel {
     open: ({ path, mode }) => {
       const ref = this.#nextRef++
       const output = this.#outputOf(path)
-      const entry = this.entries.get(path)
-      if (output) this.#refs.set(ref, { path, mode, parts: [], output })
-      else {
-        if (entry === 'directory') throw new OsError('EISDIR', `${path} is a directory`)
-        if (mode === 'r' && !entry) throw new OsError('ENOENT', `no ${path}`)
-        if (mode !== 'r') this.#needDirectory(parentPath(path))
-        this.#refs.set(ref, { path, mode, parts: mode === 'a' && entry ? [entry] : [] })
+      if (output) {
+        this.#refs.set(ref, { path, mode, parts: [], output })
+        return { ref, kind: 'stream', size: 0 }
       }
-      return { ref, kind: output ? 'stream' : 'file', size: entry?.length ?? 0 }
+      const at = this.#followed(path)
+      const entry = this.entries.get(at)
+      if (entry === 'directory') throw new OsError('EISDIR', `${path} is a directory`)
+      const bytes = entry instanceof Uint8Array ? entry : undefined
+      if (mode.startsWith('r') && !bytes) throw new OsError('ENOENT', `no ${path}`)
+      if (mode.includes('x') && bytes) throw new OsError('EEXIST', `${path} exists`)
+      if (mode !== 'r') this.#needDirectory(parentPath(at))
+      this.#refs.set(ref, { path: at, mode, parts: /^(a|r\+)/.test(mode) && bytes ? [bytes] : [] })
+      return { ref, kind: 'file', size: bytes?.length ?? 0 }
     },
     read: async ({ ref, offset, length }, cancelled) => {
       const { path, output } = this.#ref(ref)
@@ -183,29 +190,33 @@ export class FakeKernel {
       if (!(entry instanceof Uint8Array)) throw new OsError('EIO', `${path} has gone`)
       return { bytes: entry.slice(offset, offset + length) }
     },
-    write: ({ ref, bytes }) => {
-      const { parts } = this.#ref(ref)
-      parts.push(bytes.slice())
-      return { size: bytes.byteLength }
+    write: (args) => {
+      const { parts } = this.#ref(args.ref)
+      const present = concat(parts)
+      if ('size' in args) {
+        const cut = new Uint8Array(args.size)
+        cut.set(present.subarray(0, args.size))
+        parts.splice(0, parts.length, cut)
+      } else if (args.offset === undefined) parts.push(args.bytes.slice())
+      else {
+        const whole = new Uint8Array(Math.max(present.length, args.offset + args.bytes.length))
+        whole.set(present)
+        whole.set(args.bytes, args.offset)
+        parts.splice(0, parts.length, whole)
+      }
+      return { size: concat(parts).length }
     },
-    close: ({ ref, discard, ack = 'local' }) => {
+    close: ({ ref, discard, keep, ack = 'local' }) => {
       const { path, mode, parts } = this.#ref(ref)
-      this.#refs.delete(ref)
+      if (!keep) this.#refs.delete(ref)
       if (mode === 'r' || discard) return {}
       if (ack !== 'local') throw new OsError('ENOQUORUM', 'too few nodes')
       this.entries.set(path, concat(parts))
       this.raise({ type: 'tree', version: this.entries.size })
       return { ack: ACK }
     },
-    create: ({ path, recursive }) => {
-      if (this.entries.has(path)) {
-        if (recursive && this.entries.get(path) === 'directory') return { ack: ACK }
-        throw new OsError('EEXIST', `${path} exists`)
-      }
-      if (recursive) this.put(`${path}/x`, '')
-      else this.#needDirectory(parentPath(path))
-      this.entries.delete(`${path}/x`)
-      this.entries.set(path, 'directory')
+    change: (args) => {
+      this.#change(args)
       return { ack: ACK }
     },
     list: ({ path, after, limit = 3 }) => {
@@ -219,7 +230,7 @@ export class FakeKernel {
       return { entries, more: rest.length > limit }
     },
     info: (args) => {
-      if (args.topic === 'path') return this.#info(args.path)
+      if (args.topic === 'path') return this.#info(args.follow === false ? args.path : this.#followed(args.path))
       if (args.topic === 'node') return this.node
       if (args.topic === 'peers') return this.peers
       if (args.topic === 'record') return this.records.get(`${args.namespace}/${args.name}`) ?? null
@@ -230,23 +241,6 @@ export class FakeKernel {
         return this.history.filter(({ n }) => n > (args.after ?? -1)).slice(0, 3)
       }
       return this.storage
-    },
-    move: ({ from, to }) => {
-      const entry = this.entries.get(from)
-      if (!entry) throw new OsError('ENOENT', `no ${from}`)
-      this.#needDirectory(parentPath(to))
-      for (const path of [...this.entries.keys()].filter((path) => isInside(path, from))) {
-        this.entries.set(to + path.slice(from.length), this.entries.get(path) as Entry)
-        this.entries.delete(path)
-      }
-      return { ack: ACK }
-    },
-    remove: ({ path, recursive }) => {
-      if (!this.entries.has(path)) throw new OsError('ENOENT', `no ${path}`)
-      const inside = [...this.entries.keys()].filter((child) => isInside(child, path))
-      if (inside.length > 1 && !recursive) throw new OsError('ENOTEMPTY', `${path} is not empty`)
-      for (const child of inside) this.entries.delete(child)
-      return { ack: ACK }
     },
     run: (args) => ({ kid: this.#start(args), home: this.node.id }),
     emit: () => {
@@ -275,6 +269,64 @@ export class FakeKernel {
       else if (delivered) row.state = wanted
       return { delivered }
     },
+  }
+
+  #change(args: CallArgs<'change'>): void {
+    if (args.op === 'mkdir') return this.#mkdir(args.path, args.recursive ?? false)
+    if (args.op === 'symlink') return this.#place(args.path, { target: args.target })
+    if (args.op === 'remove') return this.#remove(args.path, args.recursive ?? false)
+    if (args.op === 'set') {
+      const path = this.#followed(args.path)
+      if (!this.entries.has(path)) throw new OsError('ENOENT', `no ${args.path}`)
+      const { mode, mtimeMs } = this.#attributes(path)
+      this.attributes.set(path, { mode: args.mode ?? mode, mtimeMs: args.mtimeMs ?? mtimeMs })
+      return
+    }
+    const { from, to } = args
+    const entry = this.entries.get(from)
+    if (!entry) throw new OsError('ENOENT', `no ${from}`)
+    const there = this.entries.get(to)
+    if (there && 'exclusive' in args) throw new OsError('EEXIST', `${to} exists`)
+    if (there === 'directory' && entry !== 'directory') throw new OsError('EISDIR', `${to} is a directory`)
+    this.#needDirectory(parentPath(to))
+    for (const path of [...this.entries.keys()].filter((path) => isInside(path, from))) {
+      this.entries.set(to + path.slice(from.length), this.entries.get(path) as Entry)
+      if (args.op === 'move') this.entries.delete(path)
+    }
+  }
+
+  #mkdir(path: string, recursive: boolean): void {
+    if (recursive && this.entries.get(path) === 'directory') return
+    if (recursive && !this.entries.has(path)) this.put(`${path}/x`, '')
+    this.entries.delete(`${path}/x`)
+    if (recursive) this.entries.delete(path)
+    this.#place(path, 'directory')
+  }
+
+  #place(path: string, entry: Entry): void {
+    if (this.entries.has(path)) throw new OsError('EEXIST', `${path} exists`)
+    this.#needDirectory(parentPath(path))
+    this.entries.set(path, entry)
+  }
+
+  #remove(path: string, recursive: boolean): void {
+    if (!this.entries.has(path)) throw new OsError('ENOENT', `no ${path}`)
+    const inside = [...this.entries.keys()].filter((child) => isInside(child, path))
+    if (inside.length > 1 && !recursive) throw new OsError('ENOTEMPTY', `${path} is not empty`)
+    for (const child of inside) this.entries.delete(child)
+  }
+
+  /** Where links in the last place lead. */
+  #followed(path: string, hops = 0): string {
+    const entry = this.entries.get(path)
+    if (!entry || entry === 'directory' || entry instanceof Uint8Array) return path
+    if (hops > 9) throw new OsError('ELOOP', `${path}: too many links`)
+    const { target } = entry
+    return this.#followed(target.startsWith('/') ? target : resolvePath(parentPath(path), target), hops + 1)
+  }
+
+  #attributes(path: string) {
+    return this.attributes.get(path) ?? { mode: this.entries.get(path) === 'directory' ? 0o755 : 0o644, mtimeMs: 0 }
   }
 
   #ref(ref: number): Ref {
@@ -306,15 +358,18 @@ export class FakeKernel {
       const above = this.entries.get(parentPath(path))
       throw new OsError(above instanceof Uint8Array ? 'ENOTDIR' : 'ENOENT', `no ${path}`)
     }
+    if (!(entry instanceof Uint8Array) && entry !== 'directory') {
+      return { path, kind: 'symlink', size: entry.target.length, target: entry.target, mtimeMs: 0, mode: 0o777 }
+    }
     const kind = entry === 'directory' ? 'directory' : 'file'
     const hex = entry === 'directory' ? '00' : entry.length.toString(16).padStart(2, '0')
     const ids = { kid: kidFromHex(hex.padEnd(64, '0')), cid: `bafkrei${hex}` }
-    return { path, kind, size: entry === 'directory' ? 0 : entry.length, mtimeMs: 0, mode: 0o644, ...ids }
+    return { path, kind, size: entry === 'directory' ? 0 : entry.length, ...this.#attributes(path), ...ids }
   }
 
   #row(path: string): DirectoryEntry {
-    const { kind, size, mtimeMs } = this.#info(path)
-    return { name: baseName(path), kind, size, mtimeMs }
+    const { kind, size, mtimeMs, mode } = this.#info(path)
+    return { name: baseName(path), kind, size, mtimeMs, mode }
   }
 
   #start({ program, args, cwd }: CallArgs<'run'>): Kid {

@@ -20,7 +20,7 @@ const NO_MATCH = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG'])
  */
 export async function expandGlob(chars: readonly PatternChar[], options: GlobOptions): Promise<string[] | undefined> {
   const segments = splitSegments(withoutEscapes(chars))
-  const matchers = segments.map(compilePattern)
+  const matchers = segments.map((segment) => compilePattern(segment))
   if (matchers.every((matcher) => matcher === undefined)) return undefined
   const lastPattern = matchers.findLastIndex((matcher) => matcher !== undefined)
   let paths = ['']

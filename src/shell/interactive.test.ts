@@ -103,7 +103,7 @@ describe('the prompt loop', () => {
     await closed
     const [short, long, ...piped] = terminal.screen.split('\n')
     expect(short).toBe('a?[2J?b?')
-    expect(long).toMatch(/^- .* a\?\[2J\?b\?$/)
+    expect(long).toMatch(/^-rw-r--r-- .* a\?\[2J\?b\?$/)
     expect(piped.join('\n')).toBe(`${name}\n`)
   })
 

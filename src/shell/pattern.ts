@@ -28,8 +28,11 @@ const CLASSES: Readonly<Record<string, RegExp>> = {
   xdigit: /[0-9A-Fa-f]/,
 }
 
-/** The matcher of one path segment, or undefined when nothing in it is special. */
-export function compilePattern(chars: readonly PatternChar[]): ((name: string) => boolean) | undefined {
+/**
+ * The matcher of one path segment, or undefined when nothing in it is special.
+ * @param hidden names that begin with a dot match as others do.
+ */
+export function compilePattern(chars: readonly PatternChar[], hidden = false): ((name: string) => boolean) | undefined {
   const tokens: Token[] = []
   let special = false
   let at = 0
@@ -50,7 +53,7 @@ export function compilePattern(chars: readonly PatternChar[]): ((name: string) =
   if (!special) return undefined
   const first = tokens[0]
   const dotted = first?.type === 'char' && first.char === '.'
-  return (name) => (dotted || !name.startsWith('.')) && matches(tokens, [...name])
+  return (name) => (hidden || dotted || !name.startsWith('.')) && matches(tokens, [...name])
 }
 
 function matches(tokens: readonly Token[], name: readonly string[]): boolean {

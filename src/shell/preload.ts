@@ -1,5 +1,6 @@
-// Everything of the shell that is loaded on first use, for a page that wants it all before the relay may vanish.
+// Everything of the shell that is loaded on first use, for a page that wants it all before the relay may vanish; but for
+// what is of no use without one (the QR code of `invite`).
 
 export async function preloadShell(): Promise<void> {
-  await Promise.all([import('./engine.ts'), import('./transfer.ts'), import('uqr')])
+  await Promise.all([import('./engine.ts'), import('./transfer.ts')])
 }

@@ -1,4 +1,5 @@
 // Rows of text under a heading, for listings. Columns of numbers are flush right.
+import type { FileKind } from '../syscalls/types.ts'
 
 export interface Column<Row> {
   title: string
@@ -41,6 +42,14 @@ export function formatColumns(names: readonly string[], width: number): string {
       .trimEnd(),
   )
   return `${lines.join('\n')}\n`
+}
+
+const KIND_LETTERS = { directory: 'd', file: '-', symlink: 'l', stream: 's' } as const
+
+/** `drwxr-xr-x`. */
+export function formatMode({ kind, mode }: { kind: FileKind; mode: number }): string {
+  const bits = [...'rwxrwxrwx'].map((letter, i) => (mode & (0o400 >> i) ? letter : '-'))
+  return KIND_LETTERS[kind] + bits.join('')
 }
 
 /** `2026-05-01 13:20` in local time. */

@@ -210,7 +210,8 @@ class FakeWorker {
       const end = Math.min(offset + length, Math.ceil((offset + 1) / 65_536) * 65_536)
       return { bytes: this.#ref(ref).bytes.slice(offset, end) }
     },
-    write: ({ ref, bytes }) => {
+    write: (args) => {
+      const { ref, bytes = new Uint8Array() } = args as { ref: number; bytes?: Uint8Array }
       if (ref <= 2) this.#effects.output.push([ref, bytes])
       else this.#ref(ref).parts?.push(bytes)
       return { size: bytes.byteLength }
@@ -220,9 +221,8 @@ class FakeWorker {
       if (parts && !discard) this.#effects.writes.set(path, new Uint8Array(Buffer.concat(parts)))
       return {}
     },
-    create: () => ({ ack: { level: 'local', devices: 1 } }),
-    remove: ({ path }) => {
-      this.#effects.writes.set(path, undefined)
+    change: (args) => {
+      if (args.op === 'remove') this.#effects.writes.set(args.path, undefined)
       return { ack: { level: 'local', devices: 1 } }
     },
     info: (args) => {

@@ -4,7 +4,7 @@ import { type Bytes, concat, fromUtf8, utf8 } from '../base/bytes.ts'
 import { OsError } from '../base/errors.ts'
 import type { CallOptions, SyscallClient } from './client.ts'
 import { MAX_IO_BYTES } from './limits.ts'
-import type { CallResults } from './table.ts'
+import type { CallArgs, CallResults } from './table.ts'
 import type { Ack, DirectoryEntry, FileInfo, OpenMode } from './types.ts'
 
 /** Reads and writes are cut into pieces of this size: one block, so that a read touches one block. */
@@ -39,7 +39,7 @@ export class Stats {
     return this.info.kind === 'directory'
   }
   isSymbolicLink(): boolean {
-    return false
+    return this.info.kind === 'symlink'
   }
 }
 
@@ -47,6 +47,7 @@ export interface Dirent extends DirectoryEntry {
   parentPath: string
   isFile(): boolean
   isDirectory(): boolean
+  isSymbolicLink(): boolean
 }
 
 export class FileHandle {
@@ -67,11 +68,24 @@ export class FileHandle {
     return (await this.#client.call('read', args, options)).bytes
   }
 
-  /** Appends to what this handle has written. */
-  async write(bytes: Uint8Array, options?: CallOptions): Promise<void> {
+  /** @param options `position`: where in the file; behind what is there unless told, and in modes that append. */
+  async write(bytes: Uint8Array, options: CallOptions & { position?: number } = {}): Promise<void> {
+    const { position } = options
     for (let at = 0; at < bytes.byteLength || at === 0; at += IO_BYTES) {
-      await this.#client.call('write', { ref: this.ref, bytes: bytes.subarray(at, at + IO_BYTES) }, options)
+      const offset = position === undefined ? {} : { offset: position + at }
+      await this.#client.call('write', { ref: this.ref, bytes: bytes.subarray(at, at + IO_BYTES), ...offset }, options)
     }
+  }
+
+  /** Cuts the file, or fills it up with zeros. */
+  async truncate(size = 0, options?: CallOptions): Promise<void> {
+    await this.#client.call('write', { ref: this.ref, size }, options)
+  }
+
+  /** Commits what was written so far, and goes on. @param options `ack`: how safe it has to be. */
+  sync(options: CallOptions & { ack?: Ack['level'] } = {}): Promise<CallResults['close']> {
+    const { ack } = options
+    return this.#client.call('close', { ref: this.ref, keep: true, ...(ack ? { ack } : {}) }, options)
   }
 
   /**
@@ -95,8 +109,15 @@ export class FileSystem {
     this.#client = client
   }
 
-  async open(path: string, mode: OpenMode = 'r', options?: CallOptions): Promise<FileHandle> {
-    return new FileHandle(this.#client, await this.#client.call('open', { path, mode }, options))
+  /** @param options `permissions` of a file that is made by it; 0o644 unless told. */
+  async open(
+    path: string,
+    mode: OpenMode = 'r',
+    options: CallOptions & { permissions?: number | undefined } = {},
+  ): Promise<FileHandle> {
+    const { permissions } = options
+    const args = { path, mode, ...(permissions === undefined ? {} : { permissions }) }
+    return new FileHandle(this.#client, await this.#client.call('open', args, options))
   }
 
   /** The content in pieces of at most 1 MiB, from `start` up to (not including) `end`; the next is on its way already. */
@@ -137,7 +158,7 @@ export class FileSystem {
   }
 
   /** @param options `ack`: how safe the file has to be: see `FileHandle.close`. @returns how safe it is, and its KID. */
-  writeFile(path: string, content: FileContent, options?: WriteOptions & { flag?: OpenMode }) {
+  writeFile(path: string, content: FileContent, options?: WriteOptions & { flag?: OpenMode; mode?: number }) {
     return this.#write(path, content, options?.flag ?? 'w', options)
   }
 
@@ -145,8 +166,8 @@ export class FileSystem {
     return this.#write(path, content, 'a', options)
   }
 
-  async #write(path: string, content: FileContent, mode: OpenMode, options: WriteOptions = {}) {
-    const handle = await this.open(path, mode, options)
+  async #write(path: string, content: FileContent, flag: OpenMode, options: WriteOptions & { mode?: number } = {}) {
+    const handle = await this.open(path, flag, { signal: options.signal, permissions: options.mode })
     try {
       if (typeof content === 'string') await handle.write(utf8(content), options)
       else if (content instanceof Uint8Array) await handle.write(content, options)
@@ -160,6 +181,12 @@ export class FileSystem {
 
   async stat(path: string, options?: CallOptions): Promise<Stats> {
     return new Stats(await this.#client.info('path', path, options))
+  }
+
+  /** The same about a symbolic link itself. */
+  async lstat(path: string, options?: CallOptions): Promise<Stats> {
+    const info = await this.#client.call('info', { topic: 'path', path, follow: false }, options)
+    return new Stats(info as FileInfo)
   }
 
   /** True when the path resolves; other failures than ENOENT and ENOTDIR still throw. */
@@ -186,6 +213,7 @@ export class FileSystem {
           parentPath: path,
           isFile: () => entry.kind === 'file',
           isDirectory: () => entry.kind === 'directory',
+          isSymbolicLink: () => entry.kind === 'symlink',
         })
       }
       if (!page.more) break
@@ -194,20 +222,96 @@ export class FileSystem {
     return options.withFileTypes ? rows : rows.map((row) => row.name)
   }
 
-  async mkdir(path: string, options: CallOptions & { recursive?: boolean } = {}): Promise<void> {
-    await this.#client.call('create', { path, recursive: options.recursive ?? false }, options)
+  async mkdir(path: string, options: CallOptions & { recursive?: boolean; mode?: number } = {}): Promise<void> {
+    const { recursive = false, mode } = options
+    await this.#change({ op: 'mkdir', path, recursive, ...(mode === undefined ? {} : { mode }) }, options)
   }
 
   async rm(path: string, options: CallOptions & { recursive?: boolean; force?: boolean } = {}): Promise<void> {
     try {
-      await this.#client.call('remove', { path, recursive: options.recursive ?? false }, options)
+      await this.#change({ op: 'remove', path, recursive: options.recursive ?? false }, options)
     } catch (error) {
       if (!(options.force && error instanceof OsError && error.code === 'ENOENT')) throw error
     }
   }
 
+  /** @throws {OsError} EISDIR for a directory. */
+  async unlink(path: string, options?: CallOptions): Promise<void> {
+    if ((await this.lstat(path, options)).isDirectory()) throw new OsError('EISDIR', `${path} is a directory`)
+    await this.#change({ op: 'remove', path }, options)
+  }
+
+  /** @throws {OsError} ENOTDIR for what is no directory, ENOTEMPTY. */
+  async rmdir(path: string, options?: CallOptions): Promise<void> {
+    if (!(await this.lstat(path, options)).isDirectory()) throw new OsError('ENOTDIR', `${path} is not a directory`)
+    await this.#change({ op: 'remove', path }, options)
+  }
+
   async rename(from: string, to: string, options?: CallOptions): Promise<void> {
-    await this.#client.call('move', { from, to }, options)
+    await this.#change({ op: 'move', from, to }, options)
+  }
+
+  /** Another name for a path, which need not exist; a relative one leads from the link's own directory. */
+  async symlink(target: string, path: string, options?: CallOptions): Promise<void> {
+    await this.#change({ op: 'symlink', path, target }, options)
+  }
+
+  /** @throws {OsError} EINVAL for what is no symbolic link. */
+  async readlink(path: string, options?: CallOptions): Promise<string> {
+    const { target } = (await this.lstat(path, options)).info
+    if (target === undefined) throw new OsError('EINVAL', `${path} is not a symbolic link`)
+    return target
+  }
+
+  /** The path with all symbolic links followed. */
+  async realpath(path: string, options?: CallOptions): Promise<string> {
+    return (await this.stat(path, options)).info.path
+  }
+
+  /** @param mode permission bits. */
+  async chmod(path: string, mode: number, options?: CallOptions): Promise<void> {
+    await this.#change({ op: 'set', path, mode: mode & 0o7777 }, options)
+  }
+
+  /** Sets the time of the last change; there is no time of the last access. @param mtime seconds, or a Date. */
+  async utimes(path: string, _atime: number | Date, mtime: number | Date, options?: CallOptions): Promise<void> {
+    const ms = typeof mtime === 'number' ? mtime * 1000 : mtime.getTime()
+    await this.#change({ op: 'set', path, mtimeMs: Math.max(0, Math.round(ms)) }, options)
+  }
+
+  /** Cuts a file, or fills it up with zeros. */
+  async truncate(path: string, size = 0, options?: CallOptions): Promise<void> {
+    const handle = await this.open(path, 'r+', options)
+    try {
+      await handle.truncate(size, options)
+      await handle.close(options)
+    } catch (error) {
+      await handle.close({ discard: true })
+      throw error
+    }
+  }
+
+  /**
+   * A copy of a file, or of a whole directory. Within the tree it shares the content with the original: it costs nothing,
+   * whatever its size.
+   * @param options `exclusive`: EEXIST when something is there.
+   */
+  async cp(from: string, to: string, options: CallOptions & { exclusive?: boolean } = {}): Promise<void> {
+    try {
+      await this.#change({ op: 'copy', from, to, ...(options.exclusive ? { exclusive: true } : {}) }, options)
+    } catch (error) {
+      if (!(error instanceof OsError && error.code === 'EXDEV')) throw error
+      await this.#write(to, this.read(from, options), options.exclusive ? 'wx' : 'w', options)
+    }
+  }
+
+  async copyFile(from: string, to: string, options: CallOptions & { exclusive?: boolean } = {}): Promise<void> {
+    if ((await this.stat(from, options)).isDirectory()) throw new OsError('EISDIR', `${from} is a directory`)
+    await this.cp(from, to, options)
+  }
+
+  async #change(args: CallArgs<'change'>, options?: CallOptions): Promise<void> {
+    await this.#client.call('change', args, options)
   }
 }
 

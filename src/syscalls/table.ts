@@ -1,7 +1,7 @@
 // The ABI: every call a task, the shell or a page can make, one row each. Reading this table teaches the system.
 // Above: client.ts (stubs). Below: kernel/dispatch.ts (handlers). At most 13 rows, as in DIOS.
 //
-// Version 1. A row's arguments are validated strictly: unknown keys are refused, sizes are bounded (limits.ts).
+// Version 2. A row's arguments are validated strictly: unknown keys are refused, sizes are bounded (limits.ts).
 import * as v from 'valibot'
 import type { Kid } from '../base/ids.ts'
 import { isKidPrefix } from '../base/ids.ts'
@@ -17,13 +17,14 @@ import type {
   KernelEvent,
   LogLine,
   NodeInfo,
+  OpenMode,
   PeerRow,
   ProcessRow,
   RecordAnswer,
   StorageRow,
 } from './types.ts'
 
-export const ABI_VERSION = 1
+export const ABI_VERSION = 2
 
 const path = v.pipe(
   v.string(),
@@ -40,6 +41,8 @@ const bytes = v.pipe(
 )
 const kid = v.pipe(v.string(), v.check(isKidPrefix, 'a KID is K- and at least four hex digits'))
 const taskName = v.pipe(v.string(), v.regex(/^[A-Za-z_$][\w$]{0,127}$/, 'a task is named like an exported function'))
+/** Permission bits, as in POSIX. */
+const permissions = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(0o7777))
 const recordName = v.pipe(
   v.string(),
   v.regex(/^[\w.-]{1,200}$/, 'a directory name has 1 to 200 letters, digits, dots, dashes'),
@@ -68,23 +71,47 @@ export type ProcessLimits = v.InferOutput<typeof processLimits>
 export const recordNamespaces = ['peer', 'home', 'provider', 'device'] as const
 export type RecordNamespace = (typeof recordNamespaces)[number]
 
+const openModes = ['r', 'r+', 'w', 'w+', 'wx', 'wx+', 'a', 'a+', 'ax', 'ax+'] as const satisfies OpenMode[]
+
 /** Arguments of each call. */
 export const syscalls = {
   /** A reference to a file or stream. Files open for writing become visible to others when closed. */
-  open: v.strictObject({ path, mode: v.picklist(['r', 'w', 'wx', 'a']) }),
+  open: v.strictObject({ path, mode: v.picklist(openModes), permissions: v.optional(permissions) }),
   /** Up to `length` bytes at `offset`; empty at the end. A stream's read waits for data or its end. */
   read: v.strictObject({ ref, offset, length }),
-  /** Appends to what this reference has written so far. References 1 and 2 are a task's output and errors. */
-  write: v.strictObject({ ref, bytes }),
-  /** Commits a written file (or discards it) and gives the reference back. */
+  /**
+   * Writes at an offset, or behind what is there; or cuts the file to a size, or fills it up with zeros. References 1 and 2
+   * are a task's output and errors.
+   */
+  write: v.union([v.strictObject({ ref, bytes, offset: v.optional(offset) }), v.strictObject({ ref, size: offset })]),
+  /** Commits a written file (or discards it) and gives the reference back, unless it is to be kept. */
   close: v.strictObject({
     ref,
     discard: v.optional(v.boolean()),
+    keep: v.optional(v.boolean()),
     /** How safe the file has to be; as safe as can be had now, unless told. */
     ack: v.optional(v.picklist(['local', 'majority', 'all'])),
   }),
-  /** Makes a directory. */
-  create: v.strictObject({ path, recursive: v.optional(v.boolean()) }),
+  /** Changes names, and what is known of a file beside its content. A copy shares its content with the original. */
+  change: v.variant('op', [
+    v.strictObject({
+      op: v.literal('mkdir'),
+      path,
+      recursive: v.optional(v.boolean()),
+      mode: v.optional(permissions),
+    }),
+    v.strictObject({ op: v.literal('symlink'), path, target: path }),
+    /** Replaces a file, or an empty directory by a directory. */
+    v.strictObject({ op: v.literal('move'), from: path, to: path }),
+    v.strictObject({ op: v.literal('copy'), from: path, to: path, exclusive: v.optional(v.boolean()) }),
+    v.strictObject({ op: v.literal('remove'), path, recursive: v.optional(v.boolean()) }),
+    v.strictObject({
+      op: v.literal('set'),
+      path,
+      mode: v.optional(permissions),
+      mtimeMs: v.optional(offset),
+    }),
+  ]),
   /** Entries of a directory, sorted by name, at most `limit` after the name `after`. */
   list: v.strictObject({
     path,
@@ -93,7 +120,8 @@ export const syscalls = {
   }),
   /** What the kernel knows: about a path, this node, its peers, processes, storage, its log, a record of the directory, the journal of a process. */
   info: v.variant('topic', [
-    v.strictObject({ topic: v.literal('path'), path }),
+    /** `follow: false` tells about a symbolic link instead of what it leads to. */
+    v.strictObject({ topic: v.literal('path'), path, follow: v.optional(v.boolean()) }),
     v.strictObject({ topic: v.literal('node') }),
     v.strictObject({ topic: v.literal('peers') }),
     v.strictObject({ topic: v.literal('processes') }),
@@ -103,9 +131,6 @@ export const syscalls = {
     /** What the journal of a process tells after its entry `after`; nothing when there is no more. */
     v.strictObject({ topic: v.literal('history'), kid, after: v.optional(offset) }),
   ]),
-  /** Renames within the tree; replaces a file, or an empty directory by a directory. */
-  move: v.strictObject({ from: path, to: path }),
-  remove: v.strictObject({ path, recursive: v.optional(v.boolean()) }),
   /** Starts a program: a process with one event, `start`. */
   run: v.strictObject({
     program: path,
@@ -165,11 +190,9 @@ export interface CallResults {
   write: { size: number }
   /** `kid`, `cid` and `ack` are there when the reference had written a file. */
   close: { kid?: Kid; cid?: string; size?: number; ack?: Ack }
-  create: { ack: Ack }
+  change: { ack: Ack }
   list: { entries: DirectoryEntry[]; more: boolean }
   info: InfoResults[InfoTopic]
-  move: { ack: Ack }
-  remove: { ack: Ack }
   run: { kid: Kid; home: string }
   emit: { id: string }
   wait: { exits?: ExitStatus[]; events?: KernelEvent[]; next?: number }

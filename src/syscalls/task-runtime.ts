@@ -40,7 +40,7 @@ export interface TaskRuntime {
 const MAX_EARLY_LINES = 200
 
 /** Calls whose effects belong to the event: it is not done before they are answered, awaited or not. */
-const EFFECTS: ReadonlySet<CallName> = new Set(['write', 'close', 'create', 'move', 'remove', 'run', 'emit', 'signal'])
+const EFFECTS: ReadonlySet<CallName> = new Set(['write', 'close', 'change', 'run', 'emit', 'signal'])
 
 /** Starts the runtime: posts `ready` and serves commands for as long as the link lives. */
 export function runTasks(link: MessageLink, load: LoadProgram, options: TaskRuntimeOptions = {}): TaskRuntime {

@@ -4,13 +4,20 @@ import type { Kid } from '../base/ids.ts'
 /** Data that events, results and arguments may hold. Depth ≤ 64; encoded size ≤ MAX_EVENT_BYTES. */
 export type Data = null | boolean | number | string | Uint8Array | Data[] | { [key: string]: Data }
 
+/** As in node:fs. With `+` it is read as well. What is written is visible to others when it is closed. */
 export type OpenMode =
   | 'r' // read an existing file or stream
-  | 'w' // replace or create; visible to others when closed
-  | 'wx' // create; EEXIST if the path exists when closed
-  | 'a' // append to the present content, or create
+  | 'r+' // change an existing file
+  | 'w' // replace or create
+  | 'w+'
+  | 'wx' // create; EEXIST if the path exists, also when it does by the time of closing
+  | 'wx+'
+  | 'a' // write behind the present content, or create
+  | 'a+'
+  | 'ax'
+  | 'ax+'
 
-export type FileKind = 'file' | 'directory' | 'stream'
+export type FileKind = 'file' | 'directory' | 'symlink' | 'stream'
 
 /** How durable a write is, and on how many distinct devices. */
 export interface Ack {
@@ -30,6 +37,8 @@ export interface FileInfo {
   /** Identifier of the content; absent for generated files (/proc). */
   kid?: Kid
   cid?: string
+  /** Where a symbolic link leads. */
+  target?: string
 }
 
 export interface DirectoryEntry {
@@ -37,6 +46,8 @@ export interface DirectoryEntry {
   kind: FileKind
   size: number
   mtimeMs: number
+  /** Permission bits. */
+  mode: number
 }
 
 export type PeerState =

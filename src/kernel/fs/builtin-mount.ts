@@ -29,7 +29,13 @@ export function builtinMount(files: Readonly<Record<string, string>>, blocks: Bl
         if (!path.startsWith(prefix)) continue
         const [name = '', ...below] = path.slice(prefix.length).split('/')
         const kind = below.length > 0 ? 'directory' : 'file'
-        rows.set(name, { name, kind, size: kind === 'file' ? bytes.byteLength : 0, mtimeMs: 0 })
+        rows.set(name, {
+          name,
+          kind,
+          size: kind === 'file' ? bytes.byteLength : 0,
+          mtimeMs: 0,
+          mode: kind === 'file' ? 0o444 : 0o555,
+        })
       }
       return [...rows.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
     },

@@ -42,11 +42,12 @@ export class TreeCopies {
     this.#onMissing = options.onMissing
   }
 
-  /** Makes sure that the directory and all below it are here; not the content of files. @throws {OsError} EIO, ENOSPC. */
+  /** Makes sure that the directory and all below it are here, links too; not the content of files. @throws {OsError} EIO, ENOSPC. */
   async directories(root: CidText, options: FetchOptions): Promise<void> {
     if (this.#directories.has(root) || this.#whole.has(root)) return
     for (const entry of (await this.#directory(root, options)).values()) {
       if (entry.kind === 'directory') await this.directories(entry.cid, options)
+      else if (entry.kind === 'symlink') await this.#blocks.hold([entry.cid], options) // paths may lead over it
     }
     remember(this.#directories, root)
   }
@@ -99,12 +100,13 @@ export class TreeCopies {
     entries: readonly (readonly [string, Entry])[],
     options: FetchOptions,
   ): Promise<boolean> {
-    const files = entries.filter(([, { kind }]) => kind === 'file')
-    const small = files.filter(([, { cid }]) => parseCid(cid).code === RAW)
+    const files = entries.filter(([, { kind }]) => kind !== 'directory')
+    const small = files.filter(([, { kind, cid }]) => kind === 'symlink' || parseCid(cid).code === RAW)
     const together = await this.#held(async () => small.map(([, { cid }]) => cid), options)
     let whole = true
     for (const [name, entry] of together ? files.filter((file) => !small.includes(file)) : files) {
-      if (await this.#held(() => allCids(this.#blocks, entry, options), options)) continue
+      const cids = () => (entry.kind === 'symlink' ? [entry.cid] : allCids(this.#blocks, entry, options))
+      if (await this.#held(async () => cids(), options)) continue
       whole = false
       this.#onMissing(`/${[...at, name].join('/')}`)
     }

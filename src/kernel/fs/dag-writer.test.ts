@@ -15,7 +15,7 @@ import { DagWriter } from './dag-writer.ts'
 
 const MIB = 1024 * 1024
 const random = new SeededRandom(5)
-const noise = random.bytes(4 * MIB)
+const noise = random.bytes(5 * MIB)
 
 let disk: Disk
 let blocks: Blocks

@@ -4,15 +4,16 @@ import * as dagPb from '@ipld/dag-pb'
 import { decode, encode } from 'cborg'
 import { UnixFS } from 'ipfs-unixfs'
 import * as v from 'valibot'
+import { fromUtf8, utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import { type CidText, parseCid } from '../blocks/cid.ts'
-import { MAX_BLOCK_BYTES } from '../limits.ts'
+import { MAX_BLOCK_BYTES, MAX_LINK_BYTES } from '../limits.ts'
 import { decodeNode } from './dag.ts'
 
 export interface Entry {
-  kind: 'file' | 'directory'
+  kind: 'file' | 'directory' | 'symlink'
   cid: CidText
-  /** Bytes of content; 0 for directories. */
+  /** Bytes of content, or of a link's target; 0 for directories. */
   size: number
   mode: number
   mtimeMs: number
@@ -22,8 +23,10 @@ export interface Entry {
 export type Directory = ReadonlyMap<string, Entry>
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-/** kind (0 file, 1 directory), size, mode, mtimeMs */
-const details = v.map(v.string(), v.strictTuple([v.picklist([0, 1]), int, int, int]))
+/** By their numbers in the details of a directory. */
+const KINDS = ['file', 'directory', 'symlink'] as const
+/** kind, size, mode, mtimeMs */
+const details = v.map(v.string(), v.strictTuple([v.picklist([0, 1, 2]), int, int, int]))
 
 /** @throws {OsError} EFBIG when there are too many entries for one block. */
 export function encodeDirectory(directory: Directory): Uint8Array {
@@ -32,7 +35,7 @@ export function encodeDirectory(directory: Directory): Uint8Array {
     new Map(
       names.map((name) => {
         const entry = directory.get(name) as Entry
-        return [name, [entry.kind === 'directory' ? 1 : 0, entry.size, entry.mode, entry.mtimeMs]]
+        return [name, [KINDS.indexOf(entry.kind), entry.size, entry.mode, entry.mtimeMs]]
       }),
     ),
   )
@@ -65,9 +68,23 @@ export function decodeDirectory(cid: CidText, bytes: Uint8Array): Directory {
     const name = link.Name ?? ''
     const [kind, size, mode, mtimeMs] = known.get(name) ?? [0, link.Tsize ?? 0, 0o644, 0]
     if (!isEntryName(name)) throw new OsError('EIO', `directory ${cid} has an entry without a proper name`)
-    directory.set(name, { kind: kind === 1 ? 'directory' : 'file', cid: String(link.Hash), size, mode, mtimeMs })
+    directory.set(name, { kind: KINDS[kind], cid: String(link.Hash), size, mode, mtimeMs })
   }
   return directory
+}
+
+/** A symbolic link as a block, as any IPFS tool makes it. */
+export function encodeLink(target: string): Uint8Array {
+  return dagPb.encode({ Data: new UnixFS({ type: 'symlink', data: utf8(target) }).marshal(), Links: [] })
+}
+
+/** @returns where it leads. @throws {OsError} EIO when the block is no symbolic link. */
+export function decodeLink(cid: CidText, bytes: Uint8Array): string {
+  const { unixfs } = decodeNode(cid, bytes)
+  if (unixfs.type !== 'symlink' || !unixfs.data || unixfs.data.byteLength > MAX_LINK_BYTES) {
+    throw new OsError('EIO', `block ${cid} is no symbolic link`)
+  }
+  return fromUtf8(unixfs.data)
 }
 
 function isEntryName(name: string): boolean {

@@ -11,10 +11,12 @@ export interface Handle {
   readonly size: number
   /** Empty at the end. Streams wait for data. */
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
-  /** @returns bytes written through this handle so far. */
-  write(bytes: Uint8Array, signal: AbortSignal): Promise<number>
-  /** Commits, unless `discard`, as safely as `ack` asks. @returns what was written, if this handle wrote. */
-  close(discard: boolean, signal: AbortSignal, ack?: Ack['level']): Promise<Closed>
+  /** @param at undefined: behind what is there. @returns the size of the file now. */
+  write(bytes: Uint8Array, at: number | undefined, signal: AbortSignal): Promise<number>
+  /** Cuts the file, or fills it up with zeros. */
+  resize(size: number, signal: AbortSignal): Promise<number>
+  /** Commits what was written, as safely as `ack` asks. @returns what was written, if this handle wrote. */
+  commit(signal: AbortSignal, ack?: Ack['level']): Promise<Closed>
 }
 
 export interface Closed {
@@ -26,6 +28,7 @@ const readOnly = async (): Promise<never> => {
   throw new OsError('EBADF', 'this reference was opened for reading')
 }
 const nothing = async (): Promise<Closed> => ({})
+const reading = { write: readOnly, resize: readOnly, commit: nothing }
 
 export function fileReader(reader: DagReader, size: number): Handle {
   return {
@@ -45,8 +48,7 @@ export function fileReader(reader: DagReader, size: number): Handle {
       }
       return concat(parts)
     },
-    write: readOnly,
-    close: nothing,
+    ...reading,
   }
 }
 
@@ -56,8 +58,7 @@ export function bytesReader(bytes: Uint8Array): Handle {
     kind: 'file',
     size: bytes.byteLength,
     read: async (offset, length) => bytes.subarray(offset, offset + length),
-    write: readOnly,
-    close: nothing,
+    ...reading,
   }
 }
 
@@ -65,38 +66,84 @@ export function bytesReader(bytes: Uint8Array): Handle {
 export function streamReader(
   read: (offset: number, length: number, signal: AbortSignal) => Promise<Uint8Array>,
 ): Handle {
-  return { kind: 'stream', size: 0, read, write: readOnly, close: nothing }
+  return { kind: 'stream', size: 0, read, ...reading }
 }
 
-/** Collects what is written and hands the finished DAG to `commit` on close. */
-export function fileWriter(
-  writer: DagWriter,
-  commit: (file: FileRoot, signal: AbortSignal, ack?: Ack['level']) => Promise<Ack>,
-): Handle {
-  // Writes of one handle run one after the other, whoever sends them without waiting.
+export interface WriterOptions {
+  /** Also for reading. */
+  readable: boolean
+  /** Every write goes behind what is there, wherever it is meant for. */
+  appends: boolean
+  /** Makes what was written visible. */
+  commit(file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<Ack>
+}
+
+/** An open file that is written. @param changed it has to be committed even if nothing is written. */
+export function fileWriter(writer: DagWriter, changed: boolean, options: WriterOptions): Handle {
+  let dirty = changed
+  // What is done with one handle is done one after the other, whoever asks without waiting.
   let tail: Promise<unknown> = Promise.resolve()
+  const inTurn = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
+    const done = tail.then(() => {
+      signal.throwIfAborted()
+      return work()
+    })
+    tail = done.catch(() => undefined) // whoever asked for it is told
+    return done
+  }
+  /** After one that failed nothing more is written: the file would have a hole that nobody knows of. */
+  let failed: Promise<never> | undefined
+  const writing = async (signal: AbortSignal, work: () => Promise<void>): Promise<number> => {
+    const done = inTurn(signal, async () => {
+      await failed
+      await work()
+      return writer.size
+    })
+    return done.catch((error: unknown) => {
+      failed ??= Promise.reject(error)
+      failed.catch(() => undefined) // whoever goes on is told
+      throw error
+    })
+  }
   return {
     kind: 'file',
     get size() {
       return writer.size
     },
-    read: async () => {
-      throw new OsError('EBADF', 'this reference was opened for writing')
+    read: (offset, length, signal) => {
+      if (options.readable) return inTurn(signal, () => readFull(writer, offset, length))
+      return Promise.reject(new OsError('EBADF', 'this reference was opened for writing'))
     },
-    write: (bytes, signal) => {
-      const done = tail.then(async () => {
-        signal.throwIfAborted()
-        await writer.write(bytes)
-        return writer.size
-      })
-      tail = done
-      return done
-    },
-    close: async (discard, signal, ack) => {
-      if (discard) return {}
-      await tail
-      const file = await writer.finish()
-      return { file, ack: await commit(file, signal, ack) }
-    },
+    write: (bytes, at, signal) =>
+      writing(signal, async () => {
+        dirty = true
+        if (at === undefined || options.appends) await writer.write(bytes)
+        else await writer.writeAt(at, bytes)
+      }),
+    resize: (size, signal) =>
+      writing(signal, async () => {
+        dirty ||= size !== writer.size
+        await writer.truncate(size)
+      }),
+    commit: (signal, ack) =>
+      inTurn(signal, async () => {
+        await failed
+        if (!dirty) return {}
+        const file = await writer.finish()
+        const reached = await options.commit(file, signal, ack)
+        dirty = false
+        return { file, ack: reached }
+      }),
   }
+}
+
+/** Short only at the end of the file. */
+async function readFull(writer: DagWriter, offset: number, length: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for (let at = offset; at < Math.min(offset + length, writer.size); ) {
+    const part = await writer.readAt(at, offset + length - at)
+    parts.push(part)
+    at += part.byteLength
+  }
+  return concat(parts)
 }

@@ -52,7 +52,7 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
       const within = was?.kind === 'directory' ? was.cid : undefined
       yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, base: within }, path)
     } else if (was && there && same(was, there)) {
-      if (entry.kind === 'file' && there.kind === 'file') yield putting(path, entry, there.cid)
+      if (entry.kind !== 'directory' && there.kind === entry.kind) yield await placing(merge, path, entry, there.cid)
       else yield* replace(merge, path, entry, there)
     } else {
       const free = there ? conflictName(own, other, name, entry, merge.label) : name
@@ -87,7 +87,7 @@ export async function lacking(
     const was = before?.get(name)
     if (there.has(`${kind} ${cid}`) || (was?.kind === kind && was.cid === cid)) continue
     const path = joinPath([...splitPath(at), name])
-    if (kind === 'file') return path
+    if (kind !== 'directory') return path
     const within = was?.kind === 'directory' ? was.cid : undefined
     let lost: string | undefined = path
     for (const [theirName, entry] of other) {
@@ -101,7 +101,7 @@ export async function lacking(
 }
 
 async function* add(merge: Merge, path: string, entry: Entry): AsyncGenerator<TreeOp> {
-  if (entry.kind === 'file') return yield { ...putting(path, entry), exclusive: true }
+  if (entry.kind !== 'directory') return yield await placing(merge, path, entry)
   yield { op: 'mkdir', path, recursive: true, mtimeMs: entry.mtimeMs }
   yield* mergeOps(merge, { mine: entry.cid, theirs: await merge.tree.store(new Map()) }, path)
 }
@@ -115,8 +115,12 @@ function removal(path: string, there: Entry): TreeOp {
   return { op: 'remove', path, recursive: true, was: there.cid }
 }
 
-function putting(path: string, { cid, size, mode, mtimeMs }: Entry, was?: CidText): Extract<TreeOp, { op: 'put' }> {
-  return { op: 'put', path, cid, size, mode, mtimeMs, ...(was === undefined ? {} : { was }) }
+/** @param was what it replaces; nothing may be there unless told. */
+async function placing({ tree, options }: Merge, path: string, entry: Entry, was?: CidText): Promise<TreeOp> {
+  const { kind, cid, size, mode, mtimeMs } = entry
+  const over = was === undefined ? {} : { was }
+  if (kind === 'symlink') return { op: 'symlink', path, target: await tree.target(cid, options), mtimeMs, ...over }
+  return { op: 'put', path, cid, size, mode, mtimeMs, ...(was === undefined ? { exclusive: true } : over) }
 }
 
 function same(a: Entry, b: Entry | undefined): boolean {

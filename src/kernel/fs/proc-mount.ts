@@ -32,10 +32,10 @@ export function procMount(source: ProcSource): Mount {
     },
     async list([kid]) {
       if (kid !== undefined) {
-        return Object.entries(FILES).map(([name, kind]) => ({ name, kind, size: 0, mtimeMs: 0 }))
+        return Object.entries(FILES).map(([name, kind]) => ({ name, kind, size: 0, mtimeMs: 0, mode: 0o444 }))
       }
       const rows = await source.list()
-      return rows.map((row) => ({ name: row.kid, kind: 'directory', size: 0, mtimeMs: row.startedMs }))
+      return rows.map((row) => ({ name: row.kid, kind: 'directory', size: 0, mtimeMs: row.startedMs, mode: 0o555 }))
     },
     async open([name = '', file]) {
       const kid = await source.resolve(name)

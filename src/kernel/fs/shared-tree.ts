@@ -17,7 +17,7 @@ import type { Membership } from '../membership/membership.ts'
 import type { MethodArgs, TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Entry } from './directory.ts'
-import type { Tree } from './tree.ts'
+import type { Tree, TreeView } from './tree.ts'
 import { TreeBranch } from './tree-branch.ts'
 import { TreeCalls } from './tree-calls.ts'
 import { TreeClaims } from './tree-claims.ts'
@@ -213,10 +213,16 @@ export class SharedTree {
     return best.tree === this.#unborn?.tree ? this.#known : this.#calls.head(best, signal)
   }
 
-  /** @throws {OsError} ENOENT, ENOTDIR. */
+  /** Follows links on the way, not in the last place. @throws {OsError} ENOENT, ENOTDIR, ELOOP. */
   async lookup(path: string, signal?: AbortSignal): Promise<Entry> {
-    const head = await this.head(signal)
-    return this.#options.tree.lookup(head.root, path, { signal, hints: [head.home] })
+    const { root, options } = await this.view(signal)
+    return this.#options.tree.lookup(root, path, options)
+  }
+
+  /** The tree as it is now, to look around in. @throws {OsError} EHOSTUNREACH. */
+  async view(signal?: AbortSignal): Promise<TreeView> {
+    const { root, home } = await this.head(signal)
+    return { root, options: { signal, hints: [home] } }
   }
 
   /**

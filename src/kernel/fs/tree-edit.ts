@@ -1,28 +1,46 @@
 // Changes of a tree: a new root for each, whose directories are stored when the change is kept. Errors are those of
-// POSIX. Above: tree-keeper.ts. Below: tree.ts.
+// POSIX. Above: tree-keeper.ts. Below: tree.ts. Symbolic links on the way to a path are followed here, so that a change
+// is made where it leads at that moment.
+import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Directory, Entry } from './directory.ts'
 import { joinPath, splitPath } from './path.ts'
-import { type Draft, lookup, type Tree } from './tree.ts'
+import { absent, type Draft, present, type Reading, resolve, type Tree } from './tree.ts'
+
+type Op<K extends TreeOp['op']> = Extract<TreeOp, { op: K }>
+
+const DIRECTORY_MODE = 0o755
+const LINK_MODE = 0o777
+
+/** How the directories above a change are treated. */
+interface Above {
+  /** Makes those that are missing. */
+  make?: boolean | undefined
+  /** Time of those that are made, and of the one in which a name appears or goes; undefined: theirs stays. */
+  mtimeMs: number | undefined
+}
 
 export class TreeEdit {
   readonly #tree: Tree
-  readonly #options: FetchOptions
-  /** Directories that `apply` made and `save` has not stored yet. */
+  /** Directories and links that `apply` made and `save` has not stored yet. */
   readonly #unsaved = new Map<CidText, Draft>()
+  readonly #reading: Reading
 
   /** @param options where directories that are not here may be had. */
   constructor(tree: Tree, options: FetchOptions = {}) {
     this.#tree = tree
-    this.#options = options
+    this.#reading = {
+      directory: async (cid) => this.#unsaved.get(cid)?.directory ?? tree.directory(cid, options),
+      target: async (cid) => this.#unsaved.get(cid)?.target ?? tree.target(cid, options),
+    }
   }
 
   /**
-   * Stores the directories of `root` that `apply` made since the last save: what a batch of changes made and replaced
-   * again never reaches the disk.
+   * Stores the directories and links of `root` that `apply` made since the last save: what a batch of changes made and
+   * replaced again never reaches the disk.
    */
   async save(root: CidText): Promise<void> {
     const reachable = new Map<CidText, Draft>()
@@ -30,7 +48,7 @@ export class TreeEdit {
       const draft = this.#unsaved.get(cid)
       if (!draft || reachable.has(cid)) return
       reachable.set(cid, draft)
-      for (const entry of draft.directory.values()) if (entry.kind === 'directory') visit(entry.cid)
+      for (const entry of draft.directory?.values() ?? []) if (entry.kind !== 'file') visit(entry.cid)
     }
     visit(root)
     await this.#tree.keep([...reachable.values()])
@@ -44,127 +62,230 @@ export class TreeEdit {
         return this.#put(root, op)
       case 'mkdir':
         return this.#mkdir(root, op)
+      case 'symlink':
+        return this.#symlink(root, op)
       case 'remove':
         return this.#remove(root, op)
       case 'move':
         return this.#move(root, op)
+      case 'copy':
+        return this.#copy(root, op)
+      case 'set':
+        return this.#set(root, op)
     }
   }
 
-  #put(root: CidText, op: Extract<TreeOp, { op: 'put' }>): Promise<CidText> {
+  async #put(root: CidText, op: Op<'put'>): Promise<CidText> {
     const { cid, size, mode, mtimeMs } = op
-    return this.#change(root, op.path, op.parents ? mtimeMs : undefined, (parent, name) => {
+    // What is to be new, or to replace what was seen, is not looked for elsewhere.
+    const names = await this.#canonical(root, op.path, !op.exclusive && op.was === undefined)
+    return this.#change(root, names, { make: op.parents, mtimeMs }, (parent, name) => {
       const old = parent.get(name)
-      if (old?.kind === 'directory') throw new OsError('EISDIR', `${op.path} is a directory`)
       if (old && op.exclusive) throw new OsError('EEXIST', `${op.path} exists already`)
+      if (old?.kind === 'directory') throw new OsError('EISDIR', `${op.path} is a directory`)
       unchanged(op, old)
-      return new Map(parent).set(name, { kind: 'file', cid, size, mode: old?.mode ?? mode, mtimeMs })
+      return new Map(parent).set(name, { kind: 'file', cid, size, mode: fileMode(old) ?? mode, mtimeMs })
     })
   }
 
-  async #mkdir(root: CidText, op: Extract<TreeOp, { op: 'mkdir' }>): Promise<CidText> {
-    if (splitPath(op.path).length === 0) {
+  async #mkdir(root: CidText, op: Op<'mkdir'>): Promise<CidText> {
+    if (op.recursive) await this.#noDeadLink(root, op.path)
+    const names = await this.#canonical(root, op.path, op.recursive)
+    if (names.length === 0) {
       if (op.recursive) return root
       throw new OsError('EEXIST', '/ exists already')
     }
-    const empty = await this.#draft(new Map())
-    return this.#change(root, op.path, op.recursive ? op.mtimeMs : undefined, (parent, name) => {
+    const empty = this.#draft(await this.#tree.draft(new Map()))
+    const { mtimeMs, mode = DIRECTORY_MODE } = op
+    return this.#change(root, names, { make: op.recursive, mtimeMs }, (parent, name) => {
       const old = parent.get(name)
       if (old && !(op.recursive && old.kind === 'directory')) throw new OsError('EEXIST', `${op.path} exists already`)
       if (old) return parent
-      return new Map(parent).set(name, { kind: 'directory', cid: empty, size: 0, mode: 0o755, mtimeMs: op.mtimeMs })
+      return new Map(parent).set(name, { kind: 'directory', cid: empty, size: 0, mode, mtimeMs })
     })
   }
 
-  async #remove(root: CidText, op: Extract<TreeOp, { op: 'remove' }>): Promise<CidText> {
+  async #symlink(root: CidText, op: Op<'symlink'>): Promise<CidText> {
+    const names = await this.#canonical(root, op.path)
+    if (names.length === 0) throw new OsError('EEXIST', '/ exists already')
+    const cid = this.#draft(await this.#tree.draftLink(op.target))
+    const { mtimeMs } = op
+    return this.#change(root, names, { mtimeMs }, (parent, name) => {
+      const old = parent.get(name)
+      if (old && op.was === undefined) throw new OsError('EEXIST', `${op.path} exists already`)
+      unchanged(op, old)
+      const size = utf8(op.target).byteLength
+      return new Map(parent).set(name, { kind: 'symlink', cid, size, mode: LINK_MODE, mtimeMs })
+    })
+  }
+
+  async #remove(root: CidText, op: Op<'remove'>): Promise<CidText> {
+    let names: string[]
     let old: Entry
     try {
-      old = await this.#lookup(root, op.path)
+      names = await this.#canonical(root, op.path)
+      old = await this.#entry(root, names)
     } catch (error) {
       if (op.force && error instanceof OsError && error.code === 'ENOENT') return root
       throw error
     }
-    if (splitPath(op.path).length === 0) throw new OsError('EBUSY', '/ cannot be removed')
+    if (names.length === 0) throw new OsError('EBUSY', '/ cannot be removed')
     unchanged(op, old)
     if (old.kind === 'directory' && !op.recursive && (await this.#directory(old.cid)).size > 0) {
       throw new OsError('ENOTEMPTY', `${op.path} is not empty`)
     }
-    return this.#change(root, op.path, undefined, (parent, name) => without(parent, name))
+    return this.#change(root, names, { mtimeMs: op.mtimeMs }, without)
   }
 
-  async #move(root: CidText, op: Extract<TreeOp, { op: 'move' }>): Promise<CidText> {
-    const [from, to] = [splitPath(op.from), splitPath(op.to)]
-    const moved = await this.#lookup(root, op.from)
+  async #move(root: CidText, op: Op<'move'>): Promise<CidText> {
+    const from = await this.#within(root, op.from)
+    const to = await this.#within(root, op.to)
+    const moved = await this.#entry(root, from)
     if (from.length === 0) throw new OsError('EBUSY', '/ cannot be moved')
     if (joinPath(from) === joinPath(to)) return root
-    if (joinPath(to).startsWith(`${joinPath(from)}/`)) throw new OsError('EINVAL', `cannot move ${op.from} into itself`)
-    const target = await this.#lookup(root, op.to).catch((error: unknown) => {
-      if (error instanceof OsError && error.code === 'ENOENT') return undefined
-      throw error
-    })
-    if (target) {
-      if (moved.kind === 'directory' && target.kind !== 'directory') {
-        throw new OsError('ENOTDIR', `cannot replace the file ${op.to} by a directory`)
-      }
-      if (moved.kind === 'file' && target.kind === 'directory') throw new OsError('EISDIR', `${op.to} is a directory`)
-      if (target.kind === 'directory' && (await this.#directory(target.cid)).size > 0) {
-        throw new OsError('ENOTEMPTY', `${op.to} is not empty`)
-      }
-    }
-    const placed = await this.#change(root, op.to, undefined, (parent, name) => new Map(parent).set(name, moved))
-    return this.#change(placed, op.from, undefined, (parent, name) => without(parent, name))
+    if (isWithin(to, from)) throw new OsError('EINVAL', `cannot move ${op.from} into itself`)
+    await this.#replaceable(root, op.to, to, moved)
+    const above = { mtimeMs: op.mtimeMs }
+    const placed = await this.#change(root, to, above, (parent, name) => new Map(parent).set(name, moved))
+    return this.#change(placed, from, above, without)
   }
 
-  /** Rewrites the directories along `path`. `makeParentsMs` makes missing ones, with that time. */
+  async #copy(root: CidText, op: Op<'copy'>): Promise<CidText> {
+    const from = await this.#canonical(root, op.from)
+    const copied = await this.#entry(root, from)
+    const to = await this.#canonical(root, op.to, copied.kind === 'file' && !op.exclusive)
+    if (isWithin(to, from) && copied.kind === 'directory') {
+      throw new OsError('EINVAL', `cannot copy ${op.from} into itself`)
+    }
+    if (op.exclusive && (await this.#find(root, to))) throw new OsError('EEXIST', `${op.to} exists already`)
+    await this.#replaceable(root, op.to, to, copied)
+    return this.#change(root, to, { mtimeMs: op.mtimeMs }, (parent, name) => {
+      const mode = (copied.kind === 'file' ? fileMode(parent.get(name)) : undefined) ?? copied.mode
+      const mtimeMs = copied.kind === 'file' ? op.mtimeMs : copied.mtimeMs
+      return new Map(parent).set(name, { ...copied, mode, mtimeMs })
+    })
+  }
+
+  async #set(root: CidText, op: Op<'set'>): Promise<CidText> {
+    const names = await this.#canonical(root, op.path, true)
+    if (names.length === 0) throw new OsError('EPERM', 'the mode and time of / cannot be changed')
+    return this.#change(root, names, { mtimeMs: undefined }, (parent, name) => {
+      const old = parent.get(name)
+      if (!old) throw absent(names)
+      return new Map(parent).set(name, { ...old, mode: op.mode ?? old.mode, mtimeMs: op.mtimeMs ?? old.mtimeMs })
+    })
+  }
+
+  /** What a path stands for, in a directory that exists. @throws {OsError} ENOENT, ENOTDIR, ELOOP. */
+  async #within(root: CidText, path: string): Promise<string[]> {
+    const names = await this.#canonical(root, path)
+    const parent = names.slice(0, -1)
+    const { kind } = await this.#entry(root, parent)
+    if (kind !== 'directory') throw new OsError('ENOTDIR', `${joinPath(parent)} is not a directory`)
+    return names
+  }
+
+  /** Directories are never made where a link leads to nothing. @throws {OsError} ENOTDIR, ENOENT. */
+  async #noDeadLink(root: CidText, path: string): Promise<void> {
+    const names = splitPath(path)
+    for (const i of names.keys()) {
+      const at = names.slice(0, i + 1)
+      const { entry } = await resolve(this.#reading, root, at, { last: false })
+      if (!entry) return
+      if (entry.kind !== 'symlink') continue
+      const { entry: there } = await resolve(this.#reading, root, at, { last: true })
+      if (there) continue
+      const code = i < names.length - 1 ? 'ENOTDIR' : 'ENOENT'
+      throw new OsError(code, `${joinPath(at)} is a symbolic link that leads to nothing`)
+    }
+  }
+
+  /** @throws {OsError} when what stands at `names` cannot give way to `entry`. */
+  async #replaceable(root: CidText, path: string, names: readonly string[], entry: Entry): Promise<void> {
+    const target = await this.#find(root, names)
+    if (!target) return
+    if (entry.kind === 'directory' && target.kind !== 'directory') {
+      throw new OsError('ENOTDIR', `cannot replace the file ${path} by a directory`)
+    }
+    if (entry.kind !== 'directory' && target.kind === 'directory') throw new OsError('EISDIR', `${path} is a directory`)
+    if (target.kind === 'directory' && (await this.#directory(target.cid)).size > 0) {
+      throw new OsError('ENOTEMPTY', `${path} is not empty`)
+    }
+  }
+
+  /** Rewrites the directories along `names`, which no link is among. */
   async #change(
     root: CidText,
-    path: string,
-    makeParentsMs: number | undefined,
+    names: readonly string[],
+    above: Above,
     edit: (parent: Directory, name: string) => Directory,
   ): Promise<CidText> {
-    const names = splitPath(path)
-    const last = names.pop()
+    const last = names.at(-1)
     if (last === undefined) throw new OsError('EISDIR', '/ is a directory')
     const chain: { directory: Directory; name: string }[] = []
     let directory = await this.#directory(root)
-    for (const [i, name] of names.entries()) {
+    for (const [i, name] of names.slice(0, -1).entries()) {
       chain.push({ directory, name })
       const next = directory.get(name)
       const at = joinPath(names.slice(0, i + 1))
       if (next && next.kind !== 'directory') throw new OsError('ENOTDIR', `${at} is not a directory`)
-      if (!next && makeParentsMs === undefined) throw new OsError('ENOENT', `${at}: no such directory`)
+      if (!next && !above.make) throw new OsError('ENOENT', `${at}: no such directory`)
       directory = next ? await this.#directory(next.cid) : new Map()
     }
     const edited = edit(directory, last)
     if (edited === directory) return root
-    let cid = await this.#draft(edited)
+    // A directory's time is that of the last change of its names.
+    let touched = edited.size !== directory.size ? above.mtimeMs : undefined
+    let cid = this.#draft(await this.#tree.draft(edited))
     for (const { directory: parent, name } of chain.reverse()) {
       const old = parent.get(name)
-      const entry: Entry = old ?? { kind: 'directory', cid, size: 0, mode: 0o755, mtimeMs: makeParentsMs ?? 0 }
-      cid = await this.#draft(new Map(parent).set(name, { ...entry, cid }))
+      const mtimeMs = touched ?? old?.mtimeMs ?? above.mtimeMs ?? 0
+      const entry: Entry = { kind: 'directory', cid, size: 0, mode: old?.mode ?? DIRECTORY_MODE, mtimeMs }
+      touched = old ? undefined : above.mtimeMs
+      cid = this.#draft(await this.#tree.draft(new Map(parent).set(name, entry)))
     }
     return cid
   }
 
-  async #directory(cid: CidText): Promise<Directory> {
-    return this.#unsaved.get(cid)?.directory ?? this.#tree.directory(cid, this.#options)
+  /** What a path stands for when links on the way are followed, and the last one too if told. @throws {OsError} ELOOP. */
+  async #canonical(root: CidText, path: string, last = false): Promise<string[]> {
+    return (await resolve(this.#reading, root, splitPath(path), { last })).names
   }
 
-  async #draft(directory: Directory): Promise<CidText> {
-    const draft = await this.#tree.draft(directory)
+  #directory(cid: CidText): Promise<Directory> {
+    return this.#reading.directory(cid)
+  }
+
+  #draft(draft: Draft): CidText {
     this.#unsaved.set(draft.cid, draft)
     return draft.cid
   }
 
   /** @throws {OsError} ENOENT, ENOTDIR. */
-  async #lookup(root: CidText, path: string): Promise<Entry> {
-    return lookup((cid) => this.#directory(cid), root, path)
+  async #entry(root: CidText, names: readonly string[]): Promise<Entry> {
+    return present(await resolve(this.#reading, root, names, { last: false }))
+  }
+
+  /** The same, and undefined where there is nothing. @throws {OsError} ENOTDIR. */
+  async #find(root: CidText, names: readonly string[]): Promise<Entry | undefined> {
+    const { entry, problem } = await resolve(this.#reading, root, names, { last: false })
+    if (problem?.code === 'ENOTDIR') throw problem
+    return entry
   }
 }
 
 /** @throws {OsError} EEXIST when something else stands there than whoever asks for the change has seen. */
 function unchanged(op: { path: string; was?: CidText | undefined }, old: Entry | undefined): void {
   if (op.was !== undefined && old?.cid !== op.was) throw new OsError('EEXIST', `${op.path} was changed meanwhile`)
+}
+
+/** Of what is replaced, if that is a file: it keeps its own. */
+function fileMode(old: Entry | undefined): number | undefined {
+  return old?.kind === 'file' ? old.mode : undefined
+}
+
+function isWithin(names: readonly string[], directory: readonly string[]): boolean {
+  return names.length > directory.length && directory.every((name, i) => names[i] === name)
 }
 
 function without(directory: Directory, name: string): Directory {

@@ -123,9 +123,82 @@ describe('a tree answers as POSIX does', () => {
   })
 
   it('gives the same root for the same content, however it came about', async () => {
+    await apply(put('/d/x'), put('/g'))
     const before = root
-    await apply(put('/d/x'), move('/d/x', '/d/y'), remove('/d/y'))
+    await apply(put('/d/x', { cid: files[1] as string }), move('/g', '/h'), move('/h', '/g'), put('/d/x'))
     expect(root).toBe(before)
+  })
+
+  it('gives a directory the time at which a name in it came or went, and no other', async () => {
+    const timeOf = async (path: string) => (await tree.lookup(root, path)).mtimeMs
+    await apply(put('/d/x', { mtimeMs: 20 }))
+    expect(await timeOf('/d')).toBe(20)
+    await apply(put('/d/x', { mtimeMs: 21 }), put('/d/full/y', { mtimeMs: 22 }))
+    expect([await timeOf('/d'), await timeOf('/d/full')]).toEqual([20, 22])
+    await apply({ op: 'remove', path: '/d/x', recursive: false, mtimeMs: 23 })
+    expect(await timeOf('/d')).toBe(23)
+    await apply({ op: 'move', from: '/d/full/y', to: '/y', mtimeMs: 24 })
+    expect([await timeOf('/d'), await timeOf('/d/full')]).toEqual([23, 24])
+    await apply({ op: 'mkdir', path: '/d/new/deep', recursive: true, mtimeMs: 25 })
+    expect([await timeOf('/d'), await timeOf('/d/new')]).toEqual([25, 25])
+  })
+
+  it('follows links on the way to what is changed, and replaces links themselves', async () => {
+    const link = (path: string, target: string): TreeOp => ({ op: 'symlink', path, target, mtimeMs: 1 })
+    await apply(
+      link('/l', 'd'),
+      link('/d/up', '..'),
+      link('/d/loop', 'loop'),
+      link('/d/none', '/no/such'),
+      link('/lf', 'f'),
+    )
+    await apply(put('/l/up/l/x'), put('/lf', { cid: files[1] as string }))
+    expect(await tree.lookup(root, '/d/x')).toMatchObject({ kind: 'file' })
+    expect(await tree.lookup(root, '/f')).toMatchObject({ cid: files[1] })
+    expect(await tree.lookup(root, '/lf')).toMatchObject({ kind: 'symlink', size: 1, mode: 0o777 })
+    for (const [op, code] of [
+      [put('/d/loop'), 'ELOOP'],
+      [put('/d/loop/x'), 'ELOOP'],
+      [put('/d/none'), 'ENOENT'],
+      [put('/lf', { exclusive: true }), 'EEXIST'],
+      [mkdir('/l'), 'EEXIST'],
+      [mkdir('/l', true), 'ok'],
+      [link('/l', 'x'), 'EEXIST'],
+      [link('/no/l', 'x'), 'ENOENT'],
+      [link('/', 'x'), 'EEXIST'],
+      [remove('/lf/x'), 'ENOTDIR'],
+      [move('/d', '/l/inside'), 'EINVAL'],
+      [move('/f', '/l'), 'ok'],
+      [remove('/lf'), 'ok'],
+    ] as const) {
+      expect([op, await codeOf(op)]).toEqual([op, code])
+    }
+    expect(await tree.lookup(root, '/l')).toMatchObject({ kind: 'file', cid: files[1] })
+  })
+
+  it('copies by reference, whatever is below, and changes what is known of files', async () => {
+    const copy = (from: string, to: string, exclusive = false): TreeOp => {
+      return { op: 'copy', from, to, mtimeMs: 30, ...(exclusive ? { exclusive } : {}) }
+    }
+    await apply({ op: 'set', path: '/f', mode: 0o600, mtimeMs: 3 }, copy('/f', '/g'), copy('/d', '/e'))
+    expect(await tree.lookup(root, '/f')).toMatchObject({ mode: 0o600, mtimeMs: 3 })
+    expect(await tree.lookup(root, '/g')).toMatchObject({ mode: 0o600, mtimeMs: 30, cid: files[0] })
+    expect((await tree.lookup(root, '/e')).cid).toBe((await tree.lookup(root, '/d')).cid)
+    for (const [op, code] of [
+      [copy('/f', '/g'), 'ok'],
+      [copy('/f', '/g', true), 'EEXIST'],
+      [copy('/d', '/d/inside'), 'EINVAL'],
+      [copy('/', '/d/inside'), 'EINVAL'],
+      [copy('/no', '/x'), 'ENOENT'],
+      [copy('/d', '/g'), 'ENOTDIR'],
+      [copy('/f', '/e'), 'EISDIR'],
+      [copy('/d', '/e'), 'ENOTEMPTY'],
+      [copy('/f', '/no/x'), 'ENOENT'],
+      [{ op: 'set', path: '/no', mode: 0 }, 'ENOENT'],
+      [{ op: 'set', path: '/', mode: 0 }, 'EPERM'],
+    ] as const) {
+      expect([op, await codeOf(op)]).toEqual([op, code])
+    }
   })
 
   it('looks up along the path, and says which part is missing', async () => {
@@ -283,6 +356,7 @@ class Model {
 
   apply(op: TreeOp): string {
     if (op.op === 'move') return this.#move(op.from, op.to)
+    if (op.op !== 'put' && op.op !== 'mkdir' && op.op !== 'remove') throw new Error(`no model of ${op.op}`)
     const { path } = op
     if (op.op === 'put' || op.op === 'mkdir') {
       const parents = op.op === 'put' ? op.parents : op.recursive
@@ -290,8 +364,8 @@ class Model {
       if (problem === 'ENOTDIR' || (problem && !parents)) return problem
       if (this.nodes.has(path)) {
         if (op.op === 'mkdir') return op.recursive && this.#isDirectory(path) ? 'ok' : 'EEXIST'
-        if (this.#isDirectory(path)) return 'EISDIR'
         if (op.exclusive) return 'EEXIST'
+        if (this.#isDirectory(path)) return 'EISDIR'
       }
       for (let at = this.#parent(path); !this.nodes.has(at); at = this.#parent(at)) this.nodes.set(at, undefined)
       this.nodes.set(path, op.op === 'put' ? op.cid : undefined)
@@ -306,13 +380,11 @@ class Model {
   }
 
   #move(from: string, to: string): string {
-    const problem = this.#way(from)
+    const problem = this.#way(from) ?? this.#way(to)
     if (problem) return problem
     if (!this.nodes.has(from)) return 'ENOENT'
     if (from === to) return 'ok'
     if (to.startsWith(`${from}/`)) return 'EINVAL'
-    const blocked = this.#way(to)
-    if (blocked) return blocked
     if (this.nodes.has(to)) {
       if (this.#isDirectory(from) && !this.#isDirectory(to)) return 'ENOTDIR'
       if (!this.#isDirectory(from) && this.#isDirectory(to)) return 'EISDIR'

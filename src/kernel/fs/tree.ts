@@ -3,7 +3,8 @@
 import { OsError } from '../../base/errors.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB } from '../blocks/cid.ts'
-import { type Directory, decodeDirectory, type Entry, encodeDirectory } from './directory.ts'
+import { MAX_SYMLINKS } from '../limits.ts'
+import { type Directory, decodeDirectory, decodeLink, type Entry, encodeDirectory, encodeLink } from './directory.ts'
 import { joinPath, splitPath } from './path.ts'
 
 /** Decoded directories kept: a few thousand small maps, and at most so many entries in all (some 15 MB). */
@@ -12,10 +13,18 @@ const CACHE_ENTRIES = 100_000
 /** What every new tree starts with. Times are 0, so that all new trees have the same root. */
 const FIRST_DIRECTORIES = ['home', 'tmp']
 
+/** One version of a tree, and where its blocks may be had. */
+export interface TreeView {
+  root: CidText
+  options: FetchOptions
+}
+
+/** A directory, or a symbolic link, that is not stored yet. */
 export interface Draft {
   cid: CidText
   bytes: Uint8Array
-  directory: Directory
+  directory?: Directory
+  target?: string
 }
 
 export class Tree {
@@ -56,21 +65,39 @@ export class Tree {
     return draft.cid
   }
 
-  /** A directory that is not stored yet. */
   async draft(directory: Directory): Promise<Draft> {
     const bytes = encodeDirectory(directory)
     return { cid: await this.#blocks.cidOf(DAG_PB, bytes), bytes, directory }
   }
 
+  async draftLink(target: string): Promise<Draft> {
+    const bytes = encodeLink(target)
+    return { cid: await this.#blocks.cidOf(DAG_PB, bytes), bytes, target }
+  }
+
   /** @throws {OsError} ENOSPC, EIO. */
   async keep(drafts: readonly Draft[]): Promise<void> {
     await this.#blocks.putMany(drafts.map(({ cid, bytes }) => [cid, bytes] as const))
-    for (const { cid, directory } of drafts) this.#remember(cid, directory)
+    for (const { cid, directory } of drafts) if (directory) this.#remember(cid, directory)
   }
 
-  /** @throws {OsError} ENOENT, ENOTDIR. */
-  lookup(root: CidText, path: string, options: FetchOptions = {}): Promise<Entry> {
-    return lookup((cid) => this.directory(cid, options), root, path)
+  /** Follows links on the way, not in the last place. @throws {OsError} ENOENT, ENOTDIR, ELOOP. */
+  async lookup(root: CidText, path: string, options: FetchOptions = {}): Promise<Entry> {
+    return present(await this.resolve({ root, options }, splitPath(path), { last: false }))
+  }
+
+  /** @throws {OsError} ELOOP, EIO. */
+  resolve({ root, options }: TreeView, names: readonly string[], how: ResolveOptions): Promise<Place> {
+    const reading = {
+      directory: (cid: CidText) => this.directory(cid, options),
+      target: (cid: CidText) => this.target(cid, options),
+    }
+    return resolve(reading, root, names, how)
+  }
+
+  /** Where a symbolic link leads. @throws {OsError} EIO. */
+  async target(cid: CidText, options: FetchOptions = {}): Promise<string> {
+    return decodeLink(cid, await this.#blocks.get(cid, options))
   }
 
   #remember(cid: CidText, directory: Directory): void {
@@ -89,15 +116,83 @@ export class Tree {
   }
 }
 
-/** @throws {OsError} ENOENT, ENOTDIR. */
-export async function lookup(read: (cid: CidText) => Promise<Directory>, root: CidText, path: string): Promise<Entry> {
+/** How a tree's blocks are read. */
+export interface Reading {
+  directory(cid: CidText): Promise<Directory>
+  /** Where a symbolic link leads. */
+  target(cid: CidText): Promise<string>
+}
+
+/** What is at some names, which no link that was to be followed is among. */
+export interface Place {
+  names: string[]
+  /** Undefined when nothing is there. */
+  entry: Entry | undefined
+  /** ENOENT or ENOTDIR, when there is not even a directory for it. */
+  problem?: OsError
+  /** The names lead out of the tree: only `names` counts. */
+  outside?: true
+}
+
+export interface ResolveOptions {
+  /** Whether a link in the last place is followed too. */
+  last: boolean
+  /** Whether those names are of another file system. */
+  outside?: (names: readonly string[]) => boolean
+}
+
+/** Follows symbolic links. @throws {OsError} ELOOP, EIO. */
+export async function resolve(
+  reading: Reading,
+  root: CidText,
+  path: readonly string[],
+  { last, outside = () => false }: ResolveOptions,
+): Promise<Place> {
+  let names = [...path]
+  for (let links = 0; links <= MAX_SYMLINKS; links++) {
+    if (outside(names)) return { names, entry: undefined, outside: true }
+    const place = await walk(reading, root, names)
+    const { entry, depth } = place
+    if (entry?.kind !== 'symlink' || (depth === names.length && !last)) return { ...place, names }
+    names = follow(names, depth, await reading.target(entry.cid))
+  }
+  throw new OsError('ELOOP', `${joinPath(path)}: more than ${MAX_SYMLINKS} symbolic links on the way: a loop?`)
+}
+
+/** As far as names lead without following a link. */
+async function walk(
+  { directory }: Reading,
+  root: CidText,
+  names: readonly string[],
+): Promise<Omit<Place, 'names'> & { depth: number }> {
   let entry: Entry = { kind: 'directory', cid: root, size: 0, mode: 0o755, mtimeMs: 0 }
-  const names = splitPath(path)
-  for (const [i, name] of names.entries()) {
-    if (entry.kind !== 'directory') throw new OsError('ENOTDIR', `${joinPath(names.slice(0, i))} is not a directory`)
-    const next = (await read(entry.cid)).get(name)
-    if (!next) throw new OsError('ENOENT', `${joinPath(names.slice(0, i + 1))}: no such file or directory`)
+  for (const [depth, name] of names.entries()) {
+    const at = joinPath(names.slice(0, depth))
+    if (entry.kind === 'symlink') return { entry, depth }
+    if (entry.kind !== 'directory') {
+      return { entry: undefined, depth, problem: new OsError('ENOTDIR', `${at} is not a directory`) }
+    }
+    const next = (await directory(entry.cid)).get(name)
+    if (!next && depth < names.length - 1)
+      return { entry: undefined, depth, problem: absent(names.slice(0, depth + 1)) }
+    if (!next) return { entry: undefined, depth: names.length }
     entry = next
   }
+  return { entry, depth: names.length }
+}
+
+/** @throws {OsError} ENOENT, ENOTDIR where nothing is there. */
+export function present({ names, entry, problem }: Place): Entry {
+  if (!entry) throw problem ?? absent(names)
   return entry
+}
+
+/** The names that a path stands for when the link that its first `depth` names lead to is followed. */
+function follow(names: readonly string[], depth: number, target: string): string[] {
+  const from = target.startsWith('/') ? '' : joinPath(names.slice(0, depth - 1))
+  return splitPath(`${from}/${target}/${names.slice(depth).join('/')}`)
+}
+
+export function absent(names: readonly string[]): OsError {
+  return new OsError('ENOENT', `${joinPath(names)}: no such file or directory`)
 }

@@ -33,11 +33,13 @@ export async function makeChanges(
 /** Changes are made all or none: one that cannot be repeated tells whether they were. */
 async function wereMade(tree: SharedTree, ops: readonly TreeOp[], signal: AbortSignal): Promise<boolean> {
   for (const [i, op] of ops.entries()) {
-    const path = op.op === 'move' ? op.to : op.path
-    const telling = op.op === 'move' || (op.op === 'put' && op.exclusive)
+    const path = 'to' in op ? op.to : op.path
+    const telling = op.op === 'move' || op.op === 'symlink' || ('exclusive' in op && op.exclusive)
     if (!telling || ops.slice(i + 1).some((later) => touches(later, path))) continue
     const there = await lookup(tree, path, signal)
     if (op.op === 'put') return there?.cid === op.cid
+    if (op.op === 'symlink') return there?.kind === 'symlink'
+    if (op.op !== 'move') return there !== undefined
     return there !== undefined && (await lookup(tree, op.from, signal)) === undefined
   }
   return false
@@ -60,6 +62,6 @@ function repeatable(op: TreeOp): TreeOp {
 
 /** Whether the change may alter what stands at `path`. */
 function touches(op: TreeOp, path: string): boolean {
-  const paths = op.op === 'move' ? [op.from, op.to] : [op.path]
+  const paths = 'from' in op ? [op.op === 'move' ? op.from : op.to, op.to] : [op.path]
   return paths.some((each) => each === path || path.startsWith(`${each}/`))
 }

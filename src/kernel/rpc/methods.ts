@@ -36,6 +36,9 @@ export const treeHead = v.strictObject({
 })
 export type TreeHead = v.InferOutput<typeof treeHead>
 
+/** Where a symbolic link leads: a path, absolute or from the link's own directory. */
+const linkTarget = v.pipe(v.string(), v.minLength(1), v.maxLength(4096))
+
 /** A change of the shared tree. Paths are absolute and normalised. */
 export const treeOp = v.variant('op', [
   v.strictObject({
@@ -51,15 +54,29 @@ export const treeOp = v.variant('op', [
     /** What it replaces: refused if something else stands there by now. */
     was: v.optional(cid),
   }),
-  v.strictObject({ op: v.literal('mkdir'), path, recursive: v.boolean(), mtimeMs: int() }),
+  v.strictObject({
+    op: v.literal('mkdir'),
+    path,
+    recursive: v.boolean(),
+    mtimeMs: int(),
+    mode: v.optional(int(0o7777)),
+  }),
+  /** A name for another path, which need not exist. */
+  v.strictObject({ op: v.literal('symlink'), path, target: linkTarget, mtimeMs: int(), was: v.optional(cid) }),
   v.strictObject({
     op: v.literal('remove'),
     path,
     recursive: v.boolean(),
     force: v.optional(v.boolean()),
     was: v.optional(cid),
+    /** Becomes the time of the directory that it was in. */
+    mtimeMs: v.optional(int()),
   }),
   v.strictObject({ op: v.literal('move'), from: path, to: path, mtimeMs: int() }),
+  /** The same content under another name: whatever its size, nothing is copied. */
+  v.strictObject({ op: v.literal('copy'), from: path, to: path, mtimeMs: int(), exclusive: v.optional(v.boolean()) }),
+  /** What is known of a file beside its content. */
+  v.strictObject({ op: v.literal('set'), path, mode: v.optional(int(0o7777)), mtimeMs: v.optional(int()) }),
 ])
 export type TreeOp = v.InferOutput<typeof treeOp>
 

@@ -1,5 +1,5 @@
 // cp: copies files and, with -r, directories.
-import { OsError } from '../../base/errors.ts'
+import { isOsError, OsError } from '../../base/errors.ts'
 import { baseName, isInside, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
 import { bar, ProgressLine } from '../progress.ts'
@@ -21,33 +21,51 @@ export const cp = defineProgram(
       async (source) => {
         const from = context.path(source)
         const to = into ? joinPath(target, baseName(from)) : target
-        const info = await context.fs.stat(from, context.cancel)
-        if (from === to) throw new OsError('EINVAL', 'source and target are the same file')
-        if (info.isDirectory() && !options.recursive) throw new OsError('EISDIR', 'use -r to copy a directory')
-        if (info.isDirectory() && isInside(to, from)) throw new OsError('EINVAL', 'cannot copy a directory into itself')
-        await copy(context, { from, to, directory: info.isDirectory(), size: info.size })
+        // Links within a directory are copied as they are; one that is named stands for what it leads to.
+        const { info } = await context.fs.stat(from, context.cancel)
+        const directory = info.kind === 'directory'
+        if (info.path === to) throw new OsError('EINVAL', 'source and target are the same file')
+        if (directory && !options.recursive) throw new OsError('EISDIR', 'use -r to copy a directory')
+        if (directory && isInside(to, info.path)) throw new OsError('EINVAL', 'cannot copy a directory into itself')
+        await copy(context, { from: info.path, to, directory, size: info.size })
       },
       { describe: (source) => `cannot copy '${source}'` },
     )
   },
 )
 
-async function copy(
-  context: ProgramContext,
-  { from, to, directory, size }: { from: string; to: string; directory: boolean; size: number },
-): Promise<void> {
-  if (!directory) return copyFile(context, { from, to, size })
-  if (!(await context.fs.exists(to, context.cancel))) await context.fs.mkdir(to, context.cancel)
+interface Copy {
+  from: string
+  to: string
+  directory: boolean
+  size: number
+}
+
+/** Within the tree nothing is read: the copy shares its content with the original. */
+async function copy(context: ProgramContext, one: Copy): Promise<void> {
+  const { from, to, directory } = one
+  const merged = directory && (await context.fs.exists(to, context.cancel))
+  if (!merged && (await shared(context, one))) return
+  if (!directory) return copyFile(context, one)
+  if (!merged) await context.fs.mkdir(to, context.cancel)
   for (const entry of await context.fs.readdir(from, { withFileTypes: true, ...context.cancel })) {
     const child = { from: joinPath(from, entry.name), to: joinPath(to, entry.name), size: entry.size }
     await copy(context, { ...child, directory: entry.isDirectory() })
   }
 }
 
-async function copyFile(
-  context: ProgramContext,
-  { from, to, size }: { from: string; to: string; size: number },
-): Promise<void> {
+/** @returns false when the source is not in the tree. */
+async function shared(context: ProgramContext, { from, to }: Copy): Promise<boolean> {
+  try {
+    await context.client.call('change', { op: 'copy', from, to }, context.cancel)
+    return true
+  } catch (error) {
+    if (isOsError(error, 'EXDEV')) return false
+    throw error
+  }
+}
+
+async function copyFile(context: ProgramContext, { from, to, size }: Copy): Promise<void> {
   const progress = new ProgressLine(context)
   async function* pieces() {
     let done = 0

@@ -3,20 +3,25 @@ import type { Program } from '../program.ts'
 import { attach } from './attach.ts'
 import { cat } from './cat.ts'
 import { cd } from './cd.ts'
+import { chmod } from './chmod.ts'
 import { clear } from './clear.ts'
 import { cp } from './cp.ts'
 import { df } from './df.ts'
 import { dmesg } from './dmesg.ts'
+import { du } from './du.ts'
 import { echo } from './echo.ts'
 import { env } from './env.ts'
 import { exportProgram } from './export.ts'
 import { falseProgram } from './false.ts'
+import { find } from './find.ts'
 import { get } from './get.ts'
+import { head } from './head.ts'
 import { help } from './help.ts'
 import { history } from './history.ts'
 import { invite } from './invite.ts'
 import { kid } from './kid.ts'
 import { kill } from './kill.ts'
+import { ln } from './ln.ts'
 import { log } from './log.ts'
 import { lookup } from './lookup.ts'
 import { ls } from './ls.ts'
@@ -28,6 +33,10 @@ import { put } from './put.ts'
 import { pwd } from './pwd.ts'
 import { rm } from './rm.ts'
 import { run } from './run.ts'
+import { stat } from './stat.ts'
+import { tail } from './tail.ts'
+import { touch } from './touch.ts'
+import { tree } from './tree.ts'
 import { trueProgram } from './true.ts'
 import { uname } from './uname.ts'
 import { wait } from './wait.ts'
@@ -52,11 +61,20 @@ export const programs: readonly Program[] = [
   wait,
   // files
   ls,
+  tree,
+  find,
+  stat,
+  du,
   cat,
+  head,
+  tail,
   cp,
   mv,
+  ln,
   rm,
   mkdir,
+  touch,
+  chmod,
   put,
   get,
   kid,

@@ -1,19 +1,36 @@
 // ls: what is in a directory.
+import { formatBytes } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
-import type { DirectoryEntry } from '../../syscalls/types.ts'
+import type { DirectoryEntry, FileInfo } from '../../syscalls/types.ts'
 import { baseName, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, jsonOption, type ProgramContext } from '../program.ts'
-import { formatColumns, formatTime, printable } from '../table.ts'
+import { formatColumns, formatMode, formatTime, printable } from '../table.ts'
 
 interface Row extends DirectoryEntry {
   path: string
+  /** Where a symbolic link leads. */
+  target?: string
 }
 
-/** One operand: a directory with its entries, or anything else as it is. */
+/** A directory with its entries, or anything else as it is. */
 interface Listed {
+  /** As it was asked for. */
   operand: string
   directory: boolean
   rows: Row[]
+}
+
+interface Options {
+  all: boolean
+  long: boolean
+  recursive: boolean
+  directory: boolean
+  human: boolean
+  time: boolean
+  size: boolean
+  reverse: boolean
+  one: boolean
+  json: boolean
 }
 
 export const ls = defineProgram(
@@ -23,7 +40,14 @@ export const ls = defineProgram(
     usage: ['[OPTION]... [PATH]...'],
     options: {
       all: { short: 'a', help: 'names that begin with . as well' },
-      long: { short: 'l', help: 'kind (d directory, - file, s stream), size in bytes and time of change' },
+      long: { short: 'l', help: 'mode, size in bytes and time of change of each, and where links lead' },
+      recursive: { short: 'R', help: 'directories below as well' },
+      directory: { short: 'd', help: 'directories themselves, not what is in them' },
+      human: { short: 'h', help: 'sizes in KiB, MiB, …' },
+      time: { short: 't', help: 'the latest first' },
+      size: { short: 'S', help: 'the largest first' },
+      reverse: { short: 'r', help: 'in reverse order' },
+      one: { short: '1', help: 'one name on each line' },
       ...jsonOption,
     },
   },
@@ -32,64 +56,102 @@ export const ls = defineProgram(
     const code = await forEachOperand(
       context,
       operands.length > 0 ? operands : ['.'],
-      async (operand) => void listed.push(await list(context, operand, options.all)),
+      (operand) => list(context, operand, options, listed),
       { failure: 2, describe: (operand) => `cannot access '${operand}'` },
     )
     if (options.json) {
       await context.printJson(listed.flatMap(({ rows }) => rows))
       return code
     }
-    const format = (rows: readonly Row[]) => (options.long ? longFormat : shortFormat)(rows, context)
+    const format = (rows: readonly Row[]) => (options.long ? longFormat : shortFormat)(rows, options, context)
     const files = listed.filter(({ directory }) => !directory).flatMap(({ rows }) => rows)
-    const blocks = files.length > 0 ? [format(files)] : []
+    const blocks = files.length > 0 ? [format(sorted(files, options))] : []
+    const headed = options.recursive || operands.length > 1
     for (const { operand, rows } of listed.filter(({ directory }) => directory)) {
       const shown = options.all ? [...dots(rows), ...rows] : rows
-      blocks.push((operands.length > 1 ? `${operand}:\n` : '') + format(shown))
+      blocks.push((headed ? `${operand}:\n` : '') + format(shown))
     }
     await context.print(blocks.join('\n'))
     return code
   },
 )
 
-async function list(context: ProgramContext, operand: string, all: boolean): Promise<Listed> {
+async function list(context: ProgramContext, operand: string, options: Options, listed: Listed[]): Promise<void> {
   const path = context.path(operand)
-  const { info } = await context.fs.stat(path, context.cancel)
-  if (info.kind !== 'directory') {
-    if (operand.endsWith('/')) throw new OsError('ENOTDIR', `${operand} is not a directory`)
-    const { kind, size, mtimeMs } = info
-    return { operand, directory: false, rows: [{ name: operand, path, kind, size, mtimeMs }] }
+  const { info } = await stat(context, operand, options)
+  if (info.kind !== 'directory' || options.directory) {
+    if (operand.endsWith('/') && info.kind !== 'directory')
+      throw new OsError('ENOTDIR', `${operand} is not a directory`)
+    listed.push({ operand, directory: false, rows: [rowOf(operand, path, info)] })
+    return
   }
   const entries = await context.fs.readdir(path, { withFileTypes: true, ...context.cancel })
-  const rows = entries
-    .filter(({ name }) => all || !name.startsWith('.'))
-    .map(({ name, kind, size, mtimeMs }) => ({ name, path: joinPath(path, name), kind, size, mtimeMs }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-  return { operand, directory: true, rows }
+  const rows: Row[] = []
+  for (const { name, kind, size, mtimeMs, mode } of entries) {
+    if (name.startsWith('.') && !options.all) continue
+    const row: Row = { name, path: joinPath(path, name), kind, size, mtimeMs, mode }
+    if (kind === 'symlink' && (options.long || options.json)) row.target = await context.fs.readlink(row.path)
+    rows.push(row)
+  }
+  const shown = sorted(rows, options)
+  listed.push({ operand, directory: true, rows: shown })
+  if (!options.recursive) return
+  for (const row of shown) {
+    if (row.kind === 'directory') await list(context, joinPath(operand, row.name), options, listed)
+  }
+}
+
+/** Of a link that was asked for by name: what it leads to, unless links are what is shown. */
+async function stat(context: ProgramContext, operand: string, { long, directory }: Options) {
+  const path = context.path(operand)
+  if (!operand.endsWith('/') && (long || directory)) return context.fs.lstat(path, context.cancel)
+  try {
+    return await context.fs.stat(path, context.cancel)
+  } catch (error) {
+    // A link that leads nowhere is there all the same.
+    if (error instanceof OsError && error.code === 'ENOENT') return context.fs.lstat(path, context.cancel)
+    throw error
+  }
+}
+
+function rowOf(name: string, path: string, { kind, size, mtimeMs, mode, target }: FileInfo): Row {
+  return { name, path, kind, size, mtimeMs, mode, ...(target === undefined ? {} : { target }) }
+}
+
+function sorted(rows: readonly Row[], { time, size, reverse }: Options): Row[] {
+  const byName = (a: Row, b: Row) => (a.name < b.name ? -1 : 1)
+  const compare = (a: Row, b: Row) => (time ? b.mtimeMs - a.mtimeMs : size ? b.size - a.size : 0) || byName(a, b)
+  const out = [...rows].sort(compare)
+  return reverse ? out.reverse() : out
 }
 
 /** `.` and `..`, which the tree does not store. */
 function dots(rows: readonly Row[]): Row[] {
   const mtimeMs = Math.max(0, ...rows.map((row) => row.mtimeMs))
-  return ['.', '..'].map((name) => ({ name, path: name, kind: 'directory', size: 0, mtimeMs }))
+  return ['.', '..'].map((name) => ({ name, path: name, kind: 'directory', size: 0, mtimeMs, mode: 0o755 }))
 }
 
-function shortFormat(rows: readonly Row[], context: ProgramContext): string {
-  if (!context.stdout.isTerminal) return rows.map((row) => `${row.name}\n`).join('')
+function shortFormat(rows: readonly Row[], { one }: Options, context: ProgramContext): string {
+  if (one || !context.stdout.isTerminal) return rows.map((row) => `${row.name}\n`).join('')
+  const mark = ({ kind, name }: Row) => {
+    if (kind === 'symlink') return '@'
+    return kind === 'directory' && baseName(name) !== '.' ? '/' : ''
+  }
   return formatColumns(
-    rows.map((row) => row.name + (row.kind === 'directory' && baseName(row.name) !== '.' ? '/' : '')),
+    rows.map((row) => row.name + mark(row)),
     context.columns,
   )
 }
 
-const KIND_LETTERS = { directory: 'd', file: '-', stream: 's' } as const
-
-function longFormat(rows: readonly Row[], context: ProgramContext): string {
+function longFormat(rows: readonly Row[], { human }: Options, context: ProgramContext): string {
   const shown = context.stdout.isTerminal ? printable : (name: string) => name
-  const width = Math.max(0, ...rows.map((row) => String(row.size).length))
+  const sizes = rows.map(({ size }) => (human ? formatBytes(size) : String(size)))
+  const width = Math.max(0, ...sizes.map(({ length }) => length))
   return rows
-    .map((row) => {
+    .map((row, i) => {
       const time = row.mtimeMs > 0 ? formatTime(row.mtimeMs) : ''.padEnd(16)
-      return `${KIND_LETTERS[row.kind]}  ${String(row.size).padStart(width)}  ${time}  ${shown(row.name)}\n`
+      const leads = row.target === undefined ? '' : ` -> ${shown(row.target)}`
+      return `${formatMode(row)}  ${(sizes[i] ?? '').padStart(width)}  ${time}  ${shown(row.name)}${leads}\n`
     })
     .join('')
 }

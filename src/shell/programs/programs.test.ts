@@ -66,12 +66,12 @@ describe('ls', () => {
     expect(await out('ls /dir')).toBe('b.txt\nsub\n')
     expect(await out('ls -a /dir')).toBe('.\n..\n.hidden\nb.txt\nsub\n')
     expect(await out('ls /dir /a.txt')).toBe('/a.txt\n\n/dir:\nb.txt\nsub\n')
-    expect(await out('cd /dir; ls -l')).toMatch(/^- {2}5 .* b\.txt\nd {2}0 .* sub\n$/)
+    expect(await out('cd /dir; ls -l')).toMatch(/^-rw-r--r-- {2}5 .* b\.txt\ndrwxr-xr-x {2}0 .* sub\n$/)
   })
 
   it('gives rows with a path in JSON', async () => {
     const { out } = testShell(TREE)
-    const row = { name: 'b.txt', path: '/dir/b.txt', kind: 'file', size: 5, mtimeMs: 0 }
+    const row = { name: 'b.txt', path: '/dir/b.txt', kind: 'file', size: 5, mtimeMs: 0, mode: 0o644 }
     expect(JSON.parse(await out('ls --json /dir'))[0]).toEqual(row)
   })
 

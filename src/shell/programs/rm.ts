@@ -1,7 +1,17 @@
 // rm: removes files and, with -r, directories.
-import { OsError } from '../../base/errors.ts'
+import { isOsError, OsError } from '../../base/errors.ts'
 import { UsageError } from '../options.ts'
-import { defineProgram, forEachOperand } from '../program.ts'
+import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
+
+/** A link itself, not what it leads to. @returns undefined for what is not there, if that is no error. */
+async function present(context: ProgramContext, path: string, force: boolean) {
+  try {
+    return await context.fs.lstat(path, context.cancel)
+  } catch (error) {
+    if (force && (isOsError(error, 'ENOENT') || isOsError(error, 'ENOTDIR'))) return undefined
+    throw error
+  }
+}
 
 export const rm = defineProgram(
   {
@@ -23,8 +33,8 @@ export const rm = defineProgram(
       async (operand) => {
         const path = context.path(operand)
         if (path === '/') throw new OsError('EPERM', 'the root of the tree stays')
-        if (options.force && !(await context.fs.exists(path, context.cancel))) return
-        const info = await context.fs.stat(path, context.cancel)
+        const info = await present(context, path, options.force)
+        if (!info) return
         if (info.isDirectory() && !options.recursive) throw new OsError('EISDIR', `${operand} is a directory`)
         if (ask && !(await ask(`rm: remove '${operand}'?`, context.signal))) return
         await context.fs.rm(path, { recursive: options.recursive, force: options.force, ...context.cancel })

@@ -1,0 +1,159 @@
+// Open files that are changed in place, by several tabs at once, over links, and by tasks; through whole kernels.
+import { beforeEach, describe, expect, it } from 'vitest'
+import { fromUtf8, utf8 } from '../../base/bytes.ts'
+import type { SimNode } from '../../sim/cluster.ts'
+import { boot, codeOf, eventsOf, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+
+let cluster: TestCluster
+let a: SimNode
+let b: SimNode
+const run = <T>(work: Promise<T>) => cluster.run(work)
+const text = (node: SimNode, path: string) => run(node.fs.readFile(path, 'utf8'))
+
+beforeEach(async () => {
+  cluster = newCluster({ programs: true })
+  ;[a, b] = await boot<[SimNode, SimNode]>(cluster, 2)
+  await oneHome(cluster)
+  await run(a.fs.writeFile('/f', 'hello world'))
+})
+
+describe('a file that is changed in place', () => {
+  it('is seen by others when it is closed, or synchronised, and not before', async () => {
+    const handle = await run(a.fs.open('/f', 'r+'))
+    await run(handle.write(utf8('HELLO'), { position: 0 }))
+    expect(fromUtf8(await run(handle.read(0, 100)))).toBe('HELLO world')
+    expect(await text(b, '/f')).toBe('hello world')
+    await run(handle.sync())
+    expect(await text(b, '/f')).toBe('HELLO world')
+    await run(handle.truncate(5))
+    await run(handle.write(utf8('!')))
+    await run(handle.close())
+    expect(await text(b, '/f')).toBe('HELLO!')
+  })
+
+  it('is not changed by what is discarded, nor by a handle that changes nothing', async () => {
+    const { info } = await run(a.fs.stat('/f'))
+    const handle = await run(a.fs.open('/f', 'r+'))
+    await run(handle.write(utf8('x')))
+    await run(handle.close({ discard: true }))
+    expect(await run((await run(a.fs.open('/f', 'a'))).close())).toEqual({})
+    expect((await run(b.fs.stat('/f'))).info).toEqual(info)
+  })
+
+  it('of which somebody else has made another meanwhile keeps both, and says so', async () => {
+    const handle = await run(a.fs.open('/f', 'r+'))
+    await run(handle.write(utf8('mine'), { position: 0 }))
+    await run(b.fs.writeFile('/f', 'theirs'))
+    await run(handle.close())
+    expect(await text(b, '/f')).toBe('theirs')
+    const names = await run(b.fs.readdir('/'))
+    const conflict = names.find((name) => name.startsWith('f.conflict-'))
+    expect(await text(b, `/${conflict}`)).toBe('mineo world')
+    const notices = (await eventsOf(cluster, a)).filter((event) => event.type === 'notice')
+    expect(notices.at(-1)).toMatchObject({ message: expect.stringContaining(`/${conflict}`) })
+  })
+
+  it('of which two append at the same time has what both have appended', async () => {
+    const all = [a, b].flatMap((node, i) => [0, 1, 2, 3].map((n) => node.fs.appendFile('/f', ` ${i}${n}`)))
+    await run(Promise.all(all))
+    const found = await text(a, '/f')
+    expect(found.startsWith('hello world')).toBe(true)
+    expect(found.slice(11).trim().split(' ').sort()).toEqual(['00', '01', '02', '03', '10', '11', '12', '13'])
+  })
+
+  it('is not committed after a write of it was given up', async () => {
+    const stop = new AbortController()
+    const handle = await run(a.fs.open('/f', 'r+'))
+    const writing = handle.write(utf8('x'.repeat(3_000_000)), { signal: stop.signal })
+    stop.abort()
+    expect(await run(codeOf(writing))).toBe('ECANCELED')
+    expect(await run(codeOf(handle.close()))).not.toBe('ok')
+    expect(await text(b, '/f')).toBe('hello world')
+  })
+
+  it('may not be read, or written, against its mode', async () => {
+    await run(a.fs.chmod('/f', 0o400))
+    for (const flag of ['w', 'a', 'r+'] as const) expect(await run(codeOf(b.fs.open('/f', flag)))).toBe('EACCES')
+    expect(await text(b, '/f')).toBe('hello world')
+    await run(a.fs.chmod('/f', 0o200))
+    expect(await run(codeOf(b.fs.readFile('/f')))).toBe('EACCES')
+    await run(b.fs.writeFile('/f', 'over'))
+    expect((await run(a.fs.stat('/f'))).mode).toBe(0o200)
+    await run(a.fs.rm('/f'))
+  })
+
+  it('is refused where no such thing can be', async () => {
+    const handle = await run(a.fs.open('/f', 'r'))
+    expect(await run(codeOf(handle.write(utf8('x'))))).toBe('EBADF')
+    expect(await run(codeOf(handle.truncate(1)))).toBe('EBADF')
+    const writer = await run(a.fs.open('/g', 'w'))
+    expect(await run(codeOf(writer.read(0, 1)))).toBe('EBADF')
+    expect(await run(codeOf(writer.write(utf8('x'), { position: 2 ** 45 })))).toBe('EFBIG')
+    expect(await run(codeOf(a.fs.open('/none', 'r+')))).toBe('ENOENT')
+    expect(await run(codeOf(a.fs.open('/proc/x', 'r+')))).toBe('EROFS')
+    const sizes = { ref: writer.ref, size: -1 }
+    expect(await run(codeOf(a.os.call('write', sizes)))).toBe('EINVAL')
+  })
+})
+
+describe('symbolic links', () => {
+  it('lead through the tree and out of it, and are what they are for whoever asks', async () => {
+    await run(a.fs.mkdir('/d'))
+    await run(a.fs.symlink('../f', '/d/up'))
+    await run(a.fs.writeFile('/p.js', 'export const start = () => undefined'))
+    const { kid } = await run(a.os.call('run', { program: '/p.js', args: [], cwd: '/' }))
+    await run(a.fs.symlink('/proc', '/processes'))
+    await run(b.fs.writeFile('/d/up', 'over the link'))
+    expect(await text(a, '/f')).toBe('over the link')
+    expect(await run(b.fs.readlink('/d/up'))).toBe('../f')
+    expect(await run(b.fs.realpath('/d/up'))).toBe('/f')
+    expect((await run(b.fs.lstat('/d/up'))).isSymbolicLink()).toBe(true)
+    expect(await run(b.fs.readdir('/processes'))).toEqual([kid])
+    expect((await run(b.fs.stat(`/processes/${kid}`))).info.path).toBe(`/proc/${kid}`)
+    expect(await run(codeOf(b.fs.writeFile('/processes/x', '')))).toBe('EROFS')
+    expect(await run(codeOf(b.fs.readlink('/f')))).toBe('EINVAL')
+    const [row] = await run(b.fs.readdir('/d', { withFileTypes: true }))
+    expect(row).toMatchObject({ name: 'up', kind: 'symlink', size: 4 })
+    await run(b.fs.rm('/d', { recursive: true }))
+    expect(await text(a, '/f')).toBe('over the link')
+  })
+
+  it('are copied with the directory that they are in, and are kept by other tabs as files are', async () => {
+    const c = cluster.addNode()
+    await run(c.boot())
+    const kept = async () => (await a.fs.writeFile('/three', '', { ack: 'all' }).catch(() => undefined))?.ack?.devices
+    await cluster.until(async () => (await kept()) === 3, 'three keep the tree')
+    await run(a.fs.mkdir('/d'))
+    await run(a.fs.symlink('f', '/d/l'))
+    await run(a.fs.writeFile('/d/f', 'x'))
+    await run(a.fs.cp('/d', '/e'))
+    await run(a.fs.writeFile('/d/f', 'y'))
+    a.crash()
+    await cluster.until(async () => (await codeOf(b.fs.stat('/e/l'))) === 'ok', 'the copy is there')
+    expect(await text(b, '/e/l')).toBe('x')
+    await cluster.until(async () => (await c.fs.readFile('/d/l', 'utf8')) === 'y', 'the last change is there')
+  })
+})
+
+describe('a task', () => {
+  it('changes files in place, makes links and copies; all of it counts when its event is done', async () => {
+    await run(
+      a.fs.writeFile(
+        '/p.js',
+        `export async function start(event, os) {
+          const handle = await os.fs.open('/f', 'r+')
+          await handle.write(new TextEncoder().encode('HE'), { position: 0 })
+          await handle.close()
+          await os.fs.symlink('f', '/l')
+          await os.fs.cp('/p.js', '/copy.js')
+          await os.fs.chmod('/p.js', 0o600)
+        }`,
+      ),
+    )
+    const { kid } = await run(b.os.call('run', { program: '/p.js', args: [], cwd: '/' }))
+    expect(await run(b.os.call('wait', { for: 'exit', kids: [kid] }))).toMatchObject({ exits: [{ code: 0 }] })
+    expect(await text(a, '/l')).toBe('HEllo world')
+    expect(await text(a, '/copy.js')).toBe(await text(a, '/p.js'))
+    expect((await run(a.fs.stat('/p.js'))).mode).toBe(0o600)
+  })
+})

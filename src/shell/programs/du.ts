@@ -1,0 +1,60 @@
+// du: what directories hold.
+import { formatBytes } from '../../base/bytes.ts'
+import { defineProgram, forEachOperand, jsonOption } from '../program.ts'
+import { countOf } from './head.ts'
+import { walk } from './walk.ts'
+
+interface Sum {
+  name: string
+  depth: number
+  directory: boolean
+  bytes: number
+}
+
+export const du = defineProgram(
+  {
+    name: 'du',
+    summary: 'Show how much directories hold',
+    usage: ['[OPTION]... [PATH]...'],
+    details: 'Bytes of content: equal content, such as that of copies, is stored once and counted each time.',
+    options: {
+      all: { short: 'a', help: 'files as well' },
+      summarize: { short: 's', help: 'one sum for each PATH' },
+      'max-depth': { short: 'd', value: 'COUNT', help: 'directories so deep below PATH' },
+      human: { short: 'h', help: 'in KiB, MiB, …' },
+      ...jsonOption,
+    },
+  },
+  async (context, { options, operands }) => {
+    const deepest = options.summarize ? 0 : (countOf(options['max-depth'], 'levels') ?? Number.POSITIVE_INFINITY)
+    const rows: { name: string; bytes: number }[] = []
+    const code = await forEachOperand(
+      context,
+      operands.length > 0 ? operands : ['.'],
+      async (operand) => {
+        // The directories that the walk is in, each within the one before.
+        const open: Sum[] = []
+        const close = async (depth: number) => {
+          for (let last = open.at(-1); last && last.depth >= depth; last = open.at(-1)) {
+            open.pop()
+            const above = open.at(-1)
+            if (above) above.bytes += last.bytes
+            const shown = last.depth <= deepest && (last.directory || options.all || last.depth === 0)
+            if (!shown) continue
+            rows.push({ name: last.name, bytes: last.bytes })
+            const amount = options.human ? formatBytes(last.bytes) : String(last.bytes)
+            if (!options.json) await context.print(`${amount.padEnd(10)} ${last.name}\n`)
+          }
+        }
+        for await (const { name, depth, kind, size } of walk(context, operand)) {
+          await close(depth)
+          open.push({ name, depth, directory: kind === 'directory', bytes: kind === 'directory' ? 0 : size })
+        }
+        await close(0)
+      },
+      { describe: (operand) => `cannot access '${operand}'` },
+    )
+    if (options.json) await context.printJson(rows)
+    return code
+  },
+)
