@@ -33,7 +33,10 @@ const REPLACED = [
   },
   { id: /^@multiformats\/dns$/, by: /resolvers\/dnsaddr/, ours: 'no-dns.ts' },
   { id: /^netmask$/, by: /private-ip/, ours: 'ip-range.ts' },
-  { id: /^\.\/discovery\.js$/, by: /circuit-relay-v2/, ours: 'no-discovery.ts' },
+  { id: /^\.\/discovery\.js$/, by: /circuit-relay-v2/, ours: 'left-out.ts' },
+  { id: /^\.\/reconnect-queue\.js$/, by: /libp2p\/dist\/src\/connection-manager/, ours: 'left-out.ts' },
+  { id: /^\.\/reprovider\.js$/, by: /kad-dht/, ours: 'left-out.ts' },
+  { id: /^\.\/(dns|ip)-mappings\.js$/, by: /libp2p\/dist\/src\/address-manager/, ours: 'left-out.ts' },
   { id: /^@libp2p\/logger$/, by: /node_modules/, ours: 'no-logger.ts' },
 ]
 

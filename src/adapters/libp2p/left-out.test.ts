@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import * as leftOut from './left-out.ts'
+
+const folderOf = (name: string) => dirname(createRequire(import.meta.url).resolve(name))
+
+/** Who imports what from where, and under which property. */
+const parts = [
+  ['@libp2p/circuit-relay-v2', 'transport/index.js', 'RelayDiscovery', './discovery.js', 'discovery'],
+  ['libp2p', 'connection-manager/index.js', 'ReconnectQueue', './reconnect-queue.js', 'reconnectQueue'],
+  ['@libp2p/kad-dht', 'kad-dht.js', 'Reprovider', './reprovider.js', 'reprovider'],
+  ['libp2p', 'address-manager/index.js', 'DNSMappings', './dns-mappings.js', 'dnsMappings'],
+  ['libp2p', 'address-manager/index.js', 'IPMappings', './ip-mappings.js', 'ipMappings'],
+] as const
+
+describe('what is left out of libp2p', () => {
+  it.each(parts)('of %s %s: %s, with all that the library calls of it', (library, file, name, from, property) => {
+    const source = readFileSync(join(folderOf(library), file), 'utf8')
+    expect(source).toContain(`import { ${name} } from "${from}"`)
+    const called = [...source.matchAll(new RegExp(`this\\.${property}\\??\\.(\\w+)\\(`, 'g'))].map(([, call]) => call)
+    const lifecycle = new RegExp(`await start\\([^)]*this\\.${property}\\b`).test(source) ? ['start', 'stop'] : []
+    const ours = new leftOut[name]() as unknown as Record<string, unknown>
+    expect([...called, ...lifecycle].length).toBeGreaterThan(0)
+    for (const call of [...called, ...lifecycle])
+      expect([call, typeof ours[call as string]]).toEqual([call, 'function'])
+  })
+
+  it('is all that stands in for it', () => {
+    expect(Object.keys(leftOut).sort()).toEqual(parts.map(([, , name]) => name).sort())
+  })
+})

@@ -1,0 +1,41 @@
+// In the page these take the place of parts of libp2p that a tab has no use for (vite.config.ts), under their names.
+
+class Idle {
+  start(): void {}
+  stop(): void {}
+}
+
+/** Asks for a place at whatever peer says that it relays: a tab has one relay, that of its page (relay-link.ts). */
+export class RelayDiscovery extends Idle {
+  addEventListener(): void {}
+  startDiscovery(): void {}
+  stopDiscovery(): void {}
+}
+
+/** Dials peers again that are tagged as to be kept: whom to link is for the kernel to say. */
+export class ReconnectQueue extends Idle {}
+
+/** Provides again what was provided through the DHT: the kernel's directory publishes its own records again. */
+export class Reprovider extends Idle {}
+
+/** Addresses that a router or a name server gives a node: a tab listens on none. */
+class Mappings {
+  has(): boolean {
+    return false
+  }
+  add(): void {}
+  remove(): boolean {
+    return false
+  }
+  getAll(): [] {
+    return []
+  }
+  confirm(): boolean {
+    return false
+  }
+  unconfirm(): boolean {
+    return false
+  }
+}
+
+export { Mappings as DNSMappings, Mappings as IPMappings }
