@@ -32,6 +32,7 @@ const REPLACED = [
     ours: 'other-keys.ts',
   },
   { id: /^@multiformats\/dns$/, by: /resolvers\/dnsaddr/, ours: 'no-dns.ts' },
+  { id: /^\.\/filters\/index\.js$/, by: /@libp2p\/utils/, ours: 'seen.ts' },
   { id: /^netmask$/, by: /private-ip/, ours: 'ip-range.ts' },
   { id: /^\.\/discovery\.js$/, by: /circuit-relay-v2/, ours: 'left-out.ts' },
   { id: /^\.\/reconnect-queue\.js$/, by: /libp2p\/dist\/src\/connection-manager/, ours: 'left-out.ts' },
