@@ -91,6 +91,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
     emit: refuse('emit'),
     wait: async (args, signal) => {
       if (args.for === 'events') return events.after(args.since, signal)
+      if (args.for === 'changes') return fs.changes({ ...args, path: resolve(args.path) }, { signal })
       const kids: Kid[] = []
       for (const kid of args.kids) kids.push(await processes.resolve(kid, signal))
       // Whoever still waits when the answer is known must not wait on.

@@ -155,6 +155,7 @@ export class Kernel {
       log,
       onChange: (head, notice) => {
         this.#events.push({ type: 'tree', version: head.version })
+        fs.treeChanged()
         if (notice) this.#events.push({ type: 'notice', message: notice })
       },
     })

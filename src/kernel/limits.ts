@@ -71,6 +71,8 @@ export const MAX_DAG_LEAVES = 262_144
 export const MAX_CIDS_PER_CALL = 256
 /** Blocks fetched ahead of a sequential reader: bounds memory per open file. */
 export const READAHEAD_BLOCKS = 8
+/** Changes below a path that one answer to a watcher holds; beyond, it looks for itself. */
+export const MAX_CHANGES = 1_024
 /** Bytes of where a symbolic link leads: a path of PATH_MAX characters, all of which may need four. */
 export const MAX_LINK_BYTES = 16 * 1024
 /** Symbolic links on the way to one path, as in Linux; more are a loop. */

@@ -254,6 +254,7 @@ export class FakeKernel {
         )
         return { events, next: args.since + events.length }
       }
+      if (args.for === 'changes') throw new OsError('ENOSYS', 'nothing is watched here')
       const rows = args.kids.map((kid) => this.#find(kid).row)
       const ended = () => rows.filter((row) => row.code !== null)
       await this.#until(() => (ended().length >= (args.any ? 1 : rows.length) ? true : undefined), cancelled)

@@ -12,22 +12,43 @@ const IO_BYTES = Math.min(1024 * 1024, MAX_IO_BYTES)
 
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
+/** The bits of a mode that tell the kind, as in POSIX. */
+const KIND_BITS = { file: 0o100000, directory: 0o040000, symlink: 0o120000, stream: 0o010000 } as const
+
+/** As node's; what the tree does not know is 0, and all times are that of the last change. */
 export class Stats {
   readonly info: FileInfo
+  dev = 0
+  ino = 0
+  nlink = 1
+  uid = 0
+  gid = 0
+  size: number
+  /** Kind and permissions. */
+  mode: number
+  mtimeMs: number
+  ctimeMs: number
+  atimeMs: number
+  birthtimeMs: number
+
   constructor(info: FileInfo) {
+    const { kind, mode, size, mtimeMs } = info
     this.info = info
-  }
-  get size(): number {
-    return this.info.size
-  }
-  get mtimeMs(): number {
-    return this.info.mtimeMs
+    this.size = size
+    this.mode = KIND_BITS[kind] | mode
+    this.mtimeMs = this.ctimeMs = this.atimeMs = this.birthtimeMs = mtimeMs
   }
   get mtime(): Date {
-    return new Date(this.info.mtimeMs)
+    return new Date(this.mtimeMs)
   }
-  get mode(): number {
-    return this.info.mode
+  get ctime(): Date {
+    return new Date(this.ctimeMs)
+  }
+  get atime(): Date {
+    return new Date(this.atimeMs)
+  }
+  get birthtime(): Date {
+    return new Date(this.birthtimeMs)
   }
   get kid(): string | undefined {
     return this.info.kid
@@ -288,6 +309,27 @@ export class FileSystem {
     } catch (error) {
       await handle.close({ discard: true })
       throw error
+    }
+  }
+
+  /**
+   * What happens to a path and in it, from now on: as node's, `rename` for what comes, goes or is another kind of thing,
+   * `change` for the rest; `filename` is relative to the path, and null when too much has happened at once to be told.
+   * @param options `recursive`: also in directories below. Ends with `signal`, by throwing its reason.
+   */
+  async *watch(
+    path: string,
+    options: CallOptions & { recursive?: boolean } = {},
+  ): AsyncGenerator<{ eventType: 'rename' | 'change'; filename: string | null }> {
+    const { recursive = false } = options
+    let since: string | undefined
+    for (;;) {
+      const args = { for: 'changes' as const, path, recursive, ...(since === undefined ? {} : { since }) }
+      const { version, changes = [], more } = await this.#client.call('wait', args, options)
+      since = version
+      for (const { what, path: filename } of changes)
+        yield { eventType: what === 'changed' ? 'change' : 'rename', filename }
+      if (more) yield { eventType: 'change', filename: null }
     }
   }
 

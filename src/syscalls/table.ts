@@ -18,6 +18,7 @@ import type {
   LogLine,
   NodeInfo,
   OpenMode,
+  PathChange,
   PeerRow,
   ProcessRow,
   RecordAnswer,
@@ -148,7 +149,10 @@ export const syscalls = {
     after: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(limits.MAX_EMITS_PER_EVENT))),
     key: v.optional(v.pipe(v.string(), v.maxLength(limits.MAX_KEY_LENGTH))),
   }),
-  /** Waits: for all (or any) of a set of processes to end, or for kernel events after number `since`. */
+  /**
+   * Waits: for all (or any) of a set of processes to end, for kernel events after number `since`, or for a path, or what is in
+   * it, to be another than in version `since`; without one, tells the version.
+   */
   wait: v.variant('for', [
     v.strictObject({
       for: v.literal('exit'),
@@ -156,6 +160,12 @@ export const syscalls = {
       any: v.optional(v.boolean()),
     }),
     v.strictObject({ for: v.literal('events'), since: offset }),
+    v.strictObject({
+      for: v.literal('changes'),
+      path,
+      recursive: v.optional(v.boolean()),
+      since: v.optional(v.pipe(v.string(), v.maxLength(256))),
+    }),
   ]),
   /** Ends a process (KILL), lets it start no more events (STOP) or again (CONT), or ends this one (EXIT; tasks only). */
   signal: v.variant('signal', [
@@ -183,6 +193,13 @@ export interface InfoResults {
 }
 export type InfoTopic = keyof InfoResults
 
+/** `more`: there were too many to tell, or nobody knows what was there before. */
+export interface Changes {
+  version: string
+  changes: PathChange[]
+  more: boolean
+}
+
 /** Results of each call. */
 export interface CallResults {
   open: { ref: number; kind: FileKind; size: number }
@@ -195,7 +212,7 @@ export interface CallResults {
   info: InfoResults[InfoTopic]
   run: { kid: Kid; home: string }
   emit: { id: string }
-  wait: { exits?: ExitStatus[]; events?: KernelEvent[]; next?: number }
+  wait: { exits?: ExitStatus[]; events?: KernelEvent[]; next?: number } & Partial<Changes>
   signal: { delivered: boolean }
 }
 

@@ -41,6 +41,12 @@ export interface FileInfo {
   target?: string
 }
 
+/** What has become of a path, relative to the one that is watched; empty for that one itself. */
+export interface PathChange {
+  what: 'added' | 'changed' | 'removed'
+  path: string
+}
+
 export interface DirectoryEntry {
   name: string
   kind: FileKind

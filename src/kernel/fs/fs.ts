@@ -1,9 +1,10 @@
 // The one tree that users see: the shared tree with read-only mounts over it. Above: dispatch.ts. Below:
 // shared-tree.ts, dag.ts and the mounts. A task's changes are staged and take effect when its event completes.
-import { isOsError, OsError } from '../../base/errors.ts'
+import { Emitter, until } from '../../base/emitter.ts'
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
-import type { CallArgs } from '../../syscalls/table.ts'
+import type { CallArgs, Changes } from '../../syscalls/table.ts'
 import type { Ack, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
@@ -16,6 +17,7 @@ import { fileReader, fileWriter, type Handle } from './handles.ts'
 import { joinPath, normalPath, splitPath } from './path.ts'
 import type { SharedTree } from './shared-tree.ts'
 import { absent, type Place, present, type Tree } from './tree.ts'
+import { changesBetween, entryOfVersion, versionOf } from './watch.ts'
 
 /** A read-only part of the tree that is made, not stored. Paths are relative to its root, as names. */
 export interface Mount {
@@ -87,6 +89,9 @@ export class Fs {
   readonly #onWritten: (cid: string) => void
   readonly #onNotice: (text: string) => void
   readonly #label: string
+  readonly #treeChanges: Emitter<void>
+  /** Changes of the tree that this node has heard of. */
+  #treeVersion = 0
 
   constructor(options: {
     tree: Tree
@@ -110,6 +115,7 @@ export class Fs {
     this.#onWritten = options.onWritten
     this.#onNotice = options.onNotice
     this.#label = options.label
+    this.#treeChanges = new Emitter((error) => this.#onNotice(errorLine(error)))
   }
 
   /** @param last whether a symbolic link in the last place is followed. */
@@ -143,6 +149,44 @@ export class Fs {
       return { name, kind: 'directory' as const, size: 0, mtimeMs: 0, mode: 0o555 }
     })
     return [...rows.filter((row) => !this.#mounts.has(row.name)), ...mounts].sort(byName)
+  }
+
+  /** The tree is another now: whoever watches a part of it looks. */
+  treeChanged(): void {
+    this.#treeVersion++
+    this.#treeChanges.emit()
+  }
+
+  /** Resolves when a path, or what is in it, is another than in version `since`. @throws {OsError} ENOENT at the beginning. */
+  async changes(args: CallArgs<'wait'> & { for: 'changes' }, context: FsContext): Promise<Changes> {
+    const { path, recursive = false } = args
+    let { since } = args
+    for (;;) {
+      const seen = this.#treeVersion
+      const found = await this.#find(path, context)
+      if (found.mount) throw new OsError('ENOTSUP', `${found.at} cannot be watched: it is made when it is read`)
+      const version = versionOf(found.place.entry)
+      if (since === undefined) {
+        present(found.place)
+        return { version, changes: [], more: false }
+      }
+      const told = version === since ? undefined : await this.#compare(since, found.place.entry, recursive, context)
+      if (told && (told.more || told.changes.length > 0)) return { version, ...told }
+      since = version
+      const never = () => undefined
+      await until(this.#treeChanges, () => this.#treeVersion !== seen, never, context.signal)
+    }
+  }
+
+  async #compare(since: string, now: Entry | undefined, recursive: boolean, { signal }: FsContext) {
+    try {
+      const comparison = { tree: this.#tree, options: { signal }, recursive }
+      return await changesBetween(comparison, entryOfVersion(since), now)
+    } catch (error) {
+      // What was there before may be nowhere any more.
+      if (isOsError(error, 'EIO')) return { changes: [], more: true }
+      throw error
+    }
   }
 
   async open(path: string, mode: OpenMode, context: FsContext, permissions = FILE_MODE): Promise<Handle> {

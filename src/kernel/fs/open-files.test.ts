@@ -78,7 +78,7 @@ describe('a file that is changed in place', () => {
     await run(a.fs.chmod('/f', 0o200))
     expect(await run(codeOf(b.fs.readFile('/f')))).toBe('EACCES')
     await run(b.fs.writeFile('/f', 'over'))
-    expect((await run(a.fs.stat('/f'))).mode).toBe(0o200)
+    expect((await run(a.fs.stat('/f'))).mode).toBe(0o100200)
     await run(a.fs.rm('/f'))
   })
 
@@ -154,6 +154,68 @@ describe('a task', () => {
     expect(await run(b.os.call('wait', { for: 'exit', kids: [kid] }))).toMatchObject({ exits: [{ code: 0 }] })
     expect(await text(a, '/l')).toBe('HEllo world')
     expect(await text(a, '/copy.js')).toBe(await text(a, '/p.js'))
-    expect((await run(a.fs.stat('/p.js'))).mode).toBe(0o600)
+    expect((await run(a.fs.stat('/p.js'))).mode).toBe(0o100600)
+  })
+})
+
+describe('a path that is watched', () => {
+  /** Events until as many have come as wanted. */
+  async function events(node: SimNode, path: string, recursive: boolean, work: () => Promise<unknown>, count: number) {
+    const stop = new AbortController()
+    const found: string[] = []
+    const watching = (async () => {
+      for await (const { eventType, filename } of node.fs.watch(path, { recursive, signal: stop.signal })) {
+        found.push(`${eventType} ${filename}`)
+      }
+    })().catch((error: unknown) => error)
+    await cluster.advance(50)
+    await run(work())
+    await cluster.until(() => found.length >= count, `${count} events`)
+    stop.abort()
+    expect(await run(watching)).toMatchObject({ code: 'ECANCELED' })
+    return found
+  }
+
+  it('tells what comes, goes and changes in it, whoever does it', async () => {
+    await run(a.fs.mkdir('/d/sub', { recursive: true }))
+    const work = async () => {
+      await b.fs.writeFile('/d/x', '1')
+      await cluster.advance(50)
+      await b.fs.writeFile('/d/x', '2')
+      await cluster.advance(50)
+      await b.fs.rename('/d/x', '/d/y')
+      await cluster.advance(50)
+      await b.fs.writeFile('/other', '')
+      await b.fs.writeFile('/d/sub/deep', '')
+    }
+    const found = await events(a, '/d', false, work, 5)
+    expect(found).toEqual(['rename x', 'change x', 'rename x', 'rename y', 'change sub'])
+  })
+
+  it('tells it with everything below, and of itself', async () => {
+    await run(a.fs.mkdir('/d/sub', { recursive: true }))
+    const deep = async () => {
+      await b.fs.writeFile('/d/sub/deep', '')
+      await b.fs.symlink('x', '/d/sub/link')
+    }
+    expect((await events(a, '/d', true, deep, 2)).sort()).toEqual(['rename sub/deep', 'rename sub/link'])
+    expect(await events(a, '/f', false, () => b.fs.chmod('/f', 0o600), 1)).toEqual(['change '])
+    expect(await events(a, '/f', false, () => b.fs.rm('/f'), 1)).toEqual(['rename '])
+    expect(await run(codeOf(a.fs.watch('/f').next()))).toBe('ENOENT')
+    expect(await run(codeOf(a.fs.watch('/proc').next()))).toBe('ENOTSUP')
+  })
+
+  it('says that it does not know when what was there before is nowhere', async () => {
+    const since = `directory bafybeigotsedjwt6rk6cwsby7drj4yzb3b5oa23hmdunskgxbvexrnwgei 493 0`
+    await run(a.fs.mkdir('/d'))
+    expect(await run(a.os.call('wait', { for: 'changes', path: '/d', since }))).toMatchObject({
+      changes: [],
+      more: true,
+    })
+    const { version } = await run(a.os.call('wait', { for: 'changes', path: '/f' }))
+    for (const bad of ['x y', '', `file ${'x'.repeat(200)}`]) {
+      const answer = await run(a.os.call('wait', { for: 'changes', path: '/f', since: bad }))
+      expect(answer.version).toBe(version)
+    }
   })
 })
