@@ -40,6 +40,16 @@ describe('the window of a caller', () => {
     )
   })
 
+  it('holds of a view what it shows, and not the buffer behind it', () => {
+    const { posts, calls } = client(1)
+    const buffer = new Uint8Array(1_000_000)
+    void calls.call('emit', { task: 'one', data: null })
+    for (let i = 0; i < 3; i++) void calls.call('emit', { task: 'one', data: [{ part: buffer.subarray(i, i + 2) }] })
+    for (const id of [1, 2]) calls.accept(done(id))
+    const [, second] = posts.flat() as { args: { data: [{ part: Uint8Array }] } }[]
+    expect(second?.args.data[0].part.buffer.byteLength).toBe(2)
+  })
+
   it('refuses what cannot be cloned at once, also when it would have to wait', async () => {
     const { posts, calls } = client(1)
     const broken = { task: 'one', data: () => 1 } as never

@@ -5,6 +5,16 @@ import { MAX_WAITING_CALLS } from './limits.ts'
 import type { CallerMessage, MessageLink, Replies } from './protocol.ts'
 import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic } from './table.ts'
 
+/** A copy that holds no more memory than what it shows of it. @throws {Error} for what cannot be cloned. */
+function detached<T>(value: T): T {
+  if (value instanceof Uint8Array) return value.slice() as T
+  if (Array.isArray(value)) return value.map(detached) as T
+  if (value === null || typeof value !== 'object' || Object.getPrototypeOf(value) !== Object.prototype) {
+    return structuredClone(value)
+  }
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, detached(each)])) as T
+}
+
 export interface CallOptions {
   signal?: AbortSignal | undefined
 }
@@ -65,7 +75,7 @@ export class SyscallClient {
         if (this.#pending.size < this.#window) this.#link.post(begin(args))
         else {
           // What the caller does with its arguments after the call is not seen by it, whenever it is sent.
-          const own = structuredClone(args)
+          const own = detached(args)
           this.#waiting.set(id, () => begin(own))
         }
       } catch (error) {

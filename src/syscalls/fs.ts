@@ -348,8 +348,9 @@ export class FileSystem {
   }
 
   async copyFile(from: string, to: string, options: CallOptions & { exclusive?: boolean } = {}): Promise<void> {
-    if ((await this.stat(from, options)).isDirectory()) throw new OsError('EISDIR', `${from} is a directory`)
-    await this.cp(from, to, options)
+    const { info } = await this.stat(from, options)
+    if (info.kind === 'directory') throw new OsError('EISDIR', `${from} is a directory`)
+    await this.cp(info.path, to, options)
   }
 
   async #change(args: CallArgs<'change'>, options?: CallOptions): Promise<void> {

@@ -127,7 +127,12 @@ export class ChannelStream implements ByteStream {
       for (let head = this.#joinedHead(); head; head = this.#joinedHead()) {
         const slice = this.#nextSlice(head)
         if (!slice) break
-        this.#channel.send(slice as Uint8Array<ArrayBuffer>)
+        try {
+          this.#channel.send(slice as Uint8Array<ArrayBuffer>)
+        } catch (error) {
+          // It closes, and nobody has told us yet.
+          return this.#end(new OsError('ECONNRESET', 'the connection is closing', { cause: error }))
+        }
         this.#pace.sentBytes += slice.byteLength
         this.#queuedBytes -= slice.byteLength
         if (slice.byteLength === head.byteLength) this.#queue.shift()

@@ -12,6 +12,7 @@ const parts = [
   ['@libp2p/circuit-relay-v2', 'transport/index.js', 'RelayDiscovery', './discovery.js', 'discovery'],
   ['libp2p', 'connection-manager/index.js', 'ReconnectQueue', './reconnect-queue.js', 'reconnectQueue'],
   ['@libp2p/kad-dht', 'kad-dht.js', 'Reprovider', './reprovider.js', 'reprovider'],
+  ['libp2p', 'libp2p.js', 'RandomWalk', './random-walk.js', 'randomWalk'],
   ['libp2p', 'address-manager/index.js', 'DNSMappings', './dns-mappings.js', 'dnsMappings'],
   ['libp2p', 'address-manager/index.js', 'IPMappings', './ip-mappings.js', 'ipMappings'],
 ] as const
@@ -21,7 +22,8 @@ describe('what is left out of libp2p', () => {
     const source = readFileSync(join(folderOf(library), file), 'utf8')
     expect(source).toContain(`import { ${name} } from "${from}"`)
     const called = [...source.matchAll(new RegExp(`this\\.${property}\\??\\.(\\w+)\\(`, 'g'))].map(([, call]) => call)
-    const lifecycle = new RegExp(`await start\\([^)]*this\\.${property}\\b`).test(source) ? ['start', 'stop'] : []
+    const started = new RegExp(`await start\\([^)]*this\\.${property}\\b|configureComponent\\('${property}'`)
+    const lifecycle = started.test(source) ? ['start', 'stop'] : []
     const part = new (ours[name] as new () => object)() as Record<string, unknown>
     expect([...called, ...lifecycle].length).toBeGreaterThan(0)
     for (const call of [...called, ...lifecycle])

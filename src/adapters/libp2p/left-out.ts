@@ -18,6 +18,9 @@ export class ReconnectQueue extends Idle {}
 /** Provides again what was provided through the DHT: the kernel's directory publishes its own records again. */
 export class Reprovider extends Idle {}
 
+/** Looks for strangers, for those who search for relays. */
+export class RandomWalk extends Idle {}
+
 /** Addresses that a router or a name server gives a node: a tab listens on none. */
 class Mappings {
   has(): boolean {

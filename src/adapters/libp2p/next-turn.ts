@@ -5,10 +5,18 @@ let waiting: (() => void)[] = []
 port1.onmessage = () => {
   const due = waiting
   waiting = []
-  for (const work of due) work()
+  runAll(due)
 }
 
-/** @param work must not throw. */
+/** One that throws does so at its end, and keeps nobody else from running. */
+function runAll([work, ...others]: (() => void)[]): void {
+  try {
+    work?.()
+  } finally {
+    if (others.length > 0) runAll(others)
+  }
+}
+
 export function inNextTurn(work: () => void): void {
   if (waiting.push(work) === 1) port2.postMessage(null)
 }

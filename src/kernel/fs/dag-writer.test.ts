@@ -123,6 +123,18 @@ describe('a file that is written anywhere', () => {
     )
   })
 
+  it('whose last leaf is larger than ours is what plain bytes would be', async () => {
+    const { root: start, bytes } = await foreign([MIB + MIB / 2])
+    const ops: Op[] = [
+      { do: 'write', at: MIB + 100, length: 10 },
+      { do: 'write', at: bytes.byteLength, length: MIB },
+      { do: 'write', at: MIB + MIB / 4, length: 7 },
+      { do: 'read', at: MIB + MIB / 3 },
+    ]
+    const [root, expected] = await both(start, bytes, ops)
+    expect(equalBytes(await readAll(root), expected)).toBe(true)
+  })
+
   it('stores only what a change in the middle touches', async () => {
     const size = 40 * MIB
     const writer = new DagWriter(blocks)

@@ -19,7 +19,7 @@ export class DagWriter {
   #leaves: Child[] = []
   /** Bytes in the leaves. */
   #leafBytes = 0
-  /** All leaves but the last are of one size, as those that are written here. */
+  /** All leaves but the last are of one size, and that one is not larger, as those that are written here. */
   #uniform = true
   /** Contents of leaves that have changed, by number; the one changed longest ago first. */
   readonly #changed = new Map<number, Uint8Array>()
@@ -40,7 +40,9 @@ export class DagWriter {
     const leaves = await new DagReader(blocks, root, options).leaves()
     writer.#leaves = leaves.map(({ cid, size }) => ({ cid, size, totalBytes: size }))
     writer.#leafBytes = root.size
-    writer.#uniform = leaves.every(({ size }, i) => size === BLOCK_BYTES || i === leaves.length - 1)
+    writer.#uniform = leaves.every(
+      ({ size }, i) => size === BLOCK_BYTES || (i === leaves.length - 1 && size < BLOCK_BYTES),
+    )
     return writer
   }
 

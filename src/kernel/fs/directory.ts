@@ -6,6 +6,7 @@ import { UnixFS } from 'ipfs-unixfs'
 import * as v from 'valibot'
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
+import { MAX_PATH_LENGTH } from '../../syscalls/limits.ts'
 import { type CidText, parseCid } from '../blocks/cid.ts'
 import { MAX_BLOCK_BYTES, MAX_LINK_BYTES } from '../limits.ts'
 import { decodeNode } from './dag.ts'
@@ -84,7 +85,9 @@ export function decodeLink(cid: CidText, bytes: Uint8Array): string {
   if (unixfs.type !== 'symlink' || !unixfs.data || unixfs.data.byteLength > MAX_LINK_BYTES) {
     throw new OsError('EIO', `block ${cid} is no symbolic link`)
   }
-  return fromUtf8(unixfs.data)
+  const target = fromUtf8(unixfs.data)
+  if (target === '' || target.length > MAX_PATH_LENGTH) throw new OsError('EIO', `link ${cid} leads to no path`)
+  return target
 }
 
 function isEntryName(name: string): boolean {

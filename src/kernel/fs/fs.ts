@@ -8,12 +8,13 @@ import type { CallArgs, Changes } from '../../syscalls/table.ts'
 import type { Ack, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
-import { MAX_EVENT_CHANGE_BYTES, MAX_EVENT_CHANGES } from '../limits.ts'
+import { MAX_EVENT_CHANGE_BYTES, MAX_EVENT_CHANGES, TREE_GIVE_UP_MS } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { DagReader, type FileRoot } from './dag.ts'
 import { DagWriter } from './dag-writer.ts'
 import type { Entry } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
+import { conflicting } from './merge.ts'
 import { joinPath, normalPath, splitPath } from './path.ts'
 import type { SharedTree } from './shared-tree.ts'
 import { absent, type Place, present, type Tree } from './tree.ts'
@@ -61,8 +62,8 @@ export interface FsContext {
 }
 
 const FILE_MODE = 0o644
-/** Times that an append is tried again because others append to the same file. */
-const MAX_APPENDS = 20
+/** Versions of one file of which one node may keep its own beside somebody else's. */
+const MAX_CONFLICTS = 1_000
 
 /** What each mode of opening asks for; see `OpenMode`. */
 function askedBy(mode: OpenMode) {
@@ -89,6 +90,8 @@ export class Fs {
   readonly #onWritten: (cid: string) => void
   readonly #onNotice: (text: string) => void
   readonly #label: string
+  /** By path: files that this node is appending to. */
+  readonly #appends = new Map<string, Promise<void>>()
   readonly #treeChanges: Emitter<void>
   /** Changes of the tree that this node has heard of. */
   #treeVersion = 0
@@ -120,15 +123,15 @@ export class Fs {
 
   /** @param last whether a symbolic link in the last place is followed. */
   async stat(path: string, context: FsContext, last = true): Promise<FileInfo> {
-    const staged = context.staging?.file(normalPath(path))
-    if (staged) {
-      const entry = { kind: 'file' as const, ...staged, mode: FILE_MODE, mtimeMs: this.#clock.wallMs() }
-      return fileInfo(normalPath(path), entry)
-    }
     const found = await this.#find(path, context, last)
     if (found.mount) return { path: found.at, ...(await mounted(found)) }
-    const entry = present(found.place)
+    const staged = context.staging?.file(found.at)
+    if (staged) {
+      const entry = { kind: 'file' as const, ...staged, mode: FILE_MODE, mtimeMs: this.#clock.wallMs() }
+      return fileInfo(found.at, entry)
+    }
     if (staged === null) throw absent(found.place.names)
+    const entry = present(found.place)
     const info = fileInfo(found.at, entry)
     return entry.kind === 'symlink' ? { ...info, target: await this.#tree.target(entry.cid) } : info
   }
@@ -191,7 +194,6 @@ export class Fs {
 
   async open(path: string, mode: OpenMode, context: FsContext, permissions = FILE_MODE): Promise<Handle> {
     const asked = askedBy(mode)
-    const staged = context.staging?.file(normalPath(path))
     const found = await this.#find(path, context, !asked.exclusive)
     if (found.mount) {
       if (asked.writes) throw readOnly(found.at)
@@ -199,6 +201,7 @@ export class Fs {
       return found.mount.open(found.names)
     }
     const { at, place } = found
+    const staged = context.staging?.file(at)
     const there = staged === undefined ? place.entry : (staged ?? undefined)
     if (there && asked.exclusive) throw new OsError('EEXIST', `${at} exists already`)
     if (place.entry?.kind === 'directory') throw isDirectory(at)
@@ -215,6 +218,7 @@ export class Fs {
       readable: asked.reads,
       appends: asked.appends,
       commit: (file, signal, ack) => this.#commit(target, file, signal, ack),
+      reopen: (file, signal) => DagWriter.open(this.#blocks, file, { signal }),
     })
   }
 
@@ -259,14 +263,35 @@ export class Fs {
   }
 
   /** @throws {OsError} EXDEV for what is not in the tree, and so has to be read. */
-  #copy(
-    { from, to, exclusive }: CallArgs<'change'> & { op: 'copy' },
+  async #copy(args: CallArgs<'change'> & { op: 'copy' }, mtimeMs: number, context: FsContext): Promise<Ack> {
+    const { exclusive } = args
+    const [from, to] = [normalPath(args.from), this.#writable(args.to)]
+    if (context.staging) return this.#stageCopy({ from, to, exclusive }, mtimeMs, context)
+    try {
+      if (this.#mount(splitPath(from))) throw absent(splitPath(from))
+      const op: TreeOp = { op: 'copy', from, to, mtimeMs }
+      return await this.#apply(exclusive ? { ...op, exclusive } : op, context)
+    } catch (error) {
+      // Perhaps it leads to where nothing can be copied from.
+      if (isOsError(error, 'ENOENT') && (await this.#find(from, context, false)).mount) {
+        throw new OsError('EXDEV', `${from} is on another file system: read and write it`)
+      }
+      throw error
+    }
+  }
+
+  /** What an event copies is the file as it was then: made again after a restart, it would be another. */
+  async #stageCopy(
+    { from, to, exclusive }: { from: string; to: string; exclusive: boolean | undefined },
     mtimeMs: number,
     context: FsContext,
   ): Promise<Ack> {
-    if (this.#mount(splitPath(from))) throw new OsError('EXDEV', `${from} is on another file system: read and write it`)
-    const op: TreeOp = { op: 'copy', from: normalPath(from), to: this.#writable(to), mtimeMs }
-    return this.#apply(exclusive ? { ...op, exclusive } : op, context)
+    const { kind, cid, size, mode } = await this.stat(from, context, false)
+    const only = exclusive ? { exclusive } : {}
+    if (cid === undefined) throw new OsError('EXDEV', `${from} is on another file system: read and write it`)
+    if (kind !== 'file') return this.#apply({ op: 'copy', from, to, mtimeMs, ...only }, context)
+    permit(from, { mode }, READ)
+    return this.#apply({ op: 'put', path: to, cid, size, mode, mtimeMs, ...only }, context)
   }
 
   async #apply(op: TreeOp, { staging, signal }: FsContext, ack?: Ack['level']): Promise<Ack> {
@@ -303,44 +328,85 @@ export class Fs {
   }
 
   /** Makes a written file visible. What others did to it meanwhile is not lost. */
-  async #commit(target: Target, file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<Ack> {
-    const { at, asked, permissions, staging } = target
-    const context = { staging, signal }
-    if (!staging) this.#onWritten(file.cid)
-    const put = { op: 'put' as const, path: at, mode: permissions, mtimeMs: this.#clock.wallMs() }
-    if (staging)
-      return this.#apply({ ...put, ...file, parents: true, ...(asked.exclusive ? { exclusive: true } : {}) }, context)
+  async #commit(target: Target, file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<Committed> {
+    const { asked, permissions, staging } = target
+    if (staging) {
+      const put = { op: 'put' as const, path: target.at, ...file, mode: permissions, mtimeMs: this.#clock.wallMs() }
+      const only = asked.exclusive ? { exclusive: true } : {}
+      return { file, ack: await this.#apply({ ...put, parents: true, ...only }, { staging, signal }) }
+    }
+    this.#onWritten(file.cid)
+    if (!asked.appends) return this.#over(target, file, signal, ack)
+    // Those of one node do not get in each other's way.
+    const before = this.#appends.get(target.at) ?? Promise.resolve()
+    const done = before.then(() => this.#over(target, file, signal, ack))
+    const tail = done.then(
+      () => undefined,
+      () => undefined, // whoever appends is told
+    )
+    this.#appends.set(target.at, tail)
+    try {
+      return await done
+    } finally {
+      if (this.#appends.get(target.at) === tail) this.#appends.delete(target.at)
+    }
+  }
+
+  /** Puts a file over the one that was there when it was opened; what is done when another is there depends on the mode. */
+  async #over(target: Target, file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<Committed> {
+    const { asked, permissions } = target
+    const giveUpMs = this.#clock.nowMs() + TREE_GIVE_UP_MS
     let written = file
-    for (let attempt = 0; ; attempt++) {
-      const over = target.was === undefined ? {} : { was: target.was }
-      const exclusive = asked.exclusive && target.was === undefined ? { exclusive: true } : {}
+    for (;;) {
+      const { at, was } = target
+      const over = was === undefined ? {} : { was }
+      const alone = was === undefined && (asked.exclusive || !asked.truncates) ? { exclusive: true } : {}
+      const put = { op: 'put' as const, path: at, ...written, mode: permissions, mtimeMs: this.#clock.wallMs() }
       try {
-        const reached = await this.#apply({ ...put, ...written, ...over, ...exclusive }, context, ack)
+        const reached = await this.#apply({ ...put, ...over, ...alone }, { signal }, ack)
         target.was = written.cid
-        return reached
+        target.from = written.size
+        return { file: written, ack: reached }
       } catch (error) {
-        const changed = isOsError(error, 'EEXIST') && target.was !== undefined
-        if (!changed || attempt === MAX_APPENDS) throw error
-        if (!asked.appends) return this.#keepBoth(target, file, context, ack)
-        const there = await this.stat(at, context)
-        written = await this.#appended(file, target.from, { cid: there.cid as string, size: there.size }, signal)
+        const isNew = asked.exclusive && was === undefined
+        if (!isOsError(error, 'EEXIST') || isNew || this.#clock.nowMs() > giveUpMs) throw error
+      }
+      const there = await this.#there(at, signal)
+      if (!there)
+        target.was = undefined // it has gone: then it is made anew
+      else if (there.cid === written.cid)
+        target.was = there.cid // ours, of which nobody told us
+      else if (!asked.appends) return this.#keepBoth(target, written, signal, ack)
+      else {
+        written = await this.#appended(file, was === undefined ? 0 : target.from, there, signal)
         target.was = there.cid
       }
     }
   }
 
+  /** @throws {OsError} EEXIST for what is no file. */
+  async #there(at: string, signal: AbortSignal): Promise<FileRoot | undefined> {
+    const found = await this.#find(at, { signal }, false)
+    const entry = found.mount ? undefined : found.place.entry
+    if (entry && entry.kind !== 'file') throw new OsError('EEXIST', `${at} was replaced by a ${entry.kind}`)
+    return entry && { cid: entry.cid, size: entry.size }
+  }
+
   /** What was appended behind `from`, behind what is there by now. */
   async #appended(file: FileRoot, from: number, there: FileRoot, signal: AbortSignal): Promise<FileRoot> {
     const writer = await DagWriter.open(this.#blocks, there, { signal })
-    for await (const piece of new DagReader(this.#blocks, file, { signal }).read(from, file.size))
-      await writer.write(piece)
+    const reader = new DagReader(this.#blocks, file, { signal })
+    for await (const piece of reader.read(from, file.size)) await writer.write(piece)
     return writer.finish()
   }
 
   /** Somebody else has changed the file since it was opened: what was written here is kept beside it. */
-  async #keepBoth({ at, permissions }: Target, file: FileRoot, context: FsContext, ack?: Ack['level']): Promise<Ack> {
+  async #keepBoth(target: Target, file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<Committed> {
+    const { at, permissions } = target
+    const names = splitPath(at)
+    const name = names.pop() ?? ''
     for (let count = 1; ; count++) {
-      const path = `${at}.conflict-${this.#label}${count > 1 ? `-${count}` : ''}`
+      const path = joinPath([...names, conflicting(name, this.#label, count)])
       const put = {
         op: 'put' as const,
         path,
@@ -350,14 +416,21 @@ export class Fs {
         exclusive: true,
       }
       try {
-        const reached = await this.#apply(put, context, ack)
+        const reached = await this.#apply(put, { signal }, ack)
         this.#onNotice(`${at} was changed by somebody else meanwhile: what was written here is ${path}`)
-        return reached
+        target.at = path
+        target.was = file.cid
+        return { file, ack: reached }
       } catch (error) {
-        if (!isOsError(error, 'EEXIST') || count === MAX_APPENDS) throw error
+        if (!isOsError(error, 'EEXIST') || count === MAX_CONFLICTS) throw error
       }
     }
   }
+}
+
+interface Committed {
+  file: FileRoot
+  ack: Ack
 }
 
 /** A file that is being written, and what was there when that began, or when it was made visible last. */

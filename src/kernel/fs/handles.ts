@@ -74,12 +74,15 @@ export interface WriterOptions {
   readable: boolean
   /** Every write goes behind what is there, wherever it is meant for. */
   appends: boolean
-  /** Makes what was written visible. */
-  commit(file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<Ack>
+  /** Makes what was written visible. @returns the file as it is then: with what others have appended, where it appends. */
+  commit(file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<{ file: FileRoot; ack: Ack }>
+  /** Goes on with a file that was committed. */
+  reopen(file: FileRoot, signal: AbortSignal): Promise<DagWriter>
 }
 
 /** An open file that is written. @param changed it has to be committed even if nothing is written. */
-export function fileWriter(writer: DagWriter, changed: boolean, options: WriterOptions): Handle {
+export function fileWriter(first: DagWriter, changed: boolean, options: WriterOptions): Handle {
+  let writer = first
   let dirty = changed
   // What is done with one handle is done one after the other, whoever asks without waiting.
   let tail: Promise<unknown> = Promise.resolve()
@@ -129,10 +132,11 @@ export function fileWriter(writer: DagWriter, changed: boolean, options: WriterO
       inTurn(signal, async () => {
         await failed
         if (!dirty) return {}
-        const file = await writer.finish()
-        const reached = await options.commit(file, signal, ack)
+        const written = await writer.finish()
+        const committed = await options.commit(written, signal, ack)
         dirty = false
-        return { file, ack: reached }
+        if (committed.file.cid !== written.cid) writer = await options.reopen(committed.file, signal)
+        return committed
       }),
   }
 }

@@ -46,8 +46,11 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
   }
   for (const [name, entry] of own) {
     const [was, there] = [before?.get(name), other.get(name)]
-    if (same(entry, there) || (was && same(entry, was))) continue
     const path = `${at}/${name}`
+    // A mode that was changed here, and there not.
+    const moded = was && there && entry.mode !== was.mode && there.mode === was.mode && entry.kind === there.kind
+    if (moded && entry.kind !== 'symlink') yield { op: 'set', path, mode: entry.mode }
+    if (same(entry, there) || (was && same(entry, was))) continue
     if (entry.kind === 'directory' && there?.kind === 'directory') {
       const within = was?.kind === 'directory' ? was.cid : undefined
       yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, base: within }, path)
@@ -102,7 +105,7 @@ export async function lacking(
 
 async function* add(merge: Merge, path: string, entry: Entry): AsyncGenerator<TreeOp> {
   if (entry.kind !== 'directory') return yield await placing(merge, path, entry)
-  yield { op: 'mkdir', path, recursive: true, mtimeMs: entry.mtimeMs }
+  yield { op: 'mkdir', path, recursive: true, mtimeMs: entry.mtimeMs, mode: entry.mode }
   yield* mergeOps(merge, { mine: entry.cid, theirs: await merge.tree.store(new Map()) }, path)
 }
 
@@ -130,12 +133,17 @@ function same(a: Entry, b: Entry | undefined): boolean {
 /** A name that neither side uses; undefined when the other has this very entry under such a name already. */
 function conflictName(own: Directory, other: Directory, name: string, entry: Entry, label: string): string | undefined {
   for (let count = 1; ; count++) {
-    const tail = `${CONFLICT}${label}${count > 1 ? `-${count}` : ''}`
-    const candidate = shortened(name, MAX_NAME_BYTES - tail.length) + tail
+    const candidate = conflicting(name, label, count)
     const there = other.get(candidate)
     if (same(entry, there)) return undefined
     if (!there && !own.has(candidate)) return candidate
   }
+}
+
+/** The name of somebody's own version of what another has changed too; no longer than names may be. */
+export function conflicting(name: string, label: string, count: number): string {
+  const tail = `${CONFLICT}${label}${count > 1 ? `-${count}` : ''}`
+  return shortened(name, MAX_NAME_BYTES - tail.length) + tail
 }
 
 /** At most `bytes` of a name in UTF-8, cut between characters. */

@@ -61,6 +61,51 @@ describe('a file that is changed in place', () => {
     expect(found.slice(11).trim().split(' ').sort()).toEqual(['00', '01', '02', '03', '10', '11', '12', '13'])
   })
 
+  it('goes on with what others have appended when it is synchronised and appended to again', async () => {
+    const handle = await run(a.fs.open('/f', 'a'))
+    await run(handle.write(utf8(' a1')))
+    await run(b.fs.appendFile('/f', ' b1'))
+    await run(handle.sync())
+    expect(await text(b, '/f')).toBe('hello world b1 a1')
+    await run(handle.write(utf8(' a2')))
+    await run(b.fs.appendFile('/f', ' b2'))
+    await run(handle.close())
+    expect(await text(b, '/f')).toBe('hello world b1 a1 b2 a2')
+  })
+
+  it('is made by one of those who append to what is not there, and appended to by the others', async () => {
+    const names = Array.from({ length: 40 }, (_, i) => `${i}`)
+    await run(Promise.all(names.map((name, i) => (i % 2 ? a : b).fs.appendFile('/new', `${name} `))))
+    expect((await text(a, '/new')).trim().split(' ').sort()).toEqual([...names].sort())
+    const handle = await run(a.fs.open('/late', 'a'))
+    await run(b.fs.writeFile('/late', 'first'))
+    await run(handle.write(utf8(' second')))
+    await run(handle.close())
+    expect(await text(b, '/late')).toBe('first second')
+  })
+
+  it('that has gone meanwhile is made anew; one that was kept beside is gone on with', async () => {
+    const log = await run(a.fs.open('/f', 'a'))
+    await run(log.write(utf8('!')))
+    await run(b.fs.rename('/f', '/f.1'))
+    await run(log.close())
+    expect([await text(a, '/f'), await text(a, '/f.1')]).toEqual(['hello world!', 'hello world'])
+    const long = `/${'n'.repeat(250)}`
+    await run(a.fs.writeFile(long, 'one'))
+    const handle = await run(a.fs.open(long, 'r+'))
+    await run(handle.write(utf8('ONE'), { position: 0 }))
+    await run(b.fs.writeFile(long, 'two'))
+    for (const more of ['-', '+']) {
+      await run(handle.sync())
+      await run(handle.write(utf8(more)))
+    }
+    await run(handle.close())
+    const beside = (await run(a.fs.readdir('/'))).filter((name) => name.includes('.conflict-'))
+    expect(beside).toHaveLength(1)
+    expect(await text(b, `/${beside[0]}`)).toBe('ONE-+')
+    expect(await text(b, long)).toBe('two')
+  })
+
   it('is not committed after a write of it was given up', async () => {
     const stop = new AbortController()
     const handle = await run(a.fs.open('/f', 'r+'))
@@ -79,6 +124,9 @@ describe('a file that is changed in place', () => {
     expect(await run(codeOf(b.fs.readFile('/f')))).toBe('EACCES')
     await run(b.fs.writeFile('/f', 'over'))
     expect((await run(a.fs.stat('/f'))).mode).toBe(0o100200)
+    await run(a.fs.chmod('/f', 0o400))
+    await run(a.fs.writeFile('/g', 'x'))
+    expect(await run(codeOf(a.fs.copyFile('/g', '/f')))).toBe('EACCES')
     await run(a.fs.rm('/f'))
   })
 
@@ -146,15 +194,20 @@ describe('a task', () => {
           await handle.close()
           await os.fs.symlink('f', '/l')
           await os.fs.cp('/p.js', '/copy.js')
+          if ((await os.fs.readFile('/copy.js')).byteLength < 100) throw new Error('not copied')
+          await os.fs.writeFile('/t', 'new')
+          await os.fs.rename('/t', '/moved')
           await os.fs.chmod('/p.js', 0o600)
         }`,
       ),
     )
+    await run(a.fs.writeFile('/moved', 'old'))
     const { kid } = await run(b.os.call('run', { program: '/p.js', args: [], cwd: '/' }))
     expect(await run(b.os.call('wait', { for: 'exit', kids: [kid] }))).toMatchObject({ exits: [{ code: 0 }] })
     expect(await text(a, '/l')).toBe('HEllo world')
     expect(await text(a, '/copy.js')).toBe(await text(a, '/p.js'))
     expect((await run(a.fs.stat('/p.js'))).mode).toBe(0o100600)
+    expect(await text(a, '/moved')).toBe('new')
   })
 })
 

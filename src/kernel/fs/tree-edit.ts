@@ -5,6 +5,7 @@ import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
+import { MAX_TREE_DEPTH } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Directory, Entry } from './directory.ts'
 import { joinPath, splitPath } from './path.ts'
@@ -89,8 +90,12 @@ export class TreeEdit {
   }
 
   async #mkdir(root: CidText, op: Op<'mkdir'>): Promise<CidText> {
-    if (op.recursive) await this.#noDeadLink(root, op.path)
-    const names = await this.#canonical(root, op.path, op.recursive)
+    const { names, dead } = await resolve(this.#reading, root, splitPath(op.path), { last: op.recursive })
+    if (dead && op.recursive) {
+      // Directories are never made where a link leads to nothing.
+      const code = (await this.#endsInLink(root, op.path)) ? 'ENOENT' : 'ENOTDIR'
+      throw new OsError(code, `${op.path}: a symbolic link on the way leads to nothing`)
+    }
     if (names.length === 0) {
       if (op.recursive) return root
       throw new OsError('EEXIST', '/ exists already')
@@ -112,6 +117,7 @@ export class TreeEdit {
     const { mtimeMs } = op
     return this.#change(root, names, { mtimeMs }, (parent, name) => {
       const old = parent.get(name)
+      if (op.again && old?.kind === 'symlink' && old.cid === cid) return parent
       if (old && op.was === undefined) throw new OsError('EEXIST', `${op.path} exists already`)
       unchanged(op, old)
       const size = utf8(op.target).byteLength
@@ -145,12 +151,14 @@ export class TreeEdit {
     if (joinPath(from) === joinPath(to)) return root
     if (isWithin(to, from)) throw new OsError('EINVAL', `cannot move ${op.from} into itself`)
     await this.#replaceable(root, op.to, to, moved)
+    await this.#notTooDeep(from, to, moved)
     const above = { mtimeMs: op.mtimeMs }
     const placed = await this.#change(root, to, above, (parent, name) => new Map(parent).set(name, moved))
     return this.#change(placed, from, above, without)
   }
 
   async #copy(root: CidText, op: Op<'copy'>): Promise<CidText> {
+    if (op.again && (await this.#copiedAlready(root, op))) return root
     const from = await this.#canonical(root, op.from)
     const copied = await this.#entry(root, from)
     const to = await this.#canonical(root, op.to, copied.kind === 'file' && !op.exclusive)
@@ -159,6 +167,8 @@ export class TreeEdit {
     }
     if (op.exclusive && (await this.#find(root, to))) throw new OsError('EEXIST', `${op.to} exists already`)
     await this.#replaceable(root, op.to, to, copied)
+    await this.#notTooDeep(from, to, copied)
+    if (copied.kind === 'file') this.#permitCopy(op, copied, await this.#find(root, to))
     return this.#change(root, to, { mtimeMs: op.mtimeMs }, (parent, name) => {
       const mode = (copied.kind === 'file' ? fileMode(parent.get(name)) : undefined) ?? copied.mode
       const mtimeMs = copied.kind === 'file' ? op.mtimeMs : copied.mtimeMs
@@ -168,6 +178,7 @@ export class TreeEdit {
 
   async #set(root: CidText, op: Op<'set'>): Promise<CidText> {
     const names = await this.#canonical(root, op.path, true)
+    if (op.again && !(await this.#find(root, names))) return root
     if (names.length === 0) throw new OsError('EPERM', 'the mode and time of / cannot be changed')
     return this.#change(root, names, { mtimeMs: undefined }, (parent, name) => {
       const old = parent.get(name)
@@ -185,19 +196,46 @@ export class TreeEdit {
     return names
   }
 
-  /** Directories are never made where a link leads to nothing. @throws {OsError} ENOTDIR, ENOENT. */
-  async #noDeadLink(root: CidText, path: string): Promise<void> {
-    const names = splitPath(path)
-    for (const i of names.keys()) {
-      const at = names.slice(0, i + 1)
-      const { entry } = await resolve(this.#reading, root, at, { last: false })
-      if (!entry) return
-      if (entry.kind !== 'symlink') continue
-      const { entry: there } = await resolve(this.#reading, root, at, { last: true })
-      if (there) continue
-      const code = i < names.length - 1 ? 'ENOTDIR' : 'ENOENT'
-      throw new OsError(code, `${joinPath(at)} is a symbolic link that leads to nothing`)
+  /** Whether a directory that is copied again was perhaps copied: it is there, or the original has gone. */
+  async #copiedAlready(root: CidText, op: Op<'copy'>): Promise<boolean> {
+    const from = await this.#find(root, await this.#canonical(root, op.from))
+    const to = await this.#find(root, await this.#canonical(root, op.to))
+    return (
+      !from ||
+      (from.kind === 'directory' && to?.kind === 'directory') ||
+      (op.exclusive === true && to?.cid === from.cid)
+    )
+  }
+
+  /** @throws {OsError} EACCES. */
+  #permitCopy({ from, to }: Op<'copy'>, source: Entry, target: Entry | undefined): void {
+    if (!(source.mode & 0o400)) throw new OsError('EACCES', `${from} may not be read`)
+    if (target?.kind === 'file' && !(target.mode & 0o200)) throw new OsError('EACCES', `${to} may not be written`)
+  }
+
+  async #endsInLink(root: CidText, path: string): Promise<boolean> {
+    return (await resolve(this.#reading, root, splitPath(path), { last: false })).entry?.kind === 'symlink'
+  }
+
+  /** @throws {OsError} ENAMETOOLONG when what is below `entry` would lie deeper than names can say. */
+  async #notTooDeep(from: readonly string[], to: readonly string[], entry: Entry): Promise<void> {
+    // What fits where it is fits wherever that is not deeper.
+    if (entry.kind !== 'directory' || to.length <= from.length) return
+    const depth = await this.#depth(entry.cid, new Map())
+    if (to.length + depth <= MAX_TREE_DEPTH) return
+    throw new OsError('ENAMETOOLONG', `${joinPath(to)}: what is below would have more than ${MAX_TREE_DEPTH} names`)
+  }
+
+  /** Names below a directory, at most. */
+  async #depth(cid: CidText, known: Map<CidText, number>): Promise<number> {
+    const found = known.get(cid)
+    if (found !== undefined) return found
+    let deepest = 0
+    for (const { kind, cid: below } of (await this.#directory(cid)).values()) {
+      deepest = Math.max(deepest, 1 + (kind === 'directory' ? await this.#depth(below, known) : 0))
     }
+    known.set(cid, deepest)
+    return deepest
   }
 
   /** @throws {OsError} when what stands at `names` cannot give way to `entry`. */

@@ -176,6 +176,33 @@ describe('a tree answers as POSIX does', () => {
     expect(await tree.lookup(root, '/l')).toMatchObject({ kind: 'file', cid: files[1] })
   })
 
+  it('makes nothing that lies deeper than names can say', async () => {
+    const deep = (count: number) => `/${Array.from({ length: count }, () => 'x').join('/')}`
+    await apply(mkdir(`/a${deep(150)}`, true), mkdir(`/b${deep(150)}`, true))
+    for (const op of ['copy', 'move'] as const) {
+      expect(await codeOf({ op, from: '/a', to: `/b${deep(150)}/a`, mtimeMs: 1 })).toBe('ENAMETOOLONG')
+      expect(await codeOf({ op, from: '/a', to: '/b/x/a', mtimeMs: 1 })).toBe('ok')
+      await apply(remove('/b/x/a', true), mkdir('/a', true))
+    }
+  })
+
+  it('made again changes nothing, and does what was not done', async () => {
+    const link: TreeOp = { op: 'symlink', path: '/l', target: 'f', mtimeMs: 1 }
+    const copy: TreeOp = { op: 'copy', from: '/d', to: '/e', mtimeMs: 1 }
+    const set: TreeOp = { op: 'set', path: '/f', mode: 0o600 }
+    await apply(link, copy, set)
+    const before = root
+    const again = [link, copy, set].map((op) => ({ ...op, again: true }))
+    await apply(...again)
+    expect(root).toBe(before)
+    expect(await codeOf({ ...link, target: 'other', again: true })).toBe('EEXIST')
+    await apply(remove('/l'), remove('/e', true))
+    await apply(...again)
+    expect(await paths()).toContain('/e/full/f')
+    await apply(remove('/d', true), remove('/f'), ...again)
+    expect(await codeOf(copy)).toBe('ENOENT')
+  })
+
   it('copies by reference, whatever is below, and changes what is known of files', async () => {
     const copy = (from: string, to: string, exclusive = false): TreeOp => {
       return { op: 'copy', from, to, mtimeMs: 30, ...(exclusive ? { exclusive } : {}) }

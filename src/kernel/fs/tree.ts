@@ -31,6 +31,7 @@ export class Tree {
   readonly #blocks: Blocks
   readonly #cache = new Map<CidText, Directory>()
   #cachedEntries = 0
+  readonly #targets = new Map<CidText, string>()
 
   constructor(blocks: Blocks) {
     this.#blocks = blocks
@@ -97,7 +98,12 @@ export class Tree {
 
   /** Where a symbolic link leads. @throws {OsError} EIO. */
   async target(cid: CidText, options: FetchOptions = {}): Promise<string> {
-    return decodeLink(cid, await this.#blocks.get(cid, options))
+    const known = this.#targets.get(cid)
+    if (known !== undefined) return known
+    const target = decodeLink(cid, await this.#blocks.get(cid, options))
+    if (this.#targets.size >= CACHE_SIZE) this.#targets.clear()
+    this.#targets.set(cid, target)
+    return target
   }
 
   #remember(cid: CidText, directory: Directory): void {
@@ -132,6 +138,8 @@ export interface Place {
   problem?: OsError
   /** The names lead out of the tree: only `names` counts. */
   outside?: true
+  /** A link on the way, or in the last place, leads to nothing. */
+  dead?: true
 }
 
 export interface ResolveOptions {
@@ -149,17 +157,22 @@ export async function resolve(
   { last, outside = () => false }: ResolveOptions,
 ): Promise<Place> {
   let names = [...path]
+  /** So many of the names are where the last link that was followed leads. */
+  let led = 0
   for (let links = 0; links <= MAX_SYMLINKS; links++) {
     if (outside(names)) return { names, entry: undefined, outside: true }
     const place = await walk(reading, root, names)
     const { entry, depth } = place
+    if (!entry && depth < led) return { ...place, names, dead: true }
     if (entry?.kind !== 'symlink' || (depth === names.length && !last)) return { ...place, names }
+    const rest = names.length - depth
     names = follow(names, depth, await reading.target(entry.cid))
+    led = names.length - rest
   }
   throw new OsError('ELOOP', `${joinPath(path)}: more than ${MAX_SYMLINKS} symbolic links on the way: a loop?`)
 }
 
-/** As far as names lead without following a link. */
+/** As far as names lead without following a link; `depth` counts those that exist. */
 async function walk(
   { directory }: Reading,
   root: CidText,
@@ -167,15 +180,15 @@ async function walk(
 ): Promise<Omit<Place, 'names'> & { depth: number }> {
   let entry: Entry = { kind: 'directory', cid: root, size: 0, mode: 0o755, mtimeMs: 0 }
   for (const [depth, name] of names.entries()) {
-    const at = joinPath(names.slice(0, depth))
     if (entry.kind === 'symlink') return { entry, depth }
     if (entry.kind !== 'directory') {
+      const at = joinPath(names.slice(0, depth))
       return { entry: undefined, depth, problem: new OsError('ENOTDIR', `${at} is not a directory`) }
     }
     const next = (await directory(entry.cid)).get(name)
     if (!next && depth < names.length - 1)
       return { entry: undefined, depth, problem: absent(names.slice(0, depth + 1)) }
-    if (!next) return { entry: undefined, depth: names.length }
+    if (!next) return { entry: undefined, depth }
     entry = next
   }
   return { entry, depth: names.length }

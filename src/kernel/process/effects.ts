@@ -33,13 +33,13 @@ export async function makeChanges(
 /** Changes are made all or none: one that cannot be repeated tells whether they were. */
 async function wereMade(tree: SharedTree, ops: readonly TreeOp[], signal: AbortSignal): Promise<boolean> {
   for (const [i, op] of ops.entries()) {
-    const path = 'to' in op ? op.to : op.path
-    const telling = op.op === 'move' || op.op === 'symlink' || ('exclusive' in op && op.exclusive)
-    if (!telling || ops.slice(i + 1).some((later) => touches(later, path))) continue
+    if (op.op !== 'move' && !(op.op === 'put' && op.exclusive)) continue
+    const path = op.op === 'move' ? op.to : op.path
+    if (ops.slice(i + 1).some((later) => touches(later, path))) continue
+    // What the event itself has made before it moved it can be made and moved again.
+    if (op.op === 'move' && ops.slice(0, i).some((earlier) => touches(earlier, op.from))) continue
     const there = await lookup(tree, path, signal)
     if (op.op === 'put') return there?.cid === op.cid
-    if (op.op === 'symlink') return there?.kind === 'symlink'
-    if (op.op !== 'move') return there !== undefined
     return there !== undefined && (await lookup(tree, op.from, signal)) === undefined
   }
   return false
@@ -56,8 +56,18 @@ async function lookup(tree: SharedTree, path: string, signal: AbortSignal) {
 
 /** The same change in a form that may have been made already. */
 function repeatable(op: TreeOp): TreeOp {
-  if (op.op === 'remove') return { ...op, force: true }
-  return op.op === 'mkdir' ? { ...op, recursive: true } : op
+  switch (op.op) {
+    case 'remove':
+      return { ...op, force: true }
+    case 'mkdir':
+      return { ...op, recursive: true }
+    case 'symlink':
+    case 'copy':
+    case 'set':
+      return { ...op, again: true }
+    default:
+      return op
+  }
 }
 
 /** Whether the change may alter what stands at `path`. */

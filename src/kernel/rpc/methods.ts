@@ -39,6 +39,9 @@ export type TreeHead = v.InferOutput<typeof treeHead>
 /** Where a symbolic link leads: a path, absolute or from the link's own directory. */
 const linkTarget = v.pipe(v.string(), v.minLength(1), v.maxLength(4096))
 
+/** It was perhaps made already: then it changes nothing. */
+const again = v.optional(v.boolean())
+
 /** A change of the shared tree. Paths are absolute and normalised. */
 export const treeOp = v.variant('op', [
   v.strictObject({
@@ -62,7 +65,7 @@ export const treeOp = v.variant('op', [
     mode: v.optional(int(0o7777)),
   }),
   /** A name for another path, which need not exist. */
-  v.strictObject({ op: v.literal('symlink'), path, target: linkTarget, mtimeMs: int(), was: v.optional(cid) }),
+  v.strictObject({ op: v.literal('symlink'), path, target: linkTarget, mtimeMs: int(), was: v.optional(cid), again }),
   v.strictObject({
     op: v.literal('remove'),
     path,
@@ -74,9 +77,16 @@ export const treeOp = v.variant('op', [
   }),
   v.strictObject({ op: v.literal('move'), from: path, to: path, mtimeMs: int() }),
   /** The same content under another name: whatever its size, nothing is copied. */
-  v.strictObject({ op: v.literal('copy'), from: path, to: path, mtimeMs: int(), exclusive: v.optional(v.boolean()) }),
+  v.strictObject({
+    op: v.literal('copy'),
+    from: path,
+    to: path,
+    mtimeMs: int(),
+    exclusive: v.optional(v.boolean()),
+    again,
+  }),
   /** What is known of a file beside its content. */
-  v.strictObject({ op: v.literal('set'), path, mode: v.optional(int(0o7777)), mtimeMs: v.optional(int()) }),
+  v.strictObject({ op: v.literal('set'), path, mode: v.optional(int(0o7777)), mtimeMs: v.optional(int()), again }),
 ])
 export type TreeOp = v.InferOutput<typeof treeOp>
 

@@ -28,6 +28,10 @@ export const du = defineProgram(
   async (context, { options, operands }) => {
     const deepest = options.summarize ? 0 : (countOf(options['max-depth'], 'levels') ?? Number.POSITIVE_INFINITY)
     const rows: { name: string; bytes: number }[] = []
+    let unread = false
+    const failed = () => {
+      unread = true
+    }
     const code = await forEachOperand(
       context,
       operands.length > 0 ? operands : ['.'],
@@ -46,7 +50,7 @@ export const du = defineProgram(
             if (!options.json) await context.print(`${amount.padEnd(10)} ${last.name}\n`)
           }
         }
-        for await (const { name, depth, kind, size } of walk(context, operand)) {
+        for await (const { name, depth, kind, size } of walk(context, operand, failed)) {
           await close(depth)
           open.push({ name, depth, directory: kind === 'directory', bytes: kind === 'directory' ? 0 : size })
         }
@@ -55,6 +59,6 @@ export const du = defineProgram(
       { describe: (operand) => `cannot access '${operand}'` },
     )
     if (options.json) await context.printJson(rows)
-    return code
+    return unread ? 1 : code
   },
 )

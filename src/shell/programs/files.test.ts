@@ -46,6 +46,12 @@ describe('ln, stat, touch and chmod', () => {
     expect(await shell.execute('ln -s x /dir/up')).toMatchObject({ code: 1, stderr: 'ln: File exists\n' })
     await out('ln -sf x /dir/up')
     expect(await out('stat /dir/up')).toContain('-> x\n')
+    expect(await shell.execute('ln -sf /a.txt /a.txt')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('same'),
+    })
+    expect(await shell.execute('cd /; ln -sf a.txt .')).toMatchObject({ code: 1 })
+    expect(await out('cat /a.txt; ls /dir')).toBe('alpha\na.txt\nb.txt\nsub\nup\n')
     expect(await shell.execute('ln a b')).toMatchObject({ code: 1, stderr: expect.stringContaining('use -s') })
     expect(await shell.execute('stat /none')).toMatchObject({
       code: 1,

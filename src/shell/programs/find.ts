@@ -74,10 +74,15 @@ export const find = defineProgram(
     }
     const most = countOf(options.maxdepth, 'levels') ?? Number.POSITIVE_INFINITY
     const end = options.print0 ? '\0' : '\n'
-    return forEachOperand(context, operands.length > 0 ? operands : ['.'], async (operand) => {
-      for await (const one of walk(context, operand, most)) {
+    let unread = false
+    const failed = () => {
+      unread = true
+    }
+    const code = await forEachOperand(context, operands.length > 0 ? operands : ['.'], async (operand) => {
+      for await (const one of walk(context, operand, failed, most)) {
         if (tests.every((test) => test(one))) await context.print(one.name + end)
       }
     })
+    return unread ? 1 : code
   },
 )

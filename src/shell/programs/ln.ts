@@ -1,6 +1,6 @@
 // ln: another name for a path.
 import { OsError } from '../../base/errors.ts'
-import { baseName, joinPath } from '../paths.ts'
+import { baseName, joinPath, parentPath, resolvePath } from '../paths.ts'
 import { defineProgram } from '../program.ts'
 
 export const ln = defineProgram(
@@ -20,8 +20,21 @@ export const ln = defineProgram(
     const there = context.path(link)
     const within = await context.fs.stat(there, context.cancel).catch(() => undefined) // nothing there, or a link to nowhere
     const path = within?.isDirectory() ? joinPath(there, baseName(target)) : there
-    if (options.force) await context.fs.rm(path, { force: true, ...context.cancel })
-    await context.fs.symlink(target, path, context.cancel)
+    if (!options.force) {
+      await context.fs.symlink(target, path, context.cancel)
+      return 0
+    }
+    if (resolvePath(parentPath(path), target) === path)
+      throw new OsError('EINVAL', `'${target}' and the link are the same`)
+    // What is there stays until the link is made.
+    const made = `${path}.${Date.now().toString(36)}`
+    await context.fs.symlink(target, made, context.cancel)
+    try {
+      await context.fs.rename(made, path, context.cancel)
+    } catch (error) {
+      await context.fs.rm(made, { force: true })
+      throw error
+    }
     return 0
   },
 )

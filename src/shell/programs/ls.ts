@@ -5,6 +5,7 @@ import type { DirectoryEntry, FileInfo } from '../../syscalls/types.ts'
 import { baseName, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, jsonOption, type ProgramContext } from '../program.ts'
 import { formatColumns, formatMode, formatTime, printable } from '../table.ts'
+import { readable } from './walk.ts'
 
 interface Row extends DirectoryEntry {
   path: string
@@ -90,14 +91,19 @@ async function list(context: ProgramContext, operand: string, options: Options, 
   for (const { name, kind, size, mtimeMs, mode } of entries) {
     if (name.startsWith('.') && !options.all) continue
     const row: Row = { name, path: joinPath(path, name), kind, size, mtimeMs, mode }
-    if (kind === 'symlink' && (options.long || options.json)) row.target = await context.fs.readlink(row.path)
+    if (kind === 'symlink' && (options.long || options.json)) {
+      const target = await readable(context, row.path, () => context.fs.readlink(row.path))
+      if (target !== undefined) row.target = target
+    }
     rows.push(row)
   }
   const shown = sorted(rows, options)
   listed.push({ operand, directory: true, rows: shown })
   if (!options.recursive) return
   for (const row of shown) {
-    if (row.kind === 'directory') await list(context, joinPath(operand, row.name), options, listed)
+    const name = joinPath(operand, row.name)
+    if (row.kind !== 'directory') continue
+    await readable(context, name, () => list(context, name, options, listed))
   }
 }
 

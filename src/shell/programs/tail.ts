@@ -32,7 +32,7 @@ async function endOf(context: ProgramContext, path: string, wanted: Wanted): Pro
     for await (const part of context.fs.read(path, { start, end: info.size, ...context.cancel })) parts.push(part)
     const bytes = concat(parts)
     const from = startIn(bytes, wanted)
-    if (start === 0 || from > 0) return [bytes.subarray(from), start + bytes.byteLength]
+    if (start === 0 || from > 0 || wanted.bytes !== undefined) return [bytes.subarray(from), start + bytes.byteLength]
   }
 }
 

@@ -5,8 +5,10 @@ import type { ProgramContext } from '../program.ts'
 import { defineProgram, forEachOperand } from '../program.ts'
 import { printable } from '../table.ts'
 import { countOf } from './head.ts'
+import { readable } from './walk.ts'
 
 interface Counts {
+  unread?: boolean
   directories: number
   files: number
 }
@@ -18,7 +20,13 @@ async function draw(
   counts: Counts,
 ): Promise<void> {
   if (at.depth >= options.most) return
-  const found = await context.fs.readdir(at.path, { withFileTypes: true, ...context.cancel })
+  const found = await readable(context, at.path, () =>
+    context.fs.readdir(at.path, { withFileTypes: true, ...context.cancel }),
+  )
+  if (!found) {
+    counts.unread = true
+    return
+  }
   const entries = found.filter(({ name }) => options.all || !name.startsWith('.'))
   for (const [i, entry] of entries.entries()) {
     const last = i === entries.length - 1
@@ -47,7 +55,7 @@ export const tree = defineProgram(
   },
   async (context, { options, operands }) => {
     const most = countOf(options.level, 'levels') ?? Number.POSITIVE_INFINITY
-    const counts = { directories: 0, files: 0 }
+    const counts: Counts = { directories: 0, files: 0 }
     const code = await forEachOperand(context, operands.length > 0 ? operands : ['.'], async (operand) => {
       const path = context.path(operand)
       await context.fs.readdir(path, context.cancel) // first: what is no directory is not drawn
@@ -57,6 +65,6 @@ export const tree = defineProgram(
     const { directories, files } = counts
     const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`
     await context.print(`\n${plural(directories, 'directory', 'directories')}, ${plural(files, 'file', 'files')}\n`)
-    return code
+    return counts.unread ? 1 : code
   },
 )

@@ -1,5 +1,8 @@
 // Everything below a path, for programs that look at whole directories.
+
+import { OsError } from '../../base/errors.ts'
 import type { FileInfo } from '../../syscalls/types.ts'
+import { reason } from '../messages.ts'
 import { joinPath } from '../paths.ts'
 import type { ProgramContext } from '../program.ts'
 
@@ -10,24 +13,52 @@ export interface Visited extends Pick<FileInfo, 'kind' | 'size' | 'mtimeMs' | 'm
   depth: number
 }
 
-/** A path, then what is in it, sorted by name; links are not followed. @throws {OsError} */
+/**
+ * A path, then what is in it, sorted by name; links are not followed. A directory below that cannot be read is reported, and
+ * the walk goes on.
+ * @param failed told of each such directory. @throws {OsError} for the path itself.
+ */
 export async function* walk(
   context: ProgramContext,
   operand: string,
+  failed: () => void,
   most = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<Visited> {
   const path = context.path(operand)
   const { info } = await context.fs.lstat(path, context.cancel)
   const { kind, size, mtimeMs, mode } = info
-  yield* visit(context, { name: operand, path, kind, size, mtimeMs, mode, depth: 0 }, most)
+  yield* visit(context, { name: operand, path, kind, size, mtimeMs, mode, depth: 0 }, most, failed)
 }
 
-async function* visit(context: ProgramContext, one: Visited, most: number): AsyncGenerator<Visited> {
+async function* visit(
+  context: ProgramContext,
+  one: Visited,
+  most: number,
+  failed: () => void,
+): AsyncGenerator<Visited> {
   yield one
   if (one.kind !== 'directory' || one.depth >= most) return
-  const entries = await context.fs.readdir(one.path, { withFileTypes: true, ...context.cancel })
+  const entries = await readable(context, one.name, () =>
+    context.fs.readdir(one.path, { withFileTypes: true, ...context.cancel }),
+  )
+  if (!entries) return failed()
   for (const { name, kind, size, mtimeMs, mode } of entries) {
     const below = { name: joinPath(one.name, name), path: joinPath(one.path, name), depth: one.depth + 1 }
-    yield* visit(context, { ...below, kind, size, mtimeMs, mode }, most)
+    yield* visit(context, { ...below, kind, size, mtimeMs, mode }, most, failed)
+  }
+}
+
+/** @returns undefined for what cannot be read, which is reported. */
+export async function readable<T>(
+  context: ProgramContext,
+  name: string,
+  read: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await read()
+  } catch (error) {
+    if (context.signal.aborted || !(error instanceof OsError)) throw error
+    await context.complain(`cannot read '${name}': ${reason(error)}`)
+    return undefined
   }
 }
