@@ -8,15 +8,15 @@ import type { CallArgs, Changes } from '../../syscalls/table.ts'
 import type { Ack, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
-import { MAX_EVENT_CHANGE_BYTES, MAX_EVENT_CHANGES, TREE_GIVE_UP_MS } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
+import { askedBy, Commits, type Target } from './commits.ts'
 import { DagReader, type FileRoot } from './dag.ts'
 import { DagWriter } from './dag-writer.ts'
 import type { Entry } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
-import { conflicting } from './merge.ts'
 import { joinPath, normalPath, splitPath } from './path.ts'
 import type { SharedTree } from './shared-tree.ts'
+import type { Staging } from './staging.ts'
 import { absent, type Place, present, type Tree } from './tree.ts'
 import { changesBetween, entryOfVersion, versionOf } from './watch.ts'
 
@@ -28,33 +28,6 @@ export interface Mount {
   open(names: readonly string[]): Promise<Handle>
 }
 
-/** Changes of one event, in order, not yet visible to others (process/executor.ts). */
-export class Staging {
-  readonly ops: TreeOp[] = []
-  #bytes = 0
-
-  /** @throws {OsError} EAGAIN beyond what one event may change. */
-  add(op: TreeOp): void {
-    const texts = 'from' in op ? [op.from, op.to] : [op.path, op.op === 'symlink' ? op.target : '']
-    const bytes = texts.reduce((sum, text) => sum + text.length, 0)
-    if (this.ops.length >= MAX_EVENT_CHANGES || this.#bytes + bytes > MAX_EVENT_CHANGE_BYTES) {
-      throw new OsError('EAGAIN', `one event may change at most ${MAX_EVENT_CHANGES} files: emit more events`)
-    }
-    this.#bytes += bytes
-    this.ops.push(op)
-  }
-
-  /** What this event itself did to exactly this path: a file, `null` when removed, undefined when untouched. */
-  file(path: string): FileRoot | null | undefined {
-    for (let i = this.ops.length - 1; i >= 0; i--) {
-      const op = this.ops[i] as TreeOp
-      if (op.op === 'put' && op.path === path) return { cid: op.cid, size: op.size }
-      if (op.op === 'remove' && (op.path === path || path.startsWith(`${op.path}/`))) return null
-    }
-    return undefined
-  }
-}
-
 export interface FsContext {
   signal: AbortSignal
   /** Set for tasks. */
@@ -62,22 +35,6 @@ export interface FsContext {
 }
 
 const FILE_MODE = 0o644
-/** Versions of one file of which one node may keep its own beside somebody else's. */
-const MAX_CONFLICTS = 1_000
-
-/** What each mode of opening asks for; see `OpenMode`. */
-function askedBy(mode: OpenMode) {
-  const plain = mode.replace('+', '')
-  return {
-    reads: plain === 'r' || mode !== plain,
-    writes: mode !== 'r',
-    creates: plain !== 'r',
-    exclusive: plain.endsWith('x'),
-    truncates: plain.startsWith('w'),
-    appends: plain.startsWith('a'),
-  }
-}
-
 /** Where a path leads: into a mount, or to a place in the tree. */
 type Found = { at: string; names: string[]; mount: Mount } | { at: string; place: Place; mount?: undefined }
 
@@ -88,10 +45,7 @@ export class Fs {
   readonly #clock: Clock
   readonly #mounts: ReadonlyMap<string, Mount>
   readonly #onWritten: (cid: string) => void
-  readonly #onNotice: (text: string) => void
-  readonly #label: string
-  /** By path: files that this node is appending to. */
-  readonly #appends = new Map<string, Promise<void>>()
+  readonly #commits: Commits
   readonly #treeChanges: Emitter<void>
   /** Changes of the tree that this node has heard of. */
   #treeVersion = 0
@@ -116,9 +70,12 @@ export class Fs {
     this.#clock = options.clock
     this.#mounts = options.mounts
     this.#onWritten = options.onWritten
-    this.#onNotice = options.onNotice
-    this.#label = options.label
-    this.#treeChanges = new Emitter((error) => this.#onNotice(errorLine(error)))
+    this.#treeChanges = new Emitter((error) => options.onNotice(errorLine(error)))
+    this.#commits = new Commits({
+      ...options,
+      apply: (op, signal, ack) => this.#apply(op, { signal }, ack),
+      there: (at, signal) => this.#fileAt(at, signal),
+    })
   }
 
   /** @param last whether a symbolic link in the last place is followed. */
@@ -213,11 +170,11 @@ export class Fs {
     const writer = keeps
       ? await DagWriter.open(this.#blocks, keeps, { signal: context.signal })
       : new DagWriter(this.#blocks)
-    const target = { at, asked, permissions, staging: context.staging, was: keeps?.cid, from: keeps?.size ?? 0 }
+    const target = { at, asked, permissions, was: keeps?.cid, from: keeps?.size ?? 0 }
     return fileWriter(writer, !keeps, {
       readable: asked.reads,
       appends: asked.appends,
-      commit: (file, signal, ack) => this.#commit(target, file, signal, ack),
+      commit: (file, signal, ack) => this.#commit(target, context.staging, file, signal, ack),
       reopen: (file, signal) => DagWriter.open(this.#blocks, file, { signal }),
     })
   }
@@ -327,121 +284,30 @@ export class Fs {
     return fileReader(new DagReader(this.#blocks, root, {}), root.size)
   }
 
-  /** Makes a written file visible. What others did to it meanwhile is not lost. */
-  async #commit(target: Target, file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<Committed> {
-    const { asked, permissions, staging } = target
-    if (staging) {
-      const put = { op: 'put' as const, path: target.at, ...file, mode: permissions, mtimeMs: this.#clock.wallMs() }
-      const only = asked.exclusive ? { exclusive: true } : {}
-      return { file, ack: await this.#apply({ ...put, parents: true, ...only }, { staging, signal }) }
-    }
-    this.#onWritten(file.cid)
-    if (!asked.appends) return this.#over(target, file, signal, ack)
-    // Those of one node do not get in each other's way.
-    const before = this.#appends.get(target.at) ?? Promise.resolve()
-    const done = before.then(() => this.#over(target, file, signal, ack))
-    const tail = done.then(
-      () => undefined,
-      () => undefined, // whoever appends is told
-    )
-    this.#appends.set(target.at, tail)
-    try {
-      return await done
-    } finally {
-      if (this.#appends.get(target.at) === tail) this.#appends.delete(target.at)
-    }
-  }
-
-  /** Puts a file over the one that was there when it was opened; what is done when another is there depends on the mode. */
-  async #over(target: Target, file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<Committed> {
-    const { asked, permissions } = target
-    const giveUpMs = this.#clock.nowMs() + TREE_GIVE_UP_MS
-    let written = file
-    for (;;) {
-      const { at, was } = target
-      const over = was === undefined ? {} : { was }
-      const alone = was === undefined && (asked.exclusive || !asked.truncates) ? { exclusive: true } : {}
-      const put = { op: 'put' as const, path: at, ...written, mode: permissions, mtimeMs: this.#clock.wallMs() }
-      try {
-        const reached = await this.#apply({ ...put, ...over, ...alone }, { signal }, ack)
-        target.was = written.cid
-        target.from = written.size
-        return { file: written, ack: reached }
-      } catch (error) {
-        const isNew = asked.exclusive && was === undefined
-        if (!isOsError(error, 'EEXIST') || isNew || this.#clock.nowMs() > giveUpMs) throw error
-      }
-      const there = await this.#there(at, signal)
-      if (!there)
-        target.was = undefined // it has gone: then it is made anew
-      else if (there.cid === written.cid)
-        target.was = there.cid // ours, of which nobody told us
-      else if (!asked.appends) return this.#keepBoth(target, written, signal, ack)
-      else {
-        written = await this.#appended(file, was === undefined ? 0 : target.from, there, signal)
-        target.was = there.cid
-      }
-    }
-  }
-
   /** @throws {OsError} EEXIST for what is no file. */
-  async #there(at: string, signal: AbortSignal): Promise<FileRoot | undefined> {
+  async #fileAt(at: string, signal: AbortSignal): Promise<FileRoot | undefined> {
     const found = await this.#find(at, { signal }, false)
     const entry = found.mount ? undefined : found.place.entry
     if (entry && entry.kind !== 'file') throw new OsError('EEXIST', `${at} was replaced by a ${entry.kind}`)
     return entry && { cid: entry.cid, size: entry.size }
   }
 
-  /** What was appended behind `from`, behind what is there by now. */
-  async #appended(file: FileRoot, from: number, there: FileRoot, signal: AbortSignal): Promise<FileRoot> {
-    const writer = await DagWriter.open(this.#blocks, there, { signal })
-    const reader = new DagReader(this.#blocks, file, { signal })
-    for await (const piece of reader.read(from, file.size)) await writer.write(piece)
-    return writer.finish()
-  }
-
-  /** Somebody else has changed the file since it was opened: what was written here is kept beside it. */
-  async #keepBoth(target: Target, file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<Committed> {
-    const { at, permissions } = target
-    const names = splitPath(at)
-    const name = names.pop() ?? ''
-    for (let count = 1; ; count++) {
-      const path = joinPath([...names, conflicting(name, this.#label, count)])
-      const put = {
-        op: 'put' as const,
-        path,
-        ...file,
-        mode: permissions,
-        mtimeMs: this.#clock.wallMs(),
-        exclusive: true,
-      }
-      try {
-        const reached = await this.#apply(put, { signal }, ack)
-        this.#onNotice(`${at} was changed by somebody else meanwhile: what was written here is ${path}`)
-        target.at = path
-        target.was = file.cid
-        return { file, ack: reached }
-      } catch (error) {
-        if (!isOsError(error, 'EEXIST') || count === MAX_CONFLICTS) throw error
-      }
+  /** Makes a written file visible; of an event, when it completes. */
+  async #commit(target: Target, staging: Staging | undefined, file: FileRoot, signal: AbortSignal, ack?: Ack['level']) {
+    if (!staging) {
+      this.#onWritten(file.cid)
+      return this.#commits.commit(target, file, signal, ack)
     }
+    const put = {
+      op: 'put' as const,
+      path: target.at,
+      ...file,
+      mode: target.permissions,
+      mtimeMs: this.#clock.wallMs(),
+    }
+    const only = target.asked.exclusive ? { exclusive: true } : {}
+    return { file, ack: await this.#apply({ ...put, parents: true, ...only }, { staging, signal }) }
   }
-}
-
-interface Committed {
-  file: FileRoot
-  ack: Ack
-}
-
-/** A file that is being written, and what was there when that began, or when it was made visible last. */
-interface Target {
-  at: string
-  asked: ReturnType<typeof askedBy>
-  permissions: number
-  staging: Staging | undefined
-  was: string | undefined
-  /** Where what is written here begins, for one that appends. */
-  from: number
 }
 
 const READ = 0o400

@@ -157,16 +157,19 @@ export class Processes {
   async resolve(text: string, signal?: AbortSignal): Promise<Kid> {
     if (this.#homes.has(text as Kid) || this.#elsewhere.has(text as Kid)) return text as Kid
     if (!isKidPrefix(text)) throw new OsError('EINVAL', `'${text}' is not a KID: K- and at least four hex digits`)
+    const giveUpMs = this.#clock.nowMs() + limits.MEET_MS
     for (;;) {
       const meeting = this.#meeting() // asked first: whoever links during the look has not been asked
-      const kid = await this.#lookFor(text, signal)
+      const { kid, certain } = await this.#lookFor(text, signal)
       if (kid) return kid
-      if (!meeting) throw new OsError('ESRCH', `there is no process ${text}`)
+      const wait = meeting || (!certain && this.#clock.nowMs() < giveUpMs)
+      if (!wait) throw new OsError('ESRCH', `there is no process ${text}`)
       await pause(this.#clock, HOME_PAUSE_MS, 'home of a process away', signal)
     }
   }
 
-  async #lookFor(text: string, signal?: AbortSignal): Promise<Kid | undefined> {
+  /** @returns `certain`: everybody who is linked has answered. */
+  async #lookFor(text: string, signal?: AbortSignal): Promise<{ kid: Kid | undefined; certain: boolean }> {
     // Whoever keeps its journal knows it, also while it has no home for a moment.
     const answers = await Promise.allSettled(
       this.#membership.linked().map((peer) => this.#rpc.call(peer, 'process.find', { prefix: text }, { signal })),
@@ -175,7 +178,7 @@ export class Processes {
     const kids = [...new Set([...this.#find(text), ...found.filter((kid) => kid.startsWith(text))])].sort()
     const [first, second] = kids
     if (second) throw new OsError('EINVAL', `${text} is ambiguous: ${kids.map((kid) => kid.slice(0, 14)).join(', ')}`)
-    return first
+    return { kid: first, certain: answers.every(({ status }) => status === 'fulfilled') }
   }
 
   /** Processes whose journal is kept here. */

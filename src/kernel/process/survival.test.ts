@@ -86,6 +86,23 @@ describe('a process', () => {
     expect(cluster.clock.nowMs() - atMs).toBeLessThan(400)
   })
 
+  it('is not said to be unknown because those who know it are slow to answer', async () => {
+    await start(6, 34)
+    const [home] = nodes as [SimNode]
+    const kid = await spawn(home, 3)
+    await expectLines(kid, 3, home)
+    await cluster.advance(12_000) // nobody is new any more
+    const keepers = nodes.filter(({ kernel }) => kernel?.journals.some(({ name }) => name.endsWith(kid)))
+    expect(keepers).toHaveLength(3)
+    const asking = nodes.find((node) => !keepers.includes(node)) as SimNode
+    const thaws = keepers.map((keeper) => keeper.freeze())
+    const asked = asking.os.call('info', { topic: 'history', kid: kid.slice(0, 12) })
+    asked.catch(() => undefined) // looked at below
+    await cluster.advance(4_000) // twice as long as an answer may take
+    for (const thaw of thaws) thaw()
+    expect(await cluster.run(asked, 30_000)).not.toHaveLength(0)
+  })
+
   it.each(['killed', 'closed'] as const)('of two tabs goes on in the other when its home is %s', async (how) => {
     await start(2, how === 'killed' ? 41 : 42)
     const [home, other] = nodes as [SimNode, SimNode]
