@@ -3,12 +3,10 @@
 // less than libp2p's framing (warm: 0.97 of a channel without any of our code, a libp2p stream 0.93; same run, medians
 // of 16). The connection below is authenticated, hence so is the channel.
 // States: connecting → open → closing (flushing, then `fin` sent) → closed. Only this file moves them.
-import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { ByteStream } from '../../ports/network.ts'
 import { Inbox } from './inbox.ts'
 import { CLOSE_MS, COLD_BUFFER_BYTES, COLD_BYTES, WARM_BUFFER_BYTES } from './limits.ts'
-import { inNextTurn } from './next-turn.ts'
 
 /** How a connection has to be filled; all bulk streams of one connection share it. */
 export interface Pace {
@@ -20,7 +18,7 @@ export interface Pace {
 
 /** The only text message of the protocol: no more bytes come, and this was no accident. */
 const FIN = 'fin'
-/** Less is not worth a message of its own while there are others in the same turn, or earlier ones are still queued. */
+/** Not worth a message of its own while earlier ones are still queued. */
 const MIN_SLICE_BYTES = 16 * 1024
 
 export class ChannelStream implements ByteStream {
@@ -31,7 +29,6 @@ export class ChannelStream implements ByteStream {
   #queuedBytes = 0
   #waiters: { below: number; resolve: () => void }[] = []
   #closing = false
-  #gathering = false
 
   constructor(channel: RTCDataChannel, pace: Pace) {
     this.#channel = channel
@@ -52,23 +49,7 @@ export class ChannelStream implements ByteStream {
     if (bytes.byteLength === 0) return
     this.#queue.push(bytes)
     this.#queuedBytes += bytes.byteLength
-    if (!this.#gathering || this.#queuedBytes >= MIN_SLICE_BYTES) this.#pump()
-    this.#gather()
-  }
-
-  /**
-   * A frame goes at once, and those that follow in the same turn share a message: a packet costs more than what is in it.
-   * So it is turn by turn until one comes in which there is nothing to send.
-   */
-  #gather(): void {
-    if (this.#gathering) return
-    this.#gathering = true
-    inNextTurn(() => {
-      this.#gathering = false
-      if (this.#queue.length === 0) return
-      this.#pump()
-      this.#gather()
-    })
+    this.#pump()
   }
 
   drained(belowBytes: number): Promise<void> {
@@ -90,7 +71,6 @@ export class ChannelStream implements ByteStream {
   close(): void {
     if (this.#closing || this.#inbox.ended) return
     this.#closing = true
-    this.#pump()
     const late = setTimeout(() => this.abort('the other side did not take the last bytes'), CLOSE_MS)
     void this.drained(0).then(() => {
       if (this.#channel.readyState === 'open') this.#channel.send(FIN)
@@ -124,7 +104,7 @@ export class ChannelStream implements ByteStream {
 
   #pump(): void {
     if (this.#channel.readyState === 'open') {
-      for (let head = this.#joinedHead(); head; head = this.#joinedHead()) {
+      for (let head = this.#queue[0]; head; head = this.#queue[0]) {
         const slice = this.#nextSlice(head)
         if (!slice) break
         try {
@@ -140,18 +120,6 @@ export class ChannelStream implements ByteStream {
       }
     }
     this.#settle()
-  }
-
-  /** The bytes at the head of the queue, with the small ones behind them. */
-  #joinedHead(): Uint8Array | undefined {
-    const first = this.#queue[0]
-    let [count, size] = [1, first?.byteLength ?? 0]
-    for (let next = this.#queue[1]; next && size + next.byteLength <= MIN_SLICE_BYTES; next = this.#queue[count]) {
-      size += next.byteLength
-      count++
-    }
-    if (count > 1) this.#queue.unshift(concat(this.#queue.splice(0, count)))
-    return this.#queue[0]
   }
 
   /** What may be sent now of the bytes at the head of the queue. */
