@@ -5,8 +5,8 @@ export interface OptionSpec {
   short?: string
   /** Name of the option's value in help texts; absent for a flag. */
   value?: string
-  /** The value must be a number greater than zero; a whole one; or one of bytes, such as `64M`. */
-  number?: true | 'whole' | 'size'
+  /** The value must be a number greater than zero; a whole one; one that may be zero; or one of bytes, such as `64M`. */
+  number?: true | 'whole' | 'count' | 'size'
   /** The value must be one of these. */
   oneOf?: readonly string[]
   help: string
@@ -15,7 +15,7 @@ export interface OptionSpec {
 export type OptionTable = Readonly<Record<string, OptionSpec>>
 
 export type OptionValues<T extends OptionTable> = {
-  [K in keyof T]: T[K] extends { number: true | 'whole' | 'size' }
+  [K in keyof T]: T[K] extends { number: true | 'whole' | 'count' | 'size' }
     ? number | undefined
     : T[K] extends { oneOf: readonly (infer Word)[] }
       ? Word | undefined
@@ -57,7 +57,7 @@ export function parseOptions<T extends OptionTable>(
     if (spec.oneOf && !spec.oneOf.includes(text)) {
       throw new UsageError(`invalid argument '${text}' for '${shown}': ${spec.oneOf.join(', ')}`)
     }
-    values[name] = spec.number ? positiveNumber(shown, text, spec.number) : text
+    values[name] = spec.number ? parseNumber(shown, text, spec.number) : text
   }
   const long = (argument: string) => {
     const [shown = '', attached] = splitOnce(argument, '=')
@@ -106,15 +106,16 @@ function splitOnce(text: string, separator: string): [string, string | undefined
 const WANTED = {
   true: 'a number greater than 0',
   whole: 'a whole number greater than 0',
+  count: 'a whole number',
   size: 'a number of bytes greater than 0, such as 500K, 64M or 2G',
 }
 
-function positiveNumber(shown: string, text: string, kind: true | 'whole' | 'size'): number {
+function parseNumber(shown: string, text: string, kind: true | 'whole' | 'count' | 'size'): number {
   const [, digits = '', unit = ''] = /^(.*?)([KMG]?)$/s.exec(text) ?? []
   const factor = kind === 'size' ? 1024 ** ' KMG'.indexOf(unit || ' ') : 1
   const value = Number(kind === 'size' ? digits : text) * factor
   const fits = kind === true ? Number.isFinite(value) : Number.isSafeInteger(value)
-  if (digits.trim() === '' || !fits || value <= 0) {
+  if (digits.trim() === '' || !fits || value < 0 || (value === 0 && kind !== 'count')) {
     throw new UsageError(`option '${shown}' needs ${WANTED[`${kind}`]}, not '${text}'`)
   }
   return value

@@ -61,7 +61,9 @@ export class DagWriter {
       this.#push(await this.#builder.leaf(concat([...this.#tail, part])))
       this.#setTail([])
     }
-    if (rest.byteLength > 0) this.#setTail([...this.#tail, rest.slice()])
+    if (rest.byteLength === 0) return
+    this.#tail.push(rest.slice())
+    this.#tailBytes += rest.byteLength
   }
 
   /** Writes over what is there, and behind it; a gap is filled with zeros. @throws {OsError} ENOSPC, EFBIG, EIO. */
@@ -80,10 +82,9 @@ export class DagWriter {
     }
     const within = at - this.#leafBytes
     if (rest.byteLength > 0 && within < this.#tailBytes) {
-      const tail = concat(this.#tail)
+      const tail = this.#wholeTail()
       const part = rest.subarray(0, tail.byteLength - within)
       tail.set(part, within)
-      this.#setTail([tail])
       rest = rest.subarray(part.byteLength)
     }
     if (rest.byteLength > 0) await this.write(rest)
@@ -92,7 +93,7 @@ export class DagWriter {
   /** Cuts the file, or fills it up with zeros. @throws {OsError} ENOSPC, EFBIG, EIO. */
   async truncate(size: number): Promise<void> {
     if (size >= this.size) return this.#extend(size)
-    if (size >= this.#leafBytes) return this.#setTail([concat(this.#tail).slice(0, size - this.#leafBytes)])
+    if (size >= this.#leafBytes) return this.#setTail([this.#wholeTail().slice(0, size - this.#leafBytes)])
     const { index, start } = this.#find(size)
     const kept = size > start ? (await this.#content(index)).slice(0, size - start) : new Uint8Array(0)
     this.#drop(index)
@@ -105,7 +106,7 @@ export class DagWriter {
   async readAt(offset: number, length: number): Promise<Uint8Array> {
     if (offset >= this.#leafBytes) {
       const within = offset - this.#leafBytes
-      return concat(this.#tail).slice(within, within + length)
+      return this.#wholeTail().slice(within, within + length)
     }
     const { index, start } = this.#find(offset)
     return (await this.#content(index)).slice(offset - start, offset - start + length)
@@ -188,6 +189,12 @@ export class DagWriter {
   #drop(index: number): void {
     for (const { size } of this.#leaves.splice(index)) this.#leafBytes -= size
     for (const changed of this.#changed.keys()) if (changed >= index) this.#changed.delete(changed)
+  }
+
+  /** In one piece, which is nobody else's. */
+  #wholeTail(): Uint8Array {
+    if (this.#tail.length !== 1) this.#tail = [concat(this.#tail)]
+    return this.#tail[0] as Uint8Array
   }
 
   #setTail(parts: Uint8Array[]): void {

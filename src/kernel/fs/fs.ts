@@ -15,6 +15,7 @@ import { DagWriter } from './dag-writer.ts'
 import type { Entry } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
 import { joinPath, normalPath, splitPath } from './path.ts'
+import { permit, READ, WRITE } from './permissions.ts'
 import type { SharedTree } from './shared-tree.ts'
 import type { Staging } from './staging.ts'
 import { absent, type Place, present, type Tree } from './tree.ts'
@@ -35,6 +36,7 @@ export interface FsContext {
 }
 
 const FILE_MODE = 0o644
+
 /** Where a path leads: into a mount, or to a place in the tree. */
 type Found = { at: string; names: string[]; mount: Mount } | { at: string; place: Place; mount?: undefined }
 
@@ -223,16 +225,13 @@ export class Fs {
   async #copy(args: CallArgs<'change'> & { op: 'copy' }, mtimeMs: number, context: FsContext): Promise<Ack> {
     const { exclusive } = args
     const [from, to] = [normalPath(args.from), this.#writable(args.to)]
+    if (this.#mount(splitPath(from))) throw elsewhere(from)
     if (context.staging) return this.#stageCopy({ from, to, exclusive }, mtimeMs, context)
     try {
-      if (this.#mount(splitPath(from))) throw absent(splitPath(from))
-      const op: TreeOp = { op: 'copy', from, to, mtimeMs }
-      return await this.#apply(exclusive ? { ...op, exclusive } : op, context)
+      return await this.#apply({ op: 'copy', from, to, mtimeMs, ...(exclusive ? { exclusive } : {}) }, context)
     } catch (error) {
-      // Perhaps it leads to where nothing can be copied from.
-      if (isOsError(error, 'ENOENT') && (await this.#find(from, context, false)).mount) {
-        throw new OsError('EXDEV', `${from} is on another file system: read and write it`)
-      }
+      // A link on the way may lead out of the tree.
+      if (isOsError(error, 'ENOENT') && (await this.#find(from, context, false)).mount) throw elsewhere(from)
       throw error
     }
   }
@@ -245,7 +244,7 @@ export class Fs {
   ): Promise<Ack> {
     const { kind, cid, size, mode } = await this.stat(from, context, false)
     const only = exclusive ? { exclusive } : {}
-    if (cid === undefined) throw new OsError('EXDEV', `${from} is on another file system: read and write it`)
+    if (cid === undefined) throw elsewhere(from)
     if (kind !== 'file') return this.#apply({ op: 'copy', from, to, mtimeMs, ...only }, context)
     permit(from, { mode }, READ)
     return this.#apply({ op: 'put', path: to, cid, size, mode, mtimeMs, ...only }, context)
@@ -310,20 +309,14 @@ export class Fs {
   }
 }
 
-const READ = 0o400
-const WRITE = 0o200
-
-/** @throws {OsError} EACCES. */
-function permit(at: string, { mode }: Pick<Entry, 'mode'>, rights: number): void {
-  if ((mode & rights) === rights) return
-  const what = mode & READ ? 'written' : 'read'
-  throw new OsError('EACCES', `${at} may not be ${what}: its mode is ${mode.toString(8).padStart(4, '0')}`)
-}
-
 async function mounted({ at, names, mount }: { at: string; names: string[]; mount: Mount }) {
   const info = await mount.stat(names)
   if (!info) throw new OsError('ENOENT', `${at}: no such file or directory`)
   return info
+}
+
+function elsewhere(path: string): OsError {
+  return new OsError('EXDEV', `${path} is on another file system: read and write it`)
 }
 
 function notDirectory(at: string): OsError {

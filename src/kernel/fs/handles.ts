@@ -1,5 +1,5 @@
 // Open files and streams: what a reference stands for. Made by fs.ts, kept in a caller's reference table
-// (io/references.ts). Offsets belong to the caller; a handle that writes appends.
+// (io/references.ts). Offsets belong to the caller.
 import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Ack, FileKind } from '../../syscalls/types.ts'
@@ -34,20 +34,7 @@ export function fileReader(reader: DagReader, size: number): Handle {
   return {
     kind: 'file',
     size,
-    read: async (offset, length, signal) => {
-      signal.throwIfAborted()
-      const first = await reader.readAt(offset, length)
-      if (first.byteLength === length || offset + first.byteLength >= size) return first
-      const parts = [first]
-      let filled = first.byteLength
-      while (filled < length && offset + filled < size) {
-        signal.throwIfAborted()
-        const part = await reader.readAt(offset + filled, length - filled)
-        parts.push(part)
-        filled += part.byteLength
-      }
-      return concat(parts)
-    },
+    read: (offset, length, signal) => readFull(reader, size, { offset, length }, signal),
     ...reading,
   }
 }
@@ -114,7 +101,7 @@ export function fileWriter(first: DagWriter, changed: boolean, options: WriterOp
       return writer.size
     },
     read: (offset, length, signal) => {
-      if (options.readable) return inTurn(signal, () => readFull(writer, offset, length))
+      if (options.readable) return inTurn(signal, () => readFull(writer, writer.size, { offset, length }, signal))
       return Promise.reject(new OsError('EBADF', 'this reference was opened for writing'))
     },
     write: (bytes, at, signal) =>
@@ -142,12 +129,20 @@ export function fileWriter(first: DagWriter, changed: boolean, options: WriterOp
 }
 
 /** Short only at the end of the file. */
-async function readFull(writer: DagWriter, offset: number, length: number): Promise<Uint8Array> {
+async function readFull(
+  from: Pick<DagReader, 'readAt'>,
+  size: number,
+  { offset, length }: { offset: number; length: number },
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
-  for (let at = offset; at < Math.min(offset + length, writer.size); ) {
-    const part = await writer.readAt(at, offset + length - at)
+  let filled = 0
+  do {
+    signal.throwIfAborted()
+    const part = await from.readAt(offset + filled, length - filled)
     parts.push(part)
-    at += part.byteLength
-  }
-  return concat(parts)
+    filled += part.byteLength
+  } while (filled < length && offset + filled < size)
+  const [only, ...others] = parts
+  return only && others.length === 0 ? only : concat(parts)
 }

@@ -163,11 +163,30 @@ beforeAll(async () => {
 })
 afterAll(() => nodeFs.rm(folder, { recursive: true }))
 
-/** Sequences; fast-check prints the seed of one that fails, and how to run it again. */
+/** The same sequences every time, so that a failure is a change's; more by `POSIX_SEED=2 POSIX_RUNS=100000`. */
 const RUNS = Number(process.env['POSIX_RUNS'] ?? 2_000)
+const SEED = Number(process.env['POSIX_SEED'] ?? 1)
 let run = 0
 
-it('any sequence of calls does what it does on a disk', { timeout: 600_000 }, async () => {
+/** What was found in a long hunt: the order in which errors are looked for. */
+const FOUND: [Call[]][] = [
+  [
+    [
+      { call: 'mkdir', path: '/c', recursive: false },
+      { call: 'symlink', path: '/c/a', target: '.' },
+      { call: 'rename', path: '/c/a', to: '/c' },
+    ],
+  ],
+  [
+    [
+      { call: 'symlink', path: '/a', target: '/c/a' },
+      { call: 'write', path: '/c', flag: 'w', text: '' },
+      { call: 'mkdir', path: '/a', recursive: true },
+    ],
+  ],
+]
+
+it('any sequence of calls does what it does on a disk', { timeout: RUNS * 300 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(call, { minLength: 1, maxLength: 20 }), async (calls) => {
       const [real, ours] = [`${folder}/${++run}`, `/tmp/${run}`]
@@ -181,6 +200,6 @@ it('any sequence of calls does what it does on a disk', { timeout: 600_000 }, as
       await nodeFs.rm(real, { recursive: true })
       await cluster.run(fs.rm(ours, { recursive: true }))
     }),
-    { numRuns: RUNS },
+    { numRuns: RUNS, seed: SEED, examples: FOUND },
   )
 })

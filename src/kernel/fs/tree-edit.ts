@@ -9,6 +9,7 @@ import { MAX_TREE_DEPTH } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Directory, Entry } from './directory.ts'
 import { joinPath, splitPath } from './path.ts'
+import { permit, READ, WRITE } from './permissions.ts'
 import { absent, type Draft, present, type Reading, resolve, type Tree } from './tree.ts'
 
 type Op<K extends TreeOp['op']> = Extract<TreeOp, { op: K }>
@@ -90,10 +91,10 @@ export class TreeEdit {
   }
 
   async #mkdir(root: CidText, op: Op<'mkdir'>): Promise<CidText> {
-    const { names, dead } = await resolve(this.#reading, root, splitPath(op.path), { last: op.recursive })
+    const { names, dead, problem } = await resolve(this.#reading, root, splitPath(op.path), { last: op.recursive })
     if (dead && op.recursive) {
       // Directories are never made where a link leads to nothing.
-      const code = (await this.#endsInLink(root, op.path)) ? 'ENOENT' : 'ENOTDIR'
+      const code = (await this.#endsInLink(root, op.path)) ? (problem?.code ?? 'ENOENT') : 'ENOTDIR'
       throw new OsError(code, `${op.path}: a symbolic link on the way leads to nothing`)
     }
     if (names.length === 0) {
@@ -150,7 +151,9 @@ export class TreeEdit {
     if (from.length === 0) throw new OsError('EBUSY', '/ cannot be moved')
     if (joinPath(from) === joinPath(to)) return root
     if (isWithin(to, from)) throw new OsError('EINVAL', `cannot move ${op.from} into itself`)
-    await this.#replaceable(root, op.to, to, moved)
+    // Of whatever kind that is which is moved: as Linux says it.
+    if (isWithin(from, to)) throw new OsError('ENOTEMPTY', `${op.to} is not empty: ${op.from} is in it`)
+    await this.#replaceable(op.to, await this.#find(root, to), moved)
     await this.#notTooDeep(from, to, moved)
     const above = { mtimeMs: op.mtimeMs }
     const placed = await this.#change(root, to, above, (parent, name) => new Map(parent).set(name, moved))
@@ -165,10 +168,12 @@ export class TreeEdit {
     if (isWithin(to, from) && copied.kind === 'directory') {
       throw new OsError('EINVAL', `cannot copy ${op.from} into itself`)
     }
-    if (op.exclusive && (await this.#find(root, to))) throw new OsError('EEXIST', `${op.to} exists already`)
-    await this.#replaceable(root, op.to, to, copied)
+    const target = await this.#find(root, to)
+    if (op.exclusive && target) throw new OsError('EEXIST', `${op.to} exists already`)
+    await this.#replaceable(op.to, target, copied)
     await this.#notTooDeep(from, to, copied)
-    if (copied.kind === 'file') this.#permitCopy(op, copied, await this.#find(root, to))
+    if (copied.kind === 'file') permit(op.from, copied, READ)
+    if (copied.kind === 'file' && target?.kind === 'file') permit(op.to, target, WRITE)
     return this.#change(root, to, { mtimeMs: op.mtimeMs }, (parent, name) => {
       const mode = (copied.kind === 'file' ? fileMode(parent.get(name)) : undefined) ?? copied.mode
       const mtimeMs = copied.kind === 'file' ? op.mtimeMs : copied.mtimeMs
@@ -207,12 +212,6 @@ export class TreeEdit {
     )
   }
 
-  /** @throws {OsError} EACCES. */
-  #permitCopy({ from, to }: Op<'copy'>, source: Entry, target: Entry | undefined): void {
-    if (!(source.mode & 0o400)) throw new OsError('EACCES', `${from} may not be read`)
-    if (target?.kind === 'file' && !(target.mode & 0o200)) throw new OsError('EACCES', `${to} may not be written`)
-  }
-
   async #endsInLink(root: CidText, path: string): Promise<boolean> {
     return (await resolve(this.#reading, root, splitPath(path), { last: false })).entry?.kind === 'symlink'
   }
@@ -238,9 +237,8 @@ export class TreeEdit {
     return deepest
   }
 
-  /** @throws {OsError} when what stands at `names` cannot give way to `entry`. */
-  async #replaceable(root: CidText, path: string, names: readonly string[], entry: Entry): Promise<void> {
-    const target = await this.#find(root, names)
+  /** @throws {OsError} when what stands at a path cannot give way to `entry`. */
+  async #replaceable(path: string, target: Entry | undefined, entry: Entry): Promise<void> {
     if (!target) return
     if (entry.kind === 'directory' && target.kind !== 'directory') {
       throw new OsError('ENOTDIR', `cannot replace the file ${path} by a directory`)

@@ -5,7 +5,7 @@ import type { PathChange } from '../../syscalls/types.ts'
 import type { FetchOptions } from '../blocks/blocks.ts'
 import { isStoredCid } from '../blocks/cid.ts'
 import { MAX_CHANGES } from '../limits.ts'
-import type { Directory, Entry } from './directory.ts'
+import type { Entry } from './directory.ts'
 import type { Tree } from './tree.ts'
 
 /** A version of whatever is at a path: changes with its content, its mode and its time. */
@@ -48,11 +48,12 @@ export async function changesBetween(
 async function compare(comparison: Comparison, before: string, now: string, at: string): Promise<void> {
   const { tree, options, recursive, found } = comparison
   if (before === now) return
-  const [old, young]: Directory[] = [await tree.directory(before, options), await tree.directory(now, options)]
-  const names = new Set([...(old as Directory).keys(), ...(young as Directory).keys()])
+  const old = await tree.directory(before, options)
+  const young = await tree.directory(now, options)
+  const names = new Set([...old.keys(), ...young.keys()])
   for (const name of [...names].sort()) {
     if (found.length > MAX_CHANGES) return
-    const [was, is] = [old?.get(name), young?.get(name)]
+    const [was, is] = [old.get(name), young.get(name)]
     if (versionOf(was) === versionOf(is)) continue
     const path = at + name
     if (!was || !is || was.kind !== is.kind) found.push({ what: was ? (is ? 'changed' : 'removed') : 'added', path })

@@ -1,5 +1,6 @@
 // chmod: permission bits.
 import { UsageError } from '../options.ts'
+import { joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand } from '../program.ts'
 
 const SHIFT = { u: 6, g: 3, o: 0 } as const
@@ -38,7 +39,7 @@ export const chmod = defineProgram(
       await context.fs.chmod(path, changedMode(info.mode, mode), context.cancel)
       if (!options.recursive || info.kind !== 'directory') return
       for (const entry of await context.fs.readdir(path, { withFileTypes: true, ...context.cancel })) {
-        if (!entry.isSymbolicLink()) await change(`${path}/${entry.name}`)
+        if (!entry.isSymbolicLink()) await change(joinPath(path, entry.name))
       }
     }
     return forEachOperand(context, paths, (operand) => change(context.path(operand)), {

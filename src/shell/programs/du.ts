@@ -1,7 +1,6 @@
 // du: what directories hold.
 import { formatBytes } from '../../base/bytes.ts'
 import { defineProgram, forEachOperand, jsonOption } from '../program.ts'
-import { countOf } from './head.ts'
 import { walk } from './walk.ts'
 
 interface Sum {
@@ -20,13 +19,13 @@ export const du = defineProgram(
     options: {
       all: { short: 'a', help: 'files as well' },
       summarize: { short: 's', help: 'one sum for each PATH' },
-      'max-depth': { short: 'd', value: 'COUNT', help: 'directories so deep below PATH' },
+      'max-depth': { short: 'd', value: 'COUNT', number: 'count', help: 'directories so deep below PATH' },
       human: { short: 'h', help: 'in KiB, MiB, …' },
       ...jsonOption,
     },
   },
   async (context, { options, operands }) => {
-    const deepest = options.summarize ? 0 : (countOf(options['max-depth'], 'levels') ?? Number.POSITIVE_INFINITY)
+    const deepest = options.summarize ? 0 : (options['max-depth'] ?? Number.POSITIVE_INFINITY)
     const rows: { name: string; bytes: number }[] = []
     let unread = false
     const failed = () => {

@@ -3,7 +3,6 @@ import { UsageError } from '../options.ts'
 import { baseName } from '../paths.ts'
 import { compilePattern } from '../pattern.ts'
 import { defineProgram, forEachOperand } from '../program.ts'
-import { countOf } from './head.ts'
 import { type Visited, walk } from './walk.ts'
 
 const KINDS = { f: 'file', d: 'directory', l: 'symlink' } as const
@@ -39,10 +38,10 @@ export const find = defineProgram(
     details: 'A path has to fulfil all conditions, which may be written with one dash, as in other shells.',
     options: {
       name: { value: 'PATTERN', help: 'its last name matches: * ? [a-z]' },
-      type: { value: 'KIND', help: 'f file, d directory, l link' },
+      type: { value: 'KIND', oneOf: ['f', 'd', 'l'], help: 'f file, d directory, l link' },
       size: { value: 'N', help: 'bytes; with c, k, M, G as units; +N more, -N less' },
       mtime: { value: 'N', help: 'changed N days ago; +N longer, -N less long' },
-      maxdepth: { value: 'COUNT', help: 'so many levels' },
+      maxdepth: { value: 'COUNT', number: 'count', help: 'so many levels' },
       print0: { short: '0', help: 'end paths with NUL, not with a new line' },
     },
     rewrite,
@@ -59,9 +58,7 @@ export const find = defineProgram(
       tests.push((one) => matches(baseName(one.name)))
     }
     if (type !== undefined) {
-      const kind = KINDS[type as keyof typeof KINDS]
-      if (!kind) throw new UsageError(`invalid kind: '${type}'`)
-      tests.push((one) => one.kind === kind)
+      tests.push((one) => one.kind === KINDS[type])
     }
     if (size !== undefined) {
       const [test, factor] = compared(size, UNITS, 'size')
@@ -72,7 +69,7 @@ export const find = defineProgram(
       const nowMs = Date.now()
       tests.push((one) => test(Math.floor((nowMs - one.mtimeMs) / DAY_MS)))
     }
-    const most = countOf(options.maxdepth, 'levels') ?? Number.POSITIVE_INFINITY
+    const most = options.maxdepth ?? Number.POSITIVE_INFINITY
     const end = options.print0 ? '\0' : '\n'
     let unread = false
     const failed = () => {

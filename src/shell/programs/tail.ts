@@ -1,8 +1,8 @@
 // tail: the end of files, and what is written to them from then on.
 import { concat } from '../../base/bytes.ts'
 import { Emitter, until } from '../../base/emitter.ts'
-import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
-import { countOf, piecesOf, shortCount } from './head.ts'
+import { defineProgram, type ProgramContext } from '../program.ts'
+import { forEachFile, PART_OPTIONS, piecesOf, shortCount, USUAL_LINES } from './each-file.ts'
 
 const NEWLINE = 10
 const STEP_BYTES = 64 * 1024
@@ -15,7 +15,7 @@ interface Wanted {
 /** Where the end begins that is wanted. */
 function startIn(bytes: Uint8Array, wanted: Wanted): number {
   if (wanted.bytes !== undefined) return Math.max(0, bytes.byteLength - wanted.bytes)
-  let left = wanted.lines ?? 10
+  let left = wanted.lines ?? USUAL_LINES
   if (left === 0) return bytes.byteLength
   // The last line may have no end.
   for (let at = bytes.byteLength - 2; at >= 0; at--) if (bytes[at] === NEWLINE && --left === 0) return at + 1
@@ -83,31 +83,22 @@ export const tail = defineProgram(
     usage: ['[OPTION]... [FILE]...'],
     details: 'Without a FILE, or where it is -: standard input.',
     options: {
-      lines: { short: 'n', value: 'COUNT', help: 'so many lines; 10 unless told' },
-      bytes: { short: 'c', value: 'COUNT', help: 'so many bytes instead' },
+      ...PART_OPTIONS,
       follow: { short: 'f', help: 'print what is appended, until Ctrl-C' },
     },
     rewrite: shortCount,
   },
   async (context, { options, operands }) => {
-    const wanted = { lines: countOf(options.lines, 'lines'), bytes: countOf(options.bytes, 'bytes') }
-    const files = operands.length > 0 ? operands : ['-']
+    const { lines, bytes } = options
+    const wanted = { lines, bytes }
     const ends: { path: string; size: number }[] = []
-    let first = true
-    const code = await forEachOperand(
-      context,
-      files,
-      async (operand) => {
-        if (files.length > 1) await context.print(`${first ? '' : '\n'}==> ${operand} <==\n`)
-        first = false
-        const path = context.path(operand)
-        const [end, size] =
-          operand === '-' ? await endOfAll(piecesOf(context, '-'), wanted) : await endOf(context, path, wanted)
-        await context.stdout.write(end)
-        if (operand !== '-') ends.push({ path, size })
-      },
-      { describe: (operand) => `cannot open '${operand}' for reading` },
-    )
+    const code = await forEachFile(context, operands, async (operand) => {
+      const path = context.path(operand)
+      const [end, size] =
+        operand === '-' ? await endOfAll(piecesOf(context, '-'), wanted) : await endOf(context, path, wanted)
+      await context.stdout.write(end)
+      if (operand !== '-') ends.push({ path, size })
+    })
     if (options.follow) await Promise.all(ends.map(({ path, size }) => follow(context, path, size)))
     return code
   },

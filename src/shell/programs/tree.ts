@@ -1,10 +1,9 @@
 // tree: a directory drawn with all that is below.
 
+import type { Dirent } from '../../syscalls/fs.ts'
 import { joinPath } from '../paths.ts'
-import type { ProgramContext } from '../program.ts'
-import { defineProgram, forEachOperand } from '../program.ts'
+import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
 import { printable } from '../table.ts'
-import { countOf } from './head.ts'
 import { readable } from './walk.ts'
 
 interface Counts {
@@ -16,17 +15,10 @@ interface Counts {
 async function draw(
   context: ProgramContext,
   at: { path: string; indent: string; depth: number },
+  found: readonly Dirent[],
   options: { all: boolean; most: number },
   counts: Counts,
 ): Promise<void> {
-  if (at.depth >= options.most) return
-  const found = await readable(context, at.path, () =>
-    context.fs.readdir(at.path, { withFileTypes: true, ...context.cancel }),
-  )
-  if (!found) {
-    counts.unread = true
-    return
-  }
   const entries = found.filter(({ name }) => options.all || !name.startsWith('.'))
   for (const [i, entry] of entries.entries()) {
     const last = i === entries.length - 1
@@ -39,8 +31,15 @@ async function draw(
     }
     counts.directories++
     const below = { path, indent: at.indent + (last ? '    ' : '│   '), depth: at.depth + 1 }
-    await draw(context, below, options, counts)
+    if (below.depth >= options.most) continue
+    const inside = await readable(context, path, () => listing(context, path))
+    if (inside) await draw(context, below, inside, options, counts)
+    else counts.unread = true
   }
+}
+
+function listing(context: ProgramContext, path: string): Promise<Dirent[]> {
+  return context.fs.readdir(path, { withFileTypes: true, ...context.cancel })
 }
 
 export const tree = defineProgram(
@@ -50,17 +49,17 @@ export const tree = defineProgram(
     usage: ['[OPTION]... [PATH]...'],
     options: {
       all: { short: 'a', help: 'names that begin with . as well' },
-      level: { short: 'L', value: 'COUNT', help: 'so many levels' },
+      level: { short: 'L', value: 'COUNT', number: 'count', help: 'so many levels' },
     },
   },
   async (context, { options, operands }) => {
-    const most = countOf(options.level, 'levels') ?? Number.POSITIVE_INFINITY
+    const most = options.level ?? Number.POSITIVE_INFINITY
     const counts: Counts = { directories: 0, files: 0 }
     const code = await forEachOperand(context, operands.length > 0 ? operands : ['.'], async (operand) => {
       const path = context.path(operand)
-      await context.fs.readdir(path, context.cancel) // first: what is no directory is not drawn
+      const found = await listing(context, path)
       await context.print(`${printable(operand)}\n`)
-      await draw(context, { path, indent: '', depth: 0 }, { all: options.all, most }, counts)
+      if (most > 0) await draw(context, { path, indent: '', depth: 0 }, found, { all: options.all, most }, counts)
     })
     const { directories, files } = counts
     const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`

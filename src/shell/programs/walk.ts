@@ -1,10 +1,8 @@
 // Everything below a path, for programs that look at whole directories.
 
-import { OsError } from '../../base/errors.ts'
 import type { FileInfo } from '../../syscalls/types.ts'
-import { reason } from '../messages.ts'
 import { joinPath } from '../paths.ts'
-import type { ProgramContext } from '../program.ts'
+import { forEachOperand, type ProgramContext } from '../program.ts'
 
 export interface Visited extends Pick<FileInfo, 'kind' | 'size' | 'mtimeMs' | 'mode'> {
   /** As it was asked for, and names below. */
@@ -54,11 +52,10 @@ export async function readable<T>(
   name: string,
   read: () => Promise<T>,
 ): Promise<T | undefined> {
-  try {
-    return await read()
-  } catch (error) {
-    if (context.signal.aborted || !(error instanceof OsError)) throw error
-    await context.complain(`cannot read '${name}': ${reason(error)}`)
-    return undefined
+  let found: T | undefined
+  const work = async () => {
+    found = await read()
   }
+  await forEachOperand(context, [name], work, { describe: (each) => `cannot read '${each}'` })
+  return found
 }
