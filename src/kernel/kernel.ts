@@ -153,6 +153,7 @@ export class Kernel {
       membership: this.#membership,
       clock,
       log,
+      meeting: () => this.#meeting(),
       onChange: (head, notice) => {
         this.#events.push({ type: 'tree', version: head.version })
         fs.treeChanged()

@@ -36,6 +36,8 @@ export interface SharedTreeOptions {
   membership: Membership
   clock: Clock
   log: LogSink
+  /** Whether this node came a moment ago and has yet to reach some of those who are here. */
+  meeting(): boolean
   onChange(head: TreeHead, notice?: string): void
 }
 
@@ -138,24 +140,25 @@ export class SharedTree {
       if (this.#claims.drop(event.peer)) this.#evaluate()
     })
     await this.#memory.copyDirectories()
-    this.#settleLater()
+    this.#settleLater(limits.TREE_SETTLE_MS)
     this.#evaluate()
   }
 
-  /** The relay says that there are others: it is worth waiting until one of them has said what it knows. */
+  /** The relay says that there are others: it is worth waiting until they have said what they know. */
   expectOthers(): void {
     this.#expecting = true
   }
 
-  #settleLater(): void {
-    const { clock, membership } = this.#options
+  #settleLater(afterMs: number): void {
+    const { clock, membership, meeting } = this.#options
     const untilMs = this.#orphanedMs + limits.TREE_EXPECT_MS
     const due = () => {
-      const alone = membership.linked().length === 0
-      if (this.#expecting && alone && clock.nowMs() < untilMs) this.#settleLater()
+      // Whom it has met may be newcomers themselves, who know as little.
+      const waits = membership.linked().length === 0 ? clock.nowMs() < untilMs : meeting()
+      if (this.#expecting && waits) this.#settleLater(limits.TREE_RETRY_MS)
       else this.settle()
     }
-    this.#news.timer(due, limits.TREE_SETTLE_MS, 'tree settle')
+    this.#news.timer(due, afterMs, 'tree settle')
   }
 
   /** There is nobody (else) to wait for: no relay, nobody listed, or a tree is known. */

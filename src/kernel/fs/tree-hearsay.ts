@@ -27,6 +27,7 @@ export class TreeHearsay {
   #asking = false
   /** Heard of while another was asked. Who leads is told once: nobody may say it again. */
   readonly #next = new Set<NodeId>()
+  #written = false
   /** Linked peers that know of a tree that was written. */
   readonly #knowing = new Set<NodeId>()
 
@@ -34,9 +35,9 @@ export class TreeHearsay {
     this.#options = options
   }
 
-  /** Somebody who is here knows of a tree that was written. */
+  /** Somebody who is here, or was, knows of a tree that was written. */
   get written(): boolean {
-    return this.#knowing.size > 0
+    return this.#written
   }
 
   isKnownTo(peer: NodeId): boolean {
@@ -44,6 +45,7 @@ export class TreeHearsay {
   }
 
   knows(peer: NodeId): void {
+    this.#written = true
     if (this.#options.membership.has(peer)) this.#knowing.add(peer)
   }
 

@@ -46,6 +46,40 @@ describe('the shared tree', () => {
     expect(await cluster.run(read)).toBe('long there')
   })
 
+  it('does not look empty to newcomers that have met nobody but each other', async () => {
+    const { cluster, nodes } = await written(3)
+    const both = [cluster.addNode(), cluster.addNode()]
+    const cut = (yes: boolean) => {
+      for (const { id } of both) for (const node of nodes) cluster.hub.setPartition(id, node.id, yes)
+    }
+    cut(true)
+    for (const node of both) await cluster.run(node.boot())
+    const reads = both.map((node) => node.fs.readFile('/x', 'utf8'))
+    await cluster.advance(5_000)
+    cut(false)
+    expect(await cluster.run(Promise.all(reads))).toEqual(['long there', 'long there'])
+  })
+
+  it('does not look empty to a newcomer when whoever told it of the tree is killed', async () => {
+    const { cluster, nodes } = await written(4)
+    const [, others] = await homeAndOthers(cluster, nodes)
+    const teller = others.pop() as SimNode
+    const both = [cluster.addNode(), cluster.addNode()]
+    const cut = (yes: boolean) => {
+      for (const { id } of both) {
+        for (const node of nodes) if (node !== teller) cluster.hub.setPartition(id, node.id, yes)
+      }
+    }
+    cut(true)
+    for (const node of both) await cluster.run(node.boot())
+    await cluster.advance(1_000)
+    teller.crash()
+    const reads = both.map((node) => node.fs.readFile('/x', 'utf8'))
+    await cluster.advance(12_000)
+    cut(false)
+    expect(await cluster.run(Promise.all(reads))).toEqual(['long there', 'long there'])
+  })
+
   it('says to a newcomer that never reaches its leader that it cannot be reached', async () => {
     const { cluster, newcomer, heal } = await cutOff()
     const asked = [newcomer.fs.readFile('/x'), newcomer.fs.writeFile('/y', 'y')].map(codeOf)
