@@ -11,7 +11,7 @@ import { joinPath, splitPath } from './fs/path.ts'
 import type { Dispatch } from './io/call-server.ts'
 import { References } from './io/references.ts'
 import { DEFAULT_EVENT_MS } from './limits.ts'
-import type { TaskActions } from './process/executor.ts'
+import type { TaskActions } from './process/lease-run.ts'
 import type { Processes } from './process/processes.ts'
 
 export interface DispatchServices {

@@ -86,10 +86,19 @@ function fitting(random: SeededRandom, method: string): unknown {
     case 'tree.apply':
       return { ops: [random.pick(ops), random.pick(ops)] }
     case 'process.execute': {
-      const event = { id: random.pick(['0', '0.1', 'x']), task: random.pick(['start', 'toString', '']) }
-      const input = random.pick([encode(1), random.bytes(9), new Uint8Array(0), undefined])
-      const lease = { kid, program: '/p.js', programCid: cid, cwd: '/', event, token: 1, eventMs: random.below(100) }
-      return input ? { ...lease, input } : lease
+      const events = Array.from({ length: random.below(40) }, () => {
+        const input = random.pick([encode(1), random.bytes(9), new Uint8Array(0), undefined])
+        const task = random.pick(['start', 'toString', ''])
+        const event = {
+          id: random.pick(['0', '0.1', 'x']),
+          task,
+          number: random.below(9),
+          room: random.below(9),
+          token: 1,
+        }
+        return input ? { ...event, input } : event
+      })
+      return { kid, program: '/p.js', programCid: cid, cwd: '/', events, eventMs: random.below(100) }
     }
     case 'process.input':
       return { kid, event: '0' }

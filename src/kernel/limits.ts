@@ -179,6 +179,11 @@ export const GROUP_REPLACE_DEAD_MS = 500
 // --- processes ---------------------------------------------------------------------------------------------
 /** Events leased to a node beyond its running ones, per slot: hides the round trip for short tasks. */
 export const LEASE_DEPTH = 2
+/** Events that are leased together because they are short: so many, and so long as their kind has taken lately. */
+export const MAX_LEASED_TOGETHER = 32
+export const LEASED_TOGETHER_MS = 20
+/** How long a completion may wait for others of its lease, to travel with them. */
+export const COMPLETION_WAIT_MS = 8
 /** Completions of one process that may be under way to disks: one flush takes them all. */
 export const MAX_SETTLING = 256
 /** A handler that has not answered for this long is taken for an endless loop. `run --timeout` changes it. */

@@ -74,20 +74,20 @@ export function sandboxContract(
     it('runs a program’s tasks and carries their results', async () => {
       const { worker, inbox, loaded } = await started('export const start = ({ data }) => data.a + data.b')
       expect(loaded).toEqual({ t: 'loaded', tasks: ['start'] })
-      worker.post({ t: 'run', event: { id: '0', task: 'start', data: { a: 1, b: 2 } } })
+      worker.post({ t: 'run', events: [{ id: '0', task: 'start', data: { a: 1, b: 2 } }] })
       expect(await inbox.next()).toEqual({ t: 'done', id: '0', result: 3 })
     })
 
     it('keeps messages in order', async () => {
       const { worker, inbox } = await started('export const start = (event) => event.data')
-      for (let i = 0; i < 50; i++) worker.post({ t: 'run', event: { id: `${i}`, task: 'start', data: i } })
+      for (let i = 0; i < 50; i++) worker.post({ t: 'run', events: [{ id: `${i}`, task: 'start', data: i }] })
       for (let i = 0; i < 50; i++) expect(await inbox.next()).toEqual({ t: 'done', id: `${i}`, result: i })
     })
 
     it('hands over copies: what is changed after a post does not change on the other side', async () => {
       const { worker, inbox } = await started('export const start = (event) => event.data')
       const data = new Uint8Array([1, 2, 3])
-      worker.post({ t: 'run', event: { id: '0', task: 'start', data } })
+      worker.post({ t: 'run', events: [{ id: '0', task: 'start', data }] })
       data[0] = 9
       expect((await inbox.next())['result']).toEqual(new Uint8Array([1, 2, 3]))
     })
@@ -96,7 +96,7 @@ export function sandboxContract(
       const source = 'let n = 0; export const start = () => ++n'
       for (const domain of ['a', 'a', 'b']) {
         const { worker, inbox } = await started(source, domain)
-        worker.post({ t: 'run', event: { id: '0', task: 'start', data: null } })
+        worker.post({ t: 'run', events: [{ id: '0', task: 'start', data: null }] })
         expect(await inbox.next()).toEqual({ t: 'done', id: '0', result: 1 })
       }
     })
@@ -105,7 +105,7 @@ export function sandboxContract(
       const { worker, inbox } = await started('export const start = (event, os) => { os.print("x"); return 1 }')
       const exits: string[] = []
       worker.onExit((reason) => exits.push(reason))
-      worker.post({ t: 'run', event: { id: '0', task: 'start', data: null } })
+      worker.post({ t: 'run', events: [{ id: '0', task: 'start', data: null }] })
       const before = inbox.seen.length
       worker.terminate()
       worker.terminate()

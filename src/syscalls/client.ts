@@ -1,7 +1,7 @@
 // The caller's side of the ABI: numbers calls, matches replies, carries cancellation. Used by the page, by the
 // shell and inside task workers. It does not know who is on the other side.
 import { OsError, toOsError } from '../base/errors.ts'
-import { MAX_WAITING_CALLS } from './limits.ts'
+import { CALL_WINDOW, MAX_WAITING_CALLS } from './limits.ts'
 import type { CallerMessage, MessageLink, Replies } from './protocol.ts'
 import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic } from './table.ts'
 
@@ -14,6 +14,9 @@ function detached<T>(value: T): T {
   }
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, detached(each)])) as T
 }
+
+/** So many calls under way are sent at once, each by itself; what comes on top of them travels together. */
+const PROMPT_CALLS = 8
 
 export interface CallOptions {
   signal?: AbortSignal | undefined
@@ -31,6 +34,8 @@ export class SyscallClient {
   readonly #window: number
   /** Calls that wait for the window, by id: what each begins with when its turn has come. */
   readonly #waiting = new Map<number, () => CallerMessage>()
+  /** To be sent at the end of this turn. */
+  #outgoing: CallerMessage[] = []
   #nextId = 1
   #closed: OsError | undefined
 
@@ -57,7 +62,7 @@ export class SyscallClient {
       const onAbort = () => {
         if (!this.#waiting.delete(id)) {
           if (!this.#pending.delete(id)) return
-          this.#link.post({ t: 'cancel', id })
+          this.#send({ t: 'cancel', id })
           this.#sendNext()
         }
         reject(new OsError('ECANCELED', `${call} was cancelled`))
@@ -72,12 +77,11 @@ export class SyscallClient {
       }
       signal?.addEventListener('abort', onAbort, { once: true })
       try {
-        if (this.#pending.size < this.#window) this.#link.post(begin(args))
-        else {
-          // What the caller does with its arguments after the call is not seen by it, whenever it is sent.
-          const own = detached(args)
-          this.#waiting.set(id, () => begin(own))
-        }
+        if (this.#pending.size < Math.min(PROMPT_CALLS, this.#window)) return this.#send(begin(args))
+        // What the caller does with its arguments after the call is not seen by it, whenever it is sent.
+        const own = detached(args)
+        if (this.#pending.size < this.#window) this.#sendSoon(begin(own))
+        else this.#waiting.set(id, () => begin(own))
       } catch (error) {
         this.#pending.delete(id)
         signal?.removeEventListener('abort', onAbort)
@@ -106,6 +110,24 @@ export class SyscallClient {
       else pending.reject(new OsError(reply.code, reply.message))
     }
     this.#sendNext()
+  }
+
+  /** At once, behind what is to be sent already. */
+  #send(message: CallerMessage): void {
+    if (this.#outgoing.length > 0) this.#outgoing.push(message)
+    else this.#link.post(message)
+  }
+
+  /** With whatever else is called in this turn: to wake the other side costs more than what it is told. */
+  #sendSoon(message: CallerMessage): void {
+    this.#outgoing.push(message)
+    if (this.#outgoing.length === 1) queueMicrotask(() => this.#flush())
+    else if (this.#outgoing.length >= CALL_WINDOW) this.#flush()
+  }
+
+  #flush(): void {
+    const [only, ...others] = this.#outgoing.splice(0)
+    if (only && !this.#closed) this.#link.post(others.length > 0 ? [only, ...others] : only)
   }
 
   /** All that there is room for, in one message. */

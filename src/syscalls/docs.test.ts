@@ -88,7 +88,7 @@ describe('docs/programs.md', () => {
       let deliver: (message: unknown) => void = () => {}
       const post = (message: unknown) => {
         const { t, id, call, args, result } = message as Sent
-        if (t === 'loaded') deliver({ t: 'run', event: { id: '0', task: 'start', data: { args: ['4'], cwd: '/' } } })
+        if (t === 'loaded') deliver({ t: 'run', events: [{ id: '0', task: 'start', data: { args: ['4'], cwd: '/' } }] })
         if (t === 'call' && call === 'emit') emitted.push(args)
         if (t === 'call' && call === 'write') printed.push(new TextDecoder().decode(args.bytes))
         if (t === 'call') deliver({ t: 'reply', id, ok: true, value: { id: `${emitted.length}` } })
@@ -97,7 +97,7 @@ describe('docs/programs.md', () => {
         const next = emitted.shift()
         if (!next) return resolve()
         const data = next.task === 'sum' ? { results, data: next.data } : next.data
-        deliver({ t: 'run', event: { id: '1', task: next.task, data } })
+        deliver({ t: 'run', events: [{ id: '1', task: next.task, data }] })
       }
       const link = {
         post: (message: unknown) => setImmediate(() => post(message)),

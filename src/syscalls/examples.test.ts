@@ -169,7 +169,7 @@ class FakeWorker {
   async run(event: TaskEvent): Promise<{ effects: Effects; message: TaskMessage }> {
     this.#effects = new Effects()
     this.#eventId = event.id
-    this.#link.post({ t: 'run', event })
+    this.#link.post({ t: 'run', events: [event] })
     return { message: await this.#next(), effects: this.#effects }
   }
 

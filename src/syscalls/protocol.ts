@@ -59,7 +59,8 @@ export type TaskMessage = v.InferOutput<typeof taskMessage>
 /** Kernel → task worker. `source` ≤ MAX_PROGRAM_BYTES, `event.data` ≤ MAX_EVENT_BYTES encoded. */
 export type TaskCommand =
   | { t: 'load'; name: string; source: string }
-  | { t: 'run'; event: TaskEvent }
+  /** They are handled one after the other, behind those that came before. */
+  | { t: 'run'; events: readonly TaskEvent[] }
   | { t: 'ping'; n: number }
   | Replies
 

@@ -40,7 +40,7 @@ function start(program: ProgramExports, options: TaskRuntimeOptions = {}) {
       deliver({ t: 'load', name: 'p.js', source: '' })
       await until(({ t }) => t === 'loaded')
     },
-    run: (id: string, task = 'start', data: Data = null) => deliver({ t: 'run', event: { id, task, data } }),
+    run: (id: string, task = 'start', data: Data = null) => deliver({ t: 'run', events: [{ id, task, data }] }),
     outcome: (id: string) => until((m) => (m.t === 'done' || m.t === 'failed') && m.id === id),
     call: (n: number) => until((m) => m === sent.filter(({ t }) => t === 'call')[n]) as Promise<Call>,
     reply: (call: Call, value: unknown = {}) => deliver({ t: 'reply', id: call.id, ok: true, value }),

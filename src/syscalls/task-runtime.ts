@@ -60,7 +60,7 @@ export function runTasks(link: MessageLink, load: LoadProgram, options: TaskRunt
     else if (command.t === 'ping') send({ t: 'pong', n: command.n })
     else if (command.t === 'load') void loadProgram(command.source, command.name)
     else if (command.t === 'run') {
-      waiting.push(command.event)
+      waiting.push(...command.events)
       void runWaiting()
     }
   })

@@ -157,7 +157,7 @@ async function inRuntime(source: string, events = 1) {
   if (loaded.t !== 'loaded') throw new Error(`${loaded.t}: ${loaded['message']}`)
   let result: unknown
   for (let i = 0; i < events; i++) {
-    worker.post({ t: 'run', event: { id: `${i}`, task: 'start', data: null } })
+    worker.post({ t: 'run', events: [{ id: `${i}`, task: 'start', data: null }] })
     const done = await inbox.next(answerCall)
     result = done.t === 'done' ? done['result'] : `refused: ${done['message']}`
   }

@@ -39,7 +39,7 @@ async function load(worker: SandboxWorker, source: string) {
   return { inbox, loaded: await inbox.next() }
 }
 
-const event = (id = '0', data: unknown = null) => ({ t: 'run', event: { id, task: 'start', data } })
+const event = (id = '0', data: unknown = null) => ({ t: 'run', events: [{ id, task: 'start', data }] })
 
 describe('frames', () => {
   it('are one per domain, hidden from sight, focus and accessibility, and go with their domain', async () => {

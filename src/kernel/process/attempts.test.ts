@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { VirtualClock } from '../../adapters/memory/clock.ts'
 import { nodeId } from '../harness.contract.ts'
-import { Attempts } from './attempts.ts'
+import { type Attempt, Attempts } from './attempts.ts'
 import type { EventState } from './events.ts'
 
 const [a, b] = [nodeId('a'), nodeId('b')]
@@ -9,13 +9,13 @@ const event = (id: string): EventState => ({
   ...{ id, number: 1, task: 'work', key: undefined, data: new Uint8Array(0), after: null, missing: 0 },
   ...{ status: 'leased', token: 1, leases: [{ token: 1, node: a }], result: undefined },
 })
-const at = (node: typeof a) => ({ node, slots: 2, reason: 'there is room' })
+const at = (node: typeof a) => ({ node, slots: 2, rooms: 1, reason: 'there is room' })
 
 describe('runs of events', () => {
   it('are as many as the node has slots; others wait there for their turn', () => {
     const attempts = new Attempts(new VirtualClock())
-    const [first, second, third] = ['0.1', '0.2', '0.3'].map((id) => attempts.begin(event(id), 1, at(a)))
-    const elsewhere = attempts.begin(event('0.4'), 1, at(b))
+    const [first, second, third] = ['0.1', '0.2', '0.3'].map((id) => attempts.begin([event(id)], at(a))[0])
+    const elsewhere = attempts.begin([event('0.4')], at(b))[0]
     const states = () => [first, second, third, elsewhere].map((attempt) => attempt?.state)
     expect(states()).toEqual(['running', 'running', 'waiting', 'running'])
     if (second) attempts.answered(second)
@@ -23,15 +23,28 @@ describe('runs of events', () => {
     expect([...attempts.nodes()]).toEqual([a, b])
   })
 
+  it('that were leased together share a slot, and whatever befalls it', () => {
+    const attempts = new Attempts(new VirtualClock())
+    const leased = [['0.1', '0.2'], ['0.3'], ['0.4', '0.5']].map((ids) => attempts.begin(ids.map(event), at(a)))
+    const states = () => leased.map((together) => together.map(({ state }) => state))
+    expect(states()).toEqual([['running', 'running'], ['running'], ['waiting', 'waiting']])
+    const [first, second] = leased[0] as [Attempt, Attempt]
+    attempts.answered(first)
+    expect(states()).toEqual([['answered', 'running'], ['running'], ['waiting', 'waiting']])
+    attempts.end(second)
+    expect(states()).toEqual([['answered', 'answered'], ['running'], ['running', 'running']])
+  })
+
   it('that are late get company once, and are asked about again while there is none', () => {
     const clock = new VirtualClock()
     const attempts = new Attempts(clock)
     for (const id of ['0.1', '0.2', '0.3']) {
-      const done = attempts.begin(event(id), 1, at(a))
-      attempts.completed(done)
+      const [done] = attempts.begin([event(id)], at(a)) as [Attempt]
+      attempts.completed(done, 5)
       attempts.end(done)
     }
-    const late = attempts.begin(event('0.4'), 1, at(a))
+    expect(attempts.runsMs('work')).toBe(5)
+    const [late] = attempts.begin([event('0.4')], at(a)) as [Attempt]
     const asked: number[] = []
     attempts.watchLate((attempt) => {
       expect(attempt).toBe(late)
@@ -45,9 +58,9 @@ describe('runs of events', () => {
   it('are ended when another was faster, and all of them with the process', () => {
     const attempts = new Attempts(new VirtualClock())
     const shared = event('0.1')
-    const [first, second] = [attempts.begin(shared, 1, at(a)), attempts.begin(shared, 2, at(b))]
-    const other = attempts.begin(event('0.2'), 1, at(b))
-    attempts.completed(first)
+    const [first] = attempts.begin([shared], at(a)) as [Attempt]
+    const [second, other] = attempts.begin([shared, event('0.2')], at(b)) as [Attempt, Attempt]
+    attempts.completed(first, 5)
     expect([second.abort.signal.aborted, other.abort.signal.aborted]).toEqual([true, false])
   })
 })

@@ -21,6 +21,8 @@ export interface Attempt extends Printing {
   readonly node: NodeId
   readonly sinceMs: number
   readonly abort: AbortController
+  /** All that were leased with it: they run one after the other, on one slot. */
+  readonly together: readonly Attempt[]
   /** As far as can be told. One that waits there for a slot has nothing to do with what befalls the node. */
   state: 'waiting' | 'running' | 'answered'
 }
@@ -39,28 +41,37 @@ export class Attempts {
     return this.#all.size
   }
 
-  begin(event: EventState, token: number, { node, slots }: Placement): Attempt {
-    const busy = [...this.#all].filter((attempt) => attempt.node === node && attempt.state === 'running').length
-    const attempt: Attempt = {
-      of: event,
-      event: event.id,
-      token,
-      node,
-      sent: { 1: 0, 2: 0 },
-      sinceMs: this.#clock.nowMs(),
-      abort: new AbortController(),
-      state: busy < slots ? 'running' : 'waiting',
+  /** Runs of events that are leased together. */
+  begin(events: readonly EventState[], { node, slots }: Placement): Attempt[] {
+    const running = [...this.#all].filter((attempt) => attempt.node === node && attempt.state === 'running')
+    const busy = new Set(running.map(({ together }) => together)).size
+    const sinceMs = this.#clock.nowMs()
+    const together: Attempt[] = []
+    for (const event of events) {
+      const attempt: Attempt = {
+        of: event,
+        event: event.id,
+        token: event.token,
+        node,
+        sent: { 1: 0, 2: 0 },
+        sinceMs,
+        abort: new AbortController(),
+        together,
+        state: busy < slots ? 'running' : 'waiting',
+      }
+      together.push(attempt)
+      this.#all.add(attempt)
     }
-    this.#all.add(attempt)
-    return attempt
+    return together
   }
 
-  /** Its node is done with it: whoever has waited longest there runs now. */
+  /** Its node is done with it: when that was the last of its lease, those that have waited longest there run now. */
   answered(attempt: Attempt): void {
     if (attempt.state !== 'running') return
     attempt.state = 'answered'
+    if (attempt.together.some(({ state }) => state === 'running')) return
     const next = [...this.#all].find(({ node, state }) => node === attempt.node && state === 'waiting')
-    if (next) next.state = 'running'
+    for (const each of next?.together ?? []) if (each.state === 'waiting') each.state = 'running'
   }
 
   end(attempt: Attempt): void {
@@ -68,10 +79,15 @@ export class Attempts {
     this.#all.delete(attempt)
   }
 
+  /** How long an event of that task runs, mostly; undefined: nobody can tell. */
+  runsMs(task: string): number | undefined {
+    return this.#pace.runsMs(task)
+  }
+
   /** The event is completed: other runs of it are not needed. */
-  completed(attempt: Attempt): void {
+  completed(attempt: Attempt, ranMs: number): void {
     const { event, of, sinceMs } = attempt
-    this.#pace.completed(of.task, this.#clock.nowMs() - sinceMs)
+    this.#pace.completed(of.task, { inAllMs: this.#clock.nowMs() - sinceMs, ranMs })
     for (const other of this.#all) {
       if (other.event === event && other !== attempt)
         other.abort.abort(new OsError('ECANCELED', 'another tab was faster'))

@@ -3,7 +3,7 @@ import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { OsError } from '../../base/errors.ts'
 import { MAX_EMITS_PER_EVENT, MAX_EVENT_BYTES, MAX_KEY_LENGTH } from '../../syscalls/limits.ts'
-import { MAX_COMPLETION_BYTES } from '../limits.ts'
+import { MAX_COMPLETION_BYTES, MAX_LEASED_TOGETHER } from '../limits.ts'
 import { treeOp } from '../rpc/methods.ts'
 import { holdsData } from './data.ts'
 
@@ -55,14 +55,21 @@ export function decodeCompletion(bytes: Uint8Array): Completion {
   }
 }
 
-/** Items of `process.execute`: a piece of output (stream 1 or 2), or a piece of the encoded completion. */
-const outputItem = v.strictTuple([
-  v.literal('o'),
-  v.picklist([1, 2]),
-  v.custom<Uint8Array>((x) => x instanceof Uint8Array),
-])
-const completionItem = v.strictTuple([v.literal('c'), v.custom<Uint8Array>((x) => x instanceof Uint8Array)])
-const anyItem = v.union([outputItem, completionItem])
+const piece = v.custom<Uint8Array>((value) => value instanceof Uint8Array)
+/** Of the events of a lease, which one. */
+const index = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_LEASED_TOGETHER - 1))
+/** Items of `process.execute`: output of an event, on stream 1 or 2; */
+const outputItem = v.strictTuple([v.literal('o'), index, v.picklist([1, 2]), piece])
+/** a piece of an encoded completion, of which there is more; */
+const pieceItem = v.strictTuple([v.literal('p'), index, piece])
+/** events and their completions, or what is left of those, by turns. */
+const completedItem = v.pipe(
+  v.tupleWithRest([v.literal('c'), index, piece], v.union([index, piece])),
+  v.maxLength(1 + 2 * MAX_LEASED_TOGETHER),
+  v.check((item) => item.every((part, i) => i === 0 || (typeof part === 'number') === (i % 2 === 1))),
+  v.check((item) => item.length % 2 === 1),
+)
+const anyItem = v.union([outputItem, pieceItem, completedItem])
 export type ExecutionItem = v.InferOutput<typeof anyItem>
 
 /** @throws {OsError} EPROTO. */

@@ -129,8 +129,18 @@ describe('a completion from an executor', () => {
   })
 
   it('comes in items of known form only', () => {
-    expect(parseExecutionItem(['o', 2, new Uint8Array(1)])).toEqual(['o', 2, new Uint8Array(1)])
-    for (const item of [null, [], ['o', 3, new Uint8Array(1)], ['c'], ['c', 'x'], ['x', new Uint8Array(1)], 'o'])
-      expect(code(() => parseExecutionItem(item))).toBe('EPROTO')
+    const one = new Uint8Array(1)
+    for (const item of [
+      ['o', 0, 2, one],
+      ['p', 31, one],
+      ['c', 0, one],
+      ['c', 0, one, 1, one],
+    ]) {
+      expect(parseExecutionItem(item)).toEqual(item)
+    }
+    const broken: unknown[] = [null, [], 'o', ['o', 0, 3, one], ['o', 32, 1, one], ['p', 0], ['p', 0.5, one]]
+    broken.push(['c'], ['c', 'x'], ['c', 0], ['c', 0, one, 1], ['c', 0, one, one, 1], ['c', -1, one], ['x', 0, one])
+    broken.push(['c', ...Array.from({ length: 33 }, (_, i) => [i % 32, one]).flat()])
+    for (const item of broken) expect(code(() => parseExecutionItem(item))).toBe('EPROTO')
   })
 })

@@ -3,7 +3,7 @@
 import { OsError } from '../../base/errors.ts'
 import { MAX_EMITS_PER_EVENT } from '../../syscalls/limits.ts'
 import { MAX_EMIT_BYTES } from '../limits.ts'
-import type { Lease } from '../rpc/methods.ts'
+import type { LeasedEvent } from '../rpc/methods.ts'
 import type { Emitted } from './completion.ts'
 import { encodeData } from './data.ts'
 
@@ -17,7 +17,7 @@ export class Emitting {
   /** A question for more room under way. */
   #asking: Promise<void> | undefined
 
-  constructor({ number, room }: Lease, moreRoom: (signal: AbortSignal) => Promise<number>, signal: AbortSignal) {
+  constructor({ number, room }: LeasedEvent, moreRoom: (signal: AbortSignal) => Promise<number>, signal: AbortSignal) {
     this.#number = number
     this.#room = room
     this.#moreRoom = moreRoom

@@ -25,9 +25,9 @@ import {
   type ProcessStep,
   text,
 } from './entries.ts'
-import { holdProgram } from './executor.ts'
 import { historyOf, packRows, unpackRows } from './history.ts'
 import { readParts, storeParts, whole } from './large.ts'
+import { holdProgram } from './program.ts'
 import { type OutputPiece, ProcessState } from './state.ts'
 
 /** A snapshot up to this size travels and is stored as one piece; what is beyond goes into blocks. */

@@ -6,7 +6,6 @@
 // file changes are applied to the tree, and only then do its successors run. Whatever dies in between, the next home
 // continues from the journal, and nothing that was journalled happens twice. The journal is replicated: this node is
 // the home while it leads the journal, and a home that no longer does is closed and says nothing more.
-import { concat } from '../../base/bytes.ts'
 import { Emitter, until } from '../../base/emitter.ts'
 import { errorLine, isOsError, OsError, toOsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
@@ -23,13 +22,15 @@ import type { Lease, TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Timers } from '../timers.ts'
 import { type Attempt, Attempts } from './attempts.ts'
-import { decodeCompletion, parseExecutionItem, type Succeeded } from './completion.ts'
+import { decodeCompletion, type Succeeded } from './completion.ts'
 import { makeChanges } from './effects.ts'
 import { type EntryOf, encodeEntry, type ProcessStep } from './entries.ts'
 import type { EventState } from './events.ts'
 import { tellPast } from './fold.ts'
 import { exitOf, rowOf } from './home-row.ts'
 import { slim } from './large.ts'
+import { LeaseCall } from './lease-call.ts'
+import { LeaseShare } from './lease-share.ts'
 import type { Leases, Lessee } from './leases.ts'
 import { ProcessOutput } from './output.ts'
 import { QueueRoom } from './queue-room.ts'
@@ -185,10 +186,18 @@ export class ProcessHome implements Lessee {
     return tellPast(this.#journal.committed(), page, this.#services.blocks)
   }
 
-  /** Takes room offered by the leases: starts the next ready event there. */
+  /** Takes room offered by the leases: starts the next ready event there, or several that are short. */
   lease(placement: Placement): void {
-    const event = this.#state.events.firstReady()
-    if (event && !this.#ending) this.#start(event, placement)
+    if (this.#ending) return
+    const { events } = this.#state
+    const share = new LeaseShare(Math.ceil(events.readyCount / placement.rooms), (task) => this.#attempts.runsMs(task))
+    const leased: EventState[] = []
+    for (let event = events.firstReady(); event; event = events.firstReady()) {
+      if (!share.take(event, this.#state.inputBytes(event))) break
+      this.#assign(event, placement)
+      leased.push(event)
+    }
+    if (leased.length > 0) this.#start(leased, placement)
   }
 
   /** Stops work without an end: the journal continues elsewhere, or after a reload. Whoever waits here is told. */
@@ -209,65 +218,58 @@ export class ProcessHome implements Lessee {
   // --- running events --------------------------------------------------------------------------------------
 
   /** @param beside it runs elsewhere already, and may complete there as well. */
-  #start(event: EventState, placement: Placement, beside = false): void {
-    const { id, task } = event
-    const { node, reason: why } = placement
-    const token = event.token + 1
+  #assign({ id: event, task, token: before }: EventState, { node, reason: why }: Placement, beside = false): void {
     const atMs = this.#services.clock.wallMs()
-    this.#record({ t: 'assigned', event: id, task, token, node, ...(beside ? { beside } : {}), why, atMs })
-    void this.#execute(this.#attempts.begin(event, token, placement))
+    const token = before + 1
+    this.#record({ t: 'assigned', event, task, token, node, ...(beside ? { beside } : {}), why, atMs })
+  }
+
+  /** @param events that were assigned to that node. */
+  #start(events: readonly EventState[], placement: Placement): void {
+    void this.#execute(this.#attempts.begin(events, placement), placement.node)
     this.#watchLate()
   }
 
-  async #execute(attempt: Attempt): Promise<void> {
+  async #execute(attempts: readonly Attempt[], node: NodeId): Promise<void> {
     const { rpc, leases } = this.#services
-    const { node, abort } = attempt
     leases.took(node)
-    // The node has room again as soon as it has answered: it runs the next event while this one is being journalled.
-    let gaveBack = () => {
-      gaveBack = () => undefined
-      leases.gaveBack(node)
-    }
-    const parts: Uint8Array[] = []
-    let size = 0
+    const call = new LeaseCall(attempts, {
+      printed: (attempt, stream, bytes) => this.#printed(attempt, stream, bytes),
+      completed: (attempt, bytes) => void this.#answered(attempt, bytes),
+    })
     try {
-      await rpc.call(node, 'process.execute', this.#leaseOf(attempt), {
-        signal: abort.signal,
-        onItem: async (item) => {
-          const parsed = parseExecutionItem(item)
-          if (parsed[0] === 'o') return this.#printed(attempt, parsed[1], parsed[2])
-          size += parsed[1].byteLength
-          if (size > limits.MAX_COMPLETION_BYTES) throw new OsError('EPROTO', 'a completion is too large')
-          parts.push(parsed[1])
-        },
-      })
-      this.#settling++
-      gaveBack()
-      this.#attempts.answered(attempt)
-      await this.#completed(attempt, concat(parts)).finally(() => this.#settling--)
+      await call.run(rpc, node, this.#leaseOf(attempts))
     } catch (error) {
-      await this.#failedToRun(attempt, toOsError(error))
+      for (const attempt of call.open) await this.#failedToRun(attempt, toOsError(error))
     } finally {
-      this.#attempts.end(attempt)
-      gaveBack()
-      if (this.wantsRoom) leases.pump()
+      for (const attempt of call.open) this.#attempts.end(attempt)
+      // It runs the next events while these are being journalled.
+      leases.gaveBack(node)
     }
   }
 
-  #leaseOf({ of: event, token }: Attempt): Lease {
+  #leaseOf(attempts: readonly Attempt[]): Lease {
     const { program, programCid, cwd, eventMs } = this.#state.spawned as EntryOf<'spawned'>
-    const input = this.#state.input(event)
-    return {
-      kid: this.kid,
-      program,
-      programCid,
-      cwd,
-      event: { id: event.id, task: event.task },
-      number: event.number,
-      room: this.#room.share(this.#attempts.size),
-      ...(input.byteLength <= limits.INLINE_INPUT_BYTES ? { input } : {}),
-      token,
-      eventMs,
+    const room = this.#room.share(this.#attempts.size)
+    const events = attempts.map(({ of: event, token }) => {
+      const { id, task, number } = event
+      const input = this.#state.input(event)
+      return { id, task, number, room, ...(input.byteLength <= limits.INLINE_INPUT_BYTES ? { input } : {}), token }
+    })
+    return { kid: this.kid, program, programCid, cwd, eventMs, events }
+  }
+
+  async #answered(attempt: Attempt, bytes: Uint8Array): Promise<void> {
+    this.#attempts.answered(attempt)
+    this.#settling++
+    try {
+      await this.#completed(attempt, bytes)
+    } catch (error) {
+      await this.#failedToRun(attempt, toOsError(error))
+    } finally {
+      this.#settling--
+      this.#attempts.end(attempt)
+      if (this.wantsRoom) this.#services.leases.pump()
     }
   }
 
@@ -300,7 +302,7 @@ export class ProcessHome implements Lessee {
     // The same event may have been completed elsewhere while this was journalled: then it changes nothing.
     const first = this.#state.holds(id, token)
     this.#state.apply(entry)
-    if (first) await this.#settled(attempt, ops)
+    if (first) await this.#settled(attempt, completion)
   }
 
   /** Whether it does not count, or is more than the process may have, which ends it. */
@@ -312,9 +314,9 @@ export class ProcessHome implements Lessee {
   }
 
   /** The event is done: whoever else ran it is told, its files are made, and the process goes on. */
-  async #settled(attempt: Attempt, ops: readonly TreeOp[]): Promise<void> {
+  async #settled(attempt: Attempt, { ops, ms }: Succeeded): Promise<void> {
     const { event: id } = attempt
-    this.#attempts.completed(attempt)
+    this.#attempts.completed(attempt, ms)
     const exceeded = this.#state.exceeded()
     if (exceeded !== undefined && !this.#state.facts.exitRequested) return this.#fail(exceeded)
     if (ops.length > 0) await this.#applyFiles(id, ops)
@@ -397,7 +399,9 @@ export class ProcessHome implements Lessee {
           ? undefined
           : this.#services.leases.spare(this, node)
       if (!spare || this.#ending) return
-      this.#start(event, { ...spare, reason: `late on ${shortNode(node)}; ${spare.reason}` }, true)
+      const placement = { ...spare, reason: `late on ${shortNode(node)}; ${spare.reason}` }
+      this.#assign(event, placement, true)
+      this.#start([event], placement)
     })
   }
 

@@ -5,24 +5,36 @@ import { EMIT_STEP, QUEUE_PATIENCE_MS } from '../limits.ts'
 import { Pace } from './pace.ts'
 import { QueueRoom } from './queue-room.ts'
 
+const took = (ms: number) => ({ inAllMs: ms, ranMs: ms / 10 })
+
 describe('the pace of a process', () => {
   it('says nothing about a task of which few events are done', () => {
     const pace = new Pace()
-    pace.completed('count', 100)
-    pace.completed('count', 100)
+    pace.completed('count', took(100))
+    pace.completed('count', took(100))
     expect(pace.lateAfterMs('count')).toBeUndefined()
-    pace.completed('sum', 100)
+    pace.completed('sum', took(100))
     expect(pace.lateAfterMs('count')).toBeUndefined()
   })
 
   it('calls late what takes three times as long as most others, and at least a second', () => {
     const pace = new Pace()
-    for (const ms of [100, 120, 90]) pace.completed('short', ms)
-    for (const ms of [2_000, 3_000, 2_500, 60_000]) pace.completed('long', ms)
+    for (const ms of [100, 120, 90]) pace.completed('short', took(ms))
+    for (const ms of [2_000, 3_000, 2_500, 60_000]) pace.completed('long', took(ms))
     expect(pace.lateAfterMs('short')).toBe(1_000)
     expect(pace.lateAfterMs('long')).toBe(180_000)
-    for (let i = 0; i < 32; i++) pace.completed('long', 2_000)
+    for (let i = 0; i < 32; i++) pace.completed('long', took(2_000))
     expect(pace.lateAfterMs('long')).toBe(6_000)
+  })
+
+  it('tells how long most events of a task run, whatever they waited', () => {
+    const pace = new Pace()
+    for (const ms of [10, 20]) pace.completed('short', took(ms))
+    expect(pace.runsMs('short')).toBeUndefined()
+    for (const ms of [20, 900]) pace.completed('short', took(ms))
+    expect(pace.runsMs('short')).toBe(90)
+    for (let i = 0; i < 8; i++) pace.completed('short', took(20))
+    expect(pace.runsMs('short')).toBe(2)
   })
 })
 

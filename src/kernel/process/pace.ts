@@ -1,5 +1,5 @@
-// How long the tasks of a process take, and which running event is suspiciously late: near the end of a job, a slow
-// or hidden tab holds everybody up. Pure. Above: home.ts.
+// How long the tasks of a process take: which of them are so short that several are leased together, and which running
+// event is suspiciously late (near the end of a job, a slow or hidden tab holds everybody up). Pure. Above: attempts.ts.
 
 /** Latest completions of a task that are remembered. */
 const REMEMBERED = 32
@@ -11,23 +11,39 @@ const LATE_LEAST_MS = 1_000
 /** Names that a program uses are its own choice. */
 const MAX_TASKS = 256
 
-export class Pace {
-  readonly #recent = new Map<string, number[]>()
+interface Took {
+  /** From its lease to its completion. */
+  inAllMs: number
+  /** Of that, while it ran. */
+  ranMs: number
+}
 
-  /** @param ms from its lease to its completion. */
-  completed(task: string, ms: number): void {
+export class Pace {
+  readonly #recent = new Map<string, Took[]>()
+
+  completed(task: string, took: Took): void {
     const recent = this.#recent.get(task) ?? []
-    recent.push(ms)
+    recent.push(took)
     if (recent.length > REMEMBERED) recent.shift()
     if (this.#recent.has(task) || this.#recent.size < MAX_TASKS) this.#recent.set(task, recent)
   }
 
   /** After how many ms an event of that task is late; undefined: too few have been seen. */
   lateAfterMs(task: string): number | undefined {
+    const most = this.#most(task, 'inAllMs')
+    return most === undefined ? undefined : Math.max(LATE_LEAST_MS, LATE_FACTOR * most)
+  }
+
+  /** How long an event of that task runs, mostly; undefined: too few have been seen. */
+  runsMs(task: string): number | undefined {
+    return this.#most(task, 'ranMs')
+  }
+
+  /** What three of four take at most. */
+  #most(task: string, what: keyof Took): number | undefined {
     const recent = this.#recent.get(task)
     if (!recent || recent.length < LEAST) return undefined
-    const sorted = [...recent].sort((a, b) => a - b)
-    const most = sorted[Math.floor(sorted.length * 0.75)] ?? 0
-    return Math.max(LATE_LEAST_MS, LATE_FACTOR * most)
+    const sorted = recent.map((took) => took[what]).sort((a, b) => a - b)
+    return sorted[Math.floor(sorted.length * 0.75)]
   }
 }

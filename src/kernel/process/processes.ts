@@ -20,10 +20,10 @@ import type { RpcNode } from '../rpc/node.ts'
 import { pause } from '../timers.ts'
 import { encodeData } from './data.ts'
 import { decodeEntry, encodeEntry, type ProcessBounds, type ProcessStep } from './entries.ts'
-import { holdProgram } from './executor.ts'
 import { fold, holdFolded, unfold } from './fold.ts'
 import { type HomeServices, ProcessHome } from './home.ts'
 import { holdCompleted } from './large.ts'
+import { holdProgram } from './program.ts'
 
 const PREFIX = 'process/'
 /** A reload takes a second or two; a home that stays away longer is reported. */

@@ -7,7 +7,7 @@ export interface NodeLoad {
   id: NodeId
   slots: number
   state: PeerState
-  /** Events that this home has leased to it. */
+  /** Leases that it has from this home. */
   leased: number
   /** Events that it runs for anybody, as it last said. */
   running: number
@@ -15,8 +15,10 @@ export interface NodeLoad {
 
 export interface Placement {
   node: NodeId
-  /** Events that it runs at a time; others wait there. */
+  /** Leases that it works on at a time; others wait there. */
   slots: number
+  /** Leases that could be given now, on all nodes, this one included. */
+  rooms: number
   /** For people: why there. */
   reason: string
 }
@@ -24,9 +26,11 @@ export interface Placement {
 /** The node with the most room per slot; hidden tabs count as half as fast. Undefined: all are full, wait. */
 export function place(nodes: readonly NodeLoad[]): Placement | undefined {
   let best: { node: NodeLoad; fill: number } | undefined
+  let rooms = 0
   for (const node of nodes) {
     if (node.slots === 0 || node.state === 'frozen' || node.state === 'stalled' || node.state === 'connecting') continue
     if (node.leased >= node.slots * LEASE_DEPTH) continue
+    rooms += node.slots * LEASE_DEPTH - node.leased
     const foreign = Math.max(0, node.running - node.leased)
     const speed = node.state === 'hidden' ? 0.5 : 1
     const fill = (node.leased + foreign / 2) / (node.slots * speed)
@@ -37,6 +41,7 @@ export function place(nodes: readonly NodeLoad[]): Placement | undefined {
   return {
     node: node.id,
     slots: node.slots,
+    rooms,
     reason: `least loaded: ${node.leased} leased on ${node.slots} slots, fill ${fill.toFixed(2)}`,
   }
 }

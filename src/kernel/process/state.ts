@@ -146,6 +146,15 @@ export class ProcessState {
     )
   }
 
+  /** How long about the encoded input of an event is. */
+  inputBytes({ data, after, key }: EventState): number {
+    const folded = key === undefined ? 0 : (this.events.folded(key)?.byteLength ?? 0)
+    return (after ?? []).reduce(
+      (sum, id) => sum + (this.events.get(id)?.result?.byteLength ?? 0),
+      data.byteLength + folded,
+    )
+  }
+
   /** True when nothing is left that could still run. */
   get finished(): boolean {
     return this.events.pending === 0 && this.unapplied.size === 0

@@ -56,8 +56,8 @@ async function loaded(): Promise<void> {
   worker.say({ t: 'loaded', tasks: ['start'] })
   expect(await done).toBeUndefined()
 }
-const run = (eventMs = 1_000): Promise<Outcome> => {
-  return host.run({ id: '0', task: 'start', data: null }, { dispatch, eventMs })
+const run = (eventMs = 1_000, id = '0'): Promise<Outcome | undefined> => {
+  return host.run({ id, task: 'start', data: null }, { dispatch, eventMs })
 }
 const expectKilled = async (outcome: Promise<Outcome | undefined>, message: RegExp) => {
   const got = await ticker.run(outcome)
@@ -71,9 +71,10 @@ describe('a task', () => {
   it('loads, runs an event and hands over its result', async () => {
     await loaded()
     const outcome = run()
-    expect(worker.got.at(-1)).toEqual({ t: 'run', event: { id: '0', task: 'start', data: null } })
+    await Promise.resolve()
+    expect(worker.got.at(-1)).toEqual({ t: 'run', events: [{ id: '0', task: 'start', data: null }] })
     worker.say({ t: 'done', id: '0', result: [1] })
-    expect(await outcome).toEqual({ ok: true, result: [1] })
+    expect(await outcome).toEqual({ ok: true, result: [1], ms: 0 })
     expect(host.dead).toBe(false)
     expect(ticker.clock.pending()).toEqual([])
   })
@@ -98,7 +99,61 @@ describe('a task', () => {
     }
     expect(ticker.clock.nowMs()).toBe(20_000)
     worker.say({ t: 'done', id: '0', result: null })
-    expect((await outcome).ok).toBe(true)
+    expect((await outcome)?.ok).toBe(true)
+  })
+
+  it('is given several events, and what it calls is the call of the one that it handles', async () => {
+    await loaded()
+    const asked: string[] = []
+    const outcomes = ['0', '1', '2'].map((id) =>
+      host.run(
+        { id, task: 'start', data: null },
+        {
+          eventMs: 1_000,
+          dispatch: (call, args, signal) => {
+            asked.push(id)
+            return dispatch(call, args, signal)
+          },
+        },
+      ),
+    )
+    await Promise.resolve()
+    expect(worker.got.filter(({ t }) => t === 'run')).toMatchObject([
+      { events: [{ id: '0' }, { id: '1' }, { id: '2' }] },
+    ])
+    const call = (id: number) => worker.say({ t: 'call', id, call: 'open', args: { path: '/x', mode: 'r' } })
+    call(1)
+    worker.say({ t: 'done', id: '1', result: 'not yet' })
+    worker.say({ t: 'done', id: '0', result: null })
+    call(2)
+    worker.say({ t: 'failed', id: '1', message: 'TypeError: no', stack: '' })
+    call(3)
+    expect(asked).toEqual(['0', '1', '2'])
+    expect(calls.map(({ signal }) => signal.aborted)).toEqual([true, true, false])
+    expect(host.busy).toBe(true)
+    worker.say({ t: 'done', id: '2', result: 2 })
+    expect(await Promise.all(outcomes)).toMatchObject([{ result: null }, { kind: 'threw' }, { result: 2 }])
+    expect([host.busy, host.dead]).toEqual([false, false])
+    expect(ticker.clock.pending()).toEqual([])
+  })
+
+  it('that dies has not begun with what it was given beside', async () => {
+    await loaded()
+    const outcomes = ['0', '1', '2'].map((id) => run(1_000, id))
+    worker.say({ t: 'done', id: '0', result: null })
+    worker.die('out of memory')
+    expect(await Promise.all(outcomes)).toMatchObject([{ ok: true }, { kind: 'crashed' }, undefined])
+    expect(ticker.clock.pending()).toEqual([])
+  })
+
+  it('has as long for each event as for the first', async () => {
+    await loaded()
+    const outcomes = ['0', '1'].map((id) => run(1_000, id))
+    await ticker.until(() => worker.pings().length === 1)
+    worker.say({ t: 'done', id: '0', result: null })
+    await expectKilled(outcomes[1] as Promise<Outcome | undefined>, /task start has not answered for 1 s/)
+    expect(ticker.clock.nowMs()).toBe(2_000 + PING_GRACE_MS)
+    expect(await outcomes[0]).toMatchObject({ ms: 1_000 })
   })
 
   it('is ended when it dies by itself', async () => {
@@ -106,7 +161,7 @@ describe('a task', () => {
     const outcome = run()
     worker.die('out of memory')
     expect(await outcome).toEqual({ ok: false, kind: 'crashed', message: 'its worker died: out of memory' })
-    expect((await run()).ok).toBe(false)
+    expect((await run())?.ok).toBe(false)
     expect(await host.load('')).toMatchObject({ kind: 'crashed' })
   })
 
@@ -133,7 +188,7 @@ describe('a task', () => {
     worker.say({ t: 'loaded', tasks: [] })
     worker.say({ t: 'done', id: '0', result: 'mine' })
     worker.say({ t: 'done', id: '0', result: 'twice' })
-    expect(await outcome).toEqual({ ok: true, result: 'mine' })
+    expect(await outcome).toMatchObject({ ok: true, result: 'mine' })
   })
 
   it('leaves no timer behind, also when it answers a ping late', async () => {
@@ -232,6 +287,6 @@ describe('a task that breaks the rules is ended with words for its author, and t
     }
     expect(calls).toEqual([])
     worker.say({ t: 'done', id: '0', result: null })
-    expect((await outcome).ok).toBe(true)
+    expect((await outcome)?.ok).toBe(true)
   })
 })

@@ -1,4 +1,4 @@
-// One sandbox worker with one program in it, driven through one event at a time. The other side is hostile: each
+// One sandbox worker with one program in it, which handles the events that it is given one after the other. The other side is hostile: each
 // message is validated, counted and bounded, and the worker is ended when it breaks the rules.
 //
 // States: starting → loading → idle ⇄ running → dead. Only this class moves them; `kill` works from any.
@@ -13,21 +13,34 @@ import { CallServer, type Dispatch } from '../io/call-server.ts'
 import { MAX_TASK_MESSAGES_PER_S, MAX_UNANSWERED_MESSAGES, PING_GRACE_MS } from '../limits.ts'
 
 export type Outcome =
-  | { ok: true; result: Data }
+  /** `ms`: how long it ran. */
+  | { ok: true; result: Data; ms: number }
   | { ok: false; kind: 'threw' | 'program' | 'killed' | 'crashed'; message: string }
 
 /** A program's module must have run within this time: a loop at its top level is an endless loop too. */
 const LOAD_TIMEOUT_MS = 30_000
+
+/** An event that the worker has been given. */
+interface Given {
+  readonly id: string
+  readonly task: string
+  readonly dispatch: Dispatch
+  readonly eventMs: number
+  settle(outcome: Outcome | undefined): void
+}
 
 export class TaskHost {
   readonly #worker: SandboxWorker
   readonly #clock: Clock
   readonly #name: string
   readonly #calls: CallServer
-  #dispatch: Dispatch | undefined
-  #settle: ((outcome: Outcome) => void) | undefined
   #loaded: ((outcome: Outcome | undefined) => void) | undefined
-  #running: { id: string; task: string } | undefined
+  /** In the order in which the worker handles them: the first runs. */
+  readonly #given: Given[] = []
+  /** What it is given in this turn. */
+  readonly #ready: TaskEvent[] = []
+  /** When the first began. */
+  #beganMs = 0
   #watchdog: Timer | undefined
   #pings = 0
   #windowStartMs = 0
@@ -44,8 +57,9 @@ export class TaskHost {
     this.#calls = new CallServer(
       (message, transfer) => this.#worker.post(message, transfer),
       (call, args, signal) => {
-        if (!this.#dispatch) throw new OsError('EPERM', 'calls are only possible while an event is handled')
-        return this.#dispatch(call, args, signal)
+        const [running] = this.#given
+        if (!running) throw new OsError('EPERM', 'calls are only possible while an event is handled')
+        return running.dispatch(call, args, signal)
       },
     )
     this.#worker.onMessage((message) => this.#receive(message))
@@ -54,6 +68,11 @@ export class TaskHost {
 
   get dead(): boolean {
     return this.#dead !== undefined
+  }
+
+  /** It handles events. */
+  get busy(): boolean {
+    return this.#given.length > 0
   }
 
   /** @returns undefined when the program is ready, else why not. */
@@ -74,24 +93,44 @@ export class TaskHost {
     })
   }
 
-  /** Handles one event. Never rejects: whatever happens is an outcome. */
-  run(event: TaskEvent, options: { dispatch: Dispatch; eventMs: number }): Promise<Outcome> {
+  /**
+   * Handles an event after those that were given before. Never rejects: whatever happens is an outcome; undefined: the
+   * worker ended before it came to it.
+   */
+  run({ id, task, data }: TaskEvent, options: { dispatch: Dispatch; eventMs: number }): Promise<Outcome | undefined> {
     if (this.#dead) return Promise.resolve(this.#dead)
-    this.#dispatch = options.dispatch
-    this.#running = { id: event.id, task: event.task }
-    this.#watch(options.eventMs)
     return new Promise((resolve) => {
-      this.#settle = (outcome) => {
-        this.#settle = undefined
-        this.#dispatch = undefined
-        this.#running = undefined
-        this.#watchdog?.cancel()
-        this.#onPong = () => undefined // a late answer must not wind up the watchdog of an idle worker
-        this.#calls.abort('the event has ended')
-        resolve(outcome)
-      }
-      this.#post({ t: 'run', event })
+      this.#given.push({ id, task, ...options, settle: resolve })
+      if (this.#given.length === 1) this.#begin()
+      this.#postSoon({ id, task, data })
     })
+  }
+
+  /** With whatever else it is given in this turn. */
+  #postSoon(event: TaskEvent): void {
+    this.#ready.push(event)
+    if (this.#ready.length > 1) return
+    queueMicrotask(() => {
+      if (!this.#dead) this.#post({ t: 'run', events: this.#ready.splice(0) })
+    })
+  }
+
+  /** The worker comes to the first of those that it was given. */
+  #begin(): void {
+    this.#beganMs = this.#clock.nowMs()
+    this.#watch((this.#given[0] as Given).eventMs)
+  }
+
+  /** What the worker says of an event, if that is the one that runs. Messages keep their order: the next one's come after. */
+  #settle(id: string, outcome: Outcome): void {
+    const [running] = this.#given
+    if (running?.id !== id) return
+    this.#given.shift()
+    this.#watchdog?.cancel()
+    this.#onPong = () => undefined // a late answer must not wind up the watchdog of an idle worker
+    this.#calls.abort('the event has ended')
+    if (this.#given.length > 0) this.#begin()
+    running.settle(outcome)
   }
 
   /** Ends the worker at once. Idempotent. */
@@ -106,7 +145,7 @@ export class TaskHost {
       this.#post({ t: 'ping', n: asked })
       this.#watchdog = this.#clock.setTimer(
         () => {
-          const task = this.#running?.task ?? 'a task'
+          const task = this.#given[0]?.task ?? 'a task'
           const limit = `${Math.round(eventMs / 100) / 10} s`
           this.kill(`task ${task} has not answered for ${limit}: an endless loop? (run --timeout SECONDS allows more)`)
         },
@@ -149,13 +188,12 @@ export class TaskHost {
         return this.#loaded?.(undefined)
       case 'load-failed':
         return this.#loaded?.({ ok: false, kind: 'program', message: this.#located(message) })
-      case 'done':
-        if (message.id === this.#running?.id) this.#settle?.({ ok: true, result: message.result })
-        return
+      case 'done': {
+        const ms = this.#clock.nowMs() - this.#beganMs
+        return this.#settle(message.id, { ok: true, result: message.result, ms })
+      }
       case 'failed':
-        if (message.id === this.#running?.id)
-          this.#settle?.({ ok: false, kind: 'threw', message: this.#located(message) })
-        return
+        return this.#settle(message.id, { ok: false, kind: 'threw', message: this.#located(message) })
       case 'pong':
         if (message.n >= this.#floodPing) this.#unanswered = 0
         if (message.n === this.#pings) this.#onPong()
@@ -199,6 +237,8 @@ export class TaskHost {
     this.#worker.terminate()
     this.#calls.abort('the task was ended')
     this.#loaded?.(outcome)
-    this.#settle?.(outcome)
+    const [running, ...others] = this.#given.splice(0)
+    running?.settle(outcome)
+    for (const each of others) each.settle(undefined)
   }
 }

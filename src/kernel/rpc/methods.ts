@@ -93,13 +93,9 @@ export type TreeOp = v.InferOutput<typeof treeOp>
 const ackLevel = v.picklist(['local', 'majority', 'all'])
 export const ack = v.strictObject({ level: ackLevel, devices: int(1e6) })
 
-const lease = v.strictObject({
-  kid,
-  /** Path of the program, for messages; its source is the blob `programCid`. */
-  program: path,
-  programCid: cid,
-  cwd: path,
-  event: v.strictObject({ id: text(256), task: text(128) }),
+const leasedEvent = v.strictObject({
+  id: text(256),
+  task: text(128),
   /** The event's number: the ids of those that it emits begin with it. */
   number: int(),
   /** Events that it may emit before it asks its home for room. */
@@ -108,7 +104,18 @@ const lease = v.strictObject({
   input: v.optional(bytes(limits.INLINE_INPUT_BYTES)),
   /** Fencing token: a completion with an older one is refused. */
   token: int(),
+})
+export type LeasedEvent = v.InferOutput<typeof leasedEvent>
+
+const lease = v.strictObject({
+  kid,
+  /** Path of the program, for messages; its source is the blob `programCid`. */
+  program: path,
+  programCid: cid,
+  cwd: path,
   eventMs: int(24 * 3600 * 1000),
+  /** They run one after the other, on one slot. */
+  events: v.pipe(v.array(leasedEvent), v.minLength(1), v.maxLength(limits.MAX_LEASED_TOGETHER)),
 })
 export type Lease = v.InferOutput<typeof lease>
 
