@@ -12,6 +12,8 @@ const parts = [
   ['@libp2p/circuit-relay-v2', 'transport/index.js', 'RelayDiscovery', './discovery.js', 'discovery'],
   ['libp2p', 'connection-manager/index.js', 'ReconnectQueue', './reconnect-queue.js', 'reconnectQueue'],
   ['@libp2p/kad-dht', 'kad-dht.js', 'Reprovider', './reprovider.js', 'reprovider'],
+  ['@libp2p/kad-dht', 'kad-dht.js', 'RoutingTableRefresh', './routing-table/refresh.js', 'routingTableRefresh'],
+  ['libp2p', 'libp2p.js', 'ConnectionMonitor', './connection-monitor.js', 'connectionMonitor'],
   ['libp2p', 'libp2p.js', 'RandomWalk', './random-walk.js', 'randomWalk'],
   ['libp2p', 'address-manager/index.js', 'DNSMappings', './dns-mappings.js', 'dnsMappings'],
   ['libp2p', 'address-manager/index.js', 'IPMappings', './ip-mappings.js', 'ipMappings'],

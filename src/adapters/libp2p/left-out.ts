@@ -18,6 +18,14 @@ export class ReconnectQueue extends Idle {}
 /** Provides again what was provided through the DHT: the kernel's directory publishes its own records again. */
 export class Reprovider extends Idle {}
 
+/** Looks up random keys now and then, to meet strangers: only linked peers enter the table, and the kernel links them. */
+export class RoutingTableRefresh extends Idle {
+  refreshTable(): void {}
+}
+
+/** Opens a stream to everybody every 10 s: turned off in engine.ts, because the kernel judges who is alive. */
+export class ConnectionMonitor extends Idle {}
+
 /** Looks for strangers, for those who search for relays. */
 export class RandomWalk extends Idle {}
 
