@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Connection, Stream } from '@libp2p/interface'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { limits } from './limits.ts'
@@ -11,6 +12,8 @@ afterEach(() => cleanup.run())
 
 const dropped = (port: number, reason: string) =>
   metric(port, `brittlestar_rendezvous_dropped_total{reason="${reason}"}`)
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
 /** As much of a libp2p stream as the rendezvous uses; one that does not read lets everything pile up. */
 class StubStream extends EventTarget {
@@ -27,7 +30,7 @@ class StubStream extends EventTarget {
     target.accept(this as unknown as Stream, { remotePeer: { toString: () => peer } } as unknown as Connection)
     this.dispatchEvent(
       Object.assign(new Event('message'), {
-        data: frame({ v: 1, cluster: 'brittlestar', ...(goodbye && { goodbye }) }),
+        data: frame({ v: 1, cluster: 'brittlestar', ...(goodbye && { goodbye: sha256(goodbye) }) }),
       }),
     )
   }
@@ -79,31 +82,31 @@ describe('the rendezvous', () => {
     const leaves = () => atA.events.filter(({ t }) => t === 'left')
     const peer = b.peerId.toString()
     const secret = 'a-secret-of-the-page'
-    const atB = await rendezvous(b, relay, frame({ v: 1, cluster: 'brittlestar', goodbye: secret }))
+    const atB = await rendezvous(b, relay, frame({ v: 1, cluster: 'brittlestar', goodbye: sha256(secret) }))
     await until(() => atA.peers().size === 1, 'b has joined')
     for (const unknown of ['', 'another-secret-of-a-page', `${secret}x`, 'x'.repeat(5_000)])
       expect(await post(`/goodbye/${unknown}`)).toBe(404)
     expect(await post(`/goodbye/${secret}`)).toBe(204)
     await until(() => leaves().length === 1, 'a has heard it')
-    expect(leaves()).toEqual([{ t: 'left', peer, said: true }])
+    expect(leaves()).toEqual([{ t: 'left', peer, said: secret }])
     expect(await post(`/goodbye/${secret}`)).toBe(404)
     await atB.stream.close()
     await until(() => leaves().length === 2, 'b has left')
     expect(leaves()[1]).toEqual({ t: 'left', peer })
-    const again = await rendezvous(b, relay, frame({ v: 1, cluster: 'brittlestar', goodbye: `${secret}-2` }))
+    const again = await rendezvous(b, relay, frame({ v: 1, cluster: 'brittlestar', goodbye: sha256(`${secret}-2`) }))
     await until(() => again.events.length === 1, 'b is back')
     await again.stream.close()
     await until(() => leaves().length === 3, 'b has left again')
     expect(await post(`/goodbye/${secret}-2`)).toBe(204)
     await until(() => leaves().length === 4, 'a has heard that too')
-    expect(leaves()[3]).toEqual({ t: 'left', peer, said: true })
+    expect(leaves()[3]).toEqual({ t: 'left', peer, said: `${secret}-2` })
   })
 
   test('takes no goodbye for a tab that has come back with another page', async () => {
     const relay = await startRelay(cleanup)
     const [a, b] = [await startTab(cleanup), await startTab(cleanup)]
     const atA = await rendezvous(a, relay)
-    const hello = (goodbye: string) => frame({ v: 1, cluster: 'brittlestar', goodbye })
+    const hello = (secret: string) => frame({ v: 1, cluster: 'brittlestar', goodbye: sha256(secret) })
     const before = await rendezvous(b, relay, hello('of-the-page-before'))
     await until(() => atA.peers().size === 1, 'b has joined')
     await before.stream.close()
@@ -117,13 +120,13 @@ describe('the rendezvous', () => {
     await until(() => atA.count('joined') === 3, 'it is told')
   })
 
-  test('takes no secret that another uses, or that can be guessed', async () => {
+  test('takes no secret that another uses, and no hash that is none', async () => {
     const relay = await startRelay(cleanup)
     const [a, b, c] = [await startTab(cleanup), await startTab(cleanup), await startTab(cleanup)]
     const atA = await rendezvous(a, relay)
     const post = async (secret: string) =>
       (await get(`http://127.0.0.1:${relay.port}/goodbye/${secret}`, { method: 'POST' })).status
-    const hello = frame({ v: 1, cluster: 'brittlestar', goodbye: 'the-same-secret-of-two' })
+    const hello = frame({ v: 1, cluster: 'brittlestar', goodbye: sha256('the-same-secret-of-two') })
     const atB = await rendezvous(b, relay, hello)
     await rendezvous(c, relay, hello)
     await until(() => atA.peers().size === 2, 'both have joined')
@@ -132,7 +135,7 @@ describe('the rendezvous', () => {
     expect([...atA.peers()]).toEqual([c.peerId.toString()])
     await atB.stream.close()
     const short = await rendezvous(b, relay, frame({ v: 1, cluster: 'brittlestar', goodbye: 'short' }))
-    await until(() => short.closed, 'a secret that can be guessed is refused')
+    await until(() => short.closed, 'what is no hash is refused')
   })
 
   test('forgets the secret of a tab some time after it left', () => {

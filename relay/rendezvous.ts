@@ -2,10 +2,11 @@
 // what it says is a hint, and membership in the cluster is proved between the tabs.
 //
 // Frames: 4 bytes of length (big endian), then CBOR. The tab says once { v: 1, cluster, goodbye? }; the relay answers
-// { t: 'peers', peers } and then { t: 'joined', peer } and { t: 'left', peer } as they happen. `goodbye` is a secret of
-// the tab: whoever brings it to the relay (http.ts) is the tab's page, which tells so that it is being closed; the
-// others hear { t: 'left', peer, said: true }.
+// { t: 'peers', peers } and then { t: 'joined', peer } and { t: 'left', peer } as they happen. `goodbye` is the SHA-256 of a
+// secret of the tab: whoever brings that to the relay (http.ts) is the tab's page, which tells so that it is being closed;
+// the others hear { t: 'left', peer, said: SECRET }, and know its hash from the tab itself.
 // A member's states: greeting (its first frame is awaited) → member → gone. Only this file moves them.
+import { createHash } from 'node:crypto'
 import type { Connection, Stream } from '@libp2p/interface'
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
@@ -17,13 +18,15 @@ import type { Log } from './log.ts'
 import type { Counter, Metrics } from './metrics.ts'
 
 export const rendezvousProtocol = '/brittlestar/rendezvous/1.0.0'
+/** Pages take UUIDs. */
+const MAX_SECRET_LENGTH = 64
 /** Two streams of one peer meet while one replaces the other; a third is a mistake. */
 export const rendezvousStreamsPerPeer = 3
 
 export type RendezvousEvent =
   | { t: 'peers'; peers: string[] }
   | { t: 'joined'; peer: string }
-  | { t: 'left'; peer: string; said?: true }
+  | { t: 'left'; peer: string; said?: string }
 
 export interface RendezvousOptions {
   cluster: string
@@ -44,10 +47,10 @@ export class Rendezvous {
   readonly #options: RendezvousOptions
   readonly #hello
   readonly #members = new Map<string, Member>()
-  /** Whose goodbye each secret is; kept for a moment after the connection, which may close first. */
+  /** Whose goodbye each hash is of; kept for a moment after the connection, which may close first. */
   readonly #goodbyes = new Map<string, string>()
-  /** The latest secret of each peer: an earlier one is of a page that has been reloaded. */
-  readonly #secrets = new Map<string, string>()
+  /** The latest hash of each peer: an earlier one is of a page that has been reloaded. */
+  readonly #latest = new Map<string, string>()
   /** Streams whose first frame has not come yet. */
   readonly #greeting = new Set<Stream>()
   /** Joins and leaves that the next tick sends to everybody. */
@@ -63,7 +66,7 @@ export class Rendezvous {
     this.#hello = v.object({
       v: v.literal(1, 'it speaks another version'),
       cluster: v.literal(cluster, 'it belongs to another cluster'),
-      goodbye: v.optional(v.pipe(v.string(), v.minLength(16), v.maxLength(64))),
+      goodbye: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))),
     })
     metrics.gauge('brittlestar_rendezvous_members', 'Tabs in the rendezvous now.', () => this.#members.size)
     this.#events = metrics.counter('brittlestar_rendezvous_events_total', 'Joins and leaves, by kind.', [
@@ -122,10 +125,12 @@ export class Rendezvous {
 
   /** A page that is being closed says so. @returns whether the secret is a member's, or was until a moment ago. */
   goodbye(secret: string): boolean {
-    const peer = this.#goodbyes.get(secret)
+    if (secret.length > MAX_SECRET_LENGTH) return false
+    const hash = createHash('sha256').update(secret).digest('hex')
+    const peer = this.#goodbyes.get(hash)
     if (peer === undefined) return false
-    this.#goodbyes.delete(secret)
-    this.#announce({ t: 'left', peer, said: true })
+    this.#goodbyes.delete(hash)
+    this.#announce({ t: 'left', peer, said: secret })
     return true
   }
 
@@ -133,7 +138,7 @@ export class Rendezvous {
   close(): void {
     this.#closed = true
     this.#goodbyes.clear()
-    this.#secrets.clear()
+    this.#latest.clear()
     clearTimeout(this.#tick)
     const streams = [...this.#greeting, ...[...this.#members.values()].map(({ stream }) => stream)]
     this.#greeting.clear()
@@ -172,20 +177,20 @@ export class Rendezvous {
     this.#announce({ t: 'left', peer })
   }
 
-  /** A secret that another peer uses is nobody else's. */
+  /** A hash that another peer uses is nobody else's. */
   #remember(peer: string, goodbye: string | undefined): void {
-    const before = this.#secrets.get(peer)
+    const before = this.#latest.get(peer)
     if (before !== undefined && before !== goodbye) this.#goodbyes.delete(before)
-    this.#secrets.delete(peer)
+    this.#latest.delete(peer)
     if (goodbye === undefined || (this.#goodbyes.get(goodbye) ?? peer) !== peer) return
     this.#goodbyes.set(goodbye, peer)
-    this.#secrets.set(peer, goodbye)
+    this.#latest.set(peer, goodbye)
   }
 
   /** Unless that page is here again. */
   #forget(peer: string, goodbye: string): void {
-    if (this.#members.get(peer)?.goodbye === goodbye || this.#secrets.get(peer) !== goodbye) return
-    this.#secrets.delete(peer)
+    if (this.#members.get(peer)?.goodbye === goodbye || this.#latest.get(peer) !== goodbye) return
+    this.#latest.delete(peer)
     this.#goodbyes.delete(goodbye)
   }
 

@@ -55,6 +55,8 @@ export interface KernelOptions {
   cluster: () => string
   device: DeviceId
   slot: number
+  /** SHA-256, in hex, of what this tab's page says when it is closed, perhaps after the kernel's worker has ended. */
+  goodbye?: string | undefined
   version: string
   /** Files of /bin, by path below it. */
   builtin: Readonly<Record<string, string>>
@@ -106,10 +108,11 @@ export class Kernel {
     this.#bootedMs = clock.nowMs()
     const { device } = options
     const session = [...random.bytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-    const hello = () => ({ v: PROTOCOL_VERSION, cluster: options.cluster(), device, session, slots: sandbox.slots })
+    const own = { v: PROTOCOL_VERSION, device, session, ...(options.goodbye ? { goodbye: options.goodbye } : {}) }
+    const hello = () => ({ ...own, cluster: options.cluster(), slots: sandbox.slots })
     this.#rpc = new RpcNode({ network, clock, log, hello })
     const pulse = (): OwnPulse => ({ state: this.#pulse, running: this.#executor.running })
-    this.#membership = new Membership({ rpc: this.#rpc, network, clock, random, log, pulse })
+    this.#membership = new Membership({ rpc: this.#rpc, network, clock, hasher, random, log, pulse })
     this.#directory = new Directory({ dht, signer, clock, log })
     this.#blocks = new Blocks({
       store: blockStore,

@@ -38,8 +38,6 @@ export const MAX_SUSPECT_MS = 10_000
 export const ANSWER_MS = 800
 /** Silence after the relay saw a tab's connection close: a live tab is asked at once and answers in many round trips. */
 export const HINT_SILENCE_MS = 1_000
-/** The same where its page has told the relay that it is closed: only to contradict a relay that lies. */
-export const GOODBYE_SILENCE_MS = 150
 /** A tick of ours that comes later than this is our own stall, and is not held against peers. */
 export const OWN_STALL_MS = 400
 /** How long a closed link may take to come back before its peer counts as gone. */

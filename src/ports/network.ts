@@ -14,8 +14,8 @@ export type NetworkEvent =
   | { type: 'found'; peer: NodeId; via: 'relay' | 'dht' }
   /** The relay has said who is here: `peers` others. Comes once after each connection to it. */
   | { type: 'listed'; peers: number }
-  /** The relay says that this peer's connection to it closed; `said`: that its page told it so. A hint. */
-  | { type: 'hint-gone'; peer: NodeId; said: boolean }
+  /** The relay says that this peer's connection to it closed, a hint; or what its page has said, which can be proved. */
+  | { type: 'hint-gone'; peer: NodeId; said?: string | undefined }
   | { type: 'connected'; peer: NodeId; direct: boolean }
   | { type: 'disconnected'; peer: NodeId; reason: string }
   /** The transport stopped (false) or resumed (true) hearing from the peer's network stack (ICE consent). */

@@ -4,7 +4,7 @@ import { concat } from '../base/bytes.ts'
 import { OsError, toOsError } from '../base/errors.ts'
 import { type Kid, kidFromHex } from '../base/ids.ts'
 import { SyscallClient } from '../syscalls/client.ts'
-import type { MessageLink, ReplyMessage } from '../syscalls/protocol.ts'
+import { type MessageLink, messagesOf, type ReplyMessage } from '../syscalls/protocol.ts'
 import { type CallArgs, type CallName, type CallResults, parseCall } from '../syscalls/table.ts'
 import type {
   DirectoryEntry,
@@ -90,24 +90,26 @@ export class FakeKernel {
     let listener: (message: unknown) => void = () => undefined
     const cancels = new Map<number, () => void>()
     const reply = (message: ReplyMessage) => queueMicrotask(() => listener(message))
+    const take = ({ t, id, call, args }: { t: string; id: number; call: string; args: unknown }) => {
+      if (t === 'cancel') return cancels.get(id)?.()
+      let cancelled = false
+      cancels.set(id, () => {
+        cancelled = true
+        this.#changed()
+      })
+      this.#handle(call, args, () => cancelled)
+        .then(
+          (value) => reply({ t: 'reply', id, ok: true, value }),
+          (error) => {
+            const { code, message: text } = toOsError(error)
+            reply({ t: 'reply', id, ok: false, code, message: text })
+          },
+        )
+        .finally(() => cancels.delete(id))
+    }
     return {
       post: (message) => {
-        const { t, id, call, args } = message as { t: string; id: number; call: string; args: unknown }
-        if (t === 'cancel') return void cancels.get(id)?.()
-        let cancelled = false
-        cancels.set(id, () => {
-          cancelled = true
-          this.#changed()
-        })
-        this.#handle(call, args, () => cancelled)
-          .then(
-            (value) => reply({ t: 'reply', id, ok: true, value }),
-            (error) => {
-              const { code, message: text } = toOsError(error)
-              reply({ t: 'reply', id, ok: false, code, message: text })
-            },
-          )
-          .finally(() => cancels.delete(id))
+        for (const each of messagesOf(message)) take(each as Parameters<typeof take>[0])
       },
       onMessage: (on) => {
         listener = on

@@ -1,4 +1,5 @@
 // One tab of a simulated cluster: a kernel while it is open, and a disk that survives it. Above: cluster.ts.
+
 import { Gate, GatedClock, type Skew, type VirtualClock } from '../adapters/memory/clock.ts'
 import { MemoryHasher, MemorySigner } from '../adapters/memory/crypto.ts'
 import type { MemoryHub } from '../adapters/memory/hub.ts'
@@ -6,6 +7,7 @@ import { MemoryNetwork } from '../adapters/memory/network.ts'
 import type { SeededRandom } from '../adapters/memory/random.ts'
 import { MemorySandbox } from '../adapters/memory/sandbox.ts'
 import { type Disk, MemoryBlockStore, MemoryLogStore } from '../adapters/memory/stores.ts'
+import { toHex, utf8 } from '../base/bytes.ts'
 import type { DeviceId, NodeId } from '../base/ids.ts'
 import { Kernel } from '../kernel/kernel.ts'
 import type { LogLevel } from '../ports/log.ts'
@@ -105,11 +107,12 @@ export class SimNode {
     const [blockStore, logStore] = [new MemoryBlockStore(this.disk, pass), new MemoryLogStore(this.disk, pass)]
     this.#stores = [blockStore, logStore]
     this.network = network
+    const hasher = new MemoryHasher()
     this.kernel = new Kernel(
       {
         clock,
         random: this.#random.fork(),
-        hasher: new MemoryHasher(),
+        hasher,
         signer: new MemorySigner(this.id),
         log,
         network,
@@ -122,6 +125,7 @@ export class SimNode {
         cluster: () => 'sim',
         device: this.device,
         slot: 0,
+        goodbye: toHex(hasher.digest(utf8(this.goodbye))),
         version: 'sim',
         builtin: options.builtin ?? {},
         inviteUrl: () => null,
@@ -134,6 +138,11 @@ export class SimNode {
     const { promise: died, resolve } = Promise.withResolvers<void>()
     this.#died = resolve
     await Promise.race([this.kernel.start(), died])
+  }
+
+  /** What its page says when it is closed. */
+  get goodbye(): string {
+    return `the page of ${this.id} is closed`
   }
 
   /** The tab is closed: it says goodbye. */

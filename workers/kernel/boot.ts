@@ -15,6 +15,7 @@ import { systemHasher } from '../../src/adapters/system/hasher.ts'
 import { type RingLog, ringLog } from '../../src/adapters/system/logsink.ts'
 import { systemRandom } from '../../src/adapters/system/random.ts'
 import { claimSlot } from '../../src/adapters/system/slots.ts'
+import { toHex, utf8 } from '../../src/base/bytes.ts'
 import { OsError } from '../../src/base/errors.ts'
 import { Kernel } from '../../src/kernel/kernel.ts'
 import type { LogStore } from '../../src/ports/logstore.ts'
@@ -47,21 +48,23 @@ export async function bootTab(options: BootOptions<MessagePort>): Promise<Tab> {
   let node: ReturnType<typeof createLibp2pNode> | undefined
   const relay = new RelayFinder({ origin: options.origin, clock, log, onInfo: (info) => node?.setRelay(info) })
   const asked = relay.ask()
-  const [{ slot, release }, device] = await Promise.all([
+  const hasher = systemHasher()
+  const [{ slot, release }, device, goodbye] = await Promise.all([
     claimSlot({ preferred: options.preferredSlot, reloaded: options.reloaded, only: options.orphan }),
     deviceId(),
+    hasher.sha256(utf8(options.goodbye)).then(toHex),
   ])
   const database = new SlotDatabase(slot)
   await database.open()
   const logStore = new IndexedDbLogStore(database)
   const identity = await identityOf(logStore, random)
-  const network = createLibp2pNode({ identity, relay: relay.info ?? null, log, random, goodbye: options.goodbye })
+  const network = createLibp2pNode({ identity, relay: relay.info ?? null, log, random, goodbye })
   node = network
   const kernel = new Kernel(
     {
       clock,
       random,
-      hasher: systemHasher(),
+      hasher,
       signer: identity.signer,
       log,
       network: network.network,
@@ -74,6 +77,7 @@ export async function bootTab(options: BootOptions<MessagePort>): Promise<Tab> {
       cluster: () => relay.info?.cluster ?? 'brittlestar',
       device,
       slot,
+      goodbye,
       version: VERSION,
       builtin: Object.fromEntries(Object.entries(examples).map(([name, source]) => [`examples/${name}`, source])),
       inviteUrl: () => inviteUrl(options.origin, relay.info?.secureUrl ?? null),

@@ -23,7 +23,7 @@ export interface Libp2pNodeOptions {
   /** For jitter. */
   random: Pick<Random, 'float'>
   dhtNamespaces?: readonly string[]
-  /** A secret that the page shares with the relay, so that it can say goodbye for this node. */
+  /** SHA-256, in hex, of a secret of the page, with which it can say goodbye for this node. */
   goodbye?: string | undefined
 }
 

@@ -25,14 +25,14 @@ export interface RelayLinkOptions {
   engine: Engine
   log: LogSink
   random: Pick<Random, 'float'>
-  /** The page's secret: whoever brings it to the relay says goodbye for this tab. */
+  /** SHA-256, in hex, of the page's secret: whoever brings that to the relay says goodbye for this tab. */
   goodbye?: string | undefined
   onState(state: RelayState, detail: string): void
   /** Once per rendezvous stream, before anything else of it: who is here. */
   onListed(peers: readonly NodeId[]): void
   onFound(peer: NodeId): void
-  /** @param said its page told the relay. */
-  onGone(peer: NodeId, said: boolean): void
+  /** @param said what its page told the relay. */
+  onGone(peer: NodeId, said: string | undefined): void
 }
 
 export class RelayLink {
@@ -204,7 +204,7 @@ export class RelayLink {
       for (const event of decoder.push(bytes)) {
         if (event.t === 'peers') this.#options.onListed(event.peers)
         else if (event.t === 'joined') this.#options.onFound(event.peer)
-        else this.#options.onGone(event.peer, event.said === true)
+        else this.#options.onGone(event.peer, event.said)
       }
     } catch (error) {
       this.#options.log.log('warn', 'network', 'the relay breaks the rendezvous protocol', { error: errorLine(error) })

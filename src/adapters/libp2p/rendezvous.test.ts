@@ -17,7 +17,7 @@ describe('the rendezvous decoder', () => {
     { t: 'peers', peers: [peer] },
     { t: 'joined', peer },
     { t: 'left', peer },
-    { t: 'left', peer, said: true },
+    { t: 'left', peer, said: 'a secret' },
   ]
 
   test('takes frames in one piece and byte by byte', () => {

@@ -15,12 +15,12 @@ const peer = v.custom<NodeId>((value) => typeof value === 'string' && isNodeId(v
 const event = v.variant('t', [
   v.object({ t: v.literal('peers'), peers: v.array(peer) }),
   v.object({ t: v.literal('joined'), peer }),
-  v.object({ t: v.literal('left'), peer, said: v.optional(v.boolean()) }),
+  v.object({ t: v.literal('left'), peer, said: v.optional(v.pipe(v.string(), v.maxLength(64))) }),
 ])
 
 export type RendezvousEvent = v.InferOutput<typeof event>
 
-/** The first and only frame that a tab sends. @param goodbye with it the page tells the relay that it is closed. */
+/** The first and only frame that a tab sends. @param goodbye SHA-256 of what the page tells the relay when it is closed. */
 export function encodeHello(cluster: string, goodbye?: string): Bytes {
   return framed(encode({ v: 1, cluster, ...(goodbye === undefined ? {} : { goodbye }) }))
 }

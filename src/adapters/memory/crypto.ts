@@ -9,6 +9,11 @@ export { sha256 }
 
 export class MemoryHasher implements Hasher {
   async sha256(data: Uint8Array): Promise<Uint8Array> {
+    return this.digest(data)
+  }
+
+  /** The same at once. */
+  digest(data: Uint8Array): Uint8Array {
     return sha256(data)
   }
 }

@@ -103,7 +103,7 @@ export class MemoryHub implements LinkHost {
     node.registered = false
     if (!this.relayUp) return
     for (const other of this.#nodes.values())
-      if (other.registered) other.deliver({ type: 'hint-gone', peer: node.self, said: false })
+      if (other.registered) other.deliver({ type: 'hint-gone', peer: node.self })
   }
 
   setRelay(up: boolean): void {

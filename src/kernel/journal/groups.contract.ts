@@ -1,5 +1,6 @@
 // Nodes for tests of the replicated journals: rpc and membership over a simulated network, and an owner that keeps a
 // list of texts.
+import { MemoryHasher } from '../../adapters/memory/crypto.ts'
 import { MemoryNetwork } from '../../adapters/memory/network.ts'
 import { SeededRandom } from '../../adapters/memory/random.ts'
 import { Disk, MemoryLogStore } from '../../adapters/memory/stores.ts'
@@ -73,7 +74,8 @@ export class JournalNode {
     const hello = () => helloOf({ device: this.device, session })
     this.rpc = new RpcNode({ network: this.network, clock, log, hello })
     const pulse = () => ({ state: 'alive' as const, running: 0 })
-    this.membership = new Membership({ rpc: this.rpc, network: this.network, clock, random, log, pulse })
+    const hasher = new MemoryHasher()
+    this.membership = new Membership({ rpc: this.rpc, network: this.network, clock, hasher, random, log, pulse })
     const liveness = livenessOf(this.membership, { id: this.id, device: this.device, fit: () => true })
     const store = new MemoryLogStore(this.disk)
     const { witness } = this.network

@@ -9,6 +9,8 @@ export interface Member {
   id: NodeId
   device: DeviceId
   session: string
+  /** SHA-256 of what its page says when it is closed, if it has one. */
+  goodbye: string | undefined
   slots: number
   detector: SilenceDetector
   announced: Pulse['state']
@@ -29,8 +31,6 @@ export interface Member {
   reachable: boolean
   /** When the relay last said that the peer's own connection closed; heard later means alive. */
   hintGoneMs: number | undefined
-  /** Its page told the relay that it is being closed. */
-  hintSaid: boolean
   /** That word may be older than it seems: it counts only beside other evidence. */
   hintStale: boolean
   graceTimer: Timer | undefined
@@ -43,6 +43,7 @@ export function newMember(peer: NodeId, hello: Hello, nowMs: number): Member {
     id: peer,
     device: hello.device as DeviceId,
     session: hello.session,
+    goodbye: hello.goodbye,
     slots: hello.slots,
     detector: new SilenceDetector(nowMs),
     announced: 'alive',
@@ -58,7 +59,6 @@ export function newMember(peer: NodeId, hello: Hello, nowMs: number): Member {
     reported: false,
     reachable: true,
     hintGoneMs: undefined,
-    hintSaid: false,
     hintStale: false,
     graceTimer: undefined,
     evidenceTimer: undefined,
@@ -73,7 +73,6 @@ export function relink(member: Member, nowMs: number): void {
   member.reported = false
   member.reachable = true
   member.hintGoneMs = undefined
-  member.hintSaid = false
   member.detector = new SilenceDetector(nowMs)
 }
 

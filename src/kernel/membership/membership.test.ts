@@ -37,12 +37,15 @@ describe('a tab', () => {
 
   it('whose worker was ended before it could take its leave has its page do so, through the relay', async () => {
     b.crash()
-    for (const node of [a, c]) node.network?.deliver({ type: 'hint-gone', peer: b.id, said: true })
-    for (const node of [a, c]) expect(await goneAfter(b, node)).toBeLessThan(300)
+    for (const node of [a, c]) node.network?.deliver({ type: 'hint-gone', peer: b.id, said: b.goodbye })
+    for (const node of [a, c]) expect(await goneAfter(b, node)).toBeLessThan(100)
+    expect(await left(a)).toEqual([{ type: 'peer-left', peer: b.id, reason: 'its page said goodbye' }])
   })
 
   it('is not taken for closed because a relay says so', async () => {
-    a.network?.deliver({ type: 'hint-gone', peer: b.id, said: true })
+    for (const said of [undefined, '', 'a guess', c.goodbye]) {
+      a.network?.deliver({ type: 'hint-gone', peer: b.id, said })
+    }
     await cluster.advance(5_000)
     expect(await stateOf(b, a)).toBe('alive')
     expect(await left(a)).toEqual([])
@@ -80,7 +83,7 @@ describe('a tab', () => {
     await cluster.advance(50)
     const thaw = b.freeze()
     // Its page does nothing any more: the relay closes its connection sooner or later.
-    for (const listener of [a, c]) listener.network?.deliver({ type: 'hint-gone', peer: b.id, said: false })
+    for (const listener of [a, c]) listener.network?.deliver({ type: 'hint-gone', peer: b.id })
     await cluster.advance(600_000)
     expect(await stateOf(b, a)).toBe('frozen')
     expect(await left(a)).toEqual([])
@@ -243,7 +246,7 @@ describe('in a cluster where few watch each', () => {
       await large.advance(10_000 + phase)
       const wake = observer.freeze()
       await large.advance(500)
-      observer.network?.deliver({ type: 'hint-gone', peer: victim.id, said: false })
+      observer.network?.deliver({ type: 'hint-gone', peer: victim.id })
       await large.advance(2_000)
       const goOn = victim.freeze()
       await large.advance(2_500)

@@ -8,10 +8,13 @@
 //   left:    it said goodbye; or its link broke and did not come back; or it is silent AND there is evidence
 //            that nobody is there: its network stack is unreachable, or the relay saw its connection close.
 // A node sends heartbeats to a few watchers; they tell the others when it falls silent, who then ask it themselves.
+
+import { toHex, utf8 } from '../../base/bytes.ts'
 import { Emitter } from '../../base/emitter.ts'
 import { errorLine, OsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
+import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Network, NetworkEvent } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
@@ -20,6 +23,7 @@ import {
   ANSWER_MS,
   GOSSIP_MS,
   HEARTBEAT_MS,
+  HINT_SILENCE_MS,
   MAX_GOSSIP_PEERS,
   OWN_STALL_MS,
   REACH_TIMEOUT_MS,
@@ -32,12 +36,12 @@ import { mutated } from '../mutations.ts'
 import { type Hello, NO_ANSWER, type Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Dialer } from './dialer.ts'
-import { countsInMs, hintCounts, hintSilenceMs } from './evidence.ts'
+import { countsInMs, hintCounts } from './evidence.ts'
 import { type Member, newMember, relink, rowOf } from './member.ts'
 import { watchersOf } from './watchers.ts'
 
-/** Who took its leave: the node itself; its page, as the relay says; nobody. Only the first is its own word. */
-export type Leave = 'itself' | 'page' | null
+/** Who took its leave: the node itself (its worker or its page); nobody. */
+export type Leave = 'itself' | null
 
 export type MembershipEvent =
   | { type: 'joined'; peer: NodeId }
@@ -59,6 +63,7 @@ export class Membership {
   readonly #dialer: Dialer
   readonly #members = new Map<NodeId, Member>()
   readonly #own: () => OwnPulse
+  readonly #hasher: Hasher
   readonly #linkUp: Emitter<NodeId>
   #tick: Timer | undefined
   /** When a late tick ended our last own stall. */
@@ -74,10 +79,12 @@ export class Membership {
     rpc: RpcNode
     network: Network
     clock: Clock
+    hasher: Hasher
     random: Random
     log: LogSink
     pulse: () => OwnPulse
   }) {
+    this.#hasher = options.hasher
     this.#rpc = options.rpc
     this.#clock = options.clock
     this.#random = options.random
@@ -180,17 +187,27 @@ export class Membership {
       if (!event.reachable) this.#question(member)
     } else if (event.type === 'hint-gone') {
       const member = this.#members.get(event.peer)
-      if (member) this.#hinted(member, event.said)
-      else this.#dialer.forget(event.peer)
+      if (!member) this.#dialer.forget(event.peer)
+      else if (event.said === undefined) this.#hinted(member)
+      else void this.#toldGoodbye(member, event.said)
     }
   }
 
-  /** @param said its page told the relay; the close of its connection follows, or came before. */
-  #hinted(member: Member, said: boolean): void {
+  /** The relay brings what the page of a tab has said, as it says: the tab's own word, if it is what only that page knows. */
+  async #toldGoodbye(member: Member, said: string): Promise<void> {
+    try {
+      const proven = member.goodbye === toHex(await this.#hasher.sha256(utf8(said)))
+      if (proven) this.#leave(member, 'its page said goodbye', 'itself')
+      else this.#log.log('info', 'membership', `the relay says what the page of ${shortNode(member.id)} did not`)
+    } catch (error) {
+      this.#log.log('error', 'membership', `cannot prove a goodbye: ${errorLine(error)}`)
+    }
+  }
+
+  #hinted(member: Member): void {
     // A link that is already down and a closed relay connection together leave no doubt.
-    if (!member.linked) return this.#leave(member, CLOSED, said ? 'page' : 'gone')
+    if (!member.linked) return this.#leave(member, CLOSED, 'gone')
     const nowMs = this.#clock.nowMs()
-    member.hintSaid ||= said
     // Heard while or just after we stood still: it may be old, and what took it back may have come before it.
     const stale = nowMs - this.#wokeMs < ANSWER_MS || nowMs - this.#tickDueMs > OWN_STALL_MS
     // Two come of one close. An old one says less than a fresh one, and does not take its place.
@@ -277,7 +294,7 @@ export class Membership {
     if (said !== undefined) return this.#leave(member, said, 'itself')
     const nowMs = this.#clock.nowMs()
     if (member.hintGoneMs !== undefined && nowMs - member.hintGoneMs < RECONNECT_GRACE_MS) {
-      return this.#leave(member, CLOSED, member.hintSaid ? 'page' : 'gone')
+      return this.#leave(member, CLOSED, 'gone')
     }
     this.#dialer.retryNow(peer)
     member.graceTimer?.cancel()
@@ -292,7 +309,7 @@ export class Membership {
   }
 
   /** `lost`: perhaps only the way to it is broken, so it is worth a few more dials; `gone`: nobody is there. */
-  #leave(member: Member, reason: string, how: 'itself' | 'page' | 'gone' | 'lost'): void {
+  #leave(member: Member, reason: string, how: 'itself' | 'gone' | 'lost'): void {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
     member.graceTimer?.cancel()
@@ -304,7 +321,7 @@ export class Membership {
       member.linked = false
       this.#rpc.drop(member.id, reason)
     }
-    this.events.emit({ type: 'left', peer: member.id, reason, said: how === 'itself' || how === 'page' ? how : null })
+    this.events.emit({ type: 'left', peer: member.id, reason, said: how === 'itself' ? how : null })
   }
 
   #heard(peer: NodeId): void {
@@ -312,7 +329,6 @@ export class Membership {
     if (!member) return
     member.detector.heard(this.#clock.nowMs())
     member.hintGoneMs = undefined
-    member.hintSaid = false
     member.accused = false
     member.reported = false
     if (member.shown === 'stalled') this.#show(member)
@@ -418,9 +434,8 @@ export class Membership {
     if (!member.linked || mutated('keep-the-dead')) return
     if (hintCounts(member)) {
       const sinceMs = nowMs - (member.hintGoneMs as number)
-      if (sinceMs >= hintSilenceMs(member) || detector.suspicious(nowMs)) {
-        const reason = member.hintSaid ? 'its page said goodbye' : 'silent since its tab closed'
-        return this.#leave(member, reason, member.hintSaid ? 'page' : 'gone')
+      if (sinceMs >= HINT_SILENCE_MS || detector.suspicious(nowMs)) {
+        return this.#leave(member, 'silent since its tab closed', 'gone')
       }
     }
     if (detector.countsInMs(nowMs) > 0) return

@@ -123,12 +123,23 @@ describe('a process', () => {
     expect((await rowOf(kid, home))?.state).toBe('exited')
   })
 
-  it('goes on elsewhere within a second when its home closes', async () => {
+  it.each([
+    ['closes', (home: SimNode) => cluster.run(home.close())],
+    [
+      'is ended before it can say so, and its page does',
+      async (home: SimNode) => {
+        home.crash()
+        for (const { id, network } of up()) {
+          if (id !== home.id) network?.deliver({ type: 'hint-gone', peer: home.id, said: home.goodbye })
+        }
+      },
+    ],
+  ])('goes on elsewhere within a second when its home %s', async (_how, end) => {
     await start(3, 32)
     const [home, other] = nodes as [SimNode, SimNode]
     const kid = await spawn(home, 24)
     await cluster.until(async () => ((await rowOf(kid, other))?.done ?? 0) >= 6, 'some done')
-    await cluster.run(home.close())
+    await end(home)
     const tookMs = await cluster.until(async () => {
       const row = await rowOf(kid, other)
       return row !== undefined && row.home !== home.id

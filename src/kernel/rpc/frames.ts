@@ -21,6 +21,8 @@ export const hello = v.object({
   device: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
   /** Random per boot, so that a reloaded tab is told apart from its former self. */
   session: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/)),
+  /** SHA-256 of a secret that nobody tells but this tab's page, when it is closed: who knows it has its word. */
+  goodbye: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))),
   /** Workers offered. */
   slots: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1024)),
 })
