@@ -156,7 +156,7 @@ export class Kernel {
       membership: this.#membership,
       clock,
       log,
-      meeting: () => this.#meeting(),
+      unmet: () => this.#unmet(),
       onChange: (head, notice) => {
         this.#events.push({ type: 'tree', version: head.version })
         fs.treeChanged()
@@ -331,7 +331,11 @@ export class Kernel {
 
   /** It came a moment ago, and has yet to reach some of those who are here. */
   #meeting(): boolean {
-    if (this.#ports.clock.nowMs() - this.#bootedMs > MEET_MS) return false
+    return this.#ports.clock.nowMs() - this.#bootedMs <= MEET_MS && this.#unmet()
+  }
+
+  /** Some of those who are here, as the relay said, have no link to this node. */
+  #unmet(): boolean {
     const listed = this.#listed ?? 1
     return this.#membership.linked().length < (listed > MAX_MESH_PEERS ? MAX_MESH_PEERS / 2 : listed)
   }

@@ -72,3 +72,53 @@ describe('the window of a caller', () => {
     expect(numbers(posts)).toEqual([[1], [3]])
   })
 })
+
+describe('many calls of one turn', () => {
+  const turn = () => Promise.resolve()
+
+  it('travel together beyond the first few, as they were made, and in order', async () => {
+    const { posts, calls } = client(128)
+    const data = { n: 0 }
+    for (data.n = 1; data.n <= 20; data.n++) void calls.call('emit', { task: 'one', data })
+    await turn()
+    expect(posts.map((post) => post.length)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 12])
+    expect(posts.flat().map((message) => message.t === 'call' && (message.args as { data: unknown }).data)).toEqual(
+      Array.from({ length: 20 }, (_, i) => ({ n: i + 1 })),
+    )
+  })
+
+  it('are overtaken by nothing: not by a cancel, nor by a call when there is room again', async () => {
+    const { posts, calls } = client(128)
+    const stop = new AbortController()
+    const cancelled = Array.from({ length: 12 }, () =>
+      calls.call('emit', { task: 'x', data: 1 }, { signal: stop.signal }),
+    )
+    for (const each of cancelled) each.catch(() => undefined)
+    stop.abort()
+    const bytes = new Uint8Array([1])
+    void calls.call('write', { ref: 1, bytes })
+    bytes.fill(0)
+    await turn()
+    expect(posts.slice(0, 9).map((post) => post.map(({ t }) => t))).toEqual([
+      ...Array.from({ length: 8 }, () => ['call']),
+      ['call', 'call', 'call', 'call'],
+    ])
+    expect(
+      posts
+        .slice(9)
+        .flat()
+        .filter(({ t }) => t === 'cancel'),
+    ).toHaveLength(12)
+    expect(posts.flat().at(-1)).toMatchObject({ call: 'write', args: { bytes: new Uint8Array([1]) } })
+    expect(Math.max(...posts.map((post) => post.length))).toBeLessThanOrEqual(128)
+  })
+
+  it('are not made any more when whoever wanted them is over', () => {
+    const { posts, calls } = client(1)
+    const [one, other] = [{}, {}]
+    for (const of of [one, one, other]) void calls.call('emit', { task: 'x', data: 1 }, { of })
+    calls.forget(one)
+    calls.accept(done(1))
+    expect(numbers(posts)).toEqual([[1], [3]])
+  })
+})

@@ -22,6 +22,12 @@ export interface CallOptions {
   signal?: AbortSignal | undefined
 }
 
+/** A call that waits for the window: what it begins with when its turn has come, and whose it is. */
+interface Waiting {
+  begin: () => CallerMessage
+  of: object | undefined
+}
+
 interface Pending {
   resolve(value: unknown): void
   reject(error: OsError): void
@@ -32,8 +38,8 @@ export class SyscallClient {
   readonly #link: MessageLink
   readonly #pending = new Map<number, Pending>()
   readonly #window: number
-  /** Calls that wait for the window, by id: what each begins with when its turn has come. */
-  readonly #waiting = new Map<number, () => CallerMessage>()
+  /** By id, in the order in which they were made. */
+  readonly #waiting = new Map<number, Waiting>()
   /** To be sent at the end of this turn. */
   #outgoing: CallerMessage[] = []
   #nextId = 1
@@ -50,8 +56,12 @@ export class SyscallClient {
   }
 
   /** @throws {OsError} with the kernel's code; ECANCELED when `signal` aborts (the kernel is told). */
-  call<K extends CallName>(call: K, args: CallArgs<K>, options: CallOptions = {}): Promise<CallResults[K]> {
-    const { signal } = options
+  call<K extends CallName>(
+    call: K,
+    args: CallArgs<K>,
+    options: CallOptions & { of?: object } = {},
+  ): Promise<CallResults[K]> {
+    const { signal, of } = options
     if (this.#closed) return Promise.reject(this.#closed)
     if (signal?.aborted) return Promise.reject(new OsError('ECANCELED', `${call} was cancelled before it began`))
     if (this.#waiting.size >= MAX_WAITING_CALLS) {
@@ -81,13 +91,18 @@ export class SyscallClient {
         // What the caller does with its arguments after the call is not seen by it, whenever it is sent.
         const own = detached(args)
         if (this.#pending.size < this.#window) this.#sendSoon(begin(own))
-        else this.#waiting.set(id, () => begin(own))
+        else this.#waiting.set(id, { begin: () => begin(own), of })
       } catch (error) {
         this.#pending.delete(id)
         signal?.removeEventListener('abort', onAbort)
         reject(toOsError(error, 'EINVAL')) // arguments that cannot be cloned
       }
     })
+  }
+
+  /** Those of that owner which still wait for their turn are never made, and never answered. */
+  forget(of: object): void {
+    for (const [id, waiting] of this.#waiting) if (waiting.of === of) this.#waiting.delete(id)
   }
 
   info<T extends Exclude<InfoTopic, 'record'>>(
@@ -114,8 +129,8 @@ export class SyscallClient {
 
   /** At once, behind what is to be sent already. */
   #send(message: CallerMessage): void {
-    if (this.#outgoing.length > 0) this.#outgoing.push(message)
-    else this.#link.post(message)
+    this.#flush()
+    this.#link.post(message)
   }
 
   /** With whatever else is called in this turn: to wake the other side costs more than what it is told. */
@@ -133,18 +148,19 @@ export class SyscallClient {
   /** All that there is room for, in one message. */
   #sendNext(): void {
     const next: CallerMessage[] = []
-    for (const [id, begin] of this.#waiting) {
+    for (const [id, { begin }] of this.#waiting) {
       if (this.#pending.size >= this.#window) break
       this.#waiting.delete(id)
       next.push(begin())
     }
+    this.#flush()
     if (next.length > 0) this.#link.post(next)
   }
 
   /** Fails every call under way and every later one. Idempotent. */
   close(reason: string): void {
     this.#closed ??= new OsError('ECONNRESET', reason)
-    for (const [id, begin] of this.#waiting) {
+    for (const [id, { begin }] of this.#waiting) {
       this.#waiting.delete(id)
       begin() // becomes pending, and fails with the others
     }

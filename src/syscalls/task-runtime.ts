@@ -223,7 +223,7 @@ class EventClient extends SyscallClient {
   ): Promise<CallResults[K]> {
     if (this.#over) return new Promise(() => {})
     const site = new Error() // a reply arrives without the caller's stack
-    const answer = this.#shared.call(call, args, options)
+    const answer = this.#shared.call(call, args, { ...options, of: this })
     if (EFFECTS.has(call)) this.#track(answer)
     try {
       const value = await answer
@@ -240,6 +240,7 @@ class EventClient extends SyscallClient {
 
   eventOver(): void {
     this.#over = true
+    this.#shared.forget(this)
   }
 
   #track(answer: Promise<unknown>): void {

@@ -36,8 +36,8 @@ export interface SharedTreeOptions {
   membership: Membership
   clock: Clock
   log: LogSink
-  /** Whether this node came a moment ago and has yet to reach some of those who are here. */
-  meeting(): boolean
+  /** Whether this node has yet to reach some of those who are here. */
+  unmet(): boolean
   onChange(head: TreeHead, notice?: string): void
 }
 
@@ -121,7 +121,7 @@ export class SharedTree {
     rpc.handle('tree.apply', (args, { peer }) => this.#applyFor(peer, args))
     rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
     rpc.onNote('tree.head', (peer, head) => this.#heard(peer, head))
-    rpc.onNote('tree.known', (peer) => this.#hearsay.knows(peer))
+    rpc.onNote('tree.known', (peer) => this.#knows(peer))
     rpc.onNote('tree.resigned', (peer, { tree }) => {
       if (this.#claims.get(peer)?.tree === tree && this.#claims.drop(peer)) this.#evaluate()
     })
@@ -150,11 +150,11 @@ export class SharedTree {
   }
 
   #settleLater(afterMs: number): void {
-    const { clock, membership, meeting } = this.#options
+    const { clock, membership, unmet } = this.#options
     const untilMs = this.#orphanedMs + limits.TREE_EXPECT_MS
     const due = () => {
       // Whom it has met may be newcomers themselves, who know as little.
-      const waits = membership.linked().length === 0 ? clock.nowMs() < untilMs : meeting()
+      const waits = clock.nowMs() < untilMs && (membership.linked().length === 0 || unmet())
       if (this.#expecting && waits) this.#settleLater(limits.TREE_RETRY_MS)
       else this.settle()
     }
@@ -296,9 +296,14 @@ export class SharedTree {
     return own.version === 0 ? own : keeper.confirm(own.tree)
   }
 
+  #knows(peer: NodeId): void {
+    this.#hearsay.knows(peer)
+    this.#news.wake()
+  }
+
   /** The leader's own word, or hearsay: in a large cluster not everybody is the leader's neighbour. */
   #heard(peer: NodeId, head: TreeHead): void {
-    if (head.version > 0) this.#hearsay.knows(peer)
+    if (head.version > 0) this.#knows(peer)
     if (head.home === peer) return this.#claimed(head)
     const { rpc } = this.#options
     const oldest = this.#oldest()
@@ -449,7 +454,8 @@ export class SharedTree {
   // --- waiting ---------------------------------------------------------------------------------------------
 
   async #ready(signal?: AbortSignal): Promise<void> {
-    while (!this.#settled && this.#known.version === 0 && !this.#news.closed) {
+    // Once it is known that others have a tree, there is nothing to wait for but that one.
+    while (!this.#settled && this.#known.version === 0 && !this.#hearsay.written && !this.#news.closed) {
       await this.#news.wait(limits.TREE_SETTLE_MS, signal)
     }
   }

@@ -28,7 +28,15 @@ export class CallServer {
 
   /** @throws {OsError} EPROTO for a malformed message or a flood: the owner decides what becomes of the caller. */
   accept(raw: unknown): void {
-    for (const message of messagesOf(raw)) this.#accept(message)
+    let problem: unknown
+    for (const message of messagesOf(raw)) {
+      try {
+        this.#accept(message)
+      } catch (error) {
+        problem ??= error // the others of the same batch are calls that somebody waits for
+      }
+    }
+    if (problem !== undefined) throw problem
   }
 
   #accept(raw: unknown): void {

@@ -11,6 +11,7 @@ export class Answers {
   #ready: (number | Uint8Array)[] = []
   #bytes = 0
   #timer: Timer | undefined
+  #sent: Promise<void> = Promise.resolve()
 
   constructor(context: Pick<ServeContext, 'item'>, clock: Clock) {
     this.#context = context
@@ -26,18 +27,26 @@ export class Answers {
     if (this.#bytes + rest.byteLength > ITEM_BYTES) await this.flush()
     this.#ready.push(index, rest)
     this.#bytes += rest.byteLength
-    // Its sender hears of what breaks the call, from the call.
-    this.#timer ??= this.#clock.setTimer(() => void this.flush().catch(() => undefined), COMPLETION_WAIT_MS, 'answers')
+    this.#timer ??= this.#clock.setTimer(() => void this.flush(), COMPLETION_WAIT_MS, 'answers')
   }
 
-  /** Sends what is ready. */
-  async flush(): Promise<void> {
+  /** Sends what is ready. Resolves when all that was sent is on its way; rejects when some of it could not be sent. */
+  flush(): Promise<void> {
+    this.cancel()
+    this.#sent = this.#sent.then(async () => {
+      const ready = this.#ready
+      if (ready.length === 0) return
+      this.#ready = []
+      this.#bytes = 0
+      await this.#context.item(['c', ...ready])
+    })
+    this.#sent.catch(() => undefined) // whoever adds or flushes next is told
+    return this.#sent
+  }
+
+  /** Nobody waits for them any more. */
+  cancel(): void {
     this.#timer?.cancel()
     this.#timer = undefined
-    const ready = this.#ready
-    if (ready.length === 0) return
-    this.#ready = []
-    this.#bytes = 0
-    await this.#context.item(['c', ...ready])
   }
 }

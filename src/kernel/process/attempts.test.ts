@@ -46,8 +46,8 @@ describe('runs of events', () => {
     expect(attempts.runsMs('work')).toBe(5)
     const [late] = attempts.begin([event('0.4')], at(a)) as [Attempt]
     const asked: number[] = []
-    attempts.watchLate((attempt) => {
-      expect(attempt).toBe(late)
+    attempts.watchLate((found) => {
+      expect(found).toEqual([late])
       asked.push(clock.nowMs())
       if (asked.length === 3) late.of.leases.push({ token: 2, node: b })
     })

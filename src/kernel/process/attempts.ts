@@ -32,6 +32,8 @@ export class Attempts {
   readonly #pace = new Pace()
   readonly #all = new Set<Attempt>()
   #lateTimer: Timer | undefined
+  /** Late ones were found, and no room for company. */
+  #lateWait = false
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -77,6 +79,11 @@ export class Attempts {
   end(attempt: Attempt): void {
     this.answered(attempt)
     this.#all.delete(attempt)
+    if (!this.#lateWait) return
+    // Perhaps there is room now: whoever watches looks at once.
+    this.#lateWait = false
+    this.#lateTimer?.cancel()
+    this.#lateTimer = undefined
   }
 
   /** How long an event of that task runs, mostly; undefined: nobody can tell. */
@@ -109,22 +116,41 @@ export class Attempts {
   }
 
   /**
-   * Looks for late ones when the first may be, and has `help` give them company if it can. Safe to call at any time; one
-   * timer at most.
+   * Looks for late ones when the first may be, and has `help` give them company if it can: those that run, and together
+   * those that wait behind one of them. Safe to call at any time; one timer at most.
    */
-  watchLate(help: (attempt: Attempt) => void, leastMs = 0): void {
+  watchLate(help: (late: readonly Attempt[]) => void, leastMs = 0): void {
     if (this.#lateTimer) return
-    const dueMs = Math.min(...[...this.#all].flatMap((attempt) => this.#lateMsOf(attempt) ?? []))
+    let dueMs = Number.POSITIVE_INFINITY
+    for (const attempt of this.#all) dueMs = Math.min(dueMs, this.#lateMsOf(attempt) ?? dueMs)
     if (dueMs === Number.POSITIVE_INFINITY) return
     const due = () => {
       this.#lateTimer = undefined
-      const byMs = this.#clock.nowMs() + TIMER_STEP_MS
-      const late = [...this.#all].filter((attempt) => (this.#lateMsOf(attempt) ?? Number.POSITIVE_INFINITY) <= byMs)
-      for (const attempt of late) help(attempt)
-      this.watchLate(help, late.length > 0 ? LATE_AGAIN_MS : 0)
+      for (const late of this.#late()) help(late)
+      this.#lateWait = this.#late().length > 0
+      this.watchLate(help, this.#lateWait ? LATE_AGAIN_MS : 0)
     }
     const inMs = Math.max(leastMs, dueMs - this.#clock.nowMs())
     this.#lateTimer = this.#clock.setTimer(due, inMs, 'late event')
+  }
+
+  /** By lease: the one that runs, and those behind it. */
+  #late(): Attempt[][] {
+    const byMs = this.#clock.nowMs() + TIMER_STEP_MS
+    const leases = new Map<Attempt['together'], Attempt[]>()
+    for (const attempt of this.#all) {
+      if ((this.#lateMsOf(attempt) ?? Number.POSITIVE_INFINITY) > byMs) continue
+      leases.set(attempt.together, [...(leases.get(attempt.together) ?? []), attempt])
+    }
+    return [...leases.values()].flatMap((late) => {
+      const behind = late.filter((attempt) => !this.runsNow(attempt))
+      return [late.filter((attempt) => this.runsNow(attempt)), behind].filter((each) => each.length > 0)
+    })
+  }
+
+  /** Whether it is the one of its lease that is handled, as far as can be told. */
+  runsNow(attempt: Attempt): boolean {
+    return attempt.together.find((each) => this.#all.has(each) && each.state !== 'answered') === attempt
   }
 
   /** When it is late; undefined: it has company, has lost its lease, or nobody can tell. */

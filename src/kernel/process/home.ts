@@ -238,13 +238,14 @@ export class ProcessHome implements Lessee {
       completed: (attempt, bytes) => void this.#answered(attempt, bytes),
     })
     try {
-      await call.run(rpc, node, this.#leaseOf(attempts))
+      await call.run(rpc, node, this.#leaseOf(attempts), this.#stop.signal)
     } catch (error) {
       for (const attempt of call.open) await this.#failedToRun(attempt, toOsError(error))
     } finally {
       for (const attempt of call.open) this.#attempts.end(attempt)
       // It runs the next events while these are being journalled.
       leases.gaveBack(node)
+      this.#watchLate()
     }
   }
 
@@ -270,6 +271,7 @@ export class ProcessHome implements Lessee {
       this.#settling--
       this.#attempts.end(attempt)
       if (this.wantsRoom) this.#services.leases.pump()
+      this.#watchLate()
     }
   }
 
@@ -393,15 +395,20 @@ export class ProcessHome implements Lessee {
   /** When nothing is left to start, whoever is much later than the others gets company: the first completion wins. */
   #watchLate(): void {
     if (this.#ending || this.#state.facts.paused || this.#state.events.readyCount > 0) return
-    this.#attempts.watchLate(({ of: event, node }) => {
-      const spare =
-        this.#state.events.readyCount > 0 || this.#state.facts.paused
-          ? undefined
-          : this.#services.leases.spare(this, node)
-      if (!spare || this.#ending) return
-      const placement = { ...spare, reason: `late on ${shortNode(node)}; ${spare.reason}` }
-      this.#assign(event, placement, true)
-      this.#start([event], placement)
+    this.#attempts.watchLate((late) => {
+      const [first] = late as [Attempt]
+      const { events, facts } = this.#state
+      if (this.#ending || facts.paused || events.readyCount > 0) return
+      // What only waits behind another may run on another slot of the same node.
+      const spare = this.#services.leases.spare(this, this.#attempts.runsNow(first) ? first.node : undefined)
+      if (!spare) return
+      const placement = { ...spare, reason: `late on ${shortNode(first.node)}; ${spare.reason}` }
+      const share = new LeaseShare(late.length, (task) => this.#attempts.runsMs(task))
+      const helped = late
+        .map(({ of: event }) => event)
+        .filter((event) => share.take({ task: event.task, token: 0 }, this.#state.inputBytes(event)))
+      for (const event of helped) this.#assign(event, placement, true)
+      this.#start(helped, placement)
     })
   }
 

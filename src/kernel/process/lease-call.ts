@@ -1,7 +1,7 @@
 // One call by which a home has events run on a node: what comes back, sorted by event. Above: home.ts. Below: rpc.
 import { concat } from '../../base/bytes.ts'
-import { OsError } from '../../base/errors.ts'
-import { MAX_COMPLETION_BYTES } from '../limits.ts'
+import { OsError, toOsError } from '../../base/errors.ts'
+import { ITEM_BYTES, MAX_COMPLETION_BYTES } from '../limits.ts'
 import type { Lease } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Attempt } from './attempts.ts'
@@ -19,6 +19,8 @@ export class LeaseCall {
   readonly #takers: Takers
   /** Not answered for yet, with the pieces that came of their completions. */
   readonly #open: Map<Attempt, Uint8Array[]>
+  /** Of those pieces. */
+  #bytes = 0
   readonly #abort = new AbortController()
 
   /** @param attempts on the same node, as they stand in the lease. */
@@ -33,32 +35,48 @@ export class LeaseCall {
   }
 
   /** @throws {OsError} what befell those that are still open. */
-  async run(rpc: Pick<RpcNode, 'call'>, node: Attempt['node'], lease: Lease): Promise<void> {
+  async run(rpc: Pick<RpcNode, 'call'>, node: Attempt['node'], lease: Lease, stop: AbortSignal): Promise<void> {
     for (const { abort } of this.#attempts) {
       abort.signal.addEventListener('abort', () => this.#stopWhenUseless(), { once: true })
     }
     this.#stopWhenUseless()
-    const { signal } = this.#abort
-    await rpc.call(node, 'process.execute', lease, { signal, onItem: (item) => this.#take(parseExecutionItem(item)) })
+    const signal = AbortSignal.any([this.#abort.signal, stop])
+    try {
+      await rpc.call(node, 'process.execute', lease, { signal, onItem: (item) => this.#take(parseExecutionItem(item)) })
+    } catch (error) {
+      if (this.#abort.signal.aborted) throw toOsError(this.#abort.signal.reason)
+      throw error
+    }
     if (this.#open.size > 0) throw new OsError('EPROTO', `an executor left out ${this.#open.size} of its events`)
   }
 
-  /** Nobody wants any of those that are open. */
+  /** Nobody wants the one that runs: those behind it have waited for nothing, and run elsewhere. */
   #stopWhenUseless(): void {
-    const signals = [...this.#open.keys()].map(({ abort }) => abort.signal)
-    if (signals.length > 0 && signals.every(({ aborted }) => aborted)) this.#abort.abort(signals[0]?.reason)
+    const [running] = this.#open.keys()
+    if (!running?.abort.signal.aborted) return
+    this.#abort.abort(new OsError('ECONNRESET', 'it waited behind an event that another tab completed'))
   }
 
   /** @throws {OsError} EPROTO. */
   async #take(item: ExecutionItem): Promise<void> {
-    if (item[0] === 'o') return this.#takers.printed(this.#at(item[1]), item[2], item[3])
-    if (item[0] === 'p') return this.#keep(this.#at(item[1]), item[2])
+    if (item[0] === 'o') {
+      const attempt = this.#attempts[item[1]]
+      // What an event prints after its end is nobody's.
+      if (attempt && !this.#open.has(attempt)) return
+      return this.#takers.printed(this.#at(item[1]), item[2], item[3])
+    }
+    if (item[0] === 'p') {
+      if (item[2].byteLength !== ITEM_BYTES)
+        throw new OsError('EPROTO', 'a completion came in pieces that are too small')
+      return this.#keep(this.#at(item[1]), item[2])
+    }
     for (let i = 1; i < item.length; i += 2) {
       const attempt = this.#at(item[i] as number)
       this.#keep(attempt, item[i + 1] as Uint8Array)
-      const pieces = this.#open.get(attempt) as Uint8Array[]
+      const completion = concat(this.#open.get(attempt) as Uint8Array[])
       this.#open.delete(attempt)
-      this.#takers.completed(attempt, concat(pieces))
+      this.#bytes -= completion.byteLength
+      this.#takers.completed(attempt, completion)
     }
     this.#stopWhenUseless()
   }
@@ -72,9 +90,8 @@ export class LeaseCall {
   }
 
   #keep(attempt: Attempt, piece: Uint8Array): void {
-    const pieces = this.#open.get(attempt) as Uint8Array[]
-    const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, piece.byteLength)
-    if (bytes > MAX_COMPLETION_BYTES) throw new OsError('EPROTO', 'a completion is too large')
-    pieces.push(piece)
+    this.#bytes += piece.byteLength
+    if (this.#bytes > MAX_COMPLETION_BYTES) throw new OsError('EPROTO', 'a completion is too large')
+    this.#open.get(attempt)?.push(piece)
   }
 }

@@ -59,7 +59,8 @@ export class LeaseRun {
       for (let next = 0; next < lease.events.length; ) next = await this.#runFrom(next, answers)
     } finally {
       // Also before a trouble is told: what was completed counts.
-      if (!context.signal.aborted) await answers.flush()
+      if (context.signal.aborted) answers.cancel()
+      else await answers.flush()
     }
   }
 
@@ -137,8 +138,11 @@ export class LeaseRun {
     return encodeCompletion(completion)
   }
 
+  /** @throws {OsError} EPROTO where several large ones are to be fetched at once. */
   async #input({ id, input }: LeasedEvent): Promise<Data> {
-    return decodeData(input ?? (await this.#pullInput(id)))
+    if (input) return decodeData(input)
+    if (this.#options.lease.events.length > 1) throw new OsError('EPROTO', 'events with large inputs are leased alone')
+    return decodeData(await this.#pullInput(id))
   }
 
   async #pullInput(event: string): Promise<Uint8Array> {

@@ -69,8 +69,8 @@ export class Leases {
     this.#lessees.clear()
   }
 
-  /** A node other than `not` that has nothing to do. */
-  spare(lessee: Lessee, not: NodeId): Placement | undefined {
+  /** A node other than `not`, if that is given, which has a slot without work. */
+  spare(lessee: Lessee, not: NodeId | undefined): Placement | undefined {
     const idle = ({ id, slots, leased, running }: NodeLoad) => id !== not && Math.max(leased, running) < slots
     return place(this.#loads().filter((load) => idle(load) && lessee.allows(load.id)))
   }

@@ -34,6 +34,9 @@ describe('the pace of a process', () => {
     for (const ms of [20, 900]) pace.completed('short', took(ms))
     expect(pace.runsMs('short')).toBe(90)
     for (let i = 0; i < 8; i++) pace.completed('short', took(20))
+    // Most take 2, and one of twelve 90.
+    expect(pace.runsMs('short')).toBe((10 + 20 + 20 + 900 + 8 * 20) / 10 / 12)
+    for (let i = 0; i < 32; i++) pace.completed('short', took(20))
     expect(pace.runsMs('short')).toBe(2)
   })
 })

@@ -34,9 +34,12 @@ export class Pace {
     return most === undefined ? undefined : Math.max(LATE_LEAST_MS, LATE_FACTOR * most)
   }
 
-  /** How long an event of that task runs, mostly; undefined: too few have been seen. */
+  /** How long an event of that task runs, mostly and on average; undefined: too few have been seen. */
   runsMs(task: string): number | undefined {
-    return this.#most(task, 'ranMs')
+    const most = this.#most(task, 'ranMs')
+    if (most === undefined) return undefined
+    const recent = this.#recent.get(task) as Took[]
+    return Math.max(most, recent.reduce((sum, { ranMs }) => sum + ranMs, 0) / recent.length)
   }
 
   /** What three of four take at most. */

@@ -17,7 +17,7 @@ export interface Placement {
   node: NodeId
   /** Leases that it works on at a time; others wait there. */
   slots: number
-  /** Leases that could be given now, on all nodes, this one included. */
+  /** Leases that all nodes together can have, this one included. */
   rooms: number
   /** For people: why there. */
   reason: string
@@ -29,8 +29,8 @@ export function place(nodes: readonly NodeLoad[]): Placement | undefined {
   let rooms = 0
   for (const node of nodes) {
     if (node.slots === 0 || node.state === 'frozen' || node.state === 'stalled' || node.state === 'connecting') continue
+    rooms += node.slots * LEASE_DEPTH
     if (node.leased >= node.slots * LEASE_DEPTH) continue
-    rooms += node.slots * LEASE_DEPTH - node.leased
     const foreign = Math.max(0, node.running - node.leased)
     const speed = node.state === 'hidden' ? 0.5 : 1
     const fill = (node.leased + foreign / 2) / (node.slots * speed)

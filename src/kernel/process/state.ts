@@ -150,7 +150,7 @@ export class ProcessState {
   inputBytes({ data, after, key }: EventState): number {
     const folded = key === undefined ? 0 : (this.events.folded(key)?.byteLength ?? 0)
     return (after ?? []).reduce(
-      (sum, id) => sum + (this.events.get(id)?.result?.byteLength ?? 0),
+      (sum, id) => sum + (this.events.get(id)?.result?.byteLength ?? 1),
       data.byteLength + folded,
     )
   }

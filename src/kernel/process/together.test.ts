@@ -21,6 +21,8 @@ const event = (id: string): EventState => ({
   ...{ status: 'leased', token: 1, leases: [{ token: 1, node: a }], result: undefined },
 })
 
+const never = new AbortController().signal
+
 describe('a lease', () => {
   const fresh = { task: 'short', token: 0 }
   const runsMs = (task: string) => ({ short: 1, long: 15 })[task]
@@ -73,30 +75,31 @@ describe('the call of a lease', () => {
   it('sorts what comes by event', async () => {
     const { told, call } = setUp()
     const items = [
-      ['p', 1, bytes(5)],
+      ['p', 1, bytes(limits.ITEM_BYTES)],
       ['o', 0, 1, bytes(1)],
       ['c', 0, bytes(1), 1, bytes(2)],
+      ['o', 1, 1, bytes(9)],
       ['c', 2, bytes(3)],
     ]
-    await call.run(answering(...items), a, {} as Lease)
-    expect(told).toEqual([['0.0', 1], ['0.1', 7], ['0.2', 3]]) // biome-ignore format: one line
+    await call.run(answering(...items), a, {} as Lease, never)
+    expect(told).toEqual([['0.0', 1], ['0.1', limits.ITEM_BYTES + 2], ['0.2', 3]]) // biome-ignore format: one line
     expect([...call.open]).toEqual([])
   })
 
   it.each([
     ['leaves events out', [['c', 1, bytes(1)]], 2],
     ['answers twice', [['c', 1, bytes(1), 1, bytes(1)]], 2],
-    ['prints for what is done', [['c', 1, bytes(1)], ['o', 1, 1, bytes(1)]], 2], // biome-ignore format: one line
+    ['sends crumbs', [['p', 0, bytes(1)]], 3],
     ['answers for what it does not have', [['c', 3, bytes(1)]], 3],
-    ['sends more than a completion may be', Array.from({ length: 2 }, () => ['p', 0, bytes(40 * 1024 * 1024)]), 3],
+    ['sends more than a completion may be', Array.from({ length: 300 }, () => ['p', 0, bytes(limits.ITEM_BYTES)]), 3],
     ['makes no sense', [['c', 'x']], 3],
   ])('refuses an executor that %s, and keeps what was answered', async (_what, items, open) => {
     const { call } = setUp()
-    await expect(call.run(answering(...items), a, {} as Lease)).rejects.toMatchObject({ code: 'EPROTO' })
+    await expect(call.run(answering(...items), a, {} as Lease, never)).rejects.toMatchObject({ code: 'EPROTO' })
     expect([...call.open]).toHaveLength(open)
   })
 
-  it('is cancelled when nobody wants any of what is open', async () => {
+  it('is cancelled when nobody wants the one that runs: those behind it have lost nothing but time', async () => {
     const { attempts, call } = setUp()
     let signal: AbortSignal | undefined
     const answered = Promise.withResolvers<void>()
@@ -105,16 +108,34 @@ describe('the call of a lease', () => {
         signal = options?.signal
         await options?.onItem?.(['c', 2, bytes(1)])
         answered.resolve()
-        return new Promise<never>(() => undefined)
+        return new Promise<never>((_, reject) =>
+          options?.signal?.addEventListener('abort', () => reject(new Error('gone'))),
+        )
       },
     }
-    void call.run(waiting, a, {} as Lease)
+    const run = call.run(waiting, a, {} as Lease, never)
     await answered.promise
     const [first, second] = attempts as [Attempt, Attempt]
-    first.abort.abort('faster elsewhere')
-    expect(signal?.aborted).toBe(false)
     second.abort.abort('faster elsewhere')
+    expect(signal?.aborted).toBe(false)
+    first.abort.abort('faster elsewhere')
     expect(signal?.aborted).toBe(true)
+    await expect(run).rejects.toMatchObject({ code: 'ECONNRESET' })
+  })
+
+  it('ends with the process, also when all is answered', async () => {
+    const { call } = setUp()
+    const stop = new AbortController()
+    const all: Pick<RpcNode, 'call'> = {
+      call: async (_node, _method, _args, options) => {
+        await options?.onItem?.(['c', 0, bytes(1), 1, bytes(1), 2, bytes(1)])
+        return new Promise<never>((_, reject) => {
+          options?.signal?.addEventListener('abort', () => reject(new Error('cancelled')))
+          stop.abort()
+        })
+      },
+    }
+    await expect(call.run(all, a, {} as Lease, stop.signal)).rejects.toThrow('cancelled')
   })
 })
 
@@ -126,6 +147,7 @@ describe('completions', () => {
     for (const index of [0, 1, 2]) await answers.add(index, new Uint8Array(10))
     expect(sent).toEqual([])
     while (clock.step(60_000));
+    await answers.flush()
     await answers.add(3, new Uint8Array(limits.ITEM_BYTES + 5))
     await answers.add(4, new Uint8Array(limits.ITEM_BYTES))
     await answers.flush()
@@ -159,7 +181,7 @@ describe('a process of many short events', () => {
     return (await cluster.run(first.os.call('run', { program: '/p.js', args: [], cwd: '/' }))).kid
   }
   afterEach(() => {
-    Reflect.deleteProperty(globalThis, 'testGate')
+    for (const name of ['testGate', 'testOpen', 'testBehind']) Reflect.deleteProperty(globalThis, name)
   })
   const up = () => nodes.filter((node) => node.up)
   async function rowsOf(kid: Kid): Promise<HistoryRow[]> {
@@ -199,6 +221,25 @@ describe('a process of many short events', () => {
     gate.resolve()
     expect(await exitOf(kid)).toMatchObject({ state: 'exited', code: 0 })
     expect(new Set(completed(await rowsOf(kid))).size).toBe(EVENTS + 1)
+  })
+
+  it('runs what is waited for although it waits behind, also where there is only one tab', async () => {
+    const opened = Promise.withResolvers<void>()
+    const stuck = (data: number) => (data === STUCK ? opened.promise : undefined)
+    Object.assign(globalThis, {
+      testGate: () => stuck(STUCK),
+      testOpen: (data: number) => data > STUCK && opened.resolve(),
+    })
+    cluster = newCluster({ programs: true, seed: 84, slots: 2 })
+    nodes = await boot(cluster, 1)
+    const [only] = nodes as [SimNode]
+    const source = SOURCE.replace(
+      'testGate() : data',
+      '(globalThis.testBehind = true, testGate()) : (globalThis.testBehind && testOpen(data), data)',
+    )
+    await cluster.run(only.fs.writeFile('/p.js', source))
+    const { kid } = await cluster.run(only.os.call('run', { program: '/p.js', args: [], cwd: '/' }))
+    expect(await exitOf(kid)).toMatchObject({ state: 'exited', code: 0 })
   })
 
   it('names the one that takes a tab after the other with it, and all others are done', async () => {
