@@ -37,7 +37,11 @@ const REPLACED = [
   { id: /^\.\/discovery\.js$/, by: /circuit-relay-v2/, ours: 'left-out.ts' },
   { id: /^\.\/reconnect-queue\.js$/, by: /libp2p\/dist\/src\/connection-manager/, ours: 'left-out.ts' },
   { id: /^\.\/reprovider\.js$/, by: /kad-dht/, ours: 'left-out.ts' },
-  { id: /^\.\/routing-table\/refresh\.js$/, by: /kad-dht/, ours: 'left-out.ts' },
+  {
+    id: /^\.\/(routing-table\/refresh|content-routing\/index)\.js$/,
+    by: /kad-dht\/dist\/src\/kad-dht/,
+    ours: 'left-out.ts',
+  },
   { id: /^\.\/(random-walk|connection-monitor)\.js$/, by: /libp2p\/dist\/src\/libp2p/, ours: 'left-out.ts' },
   { id: /^\.\/(dns|ip)-mappings\.js$/, by: /libp2p\/dist\/src\/address-manager/, ours: 'left-out.ts' },
   { id: /^@libp2p\/logger$/, by: /node_modules/, ours: 'no-logger.ts' },

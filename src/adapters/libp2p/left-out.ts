@@ -23,6 +23,16 @@ export class RoutingTableRefresh extends Idle {
   refreshTable(): void {}
 }
 
+/** Providers in the DHT's own way: who holds what is in signed records of the directory, which are values. */
+export class ContentRouting {
+  provide(): never {
+    throw new Error('tabs provide through the directory')
+  }
+  findProviders(): never {
+    throw new Error('tabs provide through the directory')
+  }
+}
+
 /** Opens a stream to everybody every 10 s: turned off in engine.ts, because the kernel judges who is alive. */
 export class ConnectionMonitor extends Idle {}
 
