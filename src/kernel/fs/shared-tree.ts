@@ -150,12 +150,11 @@ export class SharedTree {
   }
 
   #settleLater(afterMs: number): void {
-    const { clock, membership, unmet } = this.#options
+    const { clock, unmet } = this.#options
     const untilMs = this.#orphanedMs + limits.TREE_EXPECT_MS
     const due = () => {
       // Whom it has met may be newcomers themselves, who know as little.
-      const waits = clock.nowMs() < untilMs && (membership.linked().length === 0 || unmet())
-      if (this.#expecting && waits) this.#settleLater(limits.TREE_RETRY_MS)
+      if (this.#expecting && clock.nowMs() < untilMs && unmet()) this.#settleLater(limits.TREE_RETRY_MS)
       else this.settle()
     }
     this.#news.timer(due, afterMs, 'tree settle')

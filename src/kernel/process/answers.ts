@@ -1,5 +1,5 @@
 // The completions of events that were leased together, on their way home: as many as are ready travel together. Above:
-// executor.ts. Below: rpc.
+// lease-run.ts. Below: rpc.
 import type { Clock, Timer } from '../../ports/clock.ts'
 import { COMPLETION_WAIT_MS, ITEM_BYTES } from '../limits.ts'
 import type { ServeContext } from '../rpc/session.ts'

@@ -143,8 +143,9 @@ export class Attempts {
       leases.set(attempt.together, [...(leases.get(attempt.together) ?? []), attempt])
     }
     return [...leases.values()].flatMap((late) => {
-      const behind = late.filter((attempt) => !this.runsNow(attempt))
-      return [late.filter((attempt) => this.runsNow(attempt)), behind].filter((each) => each.length > 0)
+      const running = late.filter((attempt) => this.runsNow(attempt))
+      const behind = late.filter((attempt) => !running.includes(attempt))
+      return [running, behind].filter((each) => each.length > 0)
     })
   }
 

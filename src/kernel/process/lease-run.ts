@@ -12,7 +12,7 @@ import type { Lease, LeasedEvent } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { ServeContext } from '../rpc/session.ts'
 import { Answers } from './answers.ts'
-import { type Completion, encodeCompletion } from './completion.ts'
+import { encodeCompletion } from './completion.ts'
 import { decodeData, encodeData } from './data.ts'
 import { Emitting } from './emitting.ts'
 import type { Outcome } from './task-host.ts'
@@ -67,14 +67,15 @@ export class LeaseRun {
   /** Runs what is left on one worker, as far as that lives. @returns the first event that it did not come to. */
   async #runFrom(first: number, answers: Answers): Promise<number> {
     const { lease, context, pools, dispatchFor } = this.#options
-    const data = await Promise.all(lease.events.slice(first).map((event) => this.#input(event)))
+    const left = lease.events.slice(first)
+    const data = await Promise.all(left.map((event) => this.#input(event)))
     const borrowed = await pools.borrow(lease, context.peer, context.signal)
     if (!('host' in borrowed)) {
-      await answers.add(first, this.#completion(first, undefined, borrowed))
+      if (!borrowed.ok) await answers.add(first, failed(borrowed))
       return first + 1
     }
     try {
-      const runs = lease.events.slice(first).map(({ id, task }, i) => {
+      const runs = left.map(({ id, task }, i) => {
         const doing = this.#begin(first + i)
         const event = { id, task, data: data[i] as Data }
         const dispatch = dispatchFor(doing.actions)
@@ -85,7 +86,7 @@ export class LeaseRun {
         const ended = await outcome
         context.signal.throwIfAborted()
         if (ended === undefined) break
-        await answers.add(next, this.#completion(next, doing, ended))
+        await answers.add(next, ended.ok ? this.#succeeded(next, doing, ended) : failed(ended))
         next++
       }
       return next
@@ -120,22 +121,17 @@ export class LeaseRun {
     return doing
   }
 
-  #completion(index: number, doing: Doing | undefined, outcome: Outcome): Uint8Array {
-    if (!outcome.ok || !doing) {
-      const { kind, message } = outcome as Outcome & { ok: false }
-      return encodeCompletion({ ok: false, kind, message: message.slice(0, 8192) })
-    }
+  #succeeded(index: number, doing: Doing, { result: value, ms }: Outcome & { ok: true }): Uint8Array {
     const { lease } = this.#options
     const { emitting, exit, actions } = doing
-    let completion: Completion
+    let result: Uint8Array
     try {
-      const result = encodeData(outcome.result ?? null)
-      completion = { ok: true, result, emits: emitting.emits, ops: actions.staging.ops, exit, ms: outcome.ms }
+      result = encodeData(value ?? null)
     } catch (error) {
       const what = `the result of task ${lease.events[index]?.task}`
-      completion = { ok: false, kind: 'threw', message: `${lease.program}: ${what}: ${toOsError(error).message}` }
+      return failed({ kind: 'threw', message: `${lease.program}: ${what}: ${toOsError(error).message}` })
     }
-    return encodeCompletion(completion)
+    return encodeCompletion({ ok: true, result, emits: emitting.emits, ops: actions.staging.ops, exit, ms })
   }
 
   /** @throws {OsError} EPROTO where several large ones are to be fetched at once. */
@@ -165,4 +161,8 @@ export class LeaseRun {
     )
     return concat(parts)
   }
+}
+
+function failed({ kind, message }: Pick<Outcome & { ok: false }, 'kind' | 'message'>): Uint8Array {
+  return encodeCompletion({ ok: false, kind, message: message.slice(0, 8192) })
 }

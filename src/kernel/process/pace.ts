@@ -18,35 +18,52 @@ interface Took {
   ranMs: number
 }
 
+/** What is known of a task. */
+interface Known {
+  recent: Took[]
+  /** Made of those when it is asked for: there are many questions between two completions. */
+  verdict: { lateAfterMs: number; runsMs: number } | undefined
+}
+
 export class Pace {
-  readonly #recent = new Map<string, Took[]>()
+  readonly #tasks = new Map<string, Known>()
 
   completed(task: string, took: Took): void {
-    const recent = this.#recent.get(task) ?? []
-    recent.push(took)
-    if (recent.length > REMEMBERED) recent.shift()
-    if (this.#recent.has(task) || this.#recent.size < MAX_TASKS) this.#recent.set(task, recent)
+    const known = this.#tasks.get(task) ?? { recent: [], verdict: undefined }
+    known.recent.push(took)
+    known.verdict = undefined
+    if (known.recent.length > REMEMBERED) known.recent.shift()
+    if (this.#tasks.has(task) || this.#tasks.size < MAX_TASKS) this.#tasks.set(task, known)
   }
 
   /** After how many ms an event of that task is late; undefined: too few have been seen. */
   lateAfterMs(task: string): number | undefined {
-    const most = this.#most(task, 'inAllMs')
-    return most === undefined ? undefined : Math.max(LATE_LEAST_MS, LATE_FACTOR * most)
+    return this.#verdict(task)?.lateAfterMs
   }
 
   /** How long an event of that task runs, mostly and on average; undefined: too few have been seen. */
   runsMs(task: string): number | undefined {
-    const most = this.#most(task, 'ranMs')
-    if (most === undefined) return undefined
-    const recent = this.#recent.get(task) as Took[]
-    return Math.max(most, recent.reduce((sum, { ranMs }) => sum + ranMs, 0) / recent.length)
+    return this.#verdict(task)?.runsMs
   }
 
-  /** What three of four take at most. */
-  #most(task: string, what: keyof Took): number | undefined {
-    const recent = this.#recent.get(task)
-    if (!recent || recent.length < LEAST) return undefined
-    const sorted = recent.map((took) => took[what]).sort((a, b) => a - b)
-    return sorted[Math.floor(sorted.length * 0.75)]
+  #verdict(task: string): Known['verdict'] {
+    const known = this.#tasks.get(task)
+    if (!known || known.recent.length < LEAST) return undefined
+    known.verdict ??= verdictOn(known.recent)
+    return known.verdict
   }
+}
+
+function verdictOn(recent: readonly Took[]) {
+  const ranMs = recent.map((took) => took.ranMs)
+  const average = ranMs.reduce((sum, ms) => sum + ms, 0) / ranMs.length
+  return {
+    lateAfterMs: Math.max(LATE_LEAST_MS, LATE_FACTOR * mostOf(recent.map((took) => took.inAllMs))),
+    runsMs: Math.max(average, mostOf(ranMs)),
+  }
+}
+
+/** What three of four are at most. */
+function mostOf(values: number[]): number {
+  return values.sort((a, b) => a - b)[Math.floor(values.length * 0.75)] ?? 0
 }

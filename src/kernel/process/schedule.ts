@@ -9,7 +9,7 @@ export interface NodeLoad {
   state: PeerState
   /** Leases that it has from this home. */
   leased: number
-  /** Events that it runs for anybody, as it last said. */
+  /** Leases that it works on for anybody, as it last said. */
   running: number
 }
 

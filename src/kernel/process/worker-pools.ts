@@ -68,10 +68,9 @@ export class WorkerPools {
     const pool = this.#pool(lease, home)
     const host = await this.#host(pool, lease, signal)
     if (!(host instanceof TaskHost)) return host
-    const onAbort = () => host.kill('the event was taken back')
-    signal.addEventListener('abort', onAbort, { once: true })
+    const letGo = endWith(signal, host)
     const release = () => {
-      signal.removeEventListener('abort', onAbort)
+      letGo()
       this.#release(pool, host)
     }
     if (!signal.aborted) return { host, release }
@@ -116,10 +115,9 @@ export class WorkerPools {
     }
     const host = new TaskHost({ worker, clock, program: lease.program })
     pool.all.add(host)
-    const onAbort = () => host.kill('the event was taken back')
-    signal.addEventListener('abort', onAbort, { once: true })
+    const letGo = endWith(signal, host)
     const problem = await host.load(source)
-    signal.removeEventListener('abort', onAbort)
+    letGo()
     if (!problem) return host
     pool.all.delete(host)
     host.kill('its program did not load')
@@ -150,4 +148,11 @@ export class WorkerPools {
       log.log('debug', 'process', `ended an idle worker of ${pool.kid}`)
     }
   }
+}
+
+/** The worker ends when its lease is taken back. @returns how it goes on without. */
+function endWith(signal: AbortSignal, host: TaskHost): () => void {
+  const onAbort = () => host.kill('the event was taken back')
+  signal.addEventListener('abort', onAbort, { once: true })
+  return () => signal.removeEventListener('abort', onAbort)
 }

@@ -212,7 +212,7 @@ export const methods = {
     result: v.nullable(v.strictObject({ version: int(), root: cid })),
     timeoutMs: 3_000,
   },
-  /** Runs one event. Items: output pieces, then the encoded completion in pieces (process/executor.ts). */
+  /** Runs the events of a lease. Items: output, and encoded completions, in pieces (process/completion.ts). */
   'process.execute': { lane: 'control', args: lease, result: v.null(), timeoutMs: 0 },
   /** Items: the encoded data of a leased event. */
   'process.input': {
