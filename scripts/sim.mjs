@@ -3,8 +3,22 @@
 // the command that replays it. The same seed gives the same trace hash. See docs/simulator.md.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { parseArgs } from 'node:util'
+import { flags } from './lib/flags.mjs'
 import { command, ensureInstalled, ROOT, run, runtime, SetupError } from './lib/install.mjs'
+
+const USAGE = `npm run sim [-- --scenario=NAME] [--seed=N] [--seeds=COUNT] [--nodes=N] [--seconds=N]
+                [--schedule=FILE | --steps=N,N] [--verbose]
+
+  --scenario=NAME  what happens (storm); a name that there is not lists them
+  --seed=N         the first seed; any, unless told
+  --seeds=COUNT    so many seeds in a row, until one fails
+  --nodes=N        kernels; as the scenario says, unless told
+  --seconds=N      of virtual time; as the scenario says, unless told
+  --schedule=FILE  replays a failure's shortest trace
+  --steps=N,N      only those steps of a seed
+  --verbose        tells every event
+
+docs/simulator.md tells more.`
 
 /** Between two lines about progress. */
 const PROGRESS_MS = 5_000
@@ -14,8 +28,8 @@ await command(async (args) => {
   if (process.execPath !== runtime() && !process.features.typescript) {
     return run(runtime(), [join(ROOT, 'scripts/sim.mjs'), ...args])
   }
-  const { values } = parseArgs({
-    args,
+  const values = flags(args, {
+    usage: USAGE,
     options: {
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
       seeds: { type: 'string', default: '1' },
@@ -27,6 +41,7 @@ await command(async (args) => {
       verbose: { type: 'boolean', default: false },
     },
   })
+  if (!values) return 0
   const { scenarios } = await import('../src/sim/scenarios.ts')
   const scenario = Object.hasOwn(scenarios, values.scenario) ? scenarios[values.scenario] : undefined
   if (!scenario) {
