@@ -1,7 +1,14 @@
 // Tabs that stand still, are cut off, or die one after the other while they work: nothing is lost, nothing is doubled.
+import { setTimeout } from 'node:timers/promises'
 import type { Page } from 'playwright/test'
 import { expect, Tab, test } from './fixtures.ts'
+import { openFreezable } from './freezable.ts'
 import { expectWhole, rowOf, startLines, untilDone } from './lines.ts'
+
+interface WorkingRow {
+  kid: string
+  working: { node: string }[]
+}
 
 interface Story {
   assigned: number
@@ -10,29 +17,46 @@ interface Story {
   homes: unknown[]
 }
 
-test('a tab that stands still for 30 s in the middle of its leases doubles nothing and loses nothing', async ({
+test('a tab that is frozen for 30 s in the middle of its leases doubles nothing and loses nothing', async ({
+  relay,
   cluster,
 }) => {
   test.setTimeout(300_000)
   const EVENTS = 120
-  const [a, b] = (await cluster(3)) as [Tab, Tab, Tab]
-  const job = await startLines(a, EVENTS)
-  await untilDone(a, job, 11)
-  // Headless Chromium never hides a page, so it cannot be told to freeze one: its event and the silence of the kernel
-  // are made here as a freeze makes them. What the tab leased before comes late, and is refused.
-  const frozen = (async () => {
-    await b.page.evaluate(() => document.dispatchEvent(new Event('freeze')))
-    await b.kernelWorker().evaluate(() => {
-      const until = performance.now() + 30_000
-      while (performance.now() < until);
+  const [a, c] = (await cluster(2)) as [Tab, Tab]
+  const frozen = await openFreezable(relay.url)
+  const b = frozen.tab
+  try {
+    for (const each of [a, b, c]) await each.untilPeers(2)
+    const id = await b.id()
+    const awake = await b.page.evaluateHandle(() => {
+      const ticks: number[] = []
+      setInterval(() => ticks.push(performance.now()), 100)
+      return ticks
     })
-    await b.page.evaluate(() => document.dispatchEvent(new Event('resume')))
-  })()
-  await a.page.evaluate(() => globalThis.os.fs.writeFile('/meanwhile', 'x'))
-  await frozen
-  await expectWhole(a, job)
-  await expectWhole(b, job)
-  expect(await b.out('cat /meanwhile')).toBe('x')
+    const job = await startLines(a, EVENTS)
+    const working = async () => {
+      const row = (await a.json<WorkingRow[]>('ps --json')).find(({ kid }) => kid === job.kid)
+      return row?.working.some(({ node }) => node === id)
+    }
+    await expect.poll(working, { intervals: [20], timeout: 60_000 }).toBe(true)
+    await frozen.freeze()
+    // What the tab has leased comes late, and is refused.
+    const thawed = setTimeout(30_000).then(() => frozen.thaw())
+    await a.page.evaluate(() => globalThis.os.fs.writeFile('/meanwhile', 'x'))
+    await thawed
+    const longestGapMs = await awake.evaluate((ticks) => {
+      return Math.max(...[...ticks, performance.now()].map((at, i) => at - (ticks[i - 1] ?? at)))
+    })
+    expect(longestGapMs).toBeGreaterThan(20_000) // it was frozen indeed
+    expect((await a.peers()).map((peer) => peer.id)).toContain(id)
+    await expectWhole(a, job)
+    await expectWhole(b, job)
+    expect(await b.out('cat /meanwhile')).toBe('x')
+    expect(b.errors).toEqual([])
+  } finally {
+    await frozen.close()
+  }
 })
 
 /** For a page before anything else of it runs: lets a test cut it off from all peers, and mend that. */

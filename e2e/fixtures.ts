@@ -20,7 +20,7 @@ export interface PeerRow {
   rttMs: number | null
 }
 
-const FLAGS = [
+export const FLAGS = [
   '--no-sandbox',
   '--disable-quic',
   '--no-first-run',
@@ -28,6 +28,11 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
 ]
+
+/** Undefined where Playwright brings its own. */
+export function chromiumPath(): string | undefined {
+  return process.env.CHROMIUM_PATH ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
+}
 
 /** One tab of the product. */
 export class Tab {
@@ -151,7 +156,7 @@ export const test = base.extend<Fixtures, { chrome: Browser }>({
   chrome: [
     // biome-ignore lint/correctness/noEmptyPattern: playwright reads the pattern
     async ({}, use) => {
-      const path = process.env.CHROMIUM_PATH ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
+      const path = chromiumPath()
       const browser = await chromium.launch({ ...(path ? { executablePath: path } : {}), args: FLAGS })
       await use(browser)
       await browser.close()
