@@ -1,5 +1,5 @@
 // Tabs that stand still, are cut off, or die one after the other while they work: nothing is lost, nothing is doubled.
-import { setTimeout } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'playwright/test'
 import { expect, Tab, test } from './fixtures.ts'
 import { openFreezable } from './freezable.ts'
@@ -42,7 +42,7 @@ test('a tab that is frozen for 30 s in the middle of its leases doubles nothing 
     await expect.poll(working, { intervals: [20], timeout: 60_000 }).toBe(true)
     await frozen.freeze()
     // What the tab has leased comes late, and is refused.
-    const thawed = setTimeout(30_000).then(() => frozen.thaw())
+    const thawed = sleep(30_000).then(() => frozen.thaw())
     await a.page.evaluate(() => globalThis.os.fs.writeFile('/meanwhile', 'x'))
     await thawed
     const longestGapMs = await awake.evaluate((ticks) => {
