@@ -1,9 +1,10 @@
 // A tab that can be frozen as browsers freeze tabs in the background. Playwright makes each page that it opens believe that
 // it has the focus, and such a page is never hidden; so this tab is in a browser of its own, to which it only connects.
-import { spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { chromium } from 'playwright/test'
 import { chromiumPath, FLAGS, Tab } from './fixtures.ts'
 
@@ -19,6 +20,20 @@ export async function openFreezable(url: string): Promise<Freezable> {
   const flags = ['--headless', '--remote-debugging-port=0', `--user-data-dir=${profile}`, ...FLAGS, 'about:blank']
   const child = spawn(chromiumPath() ?? chromium.executablePath(), flags, { stdio: ['ignore', 'ignore', 'pipe'] })
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  const end = async () => {
+    child.kill('SIGKILL')
+    await ended
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+  }
+  try {
+    return await connect(child, url, end)
+  } catch (error) {
+    await end()
+    throw error
+  }
+}
+
+async function connect(child: ChildProcessByStdio<null, null, Readable>, url: string, end: () => Promise<void>) {
   const endpoint = await new Promise<string>((resolve, reject) => {
     let said = ''
     child.once('error', reject)
@@ -41,9 +56,7 @@ export async function openFreezable(url: string): Promise<Freezable> {
     thaw: () => state('active'),
     async close() {
       await browser.close()
-      child.kill('SIGKILL')
-      await ended
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+      await end()
     },
   }
 }
