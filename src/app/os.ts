@@ -16,6 +16,7 @@ import type { ShellHost } from '../shell/host.ts'
 import { createShell, type ExecuteOptions, type ExecuteResult } from '../shell/shell.ts'
 import type { SyscallClient } from '../syscalls/client.ts'
 import { FileSystem } from '../syscalls/fs.ts'
+import { Keg } from '../syscalls/keg.ts'
 import type { ExitStatus, KernelEvent, NodeInfo, PeerRow } from '../syscalls/types.ts'
 import { pageHost } from './host.ts'
 import { type Kernel, startKernel } from './kernel.ts'
@@ -56,6 +57,8 @@ export interface Os {
   readonly node: NodeInfo
   /** Files, shaped as `node:fs/promises`. */
   readonly fs: FileSystem
+  /** Versions of `/`. */
+  readonly keg: Keg
   /**
    * Runs a command line in a shell that all calls share (directory, variables); the terminal has another.
    * Never rejects for what a command does: see `code` (2 syntax, 127 not found, 130 cancelled) and `stderr`.
@@ -98,6 +101,7 @@ export function boot(options: BootOptions = {}): Os {
       return node
     },
     fs: new FileSystem(client),
+    keg: new Keg(client),
     sh: (line, options) => shell.execute(line, options),
     peers: () => client.info('peers'),
     run: (program, args = [], options = {}) => run(client, { program, args: [...args], options }),

@@ -2,11 +2,21 @@
 // event. A caller reaches only what its references and this file allow; what a task may not do is refused here.
 import { OsError } from '../base/errors.ts'
 import type { Kid } from '../base/ids.ts'
-import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic, RecordNamespace } from '../syscalls/table.ts'
+import type {
+  CallArgs,
+  CallName,
+  CallResults,
+  FileChange,
+  InfoResults,
+  InfoTopic,
+  RecordNamespace,
+  VersionChange,
+} from '../syscalls/table.ts'
 import type { KernelEvent } from '../syscalls/types.ts'
 import { kidOfCid, parseCid } from './blocks/cid.ts'
 import type { EventLog } from './events.ts'
 import type { Fs, FsContext } from './fs/fs.ts'
+import type { TreeHistory } from './fs/history.ts'
 import { joinPath, splitPath } from './fs/path.ts'
 import type { Dispatch } from './io/call-server.ts'
 import { References } from './io/references.ts'
@@ -14,11 +24,15 @@ import { DEFAULT_EVENT_MS } from './limits.ts'
 import type { TaskActions } from './process/lease-run.ts'
 import type { Processes } from './process/processes.ts'
 
+/** Topics about which nothing more is to be said. */
+type PlainTopic = Exclude<InfoTopic, 'path' | 'record' | 'history' | 'versions' | 'diff'>
+
 export interface DispatchServices {
   fs: Fs
+  history: TreeHistory
   processes: Processes
   events: EventLog<KernelEvent>
-  info: { [T in Exclude<InfoTopic, 'path' | 'record' | 'history'>]: (signal: AbortSignal) => Promise<InfoResults[T]> }
+  info: { [T in PlainTopic]: (signal: AbortSignal) => Promise<InfoResults[T]> }
   record: (namespace: RecordNamespace, name: string, signal: AbortSignal) => Promise<InfoResults['record']>
 }
 
@@ -29,6 +43,10 @@ const LIST_PAGE = 1_000
 
 const refuse = (call: string) => async (): Promise<never> => {
   throw new OsError('ENOSYS', `${call} is not offered to this caller`)
+}
+
+function isVersionChange(args: CallArgs<'change'>): args is VersionChange {
+  return args.op === 'restore' || args.op === 'name' || args.op === 'forget'
 }
 
 /** Calls about files: the same for both kinds of caller. */
@@ -57,9 +75,10 @@ function fileHandlers(
       const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size }
       return ack ? { ...written, ack } : written
     },
-    change: async (args, signal) => {
+    change: async (args: CallArgs<'change'>, signal: AbortSignal) => {
+      if (isVersionChange(args)) throw new OsError('EACCES', 'versions are changed by people, not by tasks')
       const paths = 'from' in args ? { from: resolve(args.from), to: resolve(args.to) } : { path: resolve(args.path) }
-      return { ack: await fs.change({ ...args, ...paths } as CallArgs<'change'>, context(signal)) }
+      return { ack: await fs.change({ ...args, ...paths } as FileChange, context(signal)) }
     },
     list: async ({ path, after, limit }, signal) => {
       const all = await fs.list(resolve(path), context(signal))
@@ -72,16 +91,24 @@ function fileHandlers(
 
 /** The page and its shell: everything but what only a running event can do. */
 export function userDispatch(services: DispatchServices): Dispatch {
-  const { fs, processes, events } = services
+  const { fs, history, processes, events } = services
   const resolve = (path: string) => joinPath(splitPath(path))
+  const files = fileHandlers(fs, new References(), (signal) => ({ signal }), resolve)
   const handlers: Handlers = {
-    ...fileHandlers(fs, new References(), (signal) => ({ signal }), resolve),
+    ...files,
+    change: async (args, signal) => {
+      if (!isVersionChange(args)) return files.change(args, signal)
+      const paths = args.op === 'restore' ? { path: resolve(args.path) } : {}
+      return { ack: await history.change({ ...args, ...paths }, signal) }
+    },
     info: async (args, signal) => {
       if (args.topic === 'path') return fs.stat(resolve(args.path), { signal }, args.follow)
       if (args.topic === 'record') return services.record(args.namespace, args.name, signal)
       if (args.topic === 'history') {
         return processes.history(await processes.resolve(args.kid, signal), args.after ?? -1, signal)
       }
+      if (args.topic === 'versions') return history.rows(args, signal)
+      if (args.topic === 'diff') return history.diff(args, signal)
       return services.info[args.topic](signal)
     },
     run: async ({ program, args, cwd, limits = {} }, signal) => {

@@ -21,10 +21,13 @@ import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts
 import { EventLog } from './events.ts'
 import { builtinMount } from './fs/builtin-mount.ts'
 import { Fs } from './fs/fs.ts'
+import { TreeHistory } from './fs/history.ts'
+import { kegMount } from './fs/keg-mount.ts'
 import { procMount } from './fs/proc-mount.ts'
 import { SharedTree } from './fs/shared-tree.ts'
 import { Tree } from './fs/tree.ts'
 import { TreeKeeper } from './fs/tree-keeper.ts'
+import { TreeSweep } from './fs/tree-sweep.ts'
 import { CallServer } from './io/call-server.ts'
 import type { Group } from './journal/group.ts'
 import { Groups } from './journal/groups.ts'
@@ -83,6 +86,7 @@ export class Kernel {
   readonly #blocks: Blocks
   readonly #shared: SharedTree
   readonly #trees: TreeKeeper
+  readonly #sweep: TreeSweep
   readonly #executor: Executor
   readonly #leases: Leases
   readonly #groups: Groups
@@ -147,7 +151,14 @@ export class Kernel {
       log,
       onHead: (head) => this.#shared.led(head),
       onFollow: () => this.#shared.unled(),
+      onForgotten: (tree, versions) => {
+        const roots = versions.map(({ root }) => root)
+        this.#sweep.forgotten(tree, roots)
+        this.#rpc.noteAll('tree.forgotten', { tree, roots })
+      },
     })
+    const keeper = this.#trees
+    this.#sweep = new TreeSweep({ keeper, tree, blocks: this.#blocks, groups: this.#groups, clock, log })
     this.#shared = new SharedTree({
       tree,
       keeper: this.#trees,
@@ -163,7 +174,9 @@ export class Kernel {
         if (notice) this.#events.push({ type: 'notice', message: notice })
       },
     })
+    const history = new TreeHistory({ shared: this.#shared, tree, clock })
     const mounts = new Map([
+      ['keg', kegMount({ history, tree, blocks: this.#blocks })],
       ['bin', builtinMount(options.builtin, this.#blocks)],
       [
         'proc',
@@ -214,6 +227,7 @@ export class Kernel {
     })
     this.#services = {
       fs,
+      history,
       processes: this.#processes,
       events: this.#events,
       info: {
@@ -232,6 +246,7 @@ export class Kernel {
    * @param ready what the network should wait for (the relay's address), so that it does not start without it.
    */
   async start(ready: Promise<void> = Promise.resolve()): Promise<void> {
+    this.#rpc.onNote('tree.forgotten', (_peer, { tree, roots }) => this.#sweep.forgotten(tree, roots))
     this.#rpc.handle('storage.usage', () => this.#ownStorage())
     this.#membership.events.on((event) => {
       if (event.type === 'joined') {
@@ -323,6 +338,7 @@ export class Kernel {
     this.#processes.close()
     this.#executor.close()
     this.#leases.close()
+    this.#sweep.close()
     this.#shared.close()
     this.#directory.close()
     this.#membership.close()

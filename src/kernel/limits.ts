@@ -96,6 +96,19 @@ export const MAX_ABSORBED = 256
 export const MAX_TREE_ENTRY_BYTES = 64 * 1024
 /** So long after boot a process that nobody knows is looked for again, until all that the relay listed are linked. */
 export const MEET_MS = 10_000
+/** Versions of a tree that its journal remembers: beyond, old ones that lie close together are thinned out. 130 KB. */
+export const MAX_VERSIONS = 1_024
+/** The newest of them, which are all there. */
+export const MAX_NEWEST_VERSIONS = 256
+/** Names of versions, which are never thinned out. */
+export const MAX_VERSION_NAMES = 256
+/** What a version says of its changes. */
+export const MAX_WHAT_CHARS = 96
+/** Versions in one answer to another node. */
+export const MAX_VERSION_ROWS = 512
+/** So long after versions are forgotten their blocks are freed; what was written in the last of it is left alone. */
+export const SWEEP_AFTER_MS = 60_000
+export const TOUCHED_MS = 45_000
 /** How long calls wait after boot until it is known whether others have a tree. */
 export const TREE_SETTLE_MS = 3_000
 /** The same where others are known to be there and no link to any of them is up yet: loaded laptops need seconds. */

@@ -242,6 +242,7 @@ export class FakeKernel {
         this.#find(args.kid)
         return this.history.filter(({ n }) => n > (args.after ?? -1)).slice(0, 3)
       }
+      if (args.topic === 'versions' || args.topic === 'diff') throw new OsError('ENOSYS', 'nothing is remembered here')
       return this.storage
     },
     run: (args) => ({ kid: this.#start(args), home: this.node.id }),
@@ -285,6 +286,7 @@ export class FakeKernel {
       this.attributes.set(path, { mode: args.mode ?? mode, mtimeMs: args.mtimeMs ?? mtimeMs })
       return
     }
+    if (!('from' in args)) throw new OsError('ENOSYS', 'nothing is remembered here')
     const { from, to } = args
     const entry = this.entries.get(from)
     if (!entry) throw new OsError('ENOENT', `no ${from}`)

@@ -4,6 +4,7 @@ import { utf8 } from '../base/bytes.ts'
 import { isOsError, OsError } from '../base/errors.ts'
 import type { SyscallClient } from '../syscalls/client.ts'
 import type { FileSystem } from '../syscalls/fs.ts'
+import type { Keg } from '../syscalls/keg.ts'
 import type { EventFeed } from './events.ts'
 import type { ShellHost } from './host.ts'
 import { reason } from './messages.ts'
@@ -22,6 +23,7 @@ export interface Streams {
 export interface ShellParts {
   readonly client: SyscallClient
   readonly fs: FileSystem
+  readonly keg: Keg
   readonly host: ShellHost
   readonly events: EventFeed
   readonly programs: ReadonlyMap<string, Program>
@@ -62,6 +64,9 @@ export class ProgramContext {
   }
   get fs(): FileSystem {
     return this.parts.fs
+  }
+  get keg(): Keg {
+    return this.parts.keg
   }
   get host(): ShellHost {
     return this.parts.host
@@ -156,16 +161,16 @@ export async function forEachOperand(
   context: ProgramContext,
   operands: readonly string[],
   work: (operand: string) => Promise<void>,
-  options: { failure?: number; describe?: (operand: string) => string } = {},
+  options: { failure?: number; describe?: (operand: string) => string; explain?: (error: OsError) => string } = {},
 ): Promise<number> {
-  const { failure = 1, describe = (operand: string) => operand } = options
+  const { failure = 1, describe = (operand: string) => operand, explain = reason } = options
   let code = 0
   for (const operand of operands) {
     try {
       await work(operand)
     } catch (error) {
       if (context.signal.aborted || isOsError(error, 'EPIPE') || !(error instanceof OsError)) throw error
-      await context.complain(`${describe(operand)}: ${reason(error)}`)
+      await context.complain(`${describe(operand)}: ${explain(error)}`)
       code = failure
     }
   }

@@ -6,6 +6,7 @@ import { assert } from '../base/assert.ts'
 import { utf8 } from '../base/bytes.ts'
 import type { SyscallClient } from '../syscalls/client.ts'
 import { FileSystem } from '../syscalls/fs.ts'
+import { Keg } from '../syscalls/keg.ts'
 import { EventFeed } from './events.ts'
 import type { ShellHost } from './host.ts'
 import { type ForegroundTask, PromptLoop, type ShellTerminal } from './interactive.ts'
@@ -67,6 +68,7 @@ export class Shell {
     this.#parts ??= import('./engine.ts').then((engine) => ({
       client: this.#options.client,
       fs: this.#fs,
+      keg: new Keg(this.#options.client),
       host: this.#options.host,
       events: this.#events,
       programs: new Map(

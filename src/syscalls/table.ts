@@ -1,7 +1,7 @@
 // The ABI: every call a task, the shell or a page can make, one row each. Reading this table teaches the system.
 // Above: client.ts (stubs). Below: kernel/dispatch.ts (handlers). At most 13 rows, as in DIOS.
 //
-// Version 2. A row's arguments are validated strictly: unknown keys are refused, sizes are bounded (limits.ts).
+// Version 3. A row's arguments are validated strictly: unknown keys are refused, sizes are bounded (limits.ts).
 import * as v from 'valibot'
 import type { Kid } from '../base/ids.ts'
 import { isKidPrefix } from '../base/ids.ts'
@@ -23,9 +23,10 @@ import type {
   ProcessRow,
   RecordAnswer,
   StorageRow,
+  VersionRow,
 } from './types.ts'
 
-export const ABI_VERSION = 2
+export const ABI_VERSION = 3
 
 const path = v.pipe(
   v.string(),
@@ -47,6 +48,16 @@ const permissions = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValu
 const recordName = v.pipe(
   v.string(),
   v.regex(/^[\w.-]{1,200}$/, 'a directory name has 1 to 200 letters, digits, dots, dashes'),
+)
+/** A version of `/`: its number, its name, the KID of its root, `HEAD`, `HEAD~2` (two before it), `@10m` (then). */
+const version = v.pipe(v.string(), v.regex(/^[\w.@~-]{1,80}$/, 'a version is a number, a name, HEAD, HEAD~2 or @10m'))
+/** Not a number, a KID, HEAD or a time. */
+const versionName = v.pipe(
+  v.string(),
+  v.regex(
+    /^(?!HEAD$|K-)[A-Za-z_][\w.-]{0,63}$/,
+    'a name has up to 64 letters, digits, dots and dashes, a letter first',
+  ),
 )
 const data = v.custom<Data>(() => true) // checked and measured by the kernel when it encodes it (kernel/process/data.ts)
 const count = (max: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(max))
@@ -112,6 +123,12 @@ export const syscalls = {
       mode: v.optional(permissions),
       mtimeMs: v.optional(offset),
     }),
+    /** Makes a path what it was in a version, with all below it; with `remove` also when it was not there. */
+    v.strictObject({ op: v.literal('restore'), path, version, remove: v.optional(v.boolean()) }),
+    /** Names a version, which is then kept; null: the name is given up. */
+    v.strictObject({ op: v.literal('name'), name: versionName, version: v.nullable(version) }),
+    /** Forgets versions that are neither named, nor among the `keep` newest, nor from the last `forMs`. */
+    v.strictObject({ op: v.literal('forget'), keep: count(1_000_000), forMs: offset }),
   ]),
   /** Entries of a directory, sorted by name, at most `limit` after the name `after`. */
   list: v.strictObject({
@@ -119,7 +136,7 @@ export const syscalls = {
     after: v.optional(v.pipe(v.string(), v.maxLength(limits.MAX_PATH_LENGTH))),
     limit: v.optional(count(10_000)),
   }),
-  /** What the kernel knows: about a path, this node, its peers, processes, storage, its log, a record of the directory, the journal of a process. */
+  /** What the kernel knows: about a path, this node, its peers, processes, storage, its log, a record of the directory, the journal of a process, versions of `/`. */
   info: v.variant('topic', [
     /** `follow: false` tells about a symbolic link instead of what it leads to. */
     v.strictObject({ topic: v.literal('path'), path, follow: v.optional(v.boolean()) }),
@@ -131,6 +148,16 @@ export const syscalls = {
     v.strictObject({ topic: v.literal('record'), namespace: v.picklist(recordNamespaces), name: recordName }),
     /** What the journal of a process tells after its entry `after`; nothing when there is no more. */
     v.strictObject({ topic: v.literal('history'), kid, after: v.optional(offset) }),
+    /** Versions of `/`, from that one or the newest on; with a path, those in which it, or what is in it, changed. */
+    v.strictObject({
+      topic: v.literal('versions'),
+      path: v.optional(path),
+      from: v.optional(version),
+      before: v.optional(offset),
+      limit: v.optional(count(10_000)),
+    }),
+    /** What is another in version `to` than in `from`, at a path and below. */
+    v.strictObject({ topic: v.literal('diff'), from: version, to: version, path: v.optional(path) }),
   ]),
   /** Starts a program: a process with one event, `start`. */
   run: v.strictObject({
@@ -179,6 +206,9 @@ export const syscalls = {
 
 export type CallName = keyof typeof syscalls
 export type CallArgs<K extends CallName> = v.InferOutput<(typeof syscalls)[K]>
+/** Changes of the versions of `/`, and those of files. */
+export type VersionChange = Extract<CallArgs<'change'>, { op: 'restore' | 'name' | 'forget' }>
+export type FileChange = Exclude<CallArgs<'change'>, VersionChange>
 
 export interface InfoResults {
   path: FileInfo
@@ -190,6 +220,8 @@ export interface InfoResults {
   /** null: nobody knows the name. */
   record: RecordAnswer | null
   history: HistoryRow[]
+  versions: VersionRow[]
+  diff: Changes
 }
 export type InfoTopic = keyof InfoResults
 

@@ -190,3 +190,19 @@ export interface TaskEvent {
   task: string
   data: Data
 }
+
+/** A version of `/` that is remembered. */
+export interface VersionRow {
+  version: number
+  /** Unix time at which it was made. */
+  atMs: number
+  /** The node that asked for it; null when that is not known. */
+  by: string | null
+  /** Its first change in words, and how many more there were. */
+  what: string
+  /** That people have given it. */
+  names: string[]
+  /** Of its root: /keg/<KID> is that version, read-only. */
+  kid: Kid
+  cid: string
+}

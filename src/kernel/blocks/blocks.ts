@@ -56,6 +56,8 @@ export class Blocks {
   readonly #findProviders: (cid: CidText, signal: AbortSignal) => Promise<NodeId[]>
   /** Nodes that sent wrong bytes: not asked again in this session. */
   readonly #liars = new Map<NodeId, string>()
+  /** When blocks were stored here last, or found to be here, by somebody who may be about to name them; oldest first. */
+  readonly #touched = new Map<CidText, number>()
   /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
   #keeping: Promise<void> = Promise.resolve()
 
@@ -92,7 +94,36 @@ export class Blocks {
 
   /** @throws {OsError} ENOSPC, EIO. */
   async putMany(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
-    if (entries.length > 0) await this.#store.putMany(entries)
+    if (entries.length === 0) return
+    this.#touch(entries.map(([cid]) => cid))
+    await this.#store.putMany(entries)
+  }
+
+  /** Those that are in the store here, unverified; nobody else is asked. */
+  held(cids: readonly CidText[]): Promise<(Uint8Array | undefined)[]> {
+    return this.#store.getMany(cids)
+  }
+
+  /** Frees blocks that nobody means any more. */
+  async drop(cids: readonly CidText[]): Promise<void> {
+    await this.#store.deleteMany(cids)
+  }
+
+  /** Whether somebody stored it here a moment ago, or made sure that it is here. */
+  touched(cid: CidText): boolean {
+    return (this.#touched.get(cid) ?? -Infinity) > this.#clock.nowMs() - limits.TOUCHED_MS
+  }
+
+  #touch(cids: readonly CidText[]): void {
+    const nowMs = this.#clock.nowMs()
+    for (const cid of cids) {
+      this.#touched.delete(cid)
+      this.#touched.set(cid, nowMs)
+    }
+    for (const [cid, ms] of this.#touched) {
+      if (ms > nowMs - limits.TOUCHED_MS) break
+      this.#touched.delete(cid)
+    }
   }
 
   /** Stores one block. @returns its name. @throws {OsError} ENOSPC, EIO. */
@@ -173,6 +204,7 @@ export class Blocks {
   async hold(cids: readonly CidText[], options: FetchOptions = {}): Promise<void> {
     for (let at = 0; at < cids.length; at += limits.WRITE_BATCH_BLOCKS) {
       const batch = cids.slice(at, at + limits.WRITE_BATCH_BLOCKS)
+      this.#touch(batch)
       const held = await this.#store.hasMany(batch)
       const missing = batch.filter((_cid, i) => !held[i])
       if (missing.length > 0) await this.putMany([...(await this.#fetch(missing, options, () => undefined))])

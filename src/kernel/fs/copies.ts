@@ -19,13 +19,19 @@ export function isLost(error: unknown): boolean {
 
 /** Makes sure that every file which these changes put into the tree is here. @throws {OsError} EIO, ENOSPC. */
 export async function holdFiles(blocks: Blocks, ops: readonly TreeOp[], options: FetchOptions): Promise<void> {
-  for (const op of ops) if (op.op === 'put') await blocks.hold(await allCids(blocks, op, options), options)
+  for (const op of ops) {
+    if (op.op === 'put' || (op.op === 'graft' && op.kind === 'file')) {
+      await blocks.hold(await allCids(blocks, op, options), options)
+    } else if (op.op === 'graft' && op.kind === 'symlink') await blocks.hold([op.cid], options)
+  }
 }
 
 interface Walk {
   options: FetchOptions
   /** What became of each directory: hostile ones name the same one over and over. */
   seen: Map<CidText, boolean>
+  /** Nobody is told of what is missing. */
+  quiet: boolean
 }
 
 export class TreeCopies {
@@ -58,8 +64,8 @@ export class TreeCopies {
    * @throws {OsError} ENOSPC; EIO when a directory or a file that somebody may have cannot be had now, or the disk fails;
    * EFBIG for more than a tree can hold.
    */
-  everything(root: CidText, options: FetchOptions): Promise<boolean> {
-    return this.#everything(root, { options, seen: new Map() }, [])
+  everything(root: CidText, options: FetchOptions, how: { quiet?: boolean } = {}): Promise<boolean> {
+    return this.#everything(root, { options, seen: new Map(), quiet: how.quiet ?? false }, [])
   }
 
   async #everything(root: CidText, walk: Walk, at: readonly string[]): Promise<boolean> {
@@ -70,7 +76,7 @@ export class TreeCopies {
       throw new OsError('EFBIG', 'a tree has too many directories, or too deep ones, to be kept')
     }
     const entries = [...(await this.#directory(root, options))]
-    let whole = await this.#files(at, entries, options)
+    let whole = await this.#files(at, entries, walk)
     for (const [name, { kind, cid }] of entries) {
       if (kind === 'directory') whole = (await this.#everything(cid, walk, [...at, name])) && whole
     }
@@ -82,6 +88,12 @@ export class TreeCopies {
   /** Everything below is here: somebody has seen to it. */
   note(root: CidText): void {
     remember(this.#whole, root)
+  }
+
+  /** Blocks were freed: what is here has to be looked for again. */
+  forget(): void {
+    this.#directories.clear()
+    this.#whole.clear()
   }
 
   /** @returns whether everything below is known to be here. */
@@ -98,7 +110,7 @@ export class TreeCopies {
   async #files(
     at: readonly string[],
     entries: readonly (readonly [string, Entry])[],
-    options: FetchOptions,
+    { options, quiet }: Walk,
   ): Promise<boolean> {
     const files = entries.filter(([, { kind }]) => kind !== 'directory')
     const small = files.filter(([, { kind, cid }]) => kind === 'symlink' || parseCid(cid).code === RAW)
@@ -108,7 +120,7 @@ export class TreeCopies {
       const cids = () => (entry.kind === 'symlink' ? [entry.cid] : allCids(this.#blocks, entry, options))
       if (await this.#held(async () => cids(), options)) continue
       whole = false
-      this.#onMissing(`/${[...at, name].join('/')}`)
+      if (!quiet) this.#onMissing(`/${[...at, name].join('/')}`)
     }
     return whole
   }

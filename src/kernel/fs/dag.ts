@@ -200,7 +200,7 @@ function fileChildren(cid: CidText, bytes: Uint8Array): { cid: CidText; size: nu
 }
 
 /** Every block of the file, interior nodes first: for copying it whole to another node. */
-export async function allCids(blocks: Blocks, root: FileRoot, options: FetchOptions): Promise<CidText[]> {
+export async function allCids(blocks: Pick<Blocks, 'get'>, root: FileRoot, options: FetchOptions): Promise<CidText[]> {
   if (parseCid(root.cid).code === RAW) return [root.cid]
   const seen = new Set<CidText>()
   let level = new Set([root.cid])

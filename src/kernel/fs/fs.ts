@@ -4,7 +4,7 @@ import { Emitter, until } from '../../base/emitter.ts'
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
-import type { CallArgs, Changes } from '../../syscalls/table.ts'
+import type { CallArgs, Changes, FileChange } from '../../syscalls/table.ts'
 import type { Ack, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
@@ -195,7 +195,7 @@ export class Fs {
   }
 
   /** A change of names, or of what is known of a file. @throws {OsError} as the POSIX call would. */
-  change(args: CallArgs<'change'>, context: FsContext): Promise<Ack> {
+  change(args: FileChange, context: FsContext): Promise<Ack> {
     const mtimeMs = this.#clock.wallMs()
     switch (args.op) {
       case 'mkdir': {
@@ -222,7 +222,7 @@ export class Fs {
   }
 
   /** @throws {OsError} EXDEV for what is not in the tree, and so has to be read. */
-  async #copy(args: CallArgs<'change'> & { op: 'copy' }, mtimeMs: number, context: FsContext): Promise<Ack> {
+  async #copy(args: FileChange & { op: 'copy' }, mtimeMs: number, context: FsContext): Promise<Ack> {
     const { exclusive } = args
     const [from, to] = [normalPath(args.from), this.#writable(args.to)]
     if (this.#mount(splitPath(from))) throw elsewhere(from)

@@ -19,7 +19,7 @@ import type { RpcNode } from '../rpc/node.ts'
 import type { Entry } from './directory.ts'
 import type { Tree, TreeView } from './tree.ts'
 import { TreeBranch } from './tree-branch.ts'
-import { TreeCalls } from './tree-calls.ts'
+import { TreeCalls, type VersionPage, versionPage } from './tree-calls.ts'
 import { TreeClaims } from './tree-claims.ts'
 import { precedes } from './tree-head.ts'
 import { TreeHearsay } from './tree-hearsay.ts'
@@ -119,6 +119,7 @@ export class SharedTree {
     this.#claimOwn()
     rpc.handle('tree.head', ({ tree }) => this.#ownHead(tree))
     rpc.handle('tree.apply', (args, { peer }) => this.#applyFor(peer, args))
+    rpc.handle('tree.versions', async ({ tree, before }) => versionPage(keeper, tree, before))
     rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
     rpc.onNote('tree.head', (peer, head) => this.#heard(peer, head))
     rpc.onNote('tree.known', (peer) => this.#knows(peer))
@@ -261,6 +262,24 @@ export class SharedTree {
     }
   }
 
+  /**
+   * Versions of the tree that are remembered, older than `before`, from the newest on: as its leader says, else as a journal
+   * that is kept here has them. @throws {OsError} EHOSTUNREACH.
+   */
+  async versions(before: number | null, signal?: AbortSignal): Promise<VersionPage> {
+    const { tree, version } = await this.head(signal)
+    if (version === 0) return { rows: [], names: [], more: false }
+    const best = this.#usable()
+    try {
+      if (best) return await this.#calls.versions(best, before, signal)
+    } catch (error) {
+      signal?.throwIfAborted()
+      this.#options.log.log('debug', 'fs', `who leads / does not tell its versions: ${errorLine(error)}`)
+    }
+    if (this.#options.keeper.keeps(tree)) return versionPage(this.#options.keeper, tree, before)
+    throw unreachable()
+  }
+
   close(): void {
     this.#news.close()
   }
@@ -272,10 +291,10 @@ export class SharedTree {
     return this.#calls.apply(best, change, signal)
   }
 
-  async #applyFor(peer: NodeId, { tree, ops, ack, absorbs }: MethodArgs<'tree.apply'>): Promise<Applied> {
+  async #applyFor(peer: NodeId, { tree, ...change }: MethodArgs<'tree.apply'>): Promise<Applied> {
     if (this.#blind()) throw new OsError('EAGAIN', 'this node does not know yet who leads /')
     if (this.#unborn?.tree === tree && this.#best()?.tree === tree) await this.#bear()
-    return this.#options.keeper.apply(tree, { ops, ack, absorbs }, peer)
+    return this.#options.keeper.apply(tree, change, peer)
   }
 
   /** The first change of a tree: its journal begins. */

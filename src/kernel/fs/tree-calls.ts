@@ -2,11 +2,14 @@
 // tree-meeting.ts. Below: tree-keeper.ts, rpc, membership.
 import { OsError } from '../../base/errors.ts'
 import type { Kid, NodeId } from '../../base/ids.ts'
+import { MAX_VERSION_ROWS } from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
-import type { TreeHead } from '../rpc/methods.ts'
+import type { MethodResult, TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Absorbed } from './tree-journal.ts'
 import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
+
+export type VersionPage = MethodResult<'tree.versions'>
 
 export interface TreeCallsOptions {
   keeper: TreeKeeper
@@ -39,8 +42,8 @@ export class TreeCalls {
     const { rpc, membership, keeper, answered } = this.#options
     if (home === rpc.self) return keeper.apply(tree, change, rpc.self)
     await membership.reach(home, signal)
-    const { ops, ack, absorbs } = change
-    const args = { tree, ops: [...ops], ack, absorbs: absorbs && ([...absorbs] as [Kid, number]) }
+    const { ops, ack, absorbs, mark } = change
+    const args = { tree, ops: [...ops], ack, absorbs: absorbs && ([...absorbs] as [Kid, number]), mark }
     const applied = await rpc.call(home, 'tree.apply', args, { signal })
     answered(home, applied.head)
     return applied
@@ -52,5 +55,25 @@ export class TreeCalls {
     if (home === rpc.self) return keeper.absorbed(tree, other) ?? null
     await membership.reach(home)
     return rpc.call(home, 'tree.absorbed', { tree, other })
+  }
+
+  /** Versions that its leader remembers, older than `before`, from the newest on. @throws {OsError} EAGAIN, EHOSTUNREACH. */
+  async versions({ tree, home }: TreeHead, before: number | null, signal?: AbortSignal): Promise<VersionPage> {
+    const { rpc, keeper, membership } = this.#options
+    if (home === rpc.self) return versionPage(keeper, tree, before)
+    await membership.reach(home, signal)
+    return rpc.call(home, 'tree.versions', { tree, before }, { signal })
+  }
+}
+
+/** @throws {OsError} EAGAIN when the tree is not kept here. */
+export function versionPage(keeper: TreeKeeper, tree: Kid, before: number | null): VersionPage {
+  const versions = keeper.versions(tree)
+  if (!versions) throw new OsError('EAGAIN', 'this node does not keep that tree')
+  const older = versions.rows().filter(({ version }) => before === null || version < before)
+  return {
+    rows: older.slice(0, MAX_VERSION_ROWS),
+    names: [...versions.names()],
+    more: older.length > MAX_VERSION_ROWS,
   }
 }

@@ -74,6 +74,8 @@ export class TreeEdit {
         return this.#copy(root, op)
       case 'set':
         return this.#set(root, op)
+      case 'graft':
+        return this.#graft(root, op)
     }
   }
 
@@ -190,6 +192,19 @@ export class TreeEdit {
       if (!old) throw absent(names)
       return new Map(parent).set(name, { ...old, mode: op.mode ?? old.mode, mtimeMs: op.mtimeMs ?? old.mtimeMs })
     })
+  }
+
+  async #graft(root: CidText, { path, ...op }: Op<'graft'>): Promise<CidText> {
+    const { kind, cid, size, mode, mtimeMs } = op
+    const entry: Entry = { kind, cid, size, mode, mtimeMs }
+    const names = await this.#canonical(root, path)
+    await this.#notTooDeep([], names, entry)
+    if (names.length > 0) {
+      return this.#change(root, names, { make: true, mtimeMs }, (parent, name) => new Map(parent).set(name, entry))
+    }
+    if (kind !== 'directory') throw new OsError('ENOTDIR', `/ cannot become a ${kind}`)
+    await this.#directory(cid)
+    return cid
   }
 
   /** What a path stands for, in a directory that exists. @throws {OsError} ENOENT, ENOTDIR, ELOOP. */

@@ -3,10 +3,11 @@
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { OsError } from '../../base/errors.ts'
-import { isKid, type Kid } from '../../base/ids.ts'
+import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { MAX_ABSORBED } from '../limits.ts'
-import { type TreeOp, treeOp } from '../rpc/methods.ts'
+import { MAX_ABSORBED, MAX_WHAT_CHARS } from '../limits.ts'
+import { treeOp } from '../rpc/methods.ts'
+import { storedVersions, Versions } from './versions.ts'
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const text = v.pipe(v.string(), v.maxLength(256))
@@ -28,6 +29,8 @@ const entry = v.variant('t', [
     absorbed: v.pipe(v.array(taken), v.maxLength(MAX_ABSORBED)),
     /** Of a branch: the tree that it left, and that tree's root then. */
     base: v.nullable(v.strictObject({ tree: kid, root: text })),
+    /** Absent in the birth of a tree, and in journals from before there were any. */
+    versions: v.exactOptional(storedVersions),
   }),
   v.strictObject({
     t: v.literal('changed'),
@@ -37,9 +40,18 @@ const entry = v.variant('t', [
     ops: v.nullable(v.array(treeOp)),
     /** With this change the tree contains everything of that other one. */
     absorbs: v.nullable(versionOf),
+    /** What is said of the version that it makes: when, by whom, in words. */
+    said: v.exactOptional(v.strictTuple([int, text, v.pipe(v.string(), v.maxLength(MAX_WHAT_CHARS))])),
   }),
+  v.strictObject({
+    t: v.literal('named'),
+    name: v.pipe(v.string(), v.maxLength(64)),
+    version: v.nullable(int),
+  }),
+  v.strictObject({ t: v.literal('forgot'), keep: int, beforeMs: int }),
 ])
 export type TreeEntry = v.InferOutput<typeof entry>
+export type TreeChange = Extract<TreeEntry, { t: 'changed' }>
 export type TreeBirth = Extract<TreeEntry, { t: 'tree' }>
 
 export function encodeTreeEntry(value: TreeEntry): Uint8Array {
@@ -69,6 +81,7 @@ export class TreeState {
   root: CidText
   version: number
   readonly base: TreeBirth['base']
+  readonly versions: Versions
   /** Trees whose content is part of this one; the latest last. */
   readonly #absorbed: Map<Kid, Absorbed>
 
@@ -78,6 +91,8 @@ export class TreeState {
     this.root = birth.root
     this.version = birth.version
     this.base = birth.base
+    const { version, root, bornMs: atMs } = birth
+    this.versions = new Versions({ version, root, atMs, by: null, what: '' }, birth.versions)
     this.#absorbed = new Map(birth.absorbed.map(([kid, version, root]) => [kid, { version, root }]))
   }
 
@@ -91,9 +106,23 @@ export class TreeState {
   }
 
   apply(change: TreeEntry): void {
-    if (change.t !== 'changed') throw new OsError('EIO', 'a tree begins twice')
+    switch (change.t) {
+      case 'tree':
+        throw new OsError('EIO', 'a tree begins twice')
+      case 'changed':
+        return this.#changed(change)
+      case 'named':
+        return this.versions.name(change.name, change.version)
+      case 'forgot':
+        return this.versions.forget(change.keep, change.beforeMs)
+    }
+  }
+
+  #changed(change: TreeChange): void {
     this.root = change.root
     this.version++
+    const [atMs, by, what] = change.said ?? [this.versions.newestMs, null, '']
+    this.versions.add({ version: this.version, root: this.root, atMs, by: by as NodeId | null, what })
     if (!change.absorbs) return
     const [other, version] = change.absorbs
     const before = this.#absorbed.get(other)
@@ -114,16 +143,12 @@ export class TreeState {
   birth(): TreeBirth {
     const { kid, bornMs, root, version, base } = this
     const absorbed = [...this.#absorbed].map(([other, at]): [Kid, number, CidText] => [other, at.version, at.root])
-    return { t: 'tree', kid, bornMs, root, version, base, absorbed }
+    return { t: 'tree', kid, bornMs, root, version, base, absorbed, versions: this.versions.stored() }
   }
 }
 
 /** The entry of a change, without its operations where those are more than `mostBytes`. */
-export function entryOf(
-  change: { from: CidText; root: CidText; ops: TreeOp[]; absorbs: readonly [Kid, number] | null },
-  mostBytes: number,
-): Uint8Array {
-  const absorbs = change.absorbs && ([...change.absorbs] as [Kid, number])
-  const whole = encodeTreeEntry({ t: 'changed', ...change, absorbs })
-  return whole.byteLength <= mostBytes ? whole : encodeTreeEntry({ t: 'changed', ...change, absorbs, ops: null })
+export function entryOf(change: TreeChange, mostBytes: number): Uint8Array {
+  const whole = encodeTreeEntry(change)
+  return whole.byteLength <= mostBytes ? whole : encodeTreeEntry({ ...change, ops: null })
 }

@@ -1,6 +1,6 @@
 // Trees whose journals this node keeps: leads some of them (changes, batches, snapshots), holds copies of the others
 // (what a member acknowledges, it has with all its files). Above: shared-tree.ts, which decides which tree is `/`.
-// Below: the journals, tree-edit.ts, copies.ts.
+// Below: the journals, tree-edit.ts, tree-holding.ts.
 import { encode } from 'cborg'
 import { toHex } from '../../base/bytes.ts'
 import { errorLine, OsError, toOsError } from '../../base/errors.ts'
@@ -15,13 +15,23 @@ import type { CidText } from '../blocks/cid.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { Journal, Journalled, JournalOwner } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
-import { mutated } from '../mutations.ts'
-import type { TreeHead, TreeOp } from '../rpc/methods.ts'
-import { holdFiles, isLost, TreeCopies } from './copies.ts'
+import type { TreeHead, TreeMark, TreeOp } from '../rpc/methods.ts'
+import type { TreeCopies } from './copies.ts'
 import { MalformedDag } from './dag.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
-import { type Absorbed, decodeTreeEntry, encodeTreeEntry, entryOf, type TreeBirth, TreeState } from './tree-journal.ts'
+import { TreeHolding } from './tree-holding.ts'
+import {
+  type Absorbed,
+  decodeTreeEntry,
+  encodeTreeEntry,
+  entryOf,
+  type TreeBirth,
+  type TreeChange,
+  type TreeEntry,
+  TreeState,
+} from './tree-journal.ts'
+import { inWords, type Version, type Versions } from './versions.ts'
 
 const PREFIX = 'tree/'
 
@@ -31,6 +41,8 @@ export interface Change {
   ack?: Ack['level'] | undefined
   /** With it the tree contains that other one. */
   absorbs?: readonly [Kid, number] | undefined
+  /** What is noted of its versions. */
+  mark?: TreeMark | undefined
 }
 
 export interface Applied {
@@ -46,9 +58,11 @@ export interface Stored {
   base: CidText
   /** Of a branch: the tree that it left, and that tree's root then. */
   parted: TreeBirth['base']
+  versions: Versions
 }
 
 interface Request extends Change {
+  from: NodeId
   resolve(applied: Applied): void
   reject(error: OsError): void
 }
@@ -74,6 +88,8 @@ export interface KeeperOptions {
   onHead(head: TreeHead): void
   /** It no longer leads one that it led. */
   onFollow(): void
+  /** A tree that this node leads has forgotten some of its versions. */
+  onForgotten(tree: Kid, versions: Version[]): void
 }
 
 export class TreeKeeper {
@@ -83,15 +99,15 @@ export class TreeKeeper {
   readonly #paused = new Set<Kid>()
   /** When this node handed each over because its disk took no more. */
   readonly #yielded = new Map<Kid, number>()
-  readonly copies: TreeCopies
-  /** What is being copied for the journals, so that the same is not copied twice at once. */
-  readonly #holding = new Map<string, Promise<void>>()
+  readonly #holding: TreeHolding
 
   constructor(options: KeeperOptions) {
     this.#options = options
-    const { tree, blocks, log } = options
-    const onMissing = (path: string) => log.log('warn', 'fs', `nobody who is here has ${path}: keeping / without it`)
-    this.copies = new TreeCopies({ tree, blocks, onMissing })
+    this.#holding = new TreeHolding(options)
+  }
+
+  get copies(): TreeCopies {
+    return this.#holding.copies
   }
 
   /** What journals of trees mean; see JournalOwner. */
@@ -102,7 +118,7 @@ export class TreeKeeper {
         const kid = kidOf(name)
         if (this.#led.delete(kid)) this.#options.onFollow()
       },
-      hold: (kind, bytes, from) => this.#hold(kind, bytes, from),
+      hold: (kind, bytes, from) => this.#holding.hold(kind, bytes, from),
       fold: (before) => {
         const snapshot = encodeTreeEntry(TreeState.replay([before.snapshot, ...before.entries]).birth())
         return { snapshot, bytes: snapshot.byteLength }
@@ -138,6 +154,14 @@ export class TreeKeeper {
   contradicts({ tree, home, term }: TreeHead): boolean {
     const group = this.#options.groups.find(PREFIX + tree)
     return group?.leader !== undefined && group.leader !== home && term <= group.term
+  }
+
+  /** Versions of a tree, as its leader knows them, or else as the journal here has them; undefined when it is not kept here. */
+  versions(kid: Kid): Versions | undefined {
+    const led = this.#led.get(kid)
+    if (led) return led.state.versions
+    const { snapshot, entries } = this.#options.groups.find(PREFIX + kid)?.committed() ?? {}
+    return snapshot?.byteLength && entries ? TreeState.replay([snapshot, ...entries]).versions : undefined
   }
 
   /** The name of a tree to come. */
@@ -176,17 +200,19 @@ export class TreeKeeper {
    * @throws {OsError} POSIX codes; EAGAIN: not led here, or too few are here; ENOQUORUM: not as safe as asked.
    */
   async apply(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
-    const { blocks, self } = this.#options
+    const { self } = this.#options
     // What the leader lacks itself no member could ever store.
     try {
-      await holdFiles(blocks, change.ops, { hints: from === self ? [] : [from] })
+      const options = { hints: from === self ? [] : [from] }
+      if (!(await this.#holding.holdAll(change.ops, options)))
+        throw new OsError('EIO', 'some of what was there is held by no tab that is here')
     } catch (error) {
       throw this.#unstored(kid, error)
     }
     const led = this.#led.get(kid)
     if (!led || this.#paused.has(kid)) throw notLed()
     return new Promise((resolve, reject) => {
-      led.requests.push({ ...change, resolve, reject })
+      led.requests.push({ ...change, from, resolve, reject })
       if (led.requests.length === 1) led.queue = led.queue.then(() => this.#commit(led))
     })
   }
@@ -229,7 +255,7 @@ export class TreeKeeper {
       // The leader has told more of it than the journal here knows to be committed.
       if (state.version === known?.version && state.root === known.root) base = state.root
     }
-    return { root: state.root, version: state.version, base, parted: state.base }
+    return { root: state.root, version: state.version, base, parted: state.base, versions: state.versions }
   }
 
   #headOf({ state, journal }: Led): TreeHead {
@@ -261,12 +287,14 @@ export class TreeKeeper {
       const from = led.state.root
       let root = from
       let absorbs: readonly [Kid, number] | null = null
+      const marks: TreeEntry[] = []
       for (const request of requests) {
         try {
           if (absorbs && request.absorbs) throw new OsError('EAGAIN', 'another tree is being merged')
           demandReachable(led.journal, request.ack)
           let next = root
           for (const op of request.ops) next = await edit.apply(next, op)
+          if (request.mark) marks.push(markEntry(request.mark, led.state.versions, this.#options.clock.wallMs()))
           root = next
           absorbs = request.absorbs ?? absorbs
           made.push(request)
@@ -274,12 +302,13 @@ export class TreeKeeper {
           request.reject(toOsError(error))
         }
       }
-      let ack: Ack = { level: 'local', devices: 1 }
+      const entries: TreeEntry[] = [...marks]
       if (root !== from || absorbs) {
         await edit.save(root).catch((error: unknown) => Promise.reject(this.#unstored(led.state.kid, error)))
-        const ops = made.flatMap((request) => request.ops)
-        ack = await this.#journalled(led, { from, root, ops, absorbs }, made)
+        entries.unshift(this.#changeEntry({ from, root, absorbs: absorbs && [...absorbs] }, made))
       }
+      const ack =
+        entries.length > 0 ? await this.#journalled(led, entries, made) : { level: 'local' as const, devices: 1 }
       const head = this.#headOf(led)
       for (const request of made) {
         if (reaches(ack, request.ack)) request.resolve({ head, ack })
@@ -305,62 +334,32 @@ export class TreeKeeper {
     return new OsError('EAGAIN', 'the node that leads / cannot store it: another takes over', { cause: problem })
   }
 
-  async #journalled(
-    led: Led,
-    change: { from: CidText; root: CidText; ops: TreeOp[]; absorbs: readonly [Kid, number] | null },
-    made: readonly Request[],
-  ): Promise<Ack> {
+  #changeEntry(change: Pick<TreeChange, 'from' | 'root' | 'absorbs'>, made: readonly Request[]): TreeChange {
+    const ops = made.flatMap((request) => request.ops)
+    const by = made.find((request) => request.ops.length > 0)?.from ?? this.#options.self
+    const said: TreeChange['said'] = [this.#options.clock.wallMs(), by, inWords(ops, change.absorbs !== null)]
+    return { t: 'changed', ...change, ops, said }
+  }
+
+  async #journalled(led: Led, entries: readonly TreeEntry[], made: readonly Request[]): Promise<Ack> {
+    const { kid, versions } = led.state
     const level = made.some((request) => request.ack === 'all') ? 'all' : 'majority'
-    const entry = entryOf(change, limits.MAX_TREE_ENTRY_BYTES)
-    if (this.copies.has(change.from)) this.copies.note(change.root)
-    const ack = await led.journal.append([entry], level)
+    for (const each of entries) if (each.t === 'changed' && this.copies.has(each.from)) this.copies.note(each.root)
+    const ack = await led.journal.append(
+      entries.map((each) =>
+        each.t === 'changed' ? entryOf(each, limits.MAX_TREE_ENTRY_BYTES) : encodeTreeEntry(each),
+      ),
+      level,
+    )
     // Another node may lead by now, with this change: it says so itself.
-    if (this.#led.get(led.state.kid) !== led) throw new OsError('ECONNRESET', 'another node took over meanwhile')
-    led.state.apply({ t: 'changed', ...change, absorbs: change.absorbs && [...change.absorbs] })
-    this.#options.onHead(this.#headOf(led))
+    if (this.#led.get(kid) !== led) throw new OsError('ECONNRESET', 'another node took over meanwhile')
+    for (const each of entries) {
+      const forgotten = each.t === 'forgot' ? versions.forgettable(each.keep, each.beforeMs) : []
+      led.state.apply(each)
+      if (forgotten.length > 0) this.#options.onForgotten(kid, forgotten)
+    }
+    if (entries.some(({ t }) => t === 'changed')) this.#options.onHead(this.#headOf(led))
     return ack
-  }
-
-  /** Fetches what an entry or a snapshot stands for: directories and the content of files. */
-  #hold(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined {
-    if (mutated('skip-hold')) return undefined
-    const entry = decodeTreeEntry(bytes)
-    if (this.copies.has(entry.root)) return undefined
-    const key = `${kind} ${entry.root}`
-    const running = this.#holding.get(key)
-    if (running) return running
-    const held = this.#fetch(entry, from).finally(() => this.#holding.delete(key))
-    this.#holding.set(key, held)
-    return held
-  }
-
-  /** @returns false when nobody has some of them any more: then the tree goes on without them, as for a newcomer. */
-  async #hasFiles(blocks: Blocks, ops: readonly TreeOp[], options: { hints: NodeId[] }): Promise<boolean> {
-    try {
-      await holdFiles(blocks, ops, options)
-      return true
-    } catch (error) {
-      if (!isLost(error)) throw error
-      return false
-    }
-  }
-
-  async #fetch(entry: ReturnType<typeof decodeTreeEntry>, from: NodeId): Promise<void> {
-    const options = { hints: [from] }
-    if (entry.t === 'changed' && entry.ops) {
-      const { blocks, tree } = this.#options
-      if (!(await this.#hasFiles(blocks, entry.ops, options)))
-        return void (await this.copies.everything(entry.root, options))
-      const edit = new TreeEdit(tree, options)
-      let root = entry.from
-      for (const op of entry.ops) root = await edit.apply(root, op)
-      if (root === entry.root) {
-        await edit.save(root)
-        if (this.copies.has(entry.from)) this.copies.note(root)
-        return
-      }
-    }
-    await this.copies.everything(entry.root, options)
   }
 }
 
@@ -370,6 +369,19 @@ function kidOf(name: string): Kid {
 
 function notLed(): OsError {
   return new OsError('EAGAIN', 'this node does not lead the tree now')
+}
+
+/** @throws {OsError} ENOENT for a version that is not remembered; ENOSPC for too many names. */
+function markEntry(mark: TreeMark, versions: Versions, nowMs: number): TreeEntry {
+  if (mark.mark === 'forget') return { t: 'forgot', keep: mark.keep, beforeMs: Math.max(0, nowMs - mark.forMs) }
+  const { name, version } = mark
+  const names = versions.names()
+  if (version === null && !names.has(name)) throw new OsError('ENOENT', `no version is called ${name}`)
+  if (version !== null && !versions.has(version)) throw new OsError('ENOENT', `version ${version} is not remembered`)
+  if (version !== null && !names.has(name) && names.size >= limits.MAX_VERSION_NAMES) {
+    throw new OsError('ENOSPC', `${names.size} versions have names already: remove one with keg snapshot --delete`)
+  }
+  return { t: 'named', name, version }
 }
 
 function tooFew(what: string): OsError {

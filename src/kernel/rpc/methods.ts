@@ -87,8 +87,36 @@ export const treeOp = v.variant('op', [
   }),
   /** What is known of a file beside its content. */
   v.strictObject({ op: v.literal('set'), path, mode: v.optional(int(0o7777)), mtimeMs: v.optional(int()), again }),
+  /** What stood somewhere in a version, with all below it, takes the place of whatever is there. Of `/` too. */
+  v.strictObject({
+    op: v.literal('graft'),
+    path,
+    kind: v.picklist(['file', 'directory', 'symlink']),
+    cid,
+    size: int(),
+    mode: int(0o7777),
+    mtimeMs: int(),
+  }),
 ])
 export type TreeOp = v.InferOutput<typeof treeOp>
+
+/** What is noted in a tree's journal of its versions. */
+export const treeMark = v.variant('mark', [
+  /** A name for a version, or none any longer. */
+  v.strictObject({ mark: v.literal('name'), name: text(64), version: v.nullable(int()) }),
+  /** All but the `keep` newest, those of the last `forMs` and the named ones are forgotten. */
+  v.strictObject({ mark: v.literal('forget'), keep: int(), forMs: int() }),
+])
+export type TreeMark = v.InferOutput<typeof treeMark>
+
+/** A version of a tree (fs/versions.ts). */
+const treeVersion = v.strictObject({
+  version: int(),
+  root: cid,
+  atMs: int(),
+  by: v.nullable(nodeId),
+  what: text(limits.MAX_WHAT_CHARS),
+})
 
 const ackLevel = v.picklist(['local', 'majority', 'all'])
 export const ack = v.strictObject({ level: ackLevel, devices: int(1e6) })
@@ -201,6 +229,7 @@ export const methods = {
       ops: v.pipe(v.array(treeOp), v.maxLength(4096)),
       ack: v.optional(ackLevel),
       absorbs: v.optional(v.strictTuple([kid, int()])),
+      mark: v.optional(treeMark),
     }),
     result: v.strictObject({ head: treeHead, ack }),
     timeoutMs: 120_000,
@@ -211,6 +240,17 @@ export const methods = {
     args: v.strictObject({ tree: kid, other: kid }),
     result: v.nullable(v.strictObject({ version: int(), root: cid })),
     timeoutMs: 3_000,
+  },
+  /** Versions of a tree that the answering node leads, older than `before`, from the newest on; and all names of versions. */
+  'tree.versions': {
+    lane: 'control',
+    args: v.strictObject({ tree: kid, before: v.nullable(int()) }),
+    result: v.strictObject({
+      rows: v.pipe(v.array(treeVersion), v.maxLength(limits.MAX_VERSION_ROWS)),
+      names: v.pipe(v.array(v.strictTuple([text(64), int()])), v.maxLength(limits.MAX_VERSION_NAMES)),
+      more: v.boolean(),
+    }),
+    timeoutMs: 5_000,
   },
   /** Runs the events of a lease. Items: output, and encoded completions, in pieces (process/completion.ts). */
   'process.execute': { lane: 'control', args: lease, result: v.null(), timeoutMs: 0 },
@@ -285,6 +325,11 @@ export const notes = {
   'tree.head': treeHead,
   /** The sender knows of a tree that was written, whether or not anybody leads it now. */
   'tree.known': v.strictObject({ tree: kid }),
+  /** From its leader to those who keep a tree: these roots of versions are forgotten. */
+  'tree.forgotten': v.strictObject({
+    tree: kid,
+    roots: v.pipe(v.array(cid), v.maxLength(limits.MAX_VERSIONS)),
+  }),
   /** The sender, which led that tree, does not know any longer who does. */
   'tree.resigned': v.strictObject({ tree: kid }),
   /** The process has ended: executors drop its workers. */

@@ -19,6 +19,7 @@ import { head } from './head.ts'
 import { help } from './help.ts'
 import { history } from './history.ts'
 import { invite } from './invite.ts'
+import { keg } from './keg/keg.ts'
 import { kid } from './kid.ts'
 import { kill } from './kill.ts'
 import { ln } from './ln.ts'
@@ -77,6 +78,7 @@ export const programs: readonly Program[] = [
   chmod,
   put,
   get,
+  keg,
   kid,
   // the shell
   cd,

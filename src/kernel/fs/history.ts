@@ -1,0 +1,141 @@
+// The past of `/`: which versions are remembered, what changed between them, and how to have one back. Above: dispatch.ts,
+// keg-mount.ts. Below: shared-tree.ts, tree.ts, watch.ts.
+import { OsError } from '../../base/errors.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { CallArgs, Changes, VersionChange } from '../../syscalls/table.ts'
+import type { Ack, VersionRow } from '../../syscalls/types.ts'
+import { kidOfCid, parseCid } from '../blocks/cid.ts'
+import type { TreeOp } from '../rpc/methods.ts'
+import { splitPath } from './path.ts'
+import type { SharedTree } from './shared-tree.ts'
+import { present, type Tree } from './tree.ts'
+import type { TreeCalls } from './tree-calls.ts'
+import type { Version } from './versions.ts'
+import { changesBetween, versionOf } from './watch.ts'
+
+type Names = Awaited<ReturnType<TreeCalls['versions']>>['names']
+
+/** Rows of one answer unless told. */
+const PAGE = 100
+const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+export class TreeHistory {
+  readonly #shared: SharedTree
+  readonly #tree: Tree
+  readonly #clock: Clock
+
+  constructor(options: { shared: SharedTree; tree: Tree; clock: Clock }) {
+    this.#shared = options.shared
+    this.#tree = options.tree
+    this.#clock = options.clock
+  }
+
+  /** From the newest on. @throws {OsError} EHOSTUNREACH; EIO when directories of an old version cannot be had. */
+  async rows(
+    args: Omit<CallArgs<'info'> & { topic: 'versions' }, 'topic'>,
+    signal: AbortSignal,
+  ): Promise<VersionRow[]> {
+    const { path = '/', from, before = Number.MAX_SAFE_INTEGER, limit = PAGE } = args
+    const names = splitPath(path)
+    const { rows, names: given } = await this.all(signal)
+    const newest = from === undefined ? Number.MAX_SAFE_INTEGER : this.#one(from, rows, given).version
+    const found: VersionRow[] = []
+    for (const [i, row] of rows.entries()) {
+      if (found.length >= limit) break
+      if (row.version > newest || row.version >= before) continue
+      const older = rows[i + 1]
+      if (names.length > 0 && !(await this.#changed(names, older, row, signal))) continue
+      found.push(versionRow(row, given))
+    }
+    return found
+  }
+
+  /** All that is remembered, from the newest on. @throws {OsError} EHOSTUNREACH. */
+  async all(signal: AbortSignal): Promise<{ rows: Version[]; names: Names }> {
+    const rows: Version[] = []
+    for (;;) {
+      const page = await this.#shared.versions(rows.at(-1)?.version ?? null, signal)
+      rows.push(...page.rows)
+      if (!page.more || page.rows.length === 0) return { rows, names: page.names }
+    }
+  }
+
+  /** What a version that somebody speaks of is. @throws {OsError} ENOENT, EINVAL. */
+  async find(text: string, signal: AbortSignal): Promise<Version> {
+    const { rows, names } = await this.all(signal)
+    return this.#one(text, rows, names)
+  }
+
+  async diff({ from, to, path = '/' }: CallArgs<'info'> & { topic: 'diff' }, signal: AbortSignal): Promise<Changes> {
+    const [before, now] = [await this.find(from, signal), await this.find(to, signal)]
+    const names = splitPath(path)
+    const [was, is] = [await this.#entry(before, names, signal), await this.#entry(now, names, signal)]
+    if (!was && !is) throw new OsError('ENOENT', `${path}: neither version has it`)
+    const comparison = { tree: this.#tree, options: { signal }, recursive: true }
+    return { version: versionOf(is), ...(await changesBetween(comparison, was, is)) }
+  }
+
+  /** @throws {OsError} ENOENT for what is not remembered, or was not there then; EIO when nobody here has it. */
+  async change(args: VersionChange, signal: AbortSignal): Promise<Ack> {
+    switch (args.op) {
+      case 'restore':
+        return this.#restore(args, signal)
+      case 'name': {
+        const version = args.version === null ? null : (await this.find(args.version, signal)).version
+        return (await this.#shared.apply({ ops: [], mark: { mark: 'name', name: args.name, version } }, signal)).ack
+      }
+      case 'forget': {
+        const { keep, forMs } = args
+        return (await this.#shared.apply({ ops: [], mark: { mark: 'forget', keep, forMs } }, signal)).ack
+      }
+    }
+  }
+
+  async #restore({ version, path, remove }: VersionChange & { op: 'restore' }, signal: AbortSignal): Promise<Ack> {
+    const then = await this.find(version, signal)
+    const entry = await this.#entry(then, splitPath(path), signal)
+    if (!entry && !remove) throw new OsError('ENOENT', `${path} was not there in version ${then.version}`)
+    const op: TreeOp = entry
+      ? { op: 'graft', path, ...entry }
+      : { op: 'remove', path, recursive: true, mtimeMs: this.#clock.wallMs() }
+    return (await this.#shared.apply({ ops: [op] }, signal)).ack
+  }
+
+  #one(text: string, rows: readonly Version[], names: Names): Version {
+    const found = this.#pick(text, rows, names)
+    if (!found) throw new OsError('ENOENT', `no version '${text}' is remembered: see keg log`)
+    return found
+  }
+
+  #pick(text: string, rows: readonly Version[], names: Names): Version | undefined {
+    const named = names.find(([name]) => name === text)
+    if (named) return rows.find(({ version }) => version === named[1])
+    if (/^\d+$/.test(text)) return rows.find(({ version }) => version === Number(text))
+    const [, back] = /^(?:HEAD)?(?:~(\d{1,9}))?$/.exec(text) ?? []
+    if (back !== undefined || text === 'HEAD') return rows[Number(back ?? 0)]
+    const [, count, unit] = /^@(\d{1,9})([smhd])$/.exec(text) ?? []
+    if (count !== undefined) {
+      const thenMs = this.#clock.wallMs() - Number(count) * UNITS[unit as keyof typeof UNITS]
+      return rows.find(({ atMs }) => atMs <= thenMs)
+    }
+    if (/^K-[0-9a-f]{4,64}$/.test(text)) return rows.find(({ root }) => kidOfCid(parseCid(root)).startsWith(text))
+    return undefined
+  }
+
+  async #changed(names: readonly string[], older: Version | undefined, row: Version, signal: AbortSignal) {
+    const now = await this.#entry(row, names, signal)
+    const before = older && (await this.#entry(older, names, signal))
+    return versionOf(now) !== versionOf(before)
+  }
+
+  /** What stood there; links on the way are followed, not in the last place. */
+  async #entry({ root }: Version, names: readonly string[], signal: AbortSignal) {
+    const place = await this.#tree.resolve({ root, options: { signal } }, names, { last: false })
+    return place.entry && present(place)
+  }
+}
+
+export function versionRow({ version, root, atMs, by, what }: Version, names: Names): VersionRow {
+  const own = names.filter(([, named]) => named === version).map(([name]) => name)
+  return { version, atMs, by, what, names: own, kid: kidOfCid(parseCid(root)), cid: root }
+}

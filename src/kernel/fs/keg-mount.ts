@@ -1,0 +1,65 @@
+// /keg: every version of `/` that is remembered, as a read-only directory: by its number, its names or the KID of its root.
+import { OsError } from '../../base/errors.ts'
+import type { Blocks } from '../blocks/blocks.ts'
+import { kidOfCid, parseCid } from '../blocks/cid.ts'
+import { DagReader } from './dag.ts'
+import type { Mount } from './fs.ts'
+import { fileReader } from './handles.ts'
+import type { TreeHistory } from './history.ts'
+import { permit, READ } from './permissions.ts'
+import type { Place, Tree } from './tree.ts'
+
+export interface KegMountOptions {
+  history: TreeHistory
+  tree: Tree
+  blocks: Blocks
+}
+
+export function kegMount({ history, tree, blocks }: KegMountOptions): Mount {
+  const signal = new AbortController().signal // a mount's calls are short, and nobody cancels them
+  const top = { kind: 'directory' as const, size: 0, mtimeMs: 0, mode: 0o555 }
+
+  /** Undefined for a version that is not remembered. */
+  async function place([version = '', ...names]: readonly string[]): Promise<(Place & { atMs: number }) | undefined> {
+    try {
+      const { root, atMs } = await history.find(version, signal)
+      return { ...(await tree.resolve({ root, options: {} }, names, { last: true })), atMs }
+    } catch (error) {
+      if (error instanceof OsError && error.code === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  return {
+    async stat(names) {
+      if (names.length === 0) return top
+      const found = await place(names)
+      if (!found?.entry) return undefined
+      const { kind, cid, size, mode, mtimeMs } = found.entry
+      const time = names.length === 1 ? found.atMs : mtimeMs
+      return { kind, size, mode: mode & 0o555, mtimeMs: time, cid, kid: kidOfCid(parseCid(cid)) }
+    },
+    async list(names) {
+      if (names.length === 0) {
+        const { rows, names: given } = await history.all(signal)
+        const at = new Map(rows.map(({ version, atMs }) => [version, atMs]))
+        const numbers = rows.map(({ version, atMs }) => ({ ...top, name: String(version), mtimeMs: atMs }))
+        const named = given.map(([name, version]) => ({ ...top, name, mtimeMs: at.get(version) ?? 0 }))
+        return [...numbers, ...named].sort((a, b) => (a.name < b.name ? -1 : 1))
+      }
+      const found = await place(names)
+      if (!found?.entry) throw new OsError('ENOENT', `/keg/${names.join('/')}: no such directory`)
+      permit(`/keg/${names.join('/')}`, found.entry, READ)
+      const directory = await tree.directory(found.entry.cid)
+      return [...directory]
+        .map(([name, { kind, size, mode, mtimeMs }]) => ({ name, kind, size, mode: mode & 0o555, mtimeMs }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1))
+    },
+    async open(names) {
+      const found = await place(names)
+      if (!found?.entry) throw new OsError('ENOENT', `/keg/${names.join('/')}: no such file`)
+      permit(`/keg/${names.join('/')}`, found.entry, READ)
+      return fileReader(new DagReader(blocks, found.entry), found.entry.size)
+    },
+  }
+}

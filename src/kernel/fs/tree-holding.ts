@@ -1,0 +1,103 @@
+// What a member of a tree's journal has to have before it may acknowledge an entry or a snapshot: directories and the
+// content of files. Above: tree-keeper.ts. Below: copies.ts, tree-edit.ts, the blocks.
+import { errorLine } from '../../base/errors.ts'
+import type { NodeId } from '../../base/ids.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import { mutated } from '../mutations.ts'
+import type { TreeOp } from '../rpc/methods.ts'
+import { holdFiles, isLost, TreeCopies } from './copies.ts'
+import type { Tree } from './tree.ts'
+import { TreeEdit } from './tree-edit.ts'
+import { decodeTreeEntry, type TreeBirth, type TreeChange } from './tree-journal.ts'
+
+export interface TreeHoldingOptions {
+  tree: Tree
+  blocks: Blocks
+  log: LogSink
+}
+
+export class TreeHolding {
+  readonly #options: TreeHoldingOptions
+  readonly copies: TreeCopies
+  /** What is being copied for the journals, so that the same is not copied twice at once. */
+  readonly #holding = new Map<string, Promise<void>>()
+  /** Old versions that are being copied, one tree after the other. */
+  #older: Promise<void> = Promise.resolve()
+
+  constructor(options: TreeHoldingOptions) {
+    this.#options = options
+    const { tree, blocks, log } = options
+    const onMissing = (path: string) => log.log('warn', 'fs', `nobody who is here has ${path}: keeping / without it`)
+    this.copies = new TreeCopies({ tree, blocks, onMissing })
+  }
+
+  /** Fetches what an entry or a snapshot stands for. @returns undefined when all is here. */
+  hold(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined {
+    if (mutated('skip-hold')) return undefined
+    const entry = decodeTreeEntry(bytes)
+    if (entry.t !== 'tree' && entry.t !== 'changed') return undefined
+    if (entry.t === 'tree') this.#holdOlder(entry, from)
+    if (this.copies.has(entry.root)) return undefined
+    const key = `${kind} ${entry.root}`
+    const running = this.#holding.get(key)
+    if (running) return running
+    const held = this.#fetch(entry, from).finally(() => this.#holding.delete(key))
+    this.#holding.set(key, held)
+    return held
+  }
+
+  /** For a leader: all that these changes put into the tree. @returns whether all of it is here. @throws {OsError} EIO, ENOSPC. */
+  async holdAll(ops: readonly TreeOp[], options: FetchOptions): Promise<boolean> {
+    await holdFiles(this.#options.blocks, ops, options)
+    let whole = true
+    for (const op of ops) {
+      if (op.op === 'graft' && op.kind === 'directory') whole = (await this.copies.everything(op.cid, options)) && whole
+    }
+    return whole
+  }
+
+  /** @returns false when nobody has some of them any more: then the tree goes on without them, as for a newcomer. */
+  async #has(ops: readonly TreeOp[], options: FetchOptions): Promise<boolean> {
+    try {
+      return await this.holdAll(ops, options)
+    } catch (error) {
+      if (!isLost(error)) throw error
+      return false
+    }
+  }
+
+  async #fetch(entry: TreeBirth | TreeChange, from: NodeId): Promise<void> {
+    const options = { hints: [from] }
+    if (entry.t === 'changed' && entry.ops) {
+      if (!(await this.#has(entry.ops, options))) return void (await this.copies.everything(entry.root, options))
+      const edit = new TreeEdit(this.#options.tree, options)
+      let root = entry.from
+      for (const op of entry.ops) root = await edit.apply(root, op)
+      if (root === entry.root) {
+        await edit.save(root)
+        if (this.copies.has(entry.from)) this.copies.note(root)
+        return
+      }
+    }
+    await this.copies.everything(entry.root, options)
+  }
+
+  /**
+   * Copies what only older versions have, the newest of them first, when the tree itself is here. A newcomer counts as a
+   * member before it has them: what is lost of the past makes no tree unsafe.
+   */
+  #holdOlder({ root, versions }: TreeBirth, from: NodeId): void {
+    const roots = (versions?.rows ?? []).map(([, old]) => old).filter((old) => old !== root && !this.copies.has(old))
+    if (roots.length === 0) return
+    const { log } = this.#options
+    this.#older = this.#older.then(async () => {
+      await this.#holding.get(`snapshot ${root}`)?.catch(() => undefined) // whoever waits for it hears of it
+      try {
+        for (const old of roots.toReversed()) await this.copies.everything(old, { hints: [from] }, { quiet: true })
+      } catch (error) {
+        log.log('debug', 'fs', `older versions of / are not all copied: ${errorLine(error)}`)
+      }
+    })
+  }
+}

@@ -1,0 +1,143 @@
+// The versions of a tree that its journal remembers: which root each one had, who made it, when and how. Pure: the same
+// journal gives the same rows on every node. Above: tree-journal.ts. Below: nothing.
+import * as v from 'valibot'
+import type { NodeId } from '../../base/ids.ts'
+import type { CidText } from '../blocks/cid.ts'
+import { MAX_NEWEST_VERSIONS, MAX_VERSION_NAMES, MAX_VERSIONS, MAX_WHAT_CHARS } from '../limits.ts'
+import type { TreeOp } from '../rpc/methods.ts'
+
+export interface Version {
+  version: number
+  root: CidText
+  /** Unix time at which its leader made it. */
+  atMs: number
+  /** Who asked for it, the first of several; null when the journal does not tell. */
+  by: NodeId | null
+  /** Its first change in words, and how many more there were. */
+  what: string
+}
+
+const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
+
+/** As a journal holds it: nodes by their number, rows from the oldest on. */
+export const storedVersions = v.strictObject({
+  nodes: v.pipe(v.array(text(80)), v.maxLength(MAX_VERSIONS)),
+  /** version, root, time, number of the node or null, what */
+  rows: v.pipe(
+    v.array(v.strictTuple([int, text(256), int, v.nullable(int), text(MAX_WHAT_CHARS)])),
+    v.maxLength(MAX_VERSIONS),
+  ),
+  /** name, version */
+  names: v.pipe(v.array(v.strictTuple([text(64), int])), v.maxLength(MAX_VERSION_NAMES)),
+})
+export type StoredVersions = v.InferOutput<typeof storedVersions>
+
+export class Versions {
+  /** From the oldest on. */
+  #rows: Version[]
+  readonly #names: Map<string, number>
+
+  /** @param first what a tree without a past begins with. */
+  constructor(first: Version, stored?: StoredVersions) {
+    this.#names = new Map(stored?.names)
+    this.#rows = stored?.rows.map(([version, root, atMs, node, what]) => {
+      const by = node === null ? null : ((stored.nodes[node] ?? null) as NodeId | null)
+      return { version, root, atMs, by, what }
+    }) ?? [first]
+  }
+
+  /** From the newest on. */
+  rows(): Version[] {
+    return this.#rows.toReversed()
+  }
+
+  get newestMs(): number {
+    return this.#rows.at(-1)?.atMs ?? 0
+  }
+
+  names(): ReadonlyMap<string, number> {
+    return this.#names
+  }
+
+  has(version: number): boolean {
+    return this.#rows.some((row) => row.version === version)
+  }
+
+  add(row: Version): void {
+    this.#rows.push(row)
+    if (this.#rows.length > MAX_VERSIONS) this.#thin()
+  }
+
+  /** @param version null: the name is given up. */
+  name(name: string, version: number | null): void {
+    if (version === null) this.#names.delete(name)
+    else if (this.#names.has(name) || this.#names.size < MAX_VERSION_NAMES) this.#names.set(name, version)
+  }
+
+  /** Forgets versions that are neither named, nor among the `keep` newest, nor from `beforeMs` or later. */
+  forget(keep: number, beforeMs: number): void {
+    const forgotten = new Set(this.forgettable(keep, beforeMs))
+    this.#rows = this.#rows.filter((row) => !forgotten.has(row))
+  }
+
+  /** What `forget` would forget. The newest is never. */
+  forgettable(keep: number, beforeMs: number): Version[] {
+    const named = new Set(this.#names.values())
+    return this.#rows
+      .slice(0, Math.max(0, this.#rows.length - Math.max(1, keep)))
+      .filter(({ version, atMs }) => atMs < beforeMs && !named.has(version))
+  }
+
+  stored(): StoredVersions {
+    const nodes = [...new Set(this.#rows.flatMap(({ by }) => by ?? []))]
+    const numbers = new Map(nodes.map((node, i) => [node, i]))
+    const rows = this.#rows.map(({ version, root, atMs, by, what }): StoredVersions['rows'][number] => {
+      return [version, root, atMs, by && (numbers.get(by) ?? null), what]
+    })
+    return { nodes, rows, names: [...this.#names] }
+  }
+
+  /** Gives up the one that is missed least: the older, the wider the gap that it leaves may be. */
+  #thin(): void {
+    const rows = this.#rows
+    const nowMs = rows.at(-1)?.atMs ?? 0
+    const named = new Set(this.#names.values())
+    const gapOf = (i: number) => {
+      const [before, row, after] = [rows[i - 1], rows[i], rows[i + 1]] as [Version, Version, Version]
+      return (after.atMs - before.atMs + 1) / (nowMs - row.atMs + 1)
+    }
+    let least = 0
+    for (let i = 1; i < rows.length - MAX_NEWEST_VERSIONS; i++) {
+      if (named.has((rows[i] as Version).version)) continue
+      if (least === 0 || gapOf(i) < gapOf(least)) least = i
+    }
+    rows.splice(least, 1)
+  }
+}
+
+const VERBS = {
+  put: 'write',
+  mkdir: 'make',
+  symlink: 'link',
+  remove: 'remove',
+  set: 'set',
+  move: 'move',
+  copy: 'copy',
+  graft: 'restore',
+} as const satisfies Record<TreeOp['op'], string>
+
+/** What a change did, in a few words. */
+export function inWords(ops: readonly TreeOp[], merged: boolean): string {
+  const [first] = ops
+  if (!first) return merged ? 'merge' : ''
+  const what = `${VERBS[first.op]} ${'from' in first ? `${first.from} to ${first.to}` : first.path}`
+  const more = ops.length > 1 ? ` and ${ops.length - 1} more` : ''
+  return shortened(what, MAX_WHAT_CHARS - more.length) + more
+}
+
+function shortened(text: string, length: number): string {
+  if (text.length <= length) return text
+  // Not between the halves of a character.
+  return `${text.slice(0, length - 1).replace(/[\uD800-\uDBFF]$/, '')}…`
+}

@@ -1,0 +1,114 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { boot, newCluster, type TestCluster } from '../../../kernel/cluster.contract.ts'
+import type { SimNode } from '../../../sim/cluster.ts'
+import { createShell, type Shell } from '../../shell.ts'
+import { FakeHost } from '../../test-shell.ts'
+
+let cluster: TestCluster
+let shell: Shell
+
+beforeEach(async () => {
+  cluster = newCluster({ seed: 3 })
+  const [node] = await boot<[SimNode]>(cluster, 1)
+  shell = createShell({ client: node.os, host: new FakeHost() })
+  await shell.load() // virtual time does not wait for it
+})
+
+const sh = (line: string) => cluster.run(shell.execute(line))
+
+async function out(line: string): Promise<string> {
+  const { stdout, stderr, code } = await sh(line)
+  if (code !== 0 || stderr !== '') throw new Error(`${line} ended with ${code}: ${stderr}`)
+  return stdout
+}
+
+describe('keg', () => {
+  it('undoes rm -rf with one command, and undo with another', async () => {
+    await out('mkdir -p /docs/deep && echo one > /docs/deep/a && echo two > /docs/b')
+    await out('rm -rf /docs && echo more > /x')
+    expect(await out('keg undo /docs')).toBe('/docs is as it was in 4, before: remove /docs\n')
+    expect(await out('cat /docs/deep/a /docs/b /x')).toBe('one\ntwo\nmore\n')
+    await out('keg undo /docs')
+    expect(await out('ls /')).not.toContain('docs')
+    expect(await sh('keg undo /nobody')).toMatchObject({
+      code: 1,
+      stderr: "keg undo: cannot undo '/nobody': no version that is remembered has it\n",
+    })
+  })
+
+  it('lists versions, all or those of a path, as a table and as JSON', async () => {
+    await out('echo 1 > /a && echo 2 > /b && echo 3 > /a')
+    expect((await out('keg log')).split('\n').map((line) => line.split(/ {2,}/).at(-1))).toEqual([
+      'WHAT',
+      'write /a',
+      'write /b',
+      'write /a',
+      '-',
+      '',
+    ])
+    const rows = JSON.parse(await out('keg log --json /a'))
+    expect(rows.map(({ version }: { version: number }) => version)).toEqual([4, 2])
+    expect(JSON.parse(await out('keg log -n 1 --json'))).toHaveLength(1)
+  })
+
+  it('shows one version, and the difference of two', async () => {
+    await out('mkdir /d && echo 1 > /d/a && echo 2 > /d/b && rm /d/a')
+    expect(await out('keg show')).toMatch(/^Version: +5\nWhen: .*\nBy: .*\nKID: +K-[0-9a-f]{64}\n\nD {2}\/d\/a\n$/s)
+    expect(await out('keg show HEAD~1')).toContain('A  /d/b')
+    expect(await out('keg diff 2')).toBe('A  /d/b\n')
+    expect(await out('keg diff 3 4 /d')).toBe('A  /d/b\n')
+    expect(JSON.parse(await out('keg diff 3 --json')).changes).toEqual([
+      { what: 'removed', path: 'd/a' },
+      { what: 'added', path: 'd/b' },
+    ])
+    expect(await out('cat /keg/3/d/a')).toBe('1\n')
+  })
+
+  it('brings back all of / by name, and says how to take that back', async () => {
+    await out('echo 1 > /a')
+    expect(await out('keg snapshot before')).toBe('version 2 is before: ls /keg/before\n')
+    expect(await out('keg snapshot')).toContain('before')
+    await out('rm /a && echo 2 > /b')
+    expect(await out('keg checkout before')).toBe(
+      '/ is as it was in before\n(keg checkout 4 brings back what was there)\n',
+    )
+    expect(await out('cat /a')).toBe('1\n')
+    await out('keg checkout 4')
+    expect(await out('ls /')).toBe('b  bin  home  keg  proc  tmp\n'.replaceAll('  ', '\n'))
+    await out('keg snapshot --delete before')
+    expect(JSON.parse(await out('keg snapshot --json'))).toEqual([])
+  })
+
+  it('forgets versions', async () => {
+    await out('echo 1 > /a && echo 2 > /a && echo 3 > /a')
+    expect(await out('keg gc')).toBe('0 versions forgotten, 4 kept\n')
+    await cluster.advance(1_000)
+    expect(JSON.parse(await out('keg gc --keep 2 --for 0s --json'))).toEqual({ forgotten: 2, kept: 2 })
+  })
+
+  it.each([
+    ['keg', 2, ''],
+    ['keg frobnicate', 2, "keg: there is no command 'frobnicate': log, show, diff, undo, checkout, snapshot, gc\n"],
+    ['keg diff', 2, "keg diff: missing operand\nTry 'keg diff --help' for more information.\n"],
+    ['keg diff 1 2 3', 2, "keg diff: two versions and one path at most\nTry 'keg diff --help' for more information.\n"],
+    [
+      'keg gc --for soon',
+      2,
+      "keg gc: invalid time 'soon': such as 30m, 12h or 7d\nTry 'keg gc --help' for more information.\n",
+    ],
+    ['keg checkout 99', 1, "keg checkout: cannot check out '/': no version '99' is remembered: see keg log\n"],
+    ['keg show nobody', 1, "keg show: no version 'nobody' is remembered: see keg log\n"],
+  ])('%s', async (line, code, stderr) => {
+    await out('echo 1 > /a')
+    const answer = await sh(line)
+    expect(answer.code).toBe(code)
+    if (stderr) expect(answer.stderr).toBe(stderr)
+    else expect(answer.stderr).toContain('Usage: keg COMMAND')
+  })
+
+  it('explains itself', async () => {
+    expect(await out('keg --help')).toContain('undo       Take back the last change of files')
+    expect(await out('keg undo --help')).toContain('Usage: keg undo PATH...')
+    expect(await out('help keg')).toContain('Usage: keg COMMAND')
+  })
+})

@@ -1,0 +1,60 @@
+// keg: the versions of /. One file per subcommand; this one finds it.
+import { utf8 } from '../../../base/bytes.ts'
+import { OsError } from '../../../base/errors.ts'
+import { type Program, ProgramContext } from '../../program.ts'
+import { checkout } from './checkout.ts'
+import { diff } from './diff.ts'
+import { gc } from './gc.ts'
+import { log } from './log.ts'
+import { show } from './show.ts'
+import { snapshot } from './snapshot.ts'
+import { undo } from './undo.ts'
+import { explain } from './versions.ts'
+
+const subcommands = [log, show, diff, undo, checkout, snapshot, gc]
+const nameOf = (program: Program) => program.name.slice('keg '.length)
+
+const help = `Usage: keg COMMAND [ARGUMENT]...
+Show earlier versions of / and bring them back
+
+Every change of / makes a version. Nothing that was there is lost before keg gc forgets it.
+
+${subcommands.map((program) => `  ${nameOf(program).padEnd(10)} ${program.summary}`).join('\n')}
+
+A VERSION is a number (keg log shows them), a name that keg snapshot gave, HEAD (the newest), HEAD~2 (two before it),
+@10m (as it was ten minutes ago; s, m, h, d) or the KID of its root. /keg/VERSION is that version as a directory.
+
+'keg COMMAND --help' tells more of a command.
+`
+
+export const keg: Program = {
+  name: 'keg',
+  summary: 'Show earlier versions of / and bring them back',
+  help,
+  async run(context) {
+    const [word, ...args] = context.args
+    if (word === undefined || word === '--help' || word === '-h' || word === 'help') {
+      await (word === undefined ? context.stderr.write(utf8(help)) : context.print(help))
+      return word === undefined ? 2 : 0
+    }
+    if (word.startsWith('-')) {
+      await context.complain(`unrecognized option '${word}'\nTry 'keg --help' for more information.`)
+      return 2
+    }
+    const found = subcommands.find((program) => nameOf(program) === word)
+    if (!found) {
+      await context.complain(`there is no command '${word}': ${subcommands.map(nameOf).join(', ')}`)
+      return 2
+    }
+    const { session, parts, signal, stdin, stdout, stderr } = context
+    const streams = { stdin, stdout, stderr }
+    const own = new ProgramContext({ name: found.name, args, streams, session, parts, signal })
+    try {
+      return await found.run(own)
+    } catch (error) {
+      if (!(error instanceof OsError) || error.code !== 'ENOENT') throw error
+      await own.complain(explain(error))
+      return 1
+    }
+  },
+}

@@ -1,0 +1,41 @@
+// What the subcommands of keg share.
+import type { OsError } from '../../../base/errors.ts'
+import { shortNode } from '../../../base/ids.ts'
+import type { PathChange, VersionRow } from '../../../syscalls/types.ts'
+import { reason } from '../../messages.ts'
+import type { ProgramContext } from '../../program.ts'
+import { formatTable, formatTime, printable } from '../../table.ts'
+
+export function formatVersions(rows: readonly VersionRow[]): string {
+  return formatTable(rows, [
+    { title: 'VERSION', right: true, text: ({ version }) => String(version) },
+    { title: 'WHEN', text: ({ atMs }) => formatTime(atMs) },
+    { title: 'BY', text: ({ by }) => (by === null ? '-' : shortNode(by)) },
+    { title: 'NAME', text: ({ names }) => (names.length > 0 ? names.join(',') : '-') },
+    { title: 'WHAT', text: ({ what }) => what || '-' },
+  ])
+}
+
+const SIGNS = { added: 'A', changed: 'M', removed: 'D' } as const
+
+/** As git's short form: A, M or D and a path. */
+export function formatChanges(changes: readonly PathChange[], more: boolean, below: string): string {
+  const base = below === '/' ? '/' : `${below}/`
+  const lines = changes.map(({ what, path }) => `${SIGNS[what]}  ${printable(path === '' ? below : base + path)}\n`)
+  return lines.join('') + (more ? '…  and more\n' : '')
+}
+
+/** Operands that are paths have a slash, or are a dot; all others are versions. */
+export function isPath(operand: string): boolean {
+  return operand.includes('/') || operand === '.' || operand === '..'
+}
+
+/** The newest version. */
+export async function newest(context: ProgramContext): Promise<VersionRow | undefined> {
+  return (await context.keg.log({ limit: 1, ...context.cancel }))[0]
+}
+
+/** What is not there is a version as often as a file: the kernel says which. */
+export function explain(error: OsError): string {
+  return error.code === 'ENOENT' ? error.message : reason(error)
+}

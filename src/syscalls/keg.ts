@@ -1,0 +1,60 @@
+// The versions of `/`, over the syscalls: what is remembered, what changed, how to have it back. Used by the page
+// (`os.keg`) and by the shell. A version is told by its number, its name, the KID of its root, `HEAD`, `HEAD~2` (two
+// before the newest) or `@10m` (as it was ten minutes ago: s, m, h or d).
+import type { CallOptions, SyscallClient } from './client.ts'
+import type { Changes, VersionChange } from './table.ts'
+import type { Ack, VersionRow } from './types.ts'
+
+export class Keg {
+  readonly #client: SyscallClient
+
+  constructor(client: SyscallClient) {
+    this.#client = client
+  }
+
+  /**
+   * Versions, at most `limit` (100 unless told), from version `from` or the newest on, older than number `before`; with a
+   * path, those in which it, or what is in it, changed.
+   */
+  async log(
+    options: CallOptions & { path?: string; from?: string; before?: number; limit?: number } = {},
+  ): Promise<VersionRow[]> {
+    const { signal, ...args } = options
+    return (await this.#client.call('info', { topic: 'versions', ...args }, { signal })) as VersionRow[]
+  }
+
+  /** What is another in version `to` than in `from`, at a path (`/` unless told) and below; paths are relative to it. */
+  async diff(from: string, to = 'HEAD', options: CallOptions & { path?: string } = {}): Promise<Changes> {
+    const { signal, ...args } = options
+    return (await this.#client.call('info', { topic: 'diff', from, to, ...args }, { signal })) as Changes
+  }
+
+  /**
+   * Makes a path what it was in a version, with all below it.
+   * @param options `remove`: when it was not there then, it goes.
+   * @throws {OsError} ENOENT when it was not there then, or the version is not remembered.
+   */
+  checkout(version: string, path = '/', options: CallOptions & { remove?: boolean } = {}): Promise<Ack> {
+    const { remove, ...rest } = options
+    return this.#change({ op: 'restore', version, path, ...(remove ? { remove } : {}) }, rest)
+  }
+
+  /** Names a version, which is then kept. */
+  snapshot(name: string, version = 'HEAD', options: CallOptions = {}): Promise<Ack> {
+    return this.#change({ op: 'name', name, version }, options)
+  }
+
+  /** Gives a name up; the version is kept as long as others. */
+  unname(name: string, options: CallOptions = {}): Promise<Ack> {
+    return this.#change({ op: 'name', name, version: null }, options)
+  }
+
+  /** Forgets versions that are neither named, nor among the `keep` newest, nor from the last `forMs`. */
+  gc({ keep, forMs, ...options }: CallOptions & { keep: number; forMs: number }): Promise<Ack> {
+    return this.#change({ op: 'forget', keep, forMs }, options)
+  }
+
+  async #change(args: VersionChange, options: CallOptions): Promise<Ack> {
+    return (await this.#client.call('change', args, options)).ack
+  }
+}
