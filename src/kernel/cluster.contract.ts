@@ -94,7 +94,7 @@ export async function snapshot(cluster: Cluster, node: SimNode, at = '/'): Promi
   const out: Record<string, string> = {}
   for (const entry of await cluster.run(node.fs.readdir(at, { withFileTypes: true }))) {
     const path = `${at === '/' ? '' : at}/${entry.name}`
-    if (at === '/' && ['bin', 'keg', 'proc'].includes(entry.name)) continue
+    if (at === '/' && ['bin', 'car', 'keg', 'proc'].includes(entry.name)) continue
     if (entry.isDirectory()) Object.assign(out, { [`${path}/`]: '' }, await snapshot(cluster, node, path))
     else out[path] = await cluster.run(node.fs.readFile(path, 'utf8'))
   }

@@ -102,7 +102,12 @@ export function userDispatch(services: DispatchServices): Dispatch {
       return { ack: await history.change({ ...args, ...paths }, signal) }
     },
     info: async (args, signal) => {
-      if (args.topic === 'path') return fs.stat(resolve(args.path), { signal }, args.follow)
+      if (args.topic === 'path') {
+        const info = await fs.stat(resolve(args.path), { signal }, args.follow)
+        return args.plain && info.kind === 'directory'
+          ? { ...info, cid: await fs.plainCid(info.path, { signal }) }
+          : info
+      }
       if (args.topic === 'record') return services.record(args.namespace, args.name, signal)
       if (args.topic === 'history') {
         return processes.history(await processes.resolve(args.kid, signal), args.after ?? -1, signal)

@@ -20,6 +20,7 @@ import { Directory, type Namespace } from './directory/directory.ts'
 import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts'
 import { EventLog } from './events.ts'
 import { builtinMount } from './fs/builtin-mount.ts'
+import { carMount } from './fs/car-mount.ts'
 import { Fs } from './fs/fs.ts'
 import { TreeHistory } from './fs/history.ts'
 import { kegMount } from './fs/keg-mount.ts'
@@ -175,7 +176,14 @@ export class Kernel {
       },
     })
     const history = new TreeHistory({ shared: this.#shared, tree, clock })
+    const never = new AbortController().signal // what a mount does is short
+    const entryAt = async ([first, ...rest]: readonly string[]) => {
+      if (first === 'keg') return rest.length > 0 ? history.entryAt(rest, never) : undefined
+      const names = first === undefined ? [] : [first, ...rest]
+      return (await tree.resolve(await this.#shared.view(), names, { last: true })).entry
+    }
     const mounts = new Map([
+      ['car', carMount({ tree, blocks: this.#blocks, options: {} }, entryAt)],
       ['keg', kegMount({ history, tree, blocks: this.#blocks })],
       ['bin', builtinMount(options.builtin, this.#blocks)],
       [

@@ -11,8 +11,10 @@ export const MAX_QUEUED_BYTES = 16 * 1024 * 1024
 export const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
 /** Credit goes back in steps of this: one message for some items, and the sender never runs dry. */
 export const CREDIT_STEP_BYTES = STREAM_WINDOW_BYTES / 4
-/** Piece of a block in one frame: a block has four, and a small call waits for at most one of them. */
+/** Piece of large data in one frame: a small call waits for at most one of them. */
 export const ITEM_BYTES = 256 * 1024
+/** Piece of a block in one frame, which is one message then (half of what a cold channel may hold): nobody has to join it. */
+export const BLOCK_ITEM_BYTES = 32 * 1024 - 256
 /** A stream that does not say hello in this time is closed. Loaded laptops need seconds for their first frame. */
 export const HELLO_TIMEOUT_MS = 15_000
 export const DEFAULT_CALL_TIMEOUT_MS = 10_000
@@ -81,8 +83,12 @@ export const MAX_CHANGED_LEAVES = 8
 export const WRITE_BATCH_BLOCKS = 8
 /** A holder that makes no progress for this long is passed over. */
 export const FETCH_STALL_MS = 3_000
-/** What counts as progress, or a finished block: pieces are ITEM_BYTES, so only a holder that drips sends less. */
-export const FETCH_PROGRESS_BYTES = 64 * 1024
+/** Holders that send blocks of one file at the same time: three keep it, and each costs its share of the reader's link. */
+export const FETCH_SOURCES = 3
+/** When one holder of all has said so, how long others may take to say it too. */
+export const FETCH_OTHERS_MS = 20
+/** What counts as progress, or a finished block: two pieces, so only a holder that drips sends less. */
+export const FETCH_PROGRESS_BYTES = 2 * BLOCK_ITEM_BYTES
 /** Rounds of asking everybody before a missing block is an error. */
 export const FETCH_ROUNDS = 3
 /** While a member's link is broken and may come back: pauses between asking again, together beyond its grace. */
@@ -141,6 +147,10 @@ export const TREE_MERGE_PAUSE_MS = 3_000
 export const TREE_RECORD_MS = 2_000
 /** Directories of one tree that a keeper copies, each counted once: far beyond any use, and a few hostile blocks name more. */
 export const MAX_TREE_DIRECTORIES = 1_000_000
+/** Blocks of one CAR: 1 TiB of full ones; what is known of each while it is written is some 100 bytes. */
+export const MAX_CAR_BLOCKS = 1_000_000
+/** A CAR's header is a root and a version. */
+export const MAX_CAR_HEADER_BYTES = 4096
 /** Directory depth of the tree: POSIX paths end before. */
 export const MAX_TREE_DEPTH = 256
 

@@ -27,8 +27,11 @@ export type NetworkEvent =
  * `onData`, `onClose` are set once by whoever receives the stream, synchronously; nothing is lost before that.
  */
 export interface ByteStream {
-  /** Queues bytes. The caller keeps no right to change them. @throws {OsError} EPIPE after close. */
-  send(bytes: Uint8Array): void
+  /**
+   * Queues bytes, which travel together where the network can carry so many at once. The caller keeps no right to change
+   * them. @throws {OsError} EPIPE after close.
+   */
+  send(...parts: readonly Uint8Array[]): void
   /** Bytes queued here and not yet handed to the network. */
   readonly bufferedBytes: number
   /** Resolves when `bufferedBytes` has fallen to `belowBytes` or the stream has closed. */

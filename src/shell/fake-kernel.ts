@@ -286,7 +286,7 @@ export class FakeKernel {
       this.attributes.set(path, { mode: args.mode ?? mode, mtimeMs: args.mtimeMs ?? mtimeMs })
       return
     }
-    if (!('from' in args)) throw new OsError('ENOSYS', 'nothing is remembered here')
+    if (!('from' in args) || args.op === 'import') throw new OsError('ENOSYS', 'nothing is remembered here')
     const { from, to } = args
     const entry = this.entries.get(from)
     if (!entry) throw new OsError('ENOENT', `no ${from}`)

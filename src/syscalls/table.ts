@@ -123,6 +123,8 @@ export const syscalls = {
       mode: v.optional(permissions),
       mtimeMs: v.optional(offset),
     }),
+    /** Brings the root of a CAR, which is a file, into the tree at a path where nothing is. Not for tasks. */
+    v.strictObject({ op: v.literal('import'), from: path, to: path }),
     /** Makes a path what it was in a version, with all below it; with `remove` also when it was not there. */
     v.strictObject({ op: v.literal('restore'), path, version, remove: v.optional(v.boolean()) }),
     /** Names a version, which is then kept; null: the name is given up. */
@@ -138,8 +140,16 @@ export const syscalls = {
   }),
   /** What the kernel knows: about a path, this node, its peers, processes, storage, its log, a record of the directory, the journal of a process, versions of `/`. */
   info: v.variant('topic', [
-    /** `follow: false` tells about a symbolic link instead of what it leads to. */
-    v.strictObject({ topic: v.literal('path'), path, follow: v.optional(v.boolean()) }),
+    /**
+     * `follow: false` tells about a symbolic link instead of what it leads to; `plain`, of a directory, the CID that other
+     * IPFS tools give it.
+     */
+    v.strictObject({
+      topic: v.literal('path'),
+      path,
+      follow: v.optional(v.boolean()),
+      plain: v.optional(v.boolean()),
+    }),
     v.strictObject({ topic: v.literal('node') }),
     v.strictObject({ topic: v.literal('peers') }),
     v.strictObject({ topic: v.literal('processes') }),

@@ -16,7 +16,7 @@ class FakeChannel extends EventTarget {
   onbufferedamountlow: (() => void) | null = null
 
   send(data: Uint8Array | string): void {
-    this.sent.push(data)
+    this.sent.push(typeof data === 'string' ? data : data.slice()) // as a channel does
     if (typeof data === 'string') return
     this.bufferedAmount += data.byteLength
     this.highest = Math.max(this.highest, this.bufferedAmount)
@@ -80,6 +80,24 @@ describe('a bulk stream', () => {
     stream.send(new Uint8Array(200_001))
     const sizes = channel.sent.map((data) => data.length)
     expect(sizes).toEqual([100_000, 100_000, 1])
+  })
+
+  test('sends what is given together as one message, whether it waits or not, and cuts what is larger', () => {
+    const { channel, stream } = makeStream()
+    const packet = (i: number) => [new Uint8Array(30).fill(i), new Uint8Array(32_000).fill(i + 100)]
+    for (let i = 0; i < 9; i++) stream.send(...packet(i))
+    expect(channel.sent).toHaveLength(2)
+    while (stream.bufferedBytes > 0) channel.take(5_000)
+    expect(channel.highest).toBeLessThanOrEqual(COLD_BUFFER_BYTES)
+    for (const [i, message] of channel.sent.entries()) {
+      expect(message).toHaveLength(32_030)
+      expect([message[0], message[29], message[30], message[32_029]]).toEqual([i, i, i + 100, i + 100])
+    }
+    stream.send(new Uint8Array(10).fill(1), new Uint8Array(100_000).fill(2), new Uint8Array(10).fill(3))
+    while (stream.bufferedBytes > 0) channel.take(5_000)
+    const cut = Buffer.concat(channel.sent.slice(9) as Uint8Array[])
+    expect(cut).toHaveLength(100_020)
+    expect([cut[9], cut[10], cut[100_009], cut[100_010]]).toEqual([1, 2, 2, 3])
   })
 
   test('tells honestly what is buffered: its own queue and that of the channel', async () => {

@@ -18,15 +18,26 @@ export interface Pace {
 
 /** The only text message of the protocol: no more bytes come, and this was no accident. */
 const FIN = 'fin'
+/** Larger packets are cut where the channel has room. */
+const MAX_WHOLE_BYTES = COLD_BUFFER_BYTES / 2
 /** Not worth a message of its own while earlier ones are still queued. */
 const MIN_SLICE_BYTES = 16 * 1024
+
+/** Bytes that are one message if they fit into one: the other side need not put them together then. */
+interface Packet {
+  parts: readonly Uint8Array[]
+  byteLength: number
+}
 
 export class ChannelStream implements ByteStream {
   readonly #channel: RTCDataChannel
   readonly #pace: Pace
   readonly #inbox = new Inbox()
-  readonly #queue: Uint8Array[] = []
+  /** What was sent together, in order; of the first perhaps only the rest. */
+  readonly #queue: Packet[] = []
   #queuedBytes = 0
+  /** Where several parts become one message. */
+  #message = new Uint8Array(0)
   #waiters: { below: number; resolve: () => void }[] = []
   #closing = false
 
@@ -44,11 +55,12 @@ export class ChannelStream implements ByteStream {
     return this.#inbox.ended ? 0 : this.#queuedBytes + this.#channel.bufferedAmount
   }
 
-  send(bytes: Uint8Array): void {
+  send(...parts: readonly Uint8Array[]): void {
     if (this.#closing || this.#inbox.ended) throw new OsError('EPIPE', 'Cannot send: the stream is closed')
-    if (bytes.byteLength === 0) return
-    this.#queue.push(bytes)
-    this.#queuedBytes += bytes.byteLength
+    const byteLength = parts.reduce((sum, part) => sum + part.byteLength, 0)
+    if (byteLength === 0) return
+    this.#queue.push({ parts, byteLength })
+    this.#queuedBytes += byteLength
     this.#pump()
   }
 
@@ -105,28 +117,43 @@ export class ChannelStream implements ByteStream {
   #pump(): void {
     if (this.#channel.readyState === 'open') {
       for (let head = this.#queue[0]; head; head = this.#queue[0]) {
-        const slice = this.#nextSlice(head)
-        if (!slice) break
+        const length = this.#mayTake(head)
+        if (length === 0) break
         try {
-          this.#channel.send(slice as Uint8Array<ArrayBuffer>)
+          this.#channel.send(this.#first(head, length))
         } catch (error) {
           // It closes, and nobody has told us yet.
           return this.#end(new OsError('ECONNRESET', 'the connection is closing', { cause: error }))
         }
-        this.#pace.sentBytes += slice.byteLength
-        this.#queuedBytes -= slice.byteLength
-        if (slice.byteLength === head.byteLength) this.#queue.shift()
-        else this.#queue[0] = head.subarray(slice.byteLength)
+        this.#pace.sentBytes += length
+        this.#queuedBytes -= length
+        if (length === head.byteLength) this.#queue.shift()
+        else this.#queue[0] = rest(head, length)
       }
     }
     this.#settle()
   }
 
-  /** What may be sent now of the bytes at the head of the queue. */
-  #nextSlice(head: Uint8Array): Uint8Array | undefined {
+  /** How many bytes of the packet at the head of the queue may be sent now. */
+  #mayTake({ byteLength }: Packet): number {
     const room = this.#bufferLimit() - this.#channel.bufferedAmount
-    if (room < Math.min(head.byteLength, MIN_SLICE_BYTES)) return undefined
-    return head.subarray(0, Math.min(room, this.#pace.maxMessageBytes()))
+    const most = this.#pace.maxMessageBytes()
+    if (byteLength <= Math.min(most, MAX_WHOLE_BYTES)) return room >= byteLength ? byteLength : 0
+    return room < Math.min(byteLength, MIN_SLICE_BYTES) ? 0 : Math.min(byteLength, room, most)
+  }
+
+  /** The first bytes of a packet as one message. A channel copies what it is given, so that the buffer can be used again. */
+  #first({ parts }: Packet, length: number): Uint8Array<ArrayBuffer> {
+    const [only] = parts as [Uint8Array<ArrayBuffer>]
+    if (only.byteLength >= length) return only.subarray(0, length)
+    if (this.#message.byteLength < length) this.#message = new Uint8Array(length)
+    let at = 0
+    for (const part of parts) {
+      const piece = part.subarray(0, length - at)
+      this.#message.set(piece, at)
+      at += piece.byteLength
+    }
+    return this.#message.subarray(0, length)
   }
 
   /** How much the channel may hold: little while the connection is cold, then more with every byte it has carried. */
@@ -140,9 +167,21 @@ export class ChannelStream implements ByteStream {
     const buffered = this.bufferedBytes
     const due = this.#waiters.filter(({ below }) => buffered <= below)
     this.#waiters = this.#waiters.filter(({ below }) => buffered > below)
-    const refill = this.#bufferLimit() / 2
+    const [head] = this.#queue
+    const whole = head && head.byteLength <= MAX_WHOLE_BYTES ? head.byteLength : 0
+    const refill = Math.min(this.#bufferLimit() / 2, this.#bufferLimit() - whole)
     const wanted = this.#waiters.reduce((highest, { below }) => Math.max(highest, below), 0)
     this.#channel.bufferedAmountLowThreshold = this.#queue.length > 0 ? refill : wanted
     for (const { resolve } of due) resolve()
   }
+}
+
+function rest({ parts, byteLength }: Packet, taken: number): Packet {
+  const left: Uint8Array[] = []
+  let skip = taken
+  for (const part of parts) {
+    if (part.byteLength > skip) left.push(part.subarray(skip))
+    skip = Math.max(0, skip - part.byteLength)
+  }
+  return { parts: left, byteLength: byteLength - taken }
 }

@@ -44,10 +44,10 @@ export class Libp2pStream implements ByteStream {
     return this.#stream.writeBufferLength + (this.#channel?.bufferedAmount ?? 0)
   }
 
-  send(bytes: Uint8Array): void {
+  send(...parts: readonly Uint8Array[]): void {
     if (this.#stream.writeStatus !== 'writable') throw new OsError('EPIPE', 'Cannot send: the stream is closed')
     try {
-      this.#stream.send(bytes)
+      for (const part of parts) this.#stream.send(part)
     } catch (cause) {
       throw new OsError('EPIPE', `Cannot send: ${errorLine(cause)}`, { cause })
     }

@@ -3,6 +3,7 @@
 //
 // A link is open; then closed (nothing more is sent; what was sent arrives, then both ends hear of it) or broken (what was
 // under way is lost). While a direction is silent, what is sent there waits; a link that is silent for long breaks.
+import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
@@ -195,7 +196,8 @@ class End implements ByteStream {
     this.#later(action, 0)
   }
 
-  send(bytes: Uint8Array): void {
+  send(...parts: readonly Uint8Array[]): void {
+    const bytes = concat(parts)
     if (this.#closed) throw new OsError('EPIPE', 'the stream is closed')
     if (this.#link.closed) return
     this.#host.sent(bytes.byteLength)

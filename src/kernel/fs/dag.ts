@@ -34,17 +34,15 @@ export class DagReader {
   readonly #options: FetchOptions
   #leaves: Promise<Leaf[]> | undefined
   readonly #ahead = new Map<number, Promise<Uint8Array>>()
-  /** Who sent the last blocks is asked first for the next. */
-  #source: Pick<FetchOptions, 'hints' | 'onSource'> = {}
+  /** Who sent blocks is asked first for the next. */
+  readonly #sources = new Set<NodeId>()
+  /** Everybody was asked for several blocks of it: more than one may send them. */
+  #asked = false
 
   constructor(blocks: Blocks, root: FileRoot, options: FetchOptions = {}) {
     this.#blocks = blocks
     this.#root = root
     this.#options = options
-    const onSource = (peer: NodeId) => {
-      this.#source = { hints: [peer], onSource }
-    }
-    this.#source = { onSource }
   }
 
   leaves(): Promise<Leaf[]> {
@@ -96,7 +94,14 @@ export class DagReader {
     for (let i = index; i < leaves.length && wanted.length < count; i++) if (!this.#ahead.has(i)) wanted.push(i)
     if (wanted.length === 0) return
     const cids = wanted.map((i) => (leaves[i] as Leaf).cid)
-    const blocks = this.#blocks.getEach(cids, { ...this.#options, ...this.#source })
+    const known = this.#sources.size > 0 && (this.#asked || cids.length === 1)
+    this.#asked ||= cids.length > 1
+    const blocks = this.#blocks.getEach(cids, {
+      ...this.#options,
+      ...(known ? { hints: [...this.#sources] } : {}),
+      onSource: (peer) => this.#sources.add(peer),
+      onSlow: (peer) => this.#sources.delete(peer),
+    })
     for (const [k, i] of wanted.entries()) {
       const one = (blocks[k] as Promise<Uint8Array>).then((bytes) => leafContent(leaves[i] as Leaf, bytes))
       one.catch(() => undefined) // reported to whoever reads it; nobody may

@@ -8,7 +8,10 @@ import type { CallArgs, Changes, FileChange } from '../../syscalls/table.ts'
 import type { Ack, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
+import { BLOCK_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
+import { planCar } from './car.ts'
+import { importCar } from './car-import.ts'
 import { askedBy, Commits, type Target } from './commits.ts'
 import { DagReader, type FileRoot } from './dag.ts'
 import { DagWriter } from './dag-writer.ts'
@@ -38,7 +41,9 @@ export interface FsContext {
 const FILE_MODE = 0o644
 
 /** Where a path leads: into a mount, or to a place in the tree. */
-type Found = { at: string; names: string[]; mount: Mount } | { at: string; place: Place; mount?: undefined }
+type Found =
+  | { at: string; names: string[]; mount: Mount; place?: undefined }
+  | { at: string; place: Place; mount?: undefined }
 
 export class Fs {
   readonly #tree: Tree
@@ -216,9 +221,37 @@ export class Fs {
         )
       case 'copy':
         return this.#copy(args, mtimeMs, context)
+      case 'import':
+        return this.#import(args, mtimeMs, context)
       case 'set':
         return this.#apply({ ...args, path: this.#writable(args.path) }, context)
     }
+  }
+
+  /** Of a directory, the CID that other IPFS tools give it; of a file it is its own. */
+  async plainCid(path: string, context: FsContext): Promise<string> {
+    const found = await this.#find(path, context)
+    if (found.mount) throw new OsError('EINVAL', `${found.at} is made when it is read`)
+    const source = { tree: this.#tree, blocks: this.#blocks, options: { signal: context.signal } }
+    return (await planCar(source, present(found.place))).root
+  }
+
+  async #import(args: FileChange & { op: 'import' }, mtimeMs: number, context: FsContext): Promise<Ack> {
+    if (context.staging) throw new OsError('ENOTSUP', 'a task cannot import a CAR')
+    const path = this.#writable(args.to)
+    if ((await this.#find(path, context, false)).place?.entry) throw new OsError('EEXIST', `${path} exists already`)
+    const { signal } = context
+    const handle = await this.open(args.from, 'r', context)
+    async function* pieces() {
+      for (let at = 0; at < handle.size; ) {
+        const piece = await handle.read(at, BLOCK_BYTES, signal)
+        at += piece.byteLength
+        yield piece
+      }
+    }
+    const target = { tree: this.#tree, blocks: this.#blocks, options: { signal }, mtimeMs }
+    const entry = await importCar(target, pieces())
+    return this.#apply({ op: 'graft', path, ...entry, exclusive: true }, context)
   }
 
   /** @throws {OsError} EXDEV for what is not in the tree, and so has to be read. */

@@ -6,6 +6,7 @@ import type { CallArgs, Changes, VersionChange } from '../../syscalls/table.ts'
 import type { Ack, VersionRow } from '../../syscalls/types.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
 import type { TreeOp } from '../rpc/methods.ts'
+import type { Entry } from './directory.ts'
 import { splitPath } from './path.ts'
 import type { SharedTree } from './shared-tree.ts'
 import { present, type Tree } from './tree.ts'
@@ -64,6 +65,12 @@ export class TreeHistory {
   async find(text: string, signal: AbortSignal): Promise<Version> {
     const { rows, names } = await this.all(signal)
     return this.#one(text, rows, names)
+  }
+
+  /** What stood at a path in a version: [version, ...names]. Links are followed. @throws {OsError} ENOENT. */
+  async entryAt([version = '', ...names]: readonly string[], signal: AbortSignal): Promise<Entry | undefined> {
+    const { root } = await this.find(version, signal)
+    return (await this.#tree.resolve({ root, options: { signal } }, names, { last: true })).entry
   }
 
   async diff({ from, to, path = '/' }: CallArgs<'info'> & { topic: 'diff' }, signal: AbortSignal): Promise<Changes> {

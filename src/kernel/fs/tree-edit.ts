@@ -200,7 +200,10 @@ export class TreeEdit {
     const names = await this.#canonical(root, path)
     await this.#notTooDeep([], names, entry)
     if (names.length > 0) {
-      return this.#change(root, names, { make: true, mtimeMs }, (parent, name) => new Map(parent).set(name, entry))
+      return this.#change(root, names, { make: true, mtimeMs }, (parent, name) => {
+        if (op.exclusive && parent.has(name)) throw new OsError('EEXIST', `${path} exists already`)
+        return new Map(parent).set(name, entry)
+      })
     }
     if (kind !== 'directory') throw new OsError('ENOTDIR', `/ cannot become a ${kind}`)
     await this.#directory(cid)

@@ -86,7 +86,7 @@ export class Lane {
     if (this.#stream.bufferedBytes + length > MAX_QUEUED_BYTES) {
       throw new OsError('EAGAIN', `more than ${MAX_QUEUED_BYTES} bytes are queued for this peer`)
     }
-    for (const part of parts) this.#stream.send(part)
+    this.#stream.send(...parts)
   }
 
   /** Best effort: a full queue or a closed stream says it as well, only later. */

@@ -96,6 +96,7 @@ export const treeOp = v.variant('op', [
     size: int(),
     mode: int(0o7777),
     mtimeMs: int(),
+    exclusive: v.optional(v.boolean()),
   }),
 ])
 export type TreeOp = v.InferOutput<typeof treeOp>

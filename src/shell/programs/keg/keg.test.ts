@@ -74,7 +74,7 @@ describe('keg', () => {
     )
     expect(await out('cat /a')).toBe('1\n')
     await out('keg checkout 4')
-    expect(await out('ls /')).toBe('b  bin  home  keg  proc  tmp\n'.replaceAll('  ', '\n'))
+    expect(await out('ls /')).toBe('b  bin  car  home  keg  proc  tmp\n'.replaceAll('  ', '\n'))
     await out('keg snapshot --delete before')
     expect(JSON.parse(await out('keg snapshot --json'))).toEqual([])
   })
@@ -86,9 +86,29 @@ describe('keg', () => {
     expect(JSON.parse(await out('keg gc --keep 2 --for 0s --json'))).toEqual({ forgotten: 2, kept: 2 })
   })
 
+  it('exports and imports CARs', async () => {
+    await out('mkdir -p /docs/deep && echo one > /docs/deep/a && ln -s deep/a /docs/l')
+    const cid = (await out('kid --cid /docs')).trim()
+    expect(await out('cd /tmp && keg export /docs')).toBe(`/tmp/docs.car: ${cid}\n`)
+    expect(await out('cd /tmp && keg import docs.car && cat docs/deep/a docs/l')).toBe(`/tmp/docs: ${cid}\none\none\n`)
+    expect(await sh('keg import /tmp/docs.car /docs')).toMatchObject({ code: 1, stderr: 'keg import: File exists\n' })
+    expect(await sh('keg import /docs/l')).toMatchObject({
+      code: 1,
+      stderr: 'keg import: it ends in the middle of a block (EINVAL)\n',
+    })
+    expect((await sh('keg export /nothing')).stderr).toContain('keg export: /nothing: no such file')
+    await out('keg export / /all.car && keg import /all.car /again')
+    expect(await out('cat /again/docs/deep/a')).toBe('one\n')
+    expect(await out('keg export /docs/deep/a - | cat > /b.car && keg import /b.car && cat /b')).toContain('one')
+  })
+
   it.each([
     ['keg', 2, ''],
-    ['keg frobnicate', 2, "keg: there is no command 'frobnicate': log, show, diff, undo, checkout, snapshot, gc\n"],
+    [
+      'keg frobnicate',
+      2,
+      "keg: there is no command 'frobnicate': log, show, diff, undo, checkout, snapshot, gc, export, import\n",
+    ],
     ['keg diff', 2, "keg diff: missing operand\nTry 'keg diff --help' for more information.\n"],
     ['keg diff 1 2 3', 2, "keg diff: two versions and one path at most\nTry 'keg diff --help' for more information.\n"],
     [

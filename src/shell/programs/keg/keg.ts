@@ -4,18 +4,20 @@ import { OsError } from '../../../base/errors.ts'
 import { type Program, ProgramContext } from '../../program.ts'
 import { checkout } from './checkout.ts'
 import { diff } from './diff.ts'
+import { exportCar } from './export.ts'
 import { gc } from './gc.ts'
+import { importCar } from './import.ts'
 import { log } from './log.ts'
 import { show } from './show.ts'
 import { snapshot } from './snapshot.ts'
 import { undo } from './undo.ts'
 import { explain } from './versions.ts'
 
-const subcommands = [log, show, diff, undo, checkout, snapshot, gc]
+const subcommands = [log, show, diff, undo, checkout, snapshot, gc, exportCar, importCar]
 const nameOf = (program: Program) => program.name.slice('keg '.length)
 
 const help = `Usage: keg COMMAND [ARGUMENT]...
-Show earlier versions of / and bring them back
+Show earlier versions of / and bring them back; exchange files with IPFS tools
 
 Every change of / makes a version. Nothing that was there is lost before keg gc forgets it.
 
@@ -52,7 +54,7 @@ export const keg: Program = {
     try {
       return await found.run(own)
     } catch (error) {
-      if (!(error instanceof OsError) || error.code !== 'ENOENT') throw error
+      if (!(error instanceof OsError) || signal.aborted || error.code === 'EPIPE') throw error
       await own.complain(explain(error))
       return 1
     }

@@ -1,0 +1,293 @@
+// Blocks from other nodes: finds out who holds them, asks several at once, verifies what comes. Whoever is slow or silent is
+// overtaken by whoever has nothing else to do. Above: blocks.ts, which keeps copies. Below: rpc, the directory.
+import { equalBytes } from '../../base/bytes.ts'
+import { errorLine, OsError, toOsError } from '../../base/errors.ts'
+import { type NodeId, shortNode } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Hasher } from '../../ports/crypto.ts'
+import type { LogSink } from '../../ports/log.ts'
+import * as limits from '../limits.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import { pause } from '../timers.ts'
+import { type Assembler, createAssembler } from './assemble.ts'
+import { type CidText, parseCid } from './cid.ts'
+
+export interface FetchOptions {
+  signal?: AbortSignal | undefined
+  /** Nodes likely to hold the blocks: asked for them before everybody, without asking first whether they do. */
+  hints?: readonly NodeId[]
+  /** Told who sent blocks: hints for the next ones of the same file. */
+  onSource?: (peer: NodeId) => void
+  /** Told who was asked, and was overtaken before it had sent any. */
+  onSlow?: (peer: NodeId) => void
+  /** Keep what was fetched in the local store (default true). */
+  keep?: boolean
+}
+
+/** A block could not be had. */
+export class BlockMissing extends OsError {
+  /** Every node that can be reached said that it does not hold it; else some did not answer, or did not deliver. */
+  readonly certain: boolean
+
+  constructor(message: string, { certain }: { certain: boolean }) {
+    super('EIO', message)
+    this.certain = certain
+  }
+}
+
+export type OnBlock = (cid: CidText, bytes: Uint8Array) => void
+
+export interface BlockFetcherOptions {
+  hasher: Hasher
+  rpc: RpcNode
+  clock: Clock
+  log: LogSink
+  peers: () => NodeId[]
+  /** A link broke a moment ago: worth waiting for. */
+  mayReturn: () => boolean
+  /** More holders, from the directory, when no neighbour has a block. */
+  findProviders: (cid: CidText, signal: AbortSignal) => Promise<NodeId[]>
+}
+
+interface Holder {
+  peer: NodeId
+  cids: Set<CidText>
+}
+
+/** One request under way. */
+interface Request {
+  peer: NodeId
+  cids: readonly CidText[]
+  /** Aborted when others have delivered all of it. */
+  overtaken: AbortController
+}
+
+/** Blocks that are wanted together, and what has become of them. */
+class Batch {
+  readonly cids: readonly CidText[]
+  readonly options: FetchOptions
+  readonly found = new Map<CidText, Uint8Array>()
+  readonly requests = new Set<Request>()
+  /** Holders that did not deliver: asked again only when there is nobody else. */
+  readonly passed = new Set<NodeId>()
+  /** Of them, those that may have it all the same: they did not say that they do not. */
+  readonly stalled = new Set<NodeId>()
+  readonly #onBlock: OnBlock
+
+  constructor(cids: readonly CidText[], options: FetchOptions, onBlock: OnBlock) {
+    this.cids = cids
+    this.options = options
+    this.#onBlock = onBlock
+  }
+
+  missing(): CidText[] {
+    return this.cids.filter((cid) => !this.found.has(cid))
+  }
+
+  take(cid: CidText, bytes: Uint8Array, from: Request): void {
+    if (this.found.has(cid)) return
+    this.found.set(cid, bytes)
+    this.#onBlock(cid, bytes)
+    for (const request of this.requests) {
+      if (request !== from && request.cids.every((each) => this.found.has(each))) request.overtaken.abort()
+    }
+  }
+
+  /** What to ask a holder for next: what nobody is asked for, or else what just one other is. */
+  next({ peer, cids }: Holder, most: number): CidText[] {
+    const asked = new Map<CidText, NodeId[]>()
+    for (const request of this.requests) {
+      for (const cid of request.cids) asked.set(cid, [...(asked.get(cid) ?? []), request.peer])
+    }
+    const wanted = this.missing().filter((cid) => cids.has(cid))
+    const fresh = wanted.filter((cid) => !asked.has(cid)).slice(0, most)
+    if (fresh.length > 0) return fresh
+    const others = (cid: CidText) => asked.get(cid) ?? []
+    return wanted.filter((cid) => others(cid).length === 1 && !others(cid).includes(peer)).slice(0, 1)
+  }
+}
+
+export class BlockFetcher {
+  readonly #options: BlockFetcherOptions
+  /** Nodes that sent wrong bytes: not asked again in this session. */
+  readonly #liars = new Map<NodeId, string>()
+
+  constructor(options: BlockFetcherOptions) {
+    this.#options = options
+  }
+
+  /** Nodes caught sending wrong bytes, with what they did. */
+  liars(): ReadonlyMap<NodeId, string> {
+    return this.#liars
+  }
+
+  async verify(cid: CidText, bytes: Uint8Array): Promise<boolean> {
+    const { multihash } = parseCid(cid)
+    return equalBytes(multihash.digest, await this.#options.hasher.sha256(bytes))
+  }
+
+  /**
+   * @param onBlock told of each block at once; the result has them all.
+   * @throws {OsError} EIO (BlockMissing) when a block cannot be had from anybody; ECANCELED.
+   */
+  async fetch(
+    cids: readonly CidText[],
+    options: FetchOptions,
+    onBlock: OnBlock,
+  ): Promise<ReadonlyMap<CidText, Uint8Array>> {
+    const { clock, peers, mayReturn } = this.#options
+    const batch = new Batch(cids, options, onBlock)
+    const { passed, stalled } = batch
+    let pauses = 0
+    let certain = false
+    for (let round = 0; round < limits.FETCH_ROUNDS && batch.missing().length > 0; ) {
+      options.signal?.throwIfAborted()
+      const { holders, silent } = await this.#holders(batch)
+      if (holders.length > 0) {
+        await this.#fetchFrom(batch, holders)
+        continue
+      }
+      // Whoever is said to have it has to have answered too.
+      const asked = (options.hints ?? []).every((peer) => peers().includes(peer))
+      certain = asked && silent === 0 && stalled.size === 0 && !mayReturn()
+      passed.clear()
+      stalled.clear()
+      // A link that has just broken may be back in a moment, and with it the block.
+      if (mayReturn() && pauses++ < limits.FETCH_PAUSES)
+        await pause(clock, limits.FETCH_PAUSE_MS, 'ask for blocks again', options.signal)
+      else round++
+    }
+    const [lost, ...more] = batch.missing()
+    if (lost !== undefined) {
+      const others = more.length > 0 ? ` and ${more.length} more` : ''
+      const what = `block ${lost}${others}`
+      const nobody = `is held by none of the ${peers().length} other nodes: the tab that has it is away`
+      throw new BlockMissing(`${what} ${certain ? nobody : 'cannot be had now: a node does not answer'}`, { certain })
+    }
+    return batch.found
+  }
+
+  /** Who has what: hints first, then everybody connected, then the directory; those who hold most come first. */
+  async #holders(batch: Batch): Promise<{ holders: Holder[]; silent: number }> {
+    const { peers, findProviders } = this.#options
+    const { passed, options } = batch
+    const cids = batch.missing()
+    const welcome = (peer: NodeId) => !this.#liars.has(peer) && !passed.has(peer)
+    const connected = peers().filter(welcome)
+    const hinted = (options.hints ?? []).filter((peer) => connected.includes(peer))
+    if (hinted.length > 0) {
+      return { holders: hinted.map((peer) => ({ peer, cids: new Set(cids) })), silent: 0 }
+    }
+    const found = await this.#ask(connected, cids)
+    const [first] = cids
+    if (found.holders.length > 0 || first === undefined) return found
+    const signal = options.signal ?? new AbortController().signal
+    const more = await this.#ask((await findProviders(first, signal)).filter(welcome), cids)
+    return { holders: more.holders, silent: found.silent + more.silent }
+  }
+
+  /** Settles when enough have them all, or when everybody has answered: nobody waits for the mute without need. */
+  async #ask(
+    peers: readonly NodeId[],
+    cids: readonly CidText[],
+  ): Promise<{ holders: Holder[] /** Peers that have not answered. */; silent: number }> {
+    const { rpc, clock, log } = this.#options
+    const holders: Holder[] = []
+    let silent = peers.length
+    const { promise: complete, resolve } = Promise.withResolvers<void>()
+    const answers = peers.map(async (peer) => {
+      try {
+        const held = await rpc.call(peer, 'blocks.have', { cids: [...cids] })
+        silent--
+        const holder = { peer, cids: new Set(cids.filter((_cid, i) => held[i] === 1)) }
+        if (holder.cids.size > 0) holders.push(holder)
+        if (holder.cids.size < cids.length) return
+        if (cids.length === 1 || holders.length >= limits.FETCH_SOURCES) resolve()
+        // Nobody is waited for but those who are about to answer too.
+        else clock.setTimer(resolve, limits.FETCH_OTHERS_MS, 'other holders')
+      } catch (error) {
+        log.log('debug', 'blocks', `${shortNode(peer)} did not say what it holds: ${errorLine(error)}`)
+      }
+    })
+    await Promise.race([complete, Promise.all(answers)])
+    return { holders: [...holders].sort((a, b) => b.cids.size - a.cids.size), silent }
+  }
+
+  /** Until all that they hold is here, or each has failed. */
+  async #fetchFrom(batch: Batch, holders: readonly Holder[]): Promise<void> {
+    const some = holders.slice(0, limits.FETCH_SOURCES)
+    const lanes = some.length > 1 ? some.flatMap((holder) => [holder, holder]) : some
+    // One holder sends all in one answer; of several, each gets what it can send soon.
+    const most = lanes.length > 1 ? Math.ceil(batch.missing().length / (2 * lanes.length)) : limits.MAX_CIDS_PER_CALL
+    const drained = await Promise.allSettled(lanes.map((holder) => this.#drain(batch, holder, most)))
+    for (const lane of drained) if (lane.status === 'rejected') throw lane.reason
+    // Whoever holds too little, or has had its turn, makes room for others.
+    if (batch.missing().length > 0) for (const { peer } of some) batch.passed.add(peer)
+  }
+
+  /** Asks one holder for more and more, until there is nothing left that it could send. */
+  async #drain(batch: Batch, holder: Holder, most: number): Promise<void> {
+    const { options, requests, passed, stalled, found } = batch
+    const { peer } = holder
+    while (!passed.has(peer)) {
+      const cids = batch.next(holder, most)
+      if (cids.length === 0) return
+      const request = { peer, cids, overtaken: new AbortController() }
+      const before = cids.filter((cid) => found.has(cid)).length
+      let sent = before
+      requests.add(request)
+      const answered = await this.#request(request, options.signal, (cid, bytes) => {
+        sent++
+        batch.take(cid, bytes, request)
+      }).finally(() => requests.delete(request))
+      if (sent > before) options.onSource?.(peer)
+      if (request.overtaken.signal.aborted) {
+        if (sent === before) options.onSlow?.(peer)
+        return
+      }
+      if (!answered) stalled.add(peer)
+      if (cids.some((cid) => !found.has(cid))) passed.add(peer)
+    }
+  }
+
+  /** @returns false when it stopped in the middle: it may have what it did not send. */
+  async #request(
+    { peer, cids, overtaken }: Request,
+    signal: AbortSignal | undefined,
+    onBlock: OnBlock,
+  ): Promise<boolean> {
+    const { rpc, clock, log } = this.#options
+    const stall = new AbortController()
+    const expire = () => clock.setTimer(() => stall.abort(), limits.FETCH_STALL_MS, 'block stall')
+    let timer = expire()
+    const assembler: Assembler = createAssembler(cids.length)
+    let progressBytes = 0
+    const onItem = async (item: unknown) => {
+      const done = assembler.add(item)
+      const cid = done && cids[done.index]
+      progressBytes += (item as [number, number, number, Uint8Array])[3].byteLength
+      if (done || progressBytes >= limits.FETCH_PROGRESS_BYTES) {
+        progressBytes = 0
+        timer.cancel()
+        timer = expire()
+      }
+      if (!done || cid === undefined) return
+      if (!(await this.verify(cid, done.bytes))) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)
+      onBlock(cid, done.bytes)
+    }
+    try {
+      const signals = [stall.signal, overtaken.signal, ...(signal ? [signal] : [])]
+      await rpc.call(peer, 'blocks.get', { cids: [...cids] }, { signal: AbortSignal.any(signals), onItem })
+      return true
+    } catch (error) {
+      signal?.throwIfAborted()
+      const problem = toOsError(error)
+      if (problem.code === 'EPROTO') this.#liars.set(peer, problem.message)
+      if (overtaken.signal.aborted) return true
+      log.log('warn', 'blocks', `${shortNode(peer)} failed to serve blocks: ${errorLine(problem)}`)
+      return problem.code === 'EPROTO' // whoever lies is not believed to have it either
+    } finally {
+      timer.cancel()
+    }
+  }
+}

@@ -1,0 +1,67 @@
+// /car: whatever stands at /PATH, as a CAR at /car/PATH.car. It is made when it is read: nothing of it is stored.
+import { OsError } from '../../base/errors.ts'
+import type { CidText } from '../blocks/cid.ts'
+import { type CarPlan, type CarSource, planCar, readCar } from './car.ts'
+import type { Entry } from './directory.ts'
+import type { Mount } from './fs.ts'
+
+const SUFFIX = '.car'
+/** Plans of the last ones that were looked at, so that stat, open and read make one. */
+const KEPT_PLANS = 4
+
+export function carMount(
+  source: CarSource,
+  /** What stands at a path of the tree, or of a version below /keg; undefined for nothing. */
+  entryAt: (names: readonly string[]) => Promise<Entry | undefined>,
+): Mount {
+  const plans = new Map<CidText, Promise<CarPlan>>()
+  const planOf = (entry: Entry): Promise<CarPlan> => {
+    const known = plans.get(entry.cid)
+    if (known) return known
+    const plan = planCar(source, entry)
+    plans.set(entry.cid, plan)
+    plan.catch(() => plans.delete(entry.cid))
+    for (const oldest of plans.keys()) if (plans.size > KEPT_PLANS) plans.delete(oldest)
+    return plan
+  }
+  const carAt = async (names: readonly string[]): Promise<Entry | undefined> => {
+    const last = names.at(-1)
+    if (last === undefined || !last.endsWith(SUFFIX) || last === SUFFIX) return undefined
+    return entryAt([...names.slice(0, -1), last.slice(0, -SUFFIX.length)])
+  }
+  const directory = { kind: 'directory' as const, size: 0, mtimeMs: 0, mode: 0o555 }
+  return {
+    async stat(names) {
+      const entry = await carAt(names)
+      if (entry) return { kind: 'file', size: (await planOf(entry)).size, mtimeMs: entry.mtimeMs, mode: 0o444 }
+      return (await entryAt(names))?.kind === 'directory' ? directory : undefined
+    },
+    async list(names) {
+      const entry = await entryAt(names)
+      if (entry?.kind !== 'directory') throw new OsError('ENOENT', `/car/${names.join('/')}: no such directory`)
+      const rows = [...(await source.tree.directory(entry.cid, source.options))].flatMap(
+        ([name, { kind, mtimeMs }]) => [
+          { name: name + SUFFIX, kind: 'file' as const, size: 0, mtimeMs, mode: 0o444 },
+          ...(kind === 'directory' ? [{ ...directory, name, mtimeMs }] : []),
+        ],
+      )
+      return rows.sort((a, b) => (a.name < b.name ? -1 : 1))
+    },
+    async open(names) {
+      const entry = await carAt(names)
+      if (!entry) throw new OsError('ENOENT', `/car/${names.join('/')}: no such file`)
+      const plan = await planOf(entry)
+      const refuse = async (): Promise<never> => {
+        throw new OsError('EBADF', 'this reference was opened for reading')
+      }
+      return {
+        kind: 'file',
+        size: plan.size,
+        read: (offset, length, signal) => readCar(source, plan, offset, length, signal),
+        write: refuse,
+        resize: refuse,
+        commit: async () => ({}),
+      }
+    },
+  }
+}

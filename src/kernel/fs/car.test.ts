@@ -1,0 +1,235 @@
+import { CarReader, CarWriter } from '@ipld/car'
+import fc from 'fast-check'
+import { importer } from 'ipfs-unixfs-importer'
+import { CID } from 'multiformats/cid'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { SeededRandom } from '../../adapters/memory/random.ts'
+import { concat, fromUtf8, utf8 } from '../../base/bytes.ts'
+import type { SimNode } from '../../sim/cluster.ts'
+import { codeOf, newCluster, snapshot, type TestCluster } from '../cluster.contract.ts'
+
+const MIB = 1024 * 1024
+const noise = new SeededRandom(5).bytes(3 * MIB)
+
+type Files = Record<string, Uint8Array>
+
+/** What other IPFS tools make of the same files: the unixfs-v1-2025 profile. */
+async function imported(files: Files, options = {}): Promise<{ root: CID; blocks: Map<string, Uint8Array> }> {
+  const blocks = new Map<string, Uint8Array>()
+  const store = {
+    put: async (cid: CID, block: Uint8Array) => {
+      blocks.set(String(cid), block)
+      return cid
+    },
+    get: async function* (cid: CID) {
+      yield blocks.get(String(cid)) as Uint8Array
+    },
+  }
+  const source = Object.entries(files).map(([path, content]) => ({ path: `root${path}`, content }))
+  let root: CID | undefined
+  const all = { profile: 'unixfs-v1-2025', ...options } as const
+  for await (const entry of importer(source, store as never, all)) root = entry.cid
+  return { root: root as CID, blocks }
+}
+
+async function carOf({ root, blocks }: { root: CID; blocks: ReadonlyMap<string, Uint8Array> }): Promise<Uint8Array> {
+  const { writer, out } = CarWriter.create([root])
+  const bytes = (async () => {
+    const parts: Uint8Array[] = []
+    for await (const part of out) parts.push(part)
+    return concat(parts)
+  })()
+  for (const [cid, block] of blocks) await writer.put({ cid: CID.parse(cid), bytes: block })
+  await writer.close()
+  return bytes
+}
+
+let cluster: TestCluster
+let node: SimNode
+beforeEach(async () => {
+  cluster = newCluster({ seed: 1 })
+  cluster.hub.setRelay(false)
+  node = cluster.addNode()
+  await cluster.run(node.boot())
+})
+
+async function write(files: Files): Promise<void> {
+  for (const [path, content] of Object.entries(files)) {
+    const folder = `/dir${path}`.split('/').slice(0, -1).join('/')
+    await cluster.run(node.fs.mkdir(folder, { recursive: true }))
+    await cluster.run(node.fs.writeFile(`/dir${path}`, content))
+  }
+}
+const importTo = (bytes: Uint8Array, to = '/got') =>
+  cluster.run(
+    (async () => {
+      await node.fs.writeFile('/in.car', bytes)
+      await node.os.call('change', { op: 'import', from: '/in.car', to })
+    })(),
+  )
+async function readAll(at: string): Promise<Files> {
+  const out: Files = {}
+  for (const entry of await cluster.run(node.fs.readdir(at, { withFileTypes: true }))) {
+    const path = `/${entry.name}`
+    if (!entry.isDirectory()) out[path] = await cluster.run(node.fs.readFile(at + path))
+    else for (const [below, bytes] of Object.entries(await readAll(at + path))) out[path + below] = bytes
+  }
+  return out
+}
+const same = (a: Files, b: Files) => {
+  expect(Object.keys(a).sort()).toEqual(Object.keys(b).sort())
+  for (const [path, bytes] of Object.entries(a)) expect(Buffer.compare(bytes, b[path] as Uint8Array), path).toBe(0)
+}
+
+const FILES: Files = {
+  '/a.txt': utf8('hello\n'),
+  '/empty': new Uint8Array(0),
+  '/deep/er/big.bin': noise.subarray(0, 2 * MIB + 7),
+  '/deep/er/same.bin': noise.subarray(0, 2 * MIB + 7),
+  '/deep/one block': noise.subarray(0, MIB),
+  '/ünïcödé ☂': utf8('umbrella'),
+  [`/${'n'.repeat(255)}`]: utf8('long'),
+}
+
+describe('a CAR', () => {
+  it('has the root and the blocks that IPFS tools give the same files, and is read by @ipld/car', async () => {
+    await write(FILES)
+    const theirs = await imported(FILES)
+    const car = await cluster.run(node.fs.readFile('/car/dir.car'))
+    expect(car.byteLength).toBe((await cluster.run(node.fs.stat('/car/dir.car'))).size)
+    const reader = await CarReader.fromBytes(car)
+    expect((await reader.getRoots()).map(String)).toEqual([String(theirs.root)])
+    const blocks = new Map<string, Uint8Array>()
+    for await (const { cid, bytes } of reader.blocks()) blocks.set(String(cid), bytes)
+    expect([...blocks.keys()].sort()).toEqual([...theirs.blocks.keys()].sort())
+    for (const [cid, bytes] of blocks) expect(Buffer.compare(bytes, theirs.blocks.get(cid) as Uint8Array)).toBe(0)
+    expect([...blocks.keys()][0]).toBe(String(theirs.root))
+    const info = await cluster.run(node.os.call('info', { topic: 'path', path: '/dir', plain: true }))
+    expect(info).toMatchObject({ cid: String(theirs.root) })
+  })
+
+  it('is the same whatever piece of it is read', async () => {
+    await write(FILES)
+    const car = await cluster.run(node.fs.readFile('/car/dir.car'))
+    const handle = await cluster.run(node.fs.open('/car/dir.car'))
+    const offset = fc.nat(car.byteLength + 10)
+    const length = fc.oneof(fc.nat(100), fc.nat(2 * MIB))
+    await fc.assert(
+      fc.asyncProperty(offset, length, async (at, count) => {
+        const piece = await cluster.run(handle.read(at, count))
+        expect(Buffer.compare(piece, car.subarray(at, at + count))).toBe(0)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it('of a single file, of an old version, and of a folder below both', async () => {
+    await write({ '/a': utf8('old') })
+    await write({ '/a': utf8('new') })
+    for (const [path, text] of [
+      ['/car/dir/a.car', 'new'],
+      ['/car/keg/HEAD~1/dir/a.car', 'old'],
+    ] as const) {
+      const reader = await CarReader.fromBytes(await cluster.run(node.fs.readFile(path)))
+      const [root] = await reader.getRoots()
+      expect(fromUtf8((await reader.get(root as CID))?.bytes as Uint8Array)).toBe(text)
+    }
+    expect(await cluster.run(node.fs.readdir('/car'))).toEqual(['dir', 'dir.car', 'home', 'home.car', 'tmp', 'tmp.car'])
+    for (const path of ['/car/no.car', '/car/.car', '/car/dir.ca', '/car/keg/77/dir.car']) {
+      expect(await codeOf(cluster.run(node.fs.readFile(path))), path).toBe('ENOENT')
+    }
+    expect(await codeOf(cluster.run(node.fs.writeFile('/car/x.car', 'x')))).toBe('EROFS')
+  })
+
+  it('that @ipld/car made of what an importer made comes into the tree', async () => {
+    await importTo(await carOf(await imported(FILES)))
+    same(await readAll('/got'), FILES)
+    const again = await cluster.run(node.fs.readFile('/car/got.car'))
+    expect(String((await (await CarReader.fromBytes(again)).getRoots())[0])).toBe(String((await imported(FILES)).root))
+  })
+
+  it('with sharded directories comes into the tree as well', async () => {
+    const files = Object.fromEntries(Array.from({ length: 700 }, (_, i) => [`/many/${i}.txt`, utf8(`${i}`)]))
+    const made = await imported(files, { shardSplitThresholdBytes: 0 })
+    await importTo(await carOf(made))
+    same(await readAll('/got'), files)
+  })
+
+  it('goes out and comes back as it was, for any tree (property)', async () => {
+    const name = fc.stringMatching(/^[a-zé☂. -]{1,12}$/).filter((text) => !/^\.{1,2}$/.test(text))
+    const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => `/${names.join('/')}`)
+    const size = fc.oneof({ weight: 5, arbitrary: fc.nat(5_000) }, { weight: 1, arbitrary: fc.nat(1.5 * MIB) })
+    const bytes = fc.tuple(fc.nat(MIB), size).map(([from, length]) => noise.subarray(from, from + length))
+    let run = 0
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(path, bytes, { minKeys: 1, maxKeys: 6 }), async (tree) => {
+        const files = Object.fromEntries(
+          Object.entries(tree).filter(([each]) => !Object.keys(tree).some((other) => other.startsWith(`${each}/`))),
+        )
+        await write(files)
+        const theirs = await imported(files)
+        const info = await cluster.run(node.os.call('info', { topic: 'path', path: '/dir', plain: true }))
+        expect(info).toMatchObject({ cid: String(theirs.root) })
+        const to = `/back${run++}`
+        await importTo(await cluster.run(node.fs.readFile('/car/dir.car')), to)
+        same(await readAll(to), files)
+        await cluster.run(node.fs.rm('/dir', { recursive: true }))
+      }),
+      { numRuns: 25 },
+    )
+  })
+})
+
+describe('a CAR that is wrong is refused, and the tree stays as it was', () => {
+  const text = utf8('what it is')
+  let good: Uint8Array
+  let root: CID
+  let before: Record<string, string>
+  beforeEach(async () => {
+    const made = await imported({ '/f': text })
+    root = made.root
+    good = await carOf(made)
+    await cluster.run(node.fs.writeFile('/in.car', ''))
+    before = await snapshot(cluster, node)
+  })
+  const changed = (at: number, by: number) => good.map((byte, i) => (i === at ? byte ^ by : byte))
+  const withRoots = async (roots: CID[], blocks: [CID, Uint8Array][] = []) => {
+    const { writer, out } = CarWriter.create(roots)
+    const parts: Uint8Array[] = []
+    const read = (async () => {
+      for await (const part of out) parts.push(part)
+    })()
+    for (const [cid, bytes] of blocks) await writer.put({ cid, bytes })
+    await writer.close()
+    await read
+    return concat(parts)
+  }
+
+  it.each<[string, () => Uint8Array | Promise<Uint8Array>, string]>([
+    ['empty', () => new Uint8Array(0), 'EINVAL'],
+    ['no CAR', () => utf8('a text that is no CAR at all, but long enough to look like one'), 'EINVAL'],
+    ['cut in the middle', () => good.subarray(0, -3), 'EINVAL'],
+    ['with another byte in a block', () => changed(good.length - 1, 1), 'EINVAL'],
+    ['with a block of 8 GiB', () => concat([good, new Uint8Array([0x80, 0x80, 0x80, 0x80, 0x20])]), 'EINVAL'],
+    ['with a length that does not end', () => concat([good, new Uint8Array(20).fill(0x80)]), 'EINVAL'],
+    ['with an empty section', () => concat([good, new Uint8Array(1)]), 'EINVAL'],
+    ['with a section that has no CID', () => concat([good, new Uint8Array([3, 1, 2, 3])]), 'EINVAL'],
+    ['without a root', () => withRoots([]), 'EINVAL'],
+    ['with two roots', () => withRoots([root, root]), 'EINVAL'],
+    [
+      'with a root of version 0',
+      () => withRoots([CID.parse('QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n')]),
+      'EINVAL',
+    ],
+    ['without the root’s block', () => withRoots([root]), 'EIO'],
+  ])('%s', async (_what, make, code) => {
+    expect(await codeOf(importTo(await make()))).toBe(code)
+    await cluster.run(node.fs.writeFile('/in.car', ''))
+    expect(await snapshot(cluster, node)).toEqual(before)
+  })
+
+  it('when something is there already', async () => {
+    expect(await codeOf(importTo(good, '/tmp'))).toBe('EEXIST')
+    expect(await codeOf(importTo(good, '/bin/x'))).toBe('EROFS')
+  })
+})
