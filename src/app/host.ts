@@ -50,7 +50,7 @@ export function hostFile(file: File, path: string): HostFile {
   }
 }
 
-function pickFiles(signal: AbortSignal): Promise<HostFile[]> {
+function pickFiles(signal: AbortSignal, { folder } = { folder: false }): Promise<HostFile[]> {
   if (navigator.userActivation?.isActive === false) {
     const reason = 'the browser opens its file picker only right after a key or a click'
     return Promise.reject(new OsError('EPERM', reason))
@@ -58,6 +58,7 @@ function pickFiles(signal: AbortSignal): Promise<HostFile[]> {
   const input = document.createElement('input')
   input.type = 'file'
   input.multiple = true
+  input.webkitdirectory = folder
   return new Promise((resolve) => {
     input.addEventListener('change', () =>
       resolve([...(input.files ?? [])].map((file) => hostFile(file, file.webkitRelativePath || file.name))),

@@ -2,6 +2,7 @@
 import { isOsError } from '../base/errors.ts'
 import { Cluster, type ClusterOptions, type SimNode } from '../sim/cluster.ts'
 import { programLoader } from '../sim/programs.ts'
+import { MOUNTS } from '../syscalls/mounts.ts'
 import type { KernelEvent } from '../syscalls/types.ts'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -94,7 +95,7 @@ export async function snapshot(cluster: Cluster, node: SimNode, at = '/'): Promi
   const out: Record<string, string> = {}
   for (const entry of await cluster.run(node.fs.readdir(at, { withFileTypes: true }))) {
     const path = `${at === '/' ? '' : at}/${entry.name}`
-    if (at === '/' && ['bin', 'car', 'keg', 'proc'].includes(entry.name)) continue
+    if (at === '/' && MOUNTS.includes(entry.name as (typeof MOUNTS)[number])) continue
     if (entry.isDirectory()) Object.assign(out, { [`${path}/`]: '' }, await snapshot(cluster, node, path))
     else out[path] = await cluster.run(node.fs.readFile(path, 'utf8'))
   }

@@ -12,6 +12,7 @@ import type { Network, RelayState } from '../ports/network.ts'
 import type { Random } from '../ports/random.ts'
 import type { Sandbox } from '../ports/sandbox.ts'
 import type { LifecycleEvent } from '../syscalls/control.ts'
+import type { MOUNTS } from '../syscalls/mounts.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import type { RecordNamespace } from '../syscalls/table.ts'
 import type { KernelEvent, LogLine, NodeInfo, RecordAnswer, StorageRow } from '../syscalls/types.ts'
@@ -21,7 +22,7 @@ import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts
 import { EventLog } from './events.ts'
 import { builtinMount } from './fs/builtin-mount.ts'
 import { carMount } from './fs/car-mount.ts'
-import { Fs } from './fs/fs.ts'
+import { Fs, type Mount } from './fs/fs.ts'
 import { TreeHistory } from './fs/history.ts'
 import { kegMount } from './fs/keg-mount.ts'
 import { procMount } from './fs/proc-mount.ts'
@@ -182,24 +183,30 @@ export class Kernel {
       const names = first === undefined ? [] : [first, ...rest]
       return (await tree.resolve(await this.#shared.view(), names, { last: true })).entry
     }
-    const mounts = new Map([
-      ['car', carMount({ tree, blocks: this.#blocks, options: {} }, entryAt)],
-      ['keg', kegMount({ history, tree, blocks: this.#blocks })],
-      ['bin', builtinMount(options.builtin, this.#blocks)],
-      [
-        'proc',
-        procMount({
-          list: () => this.#processes.list(),
-          resolve: (kid) => this.#processes.resolve(kid),
-          read: (kid, stream, offset, length, signal) => this.#processes.read(kid, stream, offset, length, signal),
-        }),
-      ],
-    ])
+    const mounts: Record<(typeof MOUNTS)[number], Mount> = {
+      bin: builtinMount(options.builtin, this.#blocks),
+      car: carMount({ tree, blocks: this.#blocks, options: {} }, entryAt),
+      keg: kegMount({ history, tree, blocks: this.#blocks }),
+      proc: procMount({
+        list: () => this.#processes.list(),
+        resolve: (kid) => this.#processes.resolve(kid),
+        read: (kid, stream, offset, length, signal) => this.#processes.read(kid, stream, offset, length, signal),
+      }),
+    }
     const onWritten = (cid: string) => this.#publish('bs-prov', cid)
     const onNotice = (message: string) => void this.#events.push({ type: 'notice', message })
     const label = shortNode(network.self)
     const shared = this.#shared
-    const fs = new Fs({ tree, shared, blocks: this.#blocks, clock, mounts, onWritten, onNotice, label })
+    const fs = new Fs({
+      tree,
+      shared,
+      blocks: this.#blocks,
+      clock,
+      mounts: new Map(Object.entries(mounts)),
+      onWritten,
+      onNotice,
+      label,
+    })
     this.#leases = new Leases({ nodes: () => this.#nodes(), clock })
     this.#executor = new Executor({
       sandbox,

@@ -106,6 +106,13 @@ describe('expansion', () => {
     expect(await ours(line)).toBe(bash(line))
   })
 
+  it('takes a backslash alone behind the last slash of a pattern for nothing, as bash does', async () => {
+    for (const pattern of ['*/\\', '[d]/\\', 'd/\\', '*/\\\\', '*/\\/', '*\\']) {
+      const each = `V='${pattern}'; args $V`
+      expect(await ours(each), pattern).toBe(bash(each))
+    }
+  })
+
   it('takes a backslash at the end of a pattern for itself, as bash does', async () => {
     const line = `V='**\\'; args $V; V='a*\\\\'; args $V`
     expect(await ours(line)).toBe(bash(line))

@@ -22,6 +22,9 @@ export async function expandGlob(chars: readonly PatternChar[], options: GlobOpt
   const segments = splitSegments(withoutEscapes(chars))
   const matchers = segments.map((segment) => compilePattern(segment))
   if (matchers.every((matcher) => matcher === undefined)) return undefined
+  // As bash: a backslash alone in the last place quotes nothing, and is nothing.
+  const [only, ...others] = segments.at(-1) ?? []
+  if (only?.char === '\\' && !only.quoted && others.length === 0) segments[segments.length - 1] = []
   const lastPattern = matchers.findLastIndex((matcher) => matcher !== undefined)
   let paths = ['']
   for (let i = 0; i < segments.length; i++) {
@@ -46,7 +49,7 @@ function withoutEscapes(chars: readonly PatternChar[]): PatternChar[] {
     const next = chars[at + 1]
     if (current.char !== '\\' || current.quoted || !next) out.push(current)
     else {
-      out.push({ char: next.char, quoted: true })
+      if (next.char !== '/' || out.at(-1)?.char !== '/') out.push({ char: next.char, quoted: true })
       at++
     }
   }

@@ -15,8 +15,8 @@ export interface ShellHost {
   /** @throws {OsError} ECANCELED when `signal` aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>
   terminalSize?(): { columns: number; rows: number }
-  /** Lets the user choose files; none when they chose none. */
-  pickFiles?(signal: AbortSignal): Promise<HostFile[]>
+  /** Lets the user choose files, or a folder with all that is in it; none when they chose none. */
+  pickFiles?(signal: AbortSignal, options?: { folder: boolean }): Promise<HostFile[]>
   /** Hands a file to the user, e.g. as a download. Resolves when all of it was taken. */
   download?(name: string, content: AsyncIterable<Uint8Array>, size: number): Promise<void>
   clearScreen?(): void

@@ -1,6 +1,8 @@
 // ls: what is in a directory.
+
 import { formatBytes } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
+import { ASIDE } from '../../syscalls/mounts.ts'
 import type { DirectoryEntry, FileInfo } from '../../syscalls/types.ts'
 import { baseName, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, jsonOption, type ProgramContext } from '../program.ts'
@@ -102,7 +104,7 @@ async function list(context: ProgramContext, operand: string, options: Options, 
   if (!options.recursive) return
   for (const row of shown) {
     const name = joinPath(operand, row.name)
-    if (row.kind !== 'directory') continue
+    if (row.kind !== 'directory' || ASIDE.has(row.path)) continue
     await readable(context, name, () => list(context, name, options, listed))
   }
 }

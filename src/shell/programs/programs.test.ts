@@ -1,5 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { HostFile } from '../host.ts'
 import { testShell } from '../test-shell.ts'
@@ -220,8 +224,43 @@ describe('put and get', () => {
       for await (const piece of content) taken.push(name, String(size), new TextDecoder().decode(piece))
     }
     Object.assign(host, { download })
-    expect((await shell.execute('get dir/b.txt dir')).stderr).toBe('get: dir: Is a directory\n')
+    expect((await shell.execute('get dir/b.txt nothing')).stderr).toBe('get: nothing: No such file or directory\n')
     expect(taken).toEqual(['b.txt', '5', 'beta\n'])
+  })
+
+  it('hand a folder to the host as an archive', async () => {
+    const { shell, host, kernel } = testShell(TREE)
+    const folder = mkdtempSync(join(tmpdir(), 'brittlestar-get-'))
+    const download = async (name: string, content: AsyncIterable<Uint8Array>, size: number) => {
+      const parts: Uint8Array[] = []
+      for await (const piece of content) parts.push(piece)
+      writeFileSync(join(folder, name), concat(parts))
+      expect(statSync(join(folder, name)).size).toBe(size)
+      execFileSync('tar', ['-xf', name], { cwd: folder })
+    }
+    Object.assign(host, { download })
+    try {
+      await shell.execute('ln -s b.txt /dir/link; mkdir /dir/empty')
+      expect(await shell.execute('get dir')).toEqual({ stdout: '', stderr: '', code: 0 })
+      const files = [...kernel.entries.keys()].filter((path) => path.startsWith('/dir/'))
+      for (const path of files) expect(existsSync(join(folder, path)), path).toBe(true)
+      expect(readFileSync(join(folder, 'dir/link'), 'utf8')).toBe('beta\n')
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  it('ask for a folder when told', async () => {
+    const { shell, host } = testShell(TREE)
+    const asked: unknown[] = []
+    const pickFiles = async (_signal: AbortSignal, options: unknown) => {
+      asked.push(options)
+      return [file('folder/a/x', 'y')]
+    }
+    Object.assign(host, { pickFiles })
+    expect((await shell.execute('put -r /up')).stdout).toContain('/up/folder/a/x  1 B')
+    await shell.execute('put')
+    expect(asked).toEqual([{ folder: true }, { folder: false }])
   })
 
   it('say what the host lacks', async () => {

@@ -7,7 +7,7 @@ export const put = defineProgram(
   {
     name: 'put',
     summary: 'Choose files of this device and store them here',
-    usage: ['[TARGET]'],
+    usage: ['[OPTION]... [TARGET]'],
     details: [
       'TARGET is a directory (this one unless given), or the new name of a single file.',
       'Files and folders can also be dropped onto the page. Says of each on how many devices it is kept: as many as',
@@ -15,16 +15,17 @@ export const put = defineProgram(
       'keep the tree, or `all` of them; `local` does not wait for others.',
     ].join('\n'),
     options: {
+      recursive: { short: 'r', help: 'choose a folder, and store all that is in it' },
       ack: { short: 'a', value: 'LEVEL', oneOf: ['local', 'majority', 'all'], help: 'how safe each file has to be' },
     },
     operands: [0, 1],
   },
-  async (context, { options: { ack }, operands: [operand = '.'] }) => {
+  async (context, { options: { ack, recursive }, operands: [operand = '.'] }) => {
     const pickFiles = context.need('pickFiles', 'no file picker here; os.fs.writeFile stores a file from a script')
     const target = context.path(operand)
     const exists = await context.fs.exists(target, context.cancel)
     const directory = exists ? (await context.fs.stat(target, context.cancel)).isDirectory() : operand.endsWith('/')
-    const files = await pickFiles(context.signal)
+    const files = await pickFiles(context.signal, { folder: recursive })
     if (!directory && files.length === 1 && !files[0]?.path.includes('/')) {
       return importFiles(context, files, parentPath(target), { rename: baseName(target), ack })
     }

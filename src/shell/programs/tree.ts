@@ -1,6 +1,7 @@
 // tree: a directory drawn with all that is below.
 
 import type { Dirent } from '../../syscalls/fs.ts'
+import { ASIDE } from '../../syscalls/mounts.ts'
 import { joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
 import { printable } from '../table.ts'
@@ -31,7 +32,7 @@ async function draw(
     }
     counts.directories++
     const below = { path, indent: at.indent + (last ? '    ' : '│   '), depth: at.depth + 1 }
-    if (below.depth >= options.most) continue
+    if (below.depth >= options.most || ASIDE.has(path)) continue
     const inside = await readable(context, path, () => listing(context, path))
     if (inside) await draw(context, below, inside, options, counts)
     else counts.unread = true

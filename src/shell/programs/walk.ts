@@ -1,5 +1,6 @@
 // Everything below a path, for programs that look at whole directories.
 
+import { ASIDE } from '../../syscalls/mounts.ts'
 import type { FileInfo } from '../../syscalls/types.ts'
 import { joinPath } from '../paths.ts'
 import { forEachOperand, type ProgramContext } from '../program.ts'
@@ -12,7 +13,7 @@ export interface Visited extends Pick<FileInfo, 'kind' | 'size' | 'mtimeMs' | 'm
 }
 
 /**
- * A path, then what is in it, sorted by name; links are not followed. A directory below that cannot be read is reported, and
+ * A path, then what is in it, sorted by name; links are not followed, nor, from /, what holds all of it once more. A directory below that cannot be read is reported, and
  * the walk goes on.
  * @param failed told of each such directory. @throws {OsError} for the path itself.
  */
@@ -35,7 +36,7 @@ async function* visit(
   failed: () => void,
 ): AsyncGenerator<Visited> {
   yield one
-  if (one.kind !== 'directory' || one.depth >= most) return
+  if (one.kind !== 'directory' || one.depth >= most || (one.depth > 0 && ASIDE.has(one.path))) return
   const entries = await readable(context, one.name, () =>
     context.fs.readdir(one.path, { withFileTypes: true, ...context.cancel }),
   )
