@@ -16,6 +16,7 @@ import type { KernelEvent } from '../syscalls/types.ts'
 import { kidOfCid, parseCid } from './blocks/cid.ts'
 import type { EventLog } from './events.ts'
 import type { Fs, FsContext } from './fs/fs.ts'
+import type { TreeHealthService } from './fs/health.ts'
 import type { TreeHistory } from './fs/history.ts'
 import { joinPath, splitPath } from './fs/path.ts'
 import type { Dispatch } from './io/call-server.ts'
@@ -25,11 +26,12 @@ import type { TaskActions } from './process/lease-run.ts'
 import type { Processes } from './process/processes.ts'
 
 /** Topics about which nothing more is to be said. */
-type PlainTopic = Exclude<InfoTopic, 'path' | 'record' | 'history' | 'versions' | 'diff'>
+type PlainTopic = Exclude<InfoTopic, 'path' | 'record' | 'history' | 'versions' | 'diff' | 'health'>
 
 export interface DispatchServices {
   fs: Fs
   history: TreeHistory
+  health: TreeHealthService
   processes: Processes
   events: EventLog<KernelEvent>
   info: { [T in PlainTopic]: (signal: AbortSignal) => Promise<InfoResults[T]> }
@@ -76,7 +78,9 @@ function fileHandlers(
       return ack ? { ...written, ack } : written
     },
     change: async (args: CallArgs<'change'>, signal: AbortSignal) => {
-      if (isVersionChange(args)) throw new OsError('EACCES', 'versions are changed by people, not by tasks')
+      if (isVersionChange(args) || args.op === 'repair') {
+        throw new OsError('EACCES', 'versions and repair are for people, not for tasks')
+      }
       const paths = 'from' in args ? { from: resolve(args.from), to: resolve(args.to) } : { path: resolve(args.path) }
       return { ack: await fs.change({ ...args, ...paths } as FileChange, context(signal)) }
     },
@@ -97,6 +101,10 @@ export function userDispatch(services: DispatchServices): Dispatch {
   const handlers: Handlers = {
     ...files,
     change: async (args, signal) => {
+      if (args.op === 'repair') {
+        await services.health.repair(signal)
+        return { ack: { level: 'local', devices: 1 } }
+      }
       if (!isVersionChange(args)) return files.change(args, signal)
       const paths = args.op === 'restore' ? { path: resolve(args.path) } : {}
       return { ack: await history.change({ ...args, ...paths }, signal) }
@@ -113,6 +121,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
         return processes.history(await processes.resolve(args.kid, signal), args.after ?? -1, signal)
       }
       if (args.topic === 'versions') return history.rows(args, signal)
+      if (args.topic === 'health') return services.health.check(args.path ?? '/', signal)
       if (args.topic === 'diff') return history.diff(args, signal)
       return services.info[args.topic](signal)
     },

@@ -23,6 +23,7 @@ import { EventLog } from './events.ts'
 import { builtinMount } from './fs/builtin-mount.ts'
 import { carMount } from './fs/car-mount.ts'
 import { Fs, type Mount } from './fs/fs.ts'
+import { TreeHealthService } from './fs/health.ts'
 import { TreeHistory } from './fs/history.ts'
 import { kegMount } from './fs/keg-mount.ts'
 import { procMount } from './fs/proc-mount.ts'
@@ -240,9 +241,25 @@ export class Kernel {
       onEnded: (kid) => this.#executor.drop(network.self, kid),
       meeting: () => this.#meeting(),
     })
+    const health = new TreeHealthService({
+      tree,
+      shared,
+      keeper,
+      blocks: this.#blocks,
+      rpc: this.#rpc,
+      log,
+      nodes: () => {
+        const others = this.#membership.linked().flatMap((id) => {
+          const row = this.#membership.row(id)
+          return row ? [{ id, device: row.device as DeviceId }] : []
+        })
+        return [{ id: network.self, device }, ...others]
+      },
+    })
     this.#services = {
       fs,
       history,
+      health,
       processes: this.#processes,
       events: this.#events,
       info: {

@@ -147,6 +147,12 @@ export const TREE_MERGE_PAUSE_MS = 3_000
 export const TREE_RECORD_MS = 2_000
 /** Directories of one tree that a keeper copies, each counted once: far beyond any use, and a few hostile blocks name more. */
 export const MAX_TREE_DIRECTORIES = 1_000_000
+/** Devices on which each block should be, where there are as many: its own, and one that may stay when that goes. */
+export const REPLICAS = 2
+/** Blocks that one check looks for: 256 GiB of full ones. */
+export const MAX_CHECKED_BLOCKS = 262_144
+/** Blocks that one check names as in danger or lost; it counts the others. */
+export const MAX_TROUBLES = 100
 /** Blocks of one CAR: 1 TiB of full ones; what is known of each while it is written is some 100 bytes. */
 export const MAX_CAR_BLOCKS = 1_000_000
 /** A CAR's header is a root and a version. */

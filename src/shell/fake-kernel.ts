@@ -18,6 +18,7 @@ import type {
   ProcessRow,
   RecordAnswer,
   StorageRow,
+  TreeHealth,
 } from '../syscalls/types.ts'
 import { type FakeProcess, type FakeProgram, Output } from './fake-process.ts'
 import { baseName, isInside, parentPath, resolvePath } from './paths.ts'
@@ -51,6 +52,10 @@ export class FakeKernel {
   readonly calls: { call: string; args: unknown }[] = []
   readonly events: KernelEvent[] = []
   peers: PeerRow[] = []
+  health: TreeHealth = {
+    ...{ files: 3, directories: 2, blocks: 5, logicalBytes: 3000, storedBytes: 2000, physicalBytes: 4000 },
+    ...{ devices: 2, target: 2, under: 0, lost: 0, troubles: [] },
+  }
   storage: StorageRow[] = []
   log: LogLine[] = []
   /** By `namespace/name`. */
@@ -243,6 +248,7 @@ export class FakeKernel {
         return this.history.filter(({ n }) => n > (args.after ?? -1)).slice(0, 3)
       }
       if (args.topic === 'versions' || args.topic === 'diff') throw new OsError('ENOSYS', 'nothing is remembered here')
+      if (args.topic === 'health') return this.health
       return this.storage
     },
     run: (args) => ({ kid: this.#start(args), home: this.node.id }),

@@ -23,6 +23,7 @@ import type {
   ProcessRow,
   RecordAnswer,
   StorageRow,
+  TreeHealth,
   VersionRow,
 } from './types.ts'
 
@@ -127,6 +128,8 @@ export const syscalls = {
     v.strictObject({ op: v.literal('import'), from: path, to: path }),
     /** Makes a path what it was in a version, with all below it; with `remove` also when it was not there. */
     v.strictObject({ op: v.literal('restore'), path, version, remove: v.optional(v.boolean()) }),
+    /** Whoever keeps `/` looks for all of it, and fetches what it has not. */
+    v.strictObject({ op: v.literal('repair') }),
     /** Names a version, which is then kept; null: the name is given up. */
     v.strictObject({ op: v.literal('name'), name: versionName, version: v.nullable(version) }),
     /** Forgets versions that are neither named, nor among the `keep` newest, nor from the last `forMs`. */
@@ -138,7 +141,7 @@ export const syscalls = {
     after: v.optional(v.pipe(v.string(), v.maxLength(limits.MAX_PATH_LENGTH))),
     limit: v.optional(count(10_000)),
   }),
-  /** What the kernel knows: about a path, this node, its peers, processes, storage, its log, a record of the directory, the journal of a process, versions of `/`. */
+  /** What the kernel knows: about a path, this node, its peers, processes, storage, its log, a record of the directory, the journal of a process, versions of `/` and how well it is kept. */
   info: v.variant('topic', [
     /**
      * `follow: false` tells about a symbolic link instead of what it leads to; `plain`, of a directory, the CID that other
@@ -166,6 +169,8 @@ export const syscalls = {
       before: v.optional(offset),
       limit: v.optional(count(10_000)),
     }),
+    /** How well what is at a path and below is kept: looks for every block of it on all nodes. */
+    v.strictObject({ topic: v.literal('health'), path: v.optional(path) }),
     /** What is another in version `to` than in `from`, at a path and below. */
     v.strictObject({ topic: v.literal('diff'), from: version, to: version, path: v.optional(path) }),
   ]),
@@ -218,7 +223,7 @@ export type CallName = keyof typeof syscalls
 export type CallArgs<K extends CallName> = v.InferOutput<(typeof syscalls)[K]>
 /** Changes of the versions of `/`, and those of files. */
 export type VersionChange = Extract<CallArgs<'change'>, { op: 'restore' | 'name' | 'forget' }>
-export type FileChange = Exclude<CallArgs<'change'>, VersionChange>
+export type FileChange = Exclude<CallArgs<'change'>, VersionChange | { op: 'repair' }>
 
 export interface InfoResults {
   path: FileInfo
@@ -232,6 +237,7 @@ export interface InfoResults {
   history: HistoryRow[]
   versions: VersionRow[]
   diff: Changes
+  health: TreeHealth
 }
 export type InfoTopic = keyof InfoResults
 

@@ -206,3 +206,33 @@ export interface VersionRow {
   kid: Kid
   cid: string
 }
+
+/** A block that is on too few devices. */
+export interface BlockTrouble {
+  /** The first file or directory that needs it. */
+  path: string
+  cid: string
+  /** Devices that are here and have it; 0: it is lost, unless a device that is away has it. */
+  devices: number
+}
+
+/** How well a part of `/` is kept. */
+export interface TreeHealth {
+  files: number
+  directories: number
+  blocks: number
+  /** Of all files, each as often as it stands there. */
+  logicalBytes: number
+  /** Equal content once. */
+  storedBytes: number
+  /** On all nodes that are here together. */
+  physicalBytes: number
+  /** Devices that are here, and on how many of them each block should be. */
+  devices: number
+  target: number
+  /** Blocks on fewer devices than that, and on none. */
+  under: number
+  lost: number
+  /** Some of those. */
+  troubles: BlockTrouble[]
+}

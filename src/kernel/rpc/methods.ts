@@ -242,6 +242,13 @@ export const methods = {
     result: v.nullable(v.strictObject({ version: int(), root: cid })),
     timeoutMs: 3_000,
   },
+  /** Looks for all that it should have of a tree, and fetches what it has not: whether it has all then; null: it keeps it not. */
+  'tree.repair': {
+    lane: 'control',
+    args: v.strictObject({ tree: kid }),
+    result: v.nullable(v.boolean()),
+    timeoutMs: 600_000,
+  },
   /** Versions of a tree that the answering node leads, older than `before`, from the newest on; and all names of versions. */
   'tree.versions': {
     lane: 'control',

@@ -1,9 +1,10 @@
 // df: storage of the nodes.
 import { formatBytes } from '../../base/bytes.ts'
 import { shortNode } from '../../base/ids.ts'
-import type { StorageRow } from '../../syscalls/types.ts'
+import type { StorageRow, TreeHealth } from '../../syscalls/types.ts'
 import { defineProgram, jsonOption } from '../program.ts'
 import { type Column, formatTable } from '../table.ts'
+import { healthLine } from './fsck.ts'
 
 const COLUMNS: readonly Column<StorageRow>[] = [
   { title: 'NODE', text: (row) => shortNode(row.node) },
@@ -22,16 +23,22 @@ function percent(row: StorageRow): string {
 export const df = defineProgram(
   {
     name: 'df',
-    summary: 'Show the storage of the nodes',
+    summary: 'Show the storage of the nodes, and what / takes of it',
     usage: ['[--json]'],
-    details: 'Tabs of one device share its quota. The browser may evict what is kept as best effort.',
+    details:
+      'Tabs of one device share its quota. The browser may evict what is kept as best effort. fsck tells more of /.',
     options: jsonOption,
     operands: [0, 0],
   },
   async (context, { options }) => {
     const rows = await context.client.info('storage', context.cancel)
-    if (options.json) await context.printJson(rows)
-    else await context.print(formatTable(rows, COLUMNS))
+    if (options.json) {
+      await context.printJson(rows)
+      return 0
+    }
+    await context.print(formatTable(rows, COLUMNS))
+    const health = await context.client.call('info', { topic: 'health' }, context.cancel)
+    await context.print(`\n${healthLine(health as TreeHealth)}\n`)
     return 0
   },
 )

@@ -14,6 +14,7 @@ import { env } from './env.ts'
 import { exportProgram } from './export.ts'
 import { falseProgram } from './false.ts'
 import { find } from './find.ts'
+import { fsck } from './fsck.ts'
 import { get } from './get.ts'
 import { head } from './head.ts'
 import { help } from './help.ts'
@@ -49,6 +50,7 @@ export const programs: readonly Program[] = [
   peers,
   invite,
   df,
+  fsck,
   uname,
   lookup,
   dmesg,

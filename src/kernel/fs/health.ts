@@ -1,0 +1,199 @@
+// How well what is in `/` is kept: every block of a part of it, and on which devices it is now. Above: dispatch.ts. Below:
+// shared-tree.ts, dag.ts, blocks, rpc.
+import { OsError } from '../../base/errors.ts'
+import type { DeviceId, Kid, NodeId } from '../../base/ids.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { BlockTrouble, TreeHealth } from '../../syscalls/types.ts'
+import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
+import type { CidText } from '../blocks/cid.ts'
+import { MAX_CHECKED_BLOCKS, MAX_CIDS_PER_CALL, MAX_TROUBLES, REPLICAS } from '../limits.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import { allCids, DagReader, MalformedDag } from './dag.ts'
+import type { Entry } from './directory.ts'
+import { joinPath, splitPath } from './path.ts'
+import type { SharedTree } from './shared-tree.ts'
+import { present, type Tree } from './tree.ts'
+import type { TreeKeeper } from './tree-keeper.ts'
+
+export interface HealthOptions {
+  tree: Tree
+  shared: SharedTree
+  keeper: TreeKeeper
+  blocks: Blocks
+  rpc: RpcNode
+  log: LogSink
+  /** Every node that is here with its device, this one included. */
+  nodes(): { id: NodeId; device: DeviceId }[]
+}
+
+/** One block: the first file or directory that needs it, and its bytes, as far as they are known. */
+interface Needed {
+  path: string
+  bytes: number
+}
+
+export class TreeHealthService {
+  readonly #options: HealthOptions
+
+  constructor(options: HealthOptions) {
+    this.#options = options
+    options.rpc.handle('tree.repair', async ({ tree }, { signal }) => this.#repairOwn(tree, signal))
+  }
+
+  /**
+   * @throws {OsError} ENOENT; EFBIG for more blocks than can be checked at once.
+   */
+  async check(path: string, signal: AbortSignal): Promise<TreeHealth> {
+    const { shared, tree } = this.#options
+    const view = await shared.view(signal)
+    const names = splitPath(path)
+    const entry = present(await tree.resolve(view, names, { last: true }))
+    const census = new Census(this.#options, view.options)
+    await census.add(joinPath(names), entry)
+    return this.#judge(census, signal)
+  }
+
+  /** Everybody who keeps the tree looks for what it should have, and fetches what it has not. @throws {OsError} EHOSTUNREACH. */
+  async repair(signal: AbortSignal): Promise<void> {
+    const { shared, rpc, nodes } = this.#options
+    const { tree } = await shared.head(signal)
+    const others = nodes().filter(({ id }) => id !== rpc.self)
+    const asked = [
+      this.#repairOwn(tree, signal),
+      ...others.map(({ id }) => rpc.call(id, 'tree.repair', { tree }, { signal })),
+    ]
+    await Promise.allSettled(asked)
+    signal.throwIfAborted()
+  }
+
+  /** @returns whether all is here now; null when the tree is not kept here. */
+  async #repairOwn(kid: Kid, signal: AbortSignal): Promise<boolean | null> {
+    const { keeper, log } = this.#options
+    const stored = keeper.stored(kid)
+    if (!stored) return null
+    keeper.copies.forget()
+    const whole = await keeper.copies.everything(stored.root, { signal })
+    for (const { root } of stored.versions.rows()) await keeper.copies.everything(root, { signal }, { quiet: true })
+    log.log('info', 'fs', `looked for all of / here: ${whole ? 'it is' : 'some of it is nowhere'}`)
+    return whole
+  }
+
+  async #judge({ needed, files, directories, logicalBytes, broken }: Census, signal: AbortSignal): Promise<TreeHealth> {
+    const { nodes } = this.#options
+    const here = nodes()
+    const devices = new Set(here.map(({ device }) => device))
+    const holders = await this.#holders([...needed.keys()], here, signal)
+    const target = Math.min(REPLICAS, devices.size)
+    const health: TreeHealth = {
+      ...{ files, directories, blocks: needed.size, logicalBytes, storedBytes: 0, physicalBytes: 0 },
+      ...{ devices: devices.size, target, under: 0, lost: broken.length, troubles: broken.slice(0, MAX_TROUBLES) },
+    }
+    for (const [cid, { path, bytes }] of needed) {
+      const on = holders.get(cid) ?? []
+      const count = new Set(on.map(({ device }) => device)).size
+      health.storedBytes += bytes
+      health.physicalBytes += bytes * on.length
+      if (count >= target) continue
+      if (count === 0) health.lost++
+      else health.under++
+      if (health.troubles.length < MAX_TROUBLES) health.troubles.push({ path, cid, devices: count })
+    }
+    return health
+  }
+
+  async #holders(cids: readonly CidText[], nodes: readonly { id: NodeId; device: DeviceId }[], signal: AbortSignal) {
+    const { rpc, log } = this.#options
+    const holders = new Map<CidText, { id: NodeId; device: DeviceId }[]>()
+    const ask = async (node: { id: NodeId; device: DeviceId }) => {
+      for (let at = 0; at < cids.length; at += MAX_CIDS_PER_CALL) {
+        const some = cids.slice(at, at + MAX_CIDS_PER_CALL)
+        const held = await rpc.call(node.id, 'blocks.have', { cids: some }, { signal })
+        for (const [i, cid] of some.entries()) if (held[i] === 1) holders.set(cid, [...(holders.get(cid) ?? []), node])
+      }
+    }
+    const asked = await Promise.allSettled(nodes.map(ask))
+    signal.throwIfAborted()
+    for (const [i, answer] of asked.entries()) {
+      if (answer.status === 'rejected') log.log('info', 'fs', `${nodes[i]?.id} does not say what it holds`)
+    }
+    return holders
+  }
+}
+
+/** All blocks below a path, each once. */
+class Census {
+  readonly #options: Pick<HealthOptions, 'tree' | 'blocks'>
+  readonly #fetch: FetchOptions
+  readonly needed = new Map<CidText, Needed>()
+  /** What cannot be read: nobody knows what else would be needed. */
+  readonly broken: BlockTrouble[] = []
+  readonly #sizes = new Map<CidText, { files: number; directories: number; bytes: number }>()
+  files = 0
+  directories = 0
+  logicalBytes = 0
+
+  constructor(options: Pick<HealthOptions, 'tree' | 'blocks'>, fetch: FetchOptions) {
+    this.#options = options
+    this.#fetch = fetch
+  }
+
+  async add(path: string, entry: Entry): Promise<void> {
+    const { files, directories, bytes } = await this.#count(path, entry)
+    this.files += files
+    this.directories += directories
+    this.logicalBytes += bytes
+  }
+
+  /** What stands in several places is looked at once, and counted as often. */
+  async #count(path: string, entry: Entry): Promise<{ files: number; directories: number; bytes: number }> {
+    const known = this.#sizes.get(entry.cid)
+    if (known) return known
+    const sum = { files: 0, directories: 0, bytes: 0 }
+    if (entry.kind === 'directory') {
+      sum.directories = 1
+      const directory = await this.#had(path, entry, () => this.#options.tree.directory(entry.cid, this.#fetch))
+      if (directory) this.#need(entry.cid, path, 0)
+      for (const [name, child] of directory ?? []) {
+        const below = await this.#count(path === '/' ? `/${name}` : `${path}/${name}`, child)
+        sum.files += below.files
+        sum.directories += below.directories
+        sum.bytes += below.bytes
+      }
+    } else {
+      sum.files = 1
+      sum.bytes = entry.size
+      await this.#file(path, entry)
+    }
+    this.#sizes.set(entry.cid, sum)
+    return sum
+  }
+
+  async #file(path: string, entry: Entry): Promise<void> {
+    const { blocks } = this.#options
+    const options = { ...this.#fetch, keep: false }
+    if (entry.kind === 'symlink') return this.#need(entry.cid, path, entry.size)
+    await this.#had(path, entry, async () => {
+      for (const { cid, size } of await new DagReader(blocks, entry, options).leaves()) this.#need(cid, path, size)
+      for (const cid of await allCids(blocks, entry, options)) this.#need(cid, path, 0)
+    })
+  }
+
+  /** What cannot be read is noted, and the census goes on. */
+  async #had<T>(path: string, { cid }: Entry, read: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await read()
+    } catch (error) {
+      if (!(error instanceof BlockMissing) && !(error instanceof MalformedDag)) throw error
+      this.broken.push({ path, cid, devices: 0 })
+      return undefined
+    }
+  }
+
+  #need(cid: CidText, path: string, bytes: number): void {
+    if (this.needed.has(cid)) return
+    if (this.needed.size >= MAX_CHECKED_BLOCKS) {
+      throw new OsError('EFBIG', `more than ${MAX_CHECKED_BLOCKS} blocks: check one folder after the other`)
+    }
+    this.needed.set(cid, { path, bytes })
+  }
+}

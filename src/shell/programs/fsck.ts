@@ -1,0 +1,61 @@
+// fsck: whether every block of / is on enough devices, and what to do if not.
+import { formatBytes } from '../../base/bytes.ts'
+import type { TreeHealth } from '../../syscalls/types.ts'
+import { defineProgram, jsonOption } from '../program.ts'
+import { formatTable, printable } from '../table.ts'
+
+/** Blocks on too few devices. */
+const UNDER = 1
+/** Blocks on none. */
+const LOST = 4
+
+export function healthLine({
+  files,
+  directories,
+  logicalBytes,
+  storedBytes,
+  physicalBytes,
+  ...rest
+}: TreeHealth): string {
+  const { devices, target, under, lost } = rest
+  const what = `${files} files in ${directories} directories hold ${formatBytes(logicalBytes)}`
+  const where = `${formatBytes(storedBytes)} stored once, ${formatBytes(physicalBytes)} on ${devices} devices`
+  const trouble = [
+    ...(under > 0 ? [`${under} blocks on fewer than ${target} devices`] : []),
+    ...(lost > 0 ? [`${lost} blocks lost, unless a device that is away has them`] : []),
+  ]
+  return `/: ${what}: ${where}\n${trouble.length > 0 ? trouble.join('; ') : `all blocks are on ${target} or more devices`}`
+}
+
+export const fsck = defineProgram(
+  {
+    name: 'fsck',
+    summary: 'Check that every block of / is on enough devices',
+    usage: ['[OPTION]... [PATH]'],
+    details: [
+      'Looks for each block of what is at PATH and below, or of all, on every node that is here. With --repair those that',
+      'keep / look for all of it first, and fetch what they lack. Exit code 1: too few devices have some; 4: none has.',
+    ].join('\n'),
+    options: { repair: { short: 'r', help: 'fetch what is missing where it should be' }, ...jsonOption },
+    operands: [0, 1],
+  },
+  async (context, { options, operands: [operand = '/'] }) => {
+    if (options.repair) await context.client.call('change', { op: 'repair' }, context.cancel)
+    const args = { topic: 'health', path: context.path(operand) } as const
+    const health = (await context.client.call('info', args, context.cancel)) as TreeHealth
+    if (options.json) await context.printJson(health)
+    else {
+      await context.print(`${healthLine(health)}\n`)
+      const { troubles, under, lost } = health
+      const columns = [
+        { title: 'DEVICES', right: true, text: (row: (typeof troubles)[number]) => String(row.devices) },
+        { title: 'BLOCK', text: (row: (typeof troubles)[number]) => row.cid },
+        { title: 'OF', text: (row: (typeof troubles)[number]) => printable(row.path) },
+      ]
+      if (troubles.length > 0) await context.print(`\n${formatTable(troubles, columns)}`)
+      if (troubles.length < under + lost) await context.print(`… and ${under + lost - troubles.length} more\n`)
+    }
+    if (health.lost > 0) return LOST
+    return health.under > 0 ? UNDER : 0
+  },
+)
