@@ -22,10 +22,12 @@ import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts
 import { EventLog } from './events.ts'
 import { builtinMount } from './fs/builtin-mount.ts'
 import { carMount } from './fs/car-mount.ts'
+import { devMount } from './fs/dev-mount.ts'
 import { Fs, type Mount } from './fs/fs.ts'
 import { TreeHealthService } from './fs/health.ts'
 import { TreeHistory } from './fs/history.ts'
 import { kegMount } from './fs/keg-mount.ts'
+import { netMount } from './fs/net-mount.ts'
 import { procMount } from './fs/proc-mount.ts'
 import { SharedTree } from './fs/shared-tree.ts'
 import { Tree } from './fs/tree.ts'
@@ -187,6 +189,8 @@ export class Kernel {
     const mounts: Record<(typeof MOUNTS)[number], Mount> = {
       bin: builtinMount(options.builtin, this.#blocks),
       car: carMount({ tree, blocks: this.#blocks, options: {} }, entryAt),
+      dev: devMount(random),
+      net: netMount({ self: async () => this.#nodeInfo(), peers: async () => this.#membership.rows() }),
       keg: kegMount({ history, tree, blocks: this.#blocks }),
       proc: procMount({
         list: () => this.#processes.list(),

@@ -27,7 +27,17 @@ describe('a cluster of kernels', () => {
     await cluster.run(c.fs.writeFile('/tmp/x/y/z', concat([utf8('1'), new Uint8Array(3 * 1024 * 1024)])))
     expect((await cluster.run(a.fs.stat('/tmp/x/y/z'))).size).toBe(3 * 1024 * 1024 + 1)
     expect((await cluster.run(a.fs.readFile('/tmp/x/y/z'))).byteLength).toBe(3 * 1024 * 1024 + 1)
-    expect(await cluster.run(b.fs.readdir('/'))).toEqual(['bin', 'car', 'hello.txt', 'home', 'keg', 'proc', 'tmp'])
+    expect(await cluster.run(b.fs.readdir('/'))).toEqual([
+      'bin',
+      'car',
+      'dev',
+      'hello.txt',
+      'home',
+      'keg',
+      'net',
+      'proc',
+      'tmp',
+    ])
   })
 
   it('notices a closed tab at once and a killed one within 5 s', async () => {

@@ -24,12 +24,14 @@ import type { Staging } from './staging.ts'
 import { absent, type Place, present, type Tree } from './tree.ts'
 import { changesBetween, entryOfVersion, versionOf } from './watch.ts'
 
-/** A read-only part of the tree that is made, not stored. Paths are relative to its root, as names. */
+/** A part of the tree that is made, not stored. Paths are relative to its root, as names. */
 export interface Mount {
   /** Undefined when there is no such thing. */
   stat(names: readonly string[]): Promise<Omit<FileInfo, 'path'> | undefined>
   list(names: readonly string[]): Promise<DirectoryEntry[]>
   open(names: readonly string[]): Promise<Handle>
+  /** Absent where everything is read-only. Called for what is there. */
+  write?(names: readonly string[]): Promise<Handle>
 }
 
 export interface FsContext {
@@ -160,9 +162,10 @@ export class Fs {
     const asked = askedBy(mode)
     const found = await this.#find(path, context, !asked.exclusive)
     if (found.mount) {
-      if (asked.writes) throw readOnly(found.at)
+      if (asked.writes && !found.mount.write) throw readOnly(found.at)
       if ((await mounted(found)).kind === 'directory') throw isDirectory(found.at)
-      return found.mount.open(found.names)
+      if (asked.exclusive) throw new OsError('EEXIST', `${found.at} exists already`)
+      return asked.writes && found.mount.write ? found.mount.write(found.names) : found.mount.open(found.names)
     }
     const { at, place } = found
     const staged = context.staging?.file(at)

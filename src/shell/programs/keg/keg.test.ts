@@ -74,7 +74,7 @@ describe('keg', () => {
     )
     expect(await out('cat /a')).toBe('1\n')
     await out('keg checkout 4')
-    expect(await out('ls /')).toBe('b  bin  car  home  keg  proc  tmp\n'.replaceAll('  ', '\n'))
+    expect(await out('ls /')).toBe('b  bin  car  dev  home  keg  net  proc  tmp\n'.replaceAll('  ', '\n'))
     await out('keg snapshot --delete before')
     expect(JSON.parse(await out('keg snapshot --json'))).toEqual([])
   })
