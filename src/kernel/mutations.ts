@@ -21,6 +21,7 @@ export const mutations = [
   // --- the tree
   'drop-branch', // a branch is forgotten without being merged
   'absorb-unseen', // a tree counts as merged where nothing is known of it
+  'sweep-live', // blocks of forgotten versions are freed whoever else means them
   // --- processes
   'repeat-output', // what a re-run prints again is shown again
   'reuse-event-id', // of many events that one emits, two have the same id

@@ -129,6 +129,7 @@ function piece(random: SeededRandom, seats: number, name: string): Work {
   const dice = random.float()
   // Small ones stand in one block; the largest are a tree of blocks.
   const bytes = random.float() < 0.9 ? random.below(3_000) : 1_100_000
+  if (dice < 0.1) return { do: 'restore', seat, back: random.below(8) }
   if (dice < 0.45) return { do: 'write', seat, path: `/work/${name}`, bytes }
   if (dice < 0.65) return { do: 'write', seat, path: `/work/shared-${random.below(3)}`, bytes: Math.min(bytes, 3_000) }
   if (dice < 0.85) return { do: 'append', seat, path: `/log/${seat}` }

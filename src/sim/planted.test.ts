@@ -24,6 +24,7 @@ const planted: Planted[] = [
   { what: 'forgets the files of its predecessor', mutation: 'forget-files', scenario: 'processes', seed: 21 },
   { what: 'forgets a branch', mutation: 'drop-branch', scenario: 'storm', seed: 6 },
   { what: 'takes a tree for merged that it never met', mutation: 'absorb-unseen', scenario: 'storm', seed: 19 },
+  { what: 'frees what other versions hold', mutation: 'sweep-live', scenario: 'storm', seed: 1 },
   { what: 'never gives anybody up', mutation: 'keep-the-dead', scenario: 'churn', seed: 1 },
 ]
 

@@ -41,6 +41,8 @@ export type Work =
   | { do: 'write'; seat: Seat; path: string; bytes: number }
   /** Appends a line to a file that only this seat appends to. */
   | { do: 'append'; seat: Seat; path: string }
+  /** Writes a file of a folder, then makes that folder what it was so many versions ago. */
+  | { do: 'restore'; seat: Seat; back: number }
   /** Starts a process: `events` lines of output, some of them long, and a file from each. */
   | { do: 'run'; seat: Seat; events: number }
 

@@ -7,11 +7,12 @@ import { checkHashes } from './checkers/hashes.ts'
 import { JournalWatch } from './checkers/journals.ts'
 import { checkProcess } from './checkers/processes.ts'
 import { checkBlocks, repaired } from './checkers/replicas.ts'
+import { checkVersions, forgetVersions } from './checkers/versions.ts'
 import { Cluster, type SimNode } from './cluster.ts'
 import { Faults } from './faults.ts'
 import type { Profile } from './generate.ts'
 import { programLoader, withSleep } from './programs.ts'
-import type { Round, Schedule, Step } from './schedule.ts'
+import type { Round, Schedule, Step, Work } from './schedule.ts'
 import { Trace } from './trace.ts'
 import { Violation } from './violation.ts'
 import { Workload } from './workload.ts'
@@ -28,6 +29,8 @@ export interface StormReport {
   steps: number
   /** Files and lines acknowledged, all of which were there in the end. */
   acknowledged: number
+  /** Of the tree, remembered in the end. */
+  versions: number
   processes: number
   /** Of those, how many ended before their time, because of too many deaths or a full disk, and said so. */
   failed: number
@@ -60,6 +63,7 @@ class Storm {
   readonly #work: Workload
   readonly #journals = new JournalWatch()
   #slowestRepairMs = 0
+  #versions = 0
 
   constructor({ schedule, settle, onLine }: StormOptions) {
     this.#schedule = schedule
@@ -93,6 +97,7 @@ class Storm {
       trace: this.#trace.hash(),
       steps: rounds.reduce((sum, { steps }) => sum + steps.length, 0),
       acknowledged: this.#work.acknowledged,
+      versions: this.#versions,
       processes: this.#work.started.length,
       failed,
       disksLost: this.#faults.lost.length,
@@ -123,7 +128,7 @@ class Storm {
   }
 
   async #begin(step: Step): Promise<void> {
-    if (step.do === 'write' || step.do === 'append' || step.do === 'run') this.#work.begin(step)
+    if (isWork(step)) this.#work.begin(step)
     else await this.#faults.begin(step)
   }
 
@@ -135,6 +140,11 @@ class Storm {
   /** @returns processes that were ended before their time. */
   async #judge(): Promise<number> {
     const claims = this.#work.claims()
+    await checkFiles(this.cluster, claims)
+    this.#versions = await checkVersions(this.cluster)
+    await forgetVersions(this.cluster)
+    // And nothing that is needed went with them.
+    await checkVersions(this.cluster)
     await checkFiles(this.cluster, claims)
     await checkBlocks(
       this.cluster,
@@ -158,4 +168,8 @@ class Storm {
     this.#look()
     return failed
   }
+}
+
+function isWork(step: Step): step is { atMs: number } & Work {
+  return ['write', 'append', 'restore', 'run'].includes(step.do)
 }

@@ -2,6 +2,7 @@
 // end is what the checkers compare with what is there.
 import { errorLine } from '../base/errors.ts'
 import type { Kid } from '../base/ids.ts'
+import { Keg } from '../syscalls/keg.ts'
 import type { Ack } from '../syscalls/types.ts'
 import type { FileClaim } from './checkers/files.ts'
 import { PROGRAM, type Started } from './checkers/processes.ts'
@@ -41,7 +42,7 @@ export class Workload {
 
   /** Everybody needs the program, and somewhere to write. */
   async prepare(): Promise<void> {
-    for (const path of ['/work', '/log']) await this.#cluster.run(this.#faults.at(0).fs.mkdir(path))
+    for (const path of ['/work', '/log', '/past']) await this.#cluster.run(this.#faults.at(0).fs.mkdir(path))
     await this.#cluster.run(this.#faults.at(0).fs.writeFile(PROGRAM_PATH, PROGRAM, { ack: 'majority' }))
   }
 
@@ -70,6 +71,8 @@ export class Workload {
         return this.#write(node, work.path, work.bytes)
       case 'append':
         return this.#append(node, work.path)
+      case 'restore':
+        return this.#restore(node, work.back)
       case 'run':
         return this.#run(node, work.events)
     }
@@ -80,6 +83,13 @@ export class Workload {
     const writes = this.#files.get(path) ?? []
     this.#files.set(path, writes)
     await this.#noted(node, path, writes, text, () => node.fs.writeFile(path, text))
+  }
+
+  /** Nobody counts on what is in that folder: what counts is that it is there whole, whichever version of it. */
+  async #restore(node: SimNode, back: number): Promise<void> {
+    const { cid } = await node.fs.writeFile(`/past/${this.#count % 5}`, `${this.#count++}`.repeat(100))
+    await new Keg(node.os).checkout(`HEAD~${back}`, '/past', { remove: true })
+    this.#note(`${node.id.slice(-4)} restored /past after ${cid}, ${back} versions back`)
   }
 
   async #append(node: SimNode, path: string): Promise<void> {

@@ -10,6 +10,7 @@ import type { Blocks } from '../blocks/blocks.ts'
 import { type CidText, isStoredCid } from '../blocks/cid.ts'
 import type { Groups } from '../journal/groups.ts'
 import { MAX_VERSIONS, SWEEP_AFTER_MS, WRITE_BATCH_BLOCKS } from '../limits.ts'
+import { mutated } from '../mutations.ts'
 import { allCids } from './dag.ts'
 import { type Directory, decodeDirectory, type Entry } from './directory.ts'
 import type { Tree } from './tree.ts'
@@ -87,7 +88,8 @@ export class TreeSweep {
     for (const cid of this.#journalled()) live.add(cid)
     const dead = new Set<CidText>()
     for (const root of roots) await reach(root, this.#here(), dead).catch(() => undefined) // the rest of it is not here
-    const doomed = [...dead].filter((cid) => !live.has(cid) && !blocks.touched(cid))
+    const spared = (cid: CidText) => live.has(cid) && !mutated('sweep-live')
+    const doomed = [...dead].filter((cid) => !spared(cid) && !blocks.touched(cid))
     for (let at = 0; at < doomed.length; at += WRITE_BATCH_BLOCKS) {
       if (this.#closed) break
       await blocks.drop(doomed.slice(at, at + WRITE_BATCH_BLOCKS))
