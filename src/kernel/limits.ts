@@ -87,8 +87,8 @@ export const FETCH_STALL_MS = 3_000
 export const FETCH_SOURCES = 3
 /** When one holder of all has said so, how long others may take to say it too. */
 export const FETCH_OTHERS_MS = 20
-/** What counts as progress, or a finished block: two pieces, so only a holder that drips sends less. */
-export const FETCH_PROGRESS_BYTES = 2 * BLOCK_ITEM_BYTES
+/** What counts as progress, or a finished block: one piece, so only a holder that drips sends less. */
+export const FETCH_PROGRESS_BYTES = BLOCK_ITEM_BYTES
 /** Rounds of asking everybody before a missing block is an error. */
 export const FETCH_ROUNDS = 3
 /** While a member's link is broken and may come back: pauses between asking again, together beyond its grace. */

@@ -4,7 +4,9 @@
 // seen differently above, and simulated as it is seen:
 // - latency, a slow link: each chunk takes longer; a slow link also carries few bytes per ms, one after the other.
 // - loss: SCTP sends a lost packet again. The chunk comes late by a retransmission timeout, and what was sent after it
-//   on the same stream waits for it (head-of-line blocking). Nothing is missing as long as the link stands.
+//   on the same stream waits for it (head-of-line blocking). Nothing is missing as long as the link stands. A small chunk
+//   has nothing behind it that would tell of its loss sooner; of bulk data, one window in a burst waits that long once,
+//   however it is cut into chunks.
 // - duplication: SCTP drops duplicates, so no stream ever delivers bytes twice. What is done twice is done by senders
 //   that repeat a request after a broken link. The raft scenario, which has no links, duplicates and loses messages.
 // - reordering: never within a stream. The two streams of a link, different links, network events and the frames of the
@@ -25,6 +27,15 @@ export interface Slowness {
 
 /** A first retransmission timeout of SCTP and its doubling (RFC 9260, 6.3.1: at least 1 s; Chromium's is lower). */
 const RETRANSMIT_MS: readonly [number, number] = [200, 1_000]
+
+/** Below this a chunk is a message of its own; what one sender has under way at most. */
+const SMALL_BYTES = 4 * 1024
+const WINDOW_BYTES = 256 * 1024
+
+/** Share of the losses that make a chunk of so many bytes late. */
+function exposure(bytes: number): number {
+  return bytes <= SMALL_BYTES ? 1 : Math.min(1, bytes / WINDOW_BYTES)
+}
 
 export class Conditions {
   readonly #random: SeededRandom
@@ -48,7 +59,7 @@ export class Conditions {
   /** How long a chunk is under way, in ms; `lineMs` of it, it keeps those behind it waiting. */
   delay(from: NodeId, to: NodeId, bytes: number): { wayMs: number; lineMs: number } {
     let wayMs = this.latency()
-    if (this.lossRate > 0 && this.#random.float() < this.lossRate) {
+    if (this.lossRate > 0 && this.#random.float() < this.lossRate * exposure(bytes)) {
       const [least, most] = RETRANSMIT_MS
       wayMs += least + this.#random.float() * (most - least)
     }

@@ -280,6 +280,8 @@ export class Groups {
       return this.#rpc.note(peer, 'journal.dismissed', { group: group.name, term: group.term })
     }
     this.#intake.step(peer, group, message)
+    // Whoever asks may lack what this member has, and could ask for ever: then it is this one's turn.
+    if (message.t === 'vote' && group.leader === undefined) this.#electSoon(group, limits.GROUP_ELECTION_STEP_MS)
   }
 
   // --- the witness -----------------------------------------------------------------------------------------
