@@ -16,6 +16,7 @@ import type { KernelEvent } from '../syscalls/types.ts'
 import { kidOfCid, parseCid } from './blocks/cid.ts'
 import type { EventLog } from './events.ts'
 import type { Fs, FsContext } from './fs/fs.ts'
+import type { Closed } from './fs/handles.ts'
 import type { TreeHealthService } from './fs/health.ts'
 import type { TreeHistory } from './fs/history.ts'
 import { joinPath, splitPath } from './fs/path.ts'
@@ -32,6 +33,8 @@ export interface DispatchServices {
   fs: Fs
   history: TreeHistory
   health: TreeHealthService
+  /** Of a directory, or one of a version below /keg: the CID that other IPFS tools give it. */
+  plainCid: (path: string, signal: AbortSignal) => Promise<string>
   processes: Processes
   events: EventLog<KernelEvent>
   info: { [T in PlainTopic]: (signal: AbortSignal) => Promise<InfoResults[T]> }
@@ -71,8 +74,9 @@ function fileHandlers(
     },
     close: async ({ ref, discard, keep, ack: wanted }, signal) => {
       const handle = keep ? refs.get(ref) : refs.take(ref)
-      if (discard) return {}
-      const { file, ack } = await handle.commit(signal, wanted)
+      const closed = discard ? {} : await handle.commit(signal, wanted).finally(() => !keep && handle.release?.())
+      if (discard && !keep) handle.release?.()
+      const { file, ack } = closed as Closed
       if (!file) return {}
       const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size }
       return ack ? { ...written, ack } : written
@@ -113,7 +117,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
       if (args.topic === 'path') {
         const info = await fs.stat(resolve(args.path), { signal }, args.follow)
         return args.plain && info.kind === 'directory'
-          ? { ...info, cid: await fs.plainCid(info.path, { signal }) }
+          ? { ...info, cid: await services.plainCid(info.path, signal) }
           : info
       }
       if (args.topic === 'record') return services.record(args.namespace, args.name, signal)

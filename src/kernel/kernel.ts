@@ -21,6 +21,7 @@ import { Directory, type Namespace } from './directory/directory.ts'
 import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts'
 import { EventLog } from './events.ts'
 import { builtinMount } from './fs/builtin-mount.ts'
+import { planCar } from './fs/car.ts'
 import { carMount } from './fs/car-mount.ts'
 import { devMount } from './fs/dev-mount.ts'
 import { Fs, type Mount } from './fs/fs.ts'
@@ -28,6 +29,7 @@ import { TreeHealthService } from './fs/health.ts'
 import { TreeHistory } from './fs/history.ts'
 import { kegMount } from './fs/keg-mount.ts'
 import { netMount } from './fs/net-mount.ts'
+import { splitPath } from './fs/path.ts'
 import { procMount } from './fs/proc-mount.ts'
 import { SharedTree } from './fs/shared-tree.ts'
 import { Tree } from './fs/tree.ts'
@@ -156,14 +158,22 @@ export class Kernel {
       log,
       onHead: (head) => this.#shared.led(head),
       onFollow: () => this.#shared.unled(),
-      onForgotten: (tree, versions) => {
+      onForgotten: (tree, versions, soon) => {
         const roots = versions.map(({ root }) => root)
-        this.#sweep.forgotten(tree, roots)
-        this.#rpc.noteAll('tree.forgotten', { tree, roots })
+        this.#sweep.forgotten(tree, roots, soon)
+        this.#rpc.noteAll('tree.forgotten', { tree, roots, soon })
       },
     })
     const keeper = this.#trees
-    this.#sweep = new TreeSweep({ keeper, tree, blocks: this.#blocks, groups: this.#groups, clock, log })
+    this.#sweep = new TreeSweep({
+      keeper,
+      blocks: this.#blocks,
+      groups: this.#groups,
+      processes: () => this.#processes.owner,
+      store: logStore,
+      clock,
+      log,
+    })
     this.#shared = new SharedTree({
       tree,
       keeper: this.#trees,
@@ -264,6 +274,11 @@ export class Kernel {
       fs,
       history,
       health,
+      plainCid: async (path, signal) => {
+        const entry = await entryAt(splitPath(path))
+        if (!entry) throw new OsError('EINVAL', `${path} is made when it is read`)
+        return (await planCar({ tree, blocks: this.#blocks, options: { signal } }, entry)).root
+      },
       processes: this.#processes,
       events: this.#events,
       info: {
@@ -282,7 +297,7 @@ export class Kernel {
    * @param ready what the network should wait for (the relay's address), so that it does not start without it.
    */
   async start(ready: Promise<void> = Promise.resolve()): Promise<void> {
-    this.#rpc.onNote('tree.forgotten', (_peer, { tree, roots }) => this.#sweep.forgotten(tree, roots))
+    this.#rpc.onNote('tree.forgotten', (_peer, { tree, roots, soon }) => this.#sweep.forgotten(tree, roots, soon))
     this.#rpc.handle('storage.usage', () => this.#ownStorage())
     this.#membership.events.on((event) => {
       if (event.type === 'joined') {
@@ -317,6 +332,7 @@ export class Kernel {
     this.#groups.own('process/', this.#processes.owner)
     this.#groups.own('tree/', this.#trees.owner)
     await this.#groups.start()
+    await this.#sweep.start()
     ready
       .then(() => this.#ports.network.start())
       .catch((error: unknown) => {

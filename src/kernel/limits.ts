@@ -112,9 +112,17 @@ export const MAX_VERSION_NAMES = 256
 export const MAX_WHAT_CHARS = 96
 /** Versions in one answer to another node. */
 export const MAX_VERSION_ROWS = 512
-/** So long after versions are forgotten their blocks are freed; what was written in the last of it is left alone. */
+/** So long after versions are forgotten their blocks are freed; and so long after that failed it is tried again. */
 export const SWEEP_AFTER_MS = 60_000
+export const SWEEP_AGAIN_MS = 10 * 60_000
+/** Roots of forgotten versions that wait to be swept: those of one `keg gc`. */
+export const MAX_FORGOTTEN = 2 * MAX_VERSIONS
+/** Versions that were thinned out are swept when there are so many, without anybody asking. */
+export const MAX_THINNED = 256
+/** So long a block is left alone that was stored here, or found to be here: whoever did may be about to name it. */
 export const TOUCHED_MS = 45_000
+/** Blocks that are remembered like that; with more, nothing is freed. */
+export const MAX_TOUCHED = 500_000
 /** How long calls wait after boot until it is known whether others have a tree. */
 export const TREE_SETTLE_MS = 3_000
 /** The same where others are known to be there and no link to any of them is up yet: loaded laptops need seconds. */

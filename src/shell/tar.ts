@@ -1,6 +1,7 @@
 // Folders as tar archives: what `get` gives to this device. POSIX ustar, with extended headers for what that has no room
 // for. Source: https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html ; read by tar(1) in tar.test.ts.
 import { utf8 } from '../base/bytes.ts'
+import { OsError } from '../base/errors.ts'
 import type { FileKind } from '../syscalls/types.ts'
 
 export interface TarEntry {
@@ -12,7 +13,7 @@ export interface TarEntry {
   mtimeMs: number
   /** Of a symbolic link. */
   target?: string | undefined
-  /** Of a file: exactly `size` bytes. */
+  /** Of a file: `size` bytes, of which more are cut off. */
   read?(): AsyncIterable<Uint8Array>
 }
 
@@ -26,12 +27,19 @@ export function tarSize(entries: readonly TarEntry[]): number {
   return entries.reduce((sum, entry) => sum + head(entry).byteLength + padded(sizeOf(entry)), 2 * BLOCK)
 }
 
+/** @throws {OsError} EIO for a file that is shorter than it was. */
 export async function* tar(entries: Iterable<TarEntry>): AsyncGenerator<Uint8Array> {
   for (const entry of entries) {
     yield head(entry)
     const size = sizeOf(entry)
     if (size === 0 || !entry.read) continue
-    yield* entry.read()
+    let left = size
+    for await (const piece of entry.read()) {
+      if (piece.byteLength > 0 && left > 0) yield piece.subarray(0, left)
+      left -= piece.byteLength
+    }
+    // Its header has told a size, which cannot be taken back.
+    if (left > 0) throw new OsError('EIO', `${entry.name} has become shorter while it was read`)
     if (size % BLOCK !== 0) yield new Uint8Array(BLOCK - (size % BLOCK))
   }
   yield new Uint8Array(2 * BLOCK)

@@ -53,7 +53,7 @@ const recordName = v.pipe(
 /** A version of `/`: its number, its name, the KID of its root, `HEAD`, `HEAD~2` (two before it), `@10m` (then). */
 const version = v.pipe(v.string(), v.regex(/^[\w.@~-]{1,80}$/, 'a version is a number, a name, HEAD, HEAD~2 or @10m'))
 /** Not a number, a KID, HEAD or a time. */
-const versionName = v.pipe(
+export const versionName = v.pipe(
   v.string(),
   v.regex(
     /^(?!HEAD$|K-)[A-Za-z_][\w.-]{0,63}$/,

@@ -4,31 +4,32 @@
 import { errorLine } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
-import type { Clock } from '../../ports/clock.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
 import type { ServeContext } from '../rpc/session.ts'
 import { type CidText, type Codec, cidOf } from './cid.ts'
 import { BlockFetcher, type BlockFetcherOptions, type FetchOptions, type OnBlock } from './fetch.ts'
+import { Touched } from './touched.ts'
 
 export { BlockMissing, type FetchOptions } from './fetch.ts'
 
 export class Blocks {
   readonly #store: BlockStore
   readonly #hasher: Hasher
-  readonly #clock: Clock
   readonly #log: LogSink
   readonly #fetcher: BlockFetcher
-  /** When blocks were stored here last, or found to be here, by somebody who may be about to name them; oldest first. */
-  readonly #touched = new Map<CidText, number>()
+  /** What was stored here, or made sure of, lately: whoever did may be about to name it. */
+  readonly #touched: Touched
+  /** Blocks are being freed. Never rejects. */
+  #dropping: Promise<void> = Promise.resolve()
   /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
   #keeping: Promise<void> = Promise.resolve()
 
   constructor(options: BlockFetcherOptions & { store: BlockStore }) {
     this.#store = options.store
     this.#hasher = options.hasher
-    this.#clock = options.clock
+    this.#touched = new Touched(options.clock)
     this.#log = options.log
     this.#fetcher = new BlockFetcher(options)
     const { rpc } = options
@@ -48,7 +49,8 @@ export class Blocks {
   /** @throws {OsError} ENOSPC, EIO. */
   async putMany(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
     if (entries.length === 0) return
-    this.#touch(entries.map(([cid]) => cid))
+    this.#touched.add(entries.map(([cid]) => cid))
+    await this.#dropping
     await this.#store.putMany(entries)
   }
 
@@ -57,26 +59,29 @@ export class Blocks {
     return this.#store.getMany(cids)
   }
 
-  /** Frees blocks that nobody means any more. */
-  async drop(cids: readonly CidText[]): Promise<void> {
-    await this.#store.deleteMany(cids)
+  /** From now on nothing that is stored here, or made sure of, is freed, for as long as that takes. @returns what ends it. */
+  pin(): () => void {
+    return this.#touched.pin()
   }
 
-  /** Whether somebody stored it here a moment ago, or made sure that it is here. */
-  touched(cid: CidText): boolean {
-    return (this.#touched.get(cid) ?? -Infinity) > this.#clock.nowMs() - limits.TOUCHED_MS
+  /** A point in time, for `touchedSince` and `drop`. */
+  mark(): number {
+    return this.#touched.mark()
   }
 
-  #touch(cids: readonly CidText[]): void {
-    const nowMs = this.#clock.nowMs()
-    for (const cid of cids) {
-      this.#touched.delete(cid)
-      this.#touched.set(cid, nowMs)
-    }
-    for (const [cid, ms] of this.#touched) {
-      if (ms > nowMs - limits.TOUCHED_MS) break
-      this.#touched.delete(cid)
-    }
+  /** Whether somebody has stored it here since, or a while before, or made sure that it is here. */
+  touchedSince(cid: CidText, mark: number): boolean {
+    return this.#touched.since(cid, mark)
+  }
+
+  /** Frees blocks, but for those that were touched. @returns how many. @throws {OsError} EIO. */
+  async drop(cids: readonly CidText[], mark: number): Promise<number> {
+    const doomed = cids.filter((cid) => !this.#touched.since(cid, mark))
+    // Whoever stores one of them again, or looks whether it is here, has touched it by now or waits until it is gone.
+    const dropped = this.#store.deleteMany(doomed)
+    this.#dropping = dropped.catch(() => undefined)
+    await dropped
+    return doomed.length
   }
 
   /** Stores one block. @returns its name. @throws {OsError} ENOSPC, EIO. */
@@ -157,7 +162,8 @@ export class Blocks {
   async hold(cids: readonly CidText[], options: FetchOptions = {}): Promise<void> {
     for (let at = 0; at < cids.length; at += limits.WRITE_BATCH_BLOCKS) {
       const batch = cids.slice(at, at + limits.WRITE_BATCH_BLOCKS)
-      this.#touch(batch)
+      this.#touched.add(batch)
+      await this.#dropping
       const held = await this.#store.hasMany(batch)
       const missing = batch.filter((_cid, i) => !held[i])
       if (missing.length > 0) await this.putMany([...(await this.#fetcher.fetch(missing, options, () => undefined))])

@@ -7,9 +7,12 @@ import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, type Codec, parseCid, RAW } from '../blocks/cid.ts'
 import { BLOCK_BYTES, MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES, WRITE_BATCH_BLOCKS } from '../limits.ts'
 import { carSections } from './car.ts'
-import { allCids, decodeNode, MalformedDag, rootSize } from './dag.ts'
+import { DagReader, decodeNode, MalformedDag, rootSize } from './dag.ts'
 import { decodeLink, type Entry } from './directory.ts'
 import type { Tree } from './tree.ts'
+
+/** Small blocks that are stored with one transaction. */
+const MAX_BATCH = 1_024
 
 export interface CarTarget {
   tree: Tree
@@ -40,7 +43,7 @@ export async function importCar(target: CarTarget, pieces: AsyncIterable<Uint8Ar
     }
     batch.push([cid, block])
     bytes += block.byteLength
-    if (bytes < WRITE_BATCH_BLOCKS * BLOCK_BYTES) continue
+    if (bytes < WRITE_BATCH_BLOCKS * BLOCK_BYTES && batch.length < MAX_BATCH) continue
     await blocks.putMany(batch)
     batch = []
     bytes = 0
@@ -75,22 +78,30 @@ class Adoption {
     if (parseCid(cid).code === RAW) return { ...file, size: bytes.byteLength }
     const { unixfs } = decodeNode(cid, bytes)
     if (unixfs.type === 'file' || unixfs.type === 'raw') {
-      await allCids(blocks, { cid, size: rootSize(cid, bytes) }, options)
-      return { ...file, size: rootSize(cid, bytes) }
+      const size = rootSize(cid, bytes)
+      if (!Number.isSafeInteger(size)) throw new MalformedDag(`${cid} says that it is larger than a file can be`)
+      await new DagReader(blocks, { cid, size }, options).leaves()
+      return { ...file, size }
     }
     if (unixfs.type === 'symlink') {
       const target = decodeLink(cid, bytes)
       return { kind: 'symlink', cid, size: utf8(target).byteLength, mode: 0o777, mtimeMs }
     }
     const entries = new Map<string, Entry>()
-    await this.#directory(cid, bytes, depth, entries)
+    await this.#directory(cid, bytes, depth, { into: entries, shards: new Set() })
     const own = await this.#target.tree.store(new Map([...entries].sort(([a], [b]) => (a < b ? -1 : 1))))
     return { kind: 'directory', cid: own, size: 0, mode: 0o755, mtimeMs }
   }
 
   /** Of a sharded one, each shard is a node of its own, whose links begin with two digits. */
-  async #directory(cid: CidText, bytes: Uint8Array, depth: number, into: Map<string, Entry>): Promise<void> {
+  async #directory(
+    cid: CidText,
+    bytes: Uint8Array,
+    depth: number,
+    { into, shards }: { into: Map<string, Entry>; shards: Set<CidText> },
+  ): Promise<void> {
     const { blocks, options } = this.#target
+    options.signal?.throwIfAborted()
     if (++this.#directories > MAX_TREE_DIRECTORIES) throw new OsError('EFBIG', 'it has too many directories')
     const { node, unixfs } = decodeNode(cid, bytes)
     const sharded = unixfs.type === 'hamt-sharded-directory'
@@ -99,8 +110,10 @@ class Adoption {
       const child = String(parseCid(String(Hash)))
       if (sharded && !/^[0-9A-F]{2}/.test(Name)) throw new MalformedDag(`shard ${cid} has a link without a number`)
       if (sharded && Name.length === 2) {
+        if (shards.has(child)) throw new MalformedDag(`a directory in it has shard ${child} twice`)
+        shards.add(child)
         if (depth > MAX_TREE_DEPTH) throw new OsError('EFBIG', 'shards in it lie too deep')
-        await this.#directory(child, await blocks.get(child, options), depth + 1, into)
+        await this.#directory(child, await blocks.get(child, options), depth + 1, { into, shards })
         continue
       }
       const name = sharded ? Name.slice(2) : Name

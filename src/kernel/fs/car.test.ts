@@ -1,7 +1,11 @@
 import { CarReader, CarWriter } from '@ipld/car'
+import * as dagPb from '@ipld/dag-pb'
+import { sha256 } from '@noble/hashes/sha2.js'
 import fc from 'fast-check'
+import { UnixFS } from 'ipfs-unixfs'
 import { importer } from 'ipfs-unixfs-importer'
 import { CID } from 'multiformats/cid'
+import { create as createDigest } from 'multiformats/hashes/digest'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { SeededRandom } from '../../adapters/memory/random.ts'
 import { concat, fromUtf8, utf8 } from '../../base/bytes.ts'
@@ -226,6 +230,43 @@ describe('a CAR that is wrong is refused, and the tree stays as it was', () => {
     expect(await codeOf(importTo(await make()))).toBe(code)
     await cluster.run(node.fs.writeFile('/in.car', ''))
     expect(await snapshot(cluster, node)).toEqual(before)
+  })
+
+  it('through a link that leads out of the tree, or to nothing', async () => {
+    await cluster.run(node.fs.symlink('/bin', '/out'))
+    await cluster.run(node.fs.symlink('/nowhere', '/dead'))
+    expect(await codeOf(importTo(good, '/out/x'))).toBe('EROFS')
+    expect(await codeOf(importTo(good, '/dead/x'))).toBe('ENOENT')
+  })
+
+  it('that is a bomb of shards, or tells sizes that cannot be', async () => {
+    const made = new Map<string, Uint8Array>()
+    const put = (block: Uint8Array) => {
+      const cid = CID.createV1(0x70, createDigest(0x12, sha256(block)))
+      made.set(String(cid), block)
+      return cid
+    }
+    const shard = (links: CID[]) => {
+      const data = new UnixFS({
+        type: 'hamt-sharded-directory',
+        fanout: 256n,
+        hashType: 0x22n,
+        data: new Uint8Array(0),
+      })
+      const Links = links.map((Hash, i) => ({ Name: i.toString(16).padStart(2, '0').toUpperCase(), Hash, Tsize: 1 }))
+      return put(dagPb.encode(dagPb.prepare({ Data: data.marshal(), Links })))
+    }
+    let top = shard([])
+    for (let depth = 0; depth < 5; depth++) top = shard(Array.from({ length: 200 }, () => top))
+    expect(await codeOf(importTo(await carOf({ root: top, blocks: made })))).toBe('EIO')
+    made.clear()
+    const leaf = put(
+      dagPb.encode(dagPb.prepare({ Data: new UnixFS({ type: 'file', data: text }).marshal(), Links: [] })),
+    )
+    const file = new UnixFS({ type: 'file' })
+    file.addBlockSize(2n ** 60n)
+    const huge = put(dagPb.encode(dagPb.prepare({ Data: file.marshal(), Links: [{ Name: '', Hash: leaf, Tsize: 1 }] })))
+    expect(await codeOf(importTo(await carOf({ root: huge, blocks: made }), '/huge'))).toBe('EIO')
   })
 
   it('when something is there already', async () => {

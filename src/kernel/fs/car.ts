@@ -10,8 +10,15 @@ import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
-import { BLOCK_BYTES, MAX_CAR_BLOCKS, MAX_CAR_HEADER_BYTES, MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES } from '../limits.ts'
-import { allCids, decodeNode } from './dag.ts'
+import {
+  BLOCK_BYTES,
+  MAX_BLOCK_BYTES,
+  MAX_CAR_BLOCKS,
+  MAX_CAR_HEADER_BYTES,
+  MAX_TREE_DEPTH,
+  MAX_TREE_DIRECTORIES,
+} from '../limits.ts'
+import { allCids, decodeNode, MalformedDag } from './dag.ts'
 import type { Entry } from './directory.ts'
 import type { Tree } from './tree.ts'
 
@@ -77,8 +84,11 @@ export async function readCar(
   }
   const stored = wanted.filter(({ bytes }) => !bytes).map(({ cid }) => cid)
   const got = new Map((await blocks.getMany(stored, { signal })).map((bytes, i) => [stored[i], bytes]))
-  for (const { start, cid, bytes = got.get(cid) as Uint8Array } of wanted) {
+  for (const { start, length: planned, cid, bytes = got.get(cid) as Uint8Array } of wanted) {
     const whole = [varint(CID_BYTES + bytes.byteLength), parseCid(cid).bytes, bytes]
+    if (whole.reduce((sum, piece) => sum + piece.byteLength, 0) !== planned) {
+      throw new MalformedDag(`block ${cid} is not of the size that its file says`)
+    }
     let at = start
     for (const piece of whole) {
       if (at < end && at + piece.byteLength > offset) {
@@ -119,16 +129,14 @@ class Planner {
     const { tree, blocks, options } = this.#source
     if (++this.#directories > MAX_TREE_DIRECTORIES) throw new OsError('EFBIG', 'too many directories for a CAR')
     const links: dagPb.PBLink[] = []
-    let size = 0
     for (const [name, child] of [...(await tree.directory(cid, options))].reverse()) {
       const planned = await this.plan(child, depth + 1)
       links.push({ Name: name, Hash: parseCid(planned.cid), Tsize: planned.size })
-      size += planned.size
     }
     const bytes = dagPb.encode(dagPb.prepare({ Data: new UnixFS({ type: 'directory' }).marshal(), Links: links }))
     const own = await blocks.cidOf(DAG_PB, bytes)
     this.#add(own, bytes.byteLength, bytes)
-    return { cid: own, size: size + bytes.byteLength }
+    return { cid: own, size: sizeOf(bytes.byteLength, links) }
   }
 
   async #file(entry: Entry): Promise<Planned> {
@@ -140,8 +148,10 @@ class Planner {
     const root = await blocks.get(entry.cid, options)
     const { node } = decodeNode(entry.cid, root)
     const cids = entry.kind === 'symlink' ? [entry.cid] : await allCids(blocks, entry, options)
-    for (const cid of cids.reverse()) this.#add(cid, await this.#lengthOf(cid))
-    return { cid: entry.cid, size: root.byteLength + node.Links.reduce((sum, { Tsize = 0 }) => sum + Tsize, 0) }
+    const lengths: number[] = []
+    for (const cid of cids) lengths.push(await this.#lengthOf(cid)) // the nodes above leaves come before them
+    for (const [i, cid] of [...cids.entries()].reverse()) this.#add(cid, lengths[i] as number)
+    return { cid: entry.cid, size: sizeOf(root.byteLength, node.Links) }
   }
 
   readonly #lengths = new Map<CidText, number>()
@@ -151,10 +161,12 @@ class Planner {
     const known = this.#lengths.get(cid)
     if (known !== undefined) return known
     const bytes = await this.#source.blocks.get(cid, this.#source.options)
-    if (parseCid(cid).code === DAG_PB) {
-      for (const { Hash, Tsize = 0 } of dagPb.decode(bytes).Links) {
-        if (Hash.code === RAW) this.#lengths.set(Hash.toString(), Tsize)
-      }
+    if (parseCid(cid).code === RAW) return bytes.byteLength
+    const { node, unixfs } = decodeNode(cid, bytes)
+    for (const [i, { Hash }] of node.Links.entries()) {
+      const length = Number(unixfs.blockSizes[i] ?? 0)
+      if (length > MAX_BLOCK_BYTES && Hash.code === RAW) throw new MalformedDag(`block ${Hash} cannot be so large`)
+      if (Hash.code === RAW) this.#lengths.set(Hash.toString(), length)
     }
     return bytes.byteLength
   }
@@ -171,6 +183,13 @@ class Planner {
 interface Planned {
   cid: CidText
   size: number
+}
+
+/** Bytes of a node and all below it, as its parent tells them. @throws {OsError} EFBIG. */
+function sizeOf(own: number, links: readonly dagPb.PBLink[]): number {
+  const size = links.reduce((sum, { Tsize = 0 }) => sum + Tsize, own)
+  if (!Number.isSafeInteger(size)) throw new OsError('EFBIG', 'it unfolds into more bytes than a number can tell')
+  return size
 }
 
 function headerOf(root: CidText): Uint8Array {

@@ -9,7 +9,7 @@ import { OsError } from '../../base/errors.ts'
 import { MAX_PATH_LENGTH } from '../../syscalls/limits.ts'
 import { type CidText, parseCid } from '../blocks/cid.ts'
 import { MAX_BLOCK_BYTES, MAX_LINK_BYTES } from '../limits.ts'
-import { decodeNode } from './dag.ts'
+import { decodeNode, MalformedDag } from './dag.ts'
 
 export interface Entry {
   kind: 'file' | 'directory' | 'symlink'
@@ -55,20 +55,20 @@ export function encodeDirectory(directory: Directory): Uint8Array {
 /** @throws {OsError} EIO when the block is not such a directory. */
 export function decodeDirectory(cid: CidText, bytes: Uint8Array): Directory {
   const { node, unixfs } = decodeNode(cid, bytes)
-  if (unixfs.type !== 'directory') throw new OsError('EIO', `block ${cid} is a ${unixfs.type}, not a directory`)
+  if (unixfs.type !== 'directory') throw new MalformedDag(`block ${cid} is a ${unixfs.type}, not a directory`)
   let known: v.InferOutput<typeof details> = new Map()
   if (unixfs.data && unixfs.data.byteLength > 0) {
     try {
       known = v.parse(details, decode(unixfs.data, { useMaps: true }))
     } catch (error) {
-      throw new OsError('EIO', `directory ${cid} has malformed details`, { cause: error })
+      throw new MalformedDag(`directory ${cid} has malformed details`, { cause: error })
     }
   }
   const directory = new Map<string, Entry>()
   for (const link of node.Links) {
     const name = link.Name ?? ''
     const [kind, size, mode, mtimeMs] = known.get(name) ?? [0, link.Tsize ?? 0, 0o644, 0]
-    if (!isEntryName(name)) throw new OsError('EIO', `directory ${cid} has an entry without a proper name`)
+    if (!isEntryName(name)) throw new MalformedDag(`directory ${cid} has an entry without a proper name`)
     directory.set(name, { kind: KINDS[kind], cid: String(link.Hash), size, mode, mtimeMs })
   }
   return directory

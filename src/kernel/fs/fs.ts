@@ -10,7 +10,6 @@ import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
 import { BLOCK_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
-import { planCar } from './car.ts'
 import { importCar } from './car-import.ts'
 import { askedBy, Commits, type Target } from './commits.ts'
 import { DagReader, type FileRoot } from './dag.ts'
@@ -26,8 +25,8 @@ import { changesBetween, entryOfVersion, versionOf } from './watch.ts'
 
 /** A part of the tree that is made, not stored. Paths are relative to its root, as names. */
 export interface Mount {
-  /** Undefined when there is no such thing. */
-  stat(names: readonly string[]): Promise<Omit<FileInfo, 'path'> | undefined>
+  /** Undefined when there is no such thing. @param last whether a link in the last place is followed. */
+  stat(names: readonly string[], last: boolean): Promise<Omit<FileInfo, 'path'> | undefined>
   list(names: readonly string[]): Promise<DirectoryEntry[]>
   open(names: readonly string[]): Promise<Handle>
   /** Absent where everything is read-only. Called for what is there. */
@@ -90,7 +89,7 @@ export class Fs {
   /** @param last whether a symbolic link in the last place is followed. */
   async stat(path: string, context: FsContext, last = true): Promise<FileInfo> {
     const found = await this.#find(path, context, last)
-    if (found.mount) return { path: found.at, ...(await mounted(found)) }
+    if (found.mount) return { path: found.at, ...(await mounted(found, last)) }
     const staged = context.staging?.file(found.at)
     if (staged) {
       const entry = { kind: 'file' as const, ...staged, mode: FILE_MODE, mtimeMs: this.#clock.wallMs() }
@@ -184,6 +183,8 @@ export class Fs {
     return fileWriter(writer, !keeps, {
       readable: asked.reads,
       appends: asked.appends,
+      // What is written is named when the file is closed. (A task's has its time: an event does not take that long.)
+      release: context.staging ? undefined : this.#blocks.pin(),
       commit: (file, signal, ack) => this.#commit(target, context.staging, file, signal, ack),
       reopen: (file, signal) => DagWriter.open(this.#blocks, file, { signal }),
     })
@@ -231,30 +232,30 @@ export class Fs {
     }
   }
 
-  /** Of a directory, the CID that other IPFS tools give it; of a file it is its own. */
-  async plainCid(path: string, context: FsContext): Promise<string> {
-    const found = await this.#find(path, context)
-    if (found.mount) throw new OsError('EINVAL', `${found.at} is made when it is read`)
-    const source = { tree: this.#tree, blocks: this.#blocks, options: { signal: context.signal } }
-    return (await planCar(source, present(found.place))).root
-  }
-
   async #import(args: FileChange & { op: 'import' }, mtimeMs: number, context: FsContext): Promise<Ack> {
     if (context.staging) throw new OsError('ENOTSUP', 'a task cannot import a CAR')
     const path = this.#writable(args.to)
-    if ((await this.#find(path, context, false)).place?.entry) throw new OsError('EEXIST', `${path} exists already`)
+    const found = await this.#find(path, context, false)
+    if (found.mount) throw readOnly(found.at)
+    if (found.place.entry) throw new OsError('EEXIST', `${path} exists already`)
     const { signal } = context
     const handle = await this.open(args.from, 'r', context)
     async function* pieces() {
       for (let at = 0; at < handle.size; ) {
         const piece = await handle.read(at, BLOCK_BYTES, signal)
+        if (piece.byteLength === 0) throw new OsError('EIO', `${args.from} is shorter than it says`)
         at += piece.byteLength
         yield piece
       }
     }
-    const target = { tree: this.#tree, blocks: this.#blocks, options: { signal }, mtimeMs }
-    const entry = await importCar(target, pieces())
-    return this.#apply({ op: 'graft', path, ...entry, exclusive: true }, context)
+    const release = this.#blocks.pin()
+    try {
+      const target = { tree: this.#tree, blocks: this.#blocks, options: { signal }, mtimeMs }
+      const entry = await importCar(target, pieces())
+      return await this.#apply({ op: 'graft', path, ...entry, atMs: mtimeMs, exclusive: true }, context)
+    } finally {
+      release()
+    }
   }
 
   /** @throws {OsError} EXDEV for what is not in the tree, and so has to be read. */
@@ -345,8 +346,8 @@ export class Fs {
   }
 }
 
-async function mounted({ at, names, mount }: { at: string; names: string[]; mount: Mount }) {
-  const info = await mount.stat(names)
+async function mounted({ at, names, mount }: { at: string; names: string[]; mount: Mount }, last = true) {
+  const info = await mount.stat(names, last)
   if (!info) throw new OsError('ENOENT', `${at}: no such file or directory`)
   return info
 }

@@ -17,6 +17,8 @@ export interface Handle {
   resize(size: number, signal: AbortSignal): Promise<number>
   /** Commits what was written, as safely as `ack` asks. @returns what was written, if this handle wrote. */
   commit(signal: AbortSignal, ack?: Ack['level']): Promise<Closed>
+  /** Nobody uses it any more, whether it was committed or not. */
+  release?(): void
 }
 
 export interface Closed {
@@ -63,6 +65,8 @@ export interface WriterOptions {
   appends: boolean
   /** Makes what was written visible. @returns the file as it is then: with what others have appended, where it appends. */
   commit(file: FileRoot, signal: AbortSignal, ack?: Ack['level']): Promise<{ file: FileRoot; ack: Ack }>
+  /** Nobody uses it any more. */
+  release?: (() => void) | undefined
   /** Goes on with a file that was committed. */
   reopen(file: FileRoot, signal: AbortSignal): Promise<DagWriter>
 }
@@ -97,6 +101,7 @@ export function fileWriter(first: DagWriter, changed: boolean, options: WriterOp
   }
   return {
     kind: 'file',
+    ...(options.release ? { release: options.release } : {}),
     get size() {
       return writer.size
     },

@@ -242,6 +242,107 @@ describe('the history of /', () => {
     expect(await cluster.run(node.fs.readFile(`/proc/${kid}/stdout`, 'utf8'))).toBe(`${line}\n`)
   })
 
+  it('frees nothing of a file that somebody is writing again, however long that takes', async () => {
+    const { cluster, node, keg } = await alone(15)
+    const part = (i: number) => new Uint8Array(1024 * 1024).map((_, at) => (at >> 9) ^ (i * 37))
+    const parts = Array.from({ length: 12 }, (_, i) => part(i))
+    await cluster.run(node.fs.writeFile('/big', parts))
+    await cluster.run(node.fs.rm('/big'))
+    await cluster.advance(120_000)
+    await cluster.run(keg.gc({ keep: 1, forMs: 0 }))
+    const handle = await cluster.run(node.fs.open('/big', 'w'))
+    for (const each of parts.slice(0, 10)) await cluster.run(handle.write(each))
+    await cluster.advance(limits.SWEEP_AFTER_MS + 30_000)
+    for (const each of parts.slice(10)) await cluster.run(handle.write(each))
+    await cluster.run(handle.close())
+    const bytes = await cluster.run(node.fs.readFile('/big'))
+    expect(parts.every((each, i) => Buffer.compare(bytes.subarray(i << 20, (i + 1) << 20), each) === 0)).toBe(true)
+  })
+
+  it('frees nothing of a large program that runs from a journal', async () => {
+    const cluster = newCluster({ seed: 16, programs: true })
+    const [node] = await boot<[SimNode]>(cluster, 1)
+    const source = `export async function start(_args, os) { await os.print('x') } // ${'.'.repeat(2_200_000)}`
+    await write(cluster, node, { '/p.js': source })
+    const { kid } = await cluster.run(node.os.call('run', { program: '/p.js', args: [], cwd: '/' }))
+    await cluster.run(node.os.call('wait', { for: 'exit', kids: [kid] }))
+    const leaves = [...node.disk.blocks.values()].filter(({ byteLength }) => byteLength >= 50_000).length
+    expect(leaves).toBe(3)
+    await cluster.run(node.fs.rm('/p.js'))
+    await cluster.advance(120_000)
+    await cluster.run(kegOf(node).gc({ keep: 1, forMs: 0 }))
+    await cluster.advance(limits.SWEEP_AFTER_MS + 60_000)
+    expect([...node.disk.blocks.values()].filter(({ byteLength }) => byteLength >= 50_000)).toHaveLength(leaves)
+  })
+
+  it('frees after a reload what was to be freed before', async () => {
+    const { cluster, node, keg } = await alone(17)
+    for (let i = 0; i < 20; i++) await write(cluster, node, { '/a': `${i}`.repeat(100) })
+    await cluster.advance(120_000)
+    await cluster.run(keg.gc({ keep: 1, forMs: 0 }))
+    await cluster.advance(1_000)
+    node.crash()
+    await cluster.run(node.boot())
+    const before = node.disk.blocks.size
+    await cluster.advance(limits.SWEEP_AGAIN_MS + 60_000)
+    expect(node.disk.blocks.size).toBeLessThan(before - 30)
+    expect(await cluster.run(node.fs.readFile('/a', 'utf8'))).toBe('19'.repeat(100))
+  })
+
+  it('keeps every version whose name was acknowledged, also while others are forgotten', async () => {
+    const cluster = newCluster({ seed: 18 })
+    const nodes = await boot<[SimNode, SimNode, SimNode]>(cluster, 3)
+    for (let i = 0; i < 30; i++) await write(cluster, nodes[0], { '/a': `${i}` })
+    await cluster.advance(120_000)
+    const work = Array.from({ length: 25 }, (_, i) =>
+      kegOf(nodes[i % 3] as SimNode)
+        .snapshot(`n${i}`, String(i + 2))
+        .then(() => `n${i}`)
+        .catch(() => undefined),
+    )
+    const [named] = await cluster.run(Promise.all([Promise.all(work), kegOf(nodes[1]).gc({ keep: 1, forMs: 0 })]))
+    const rows = await cluster.run(kegOf(nodes[2]).log({ limit: 1000 }))
+    const kept = rows.flatMap(({ names }) => names)
+    expect(kept.sort()).toEqual(named.filter((name) => name !== undefined).sort())
+  })
+
+  it('leaves the home where it is when what is to be restored is lost', async () => {
+    const cluster = newCluster({ seed: 19 })
+    const nodes = await boot<[SimNode, SimNode, SimNode]>(cluster, 3)
+    await cluster.run(nodes[0].fs.mkdir('/d'))
+    await cluster.run(nodes[0].fs.writeFile('/d/f', 'to be lost', { ack: 'all' }))
+    const { cid } = (await cluster.run(nodes[0].fs.stat('/d/f'))).info
+    const [{ version } = { version: 0 }] = await cluster.run(kegOf(nodes[0]).log())
+    await cluster.run(nodes[0].fs.rm('/d', { recursive: true }))
+    await cluster.run(nodes[0].fs.writeFile('/later', '', { ack: 'all' }))
+    await cluster.advance(5_000)
+    for (const node of nodes) {
+      node.disk.blocks.delete(cid as string)
+      node.crash()
+    }
+    for (const node of nodes) await cluster.run(node.boot())
+    await meshed(cluster)
+    await cluster.advance(5_000)
+    const [home] = await homeAndOthers(cluster, nodes)
+    for (let i = 0; i < 3; i++) {
+      expect(await codeOf(cluster.run(kegOf(nodes[0]).checkout(String(version), '/d')))).toBe('EIO')
+    }
+    expect((await homeAndOthers(cluster, nodes))[0].id).toBe(home.id)
+  })
+
+  it('restores a file without giving its directory an old time', async () => {
+    const { cluster, node, keg } = await alone(20)
+    await cluster.run(node.fs.mkdir('/m'))
+    await write(cluster, node, { '/m/f': '1' })
+    await cluster.run(node.fs.utimes('/m/f', 1000, 1000))
+    await cluster.run(node.fs.rm('/m/f'))
+    await cluster.advance(5_000)
+    const { mtimeMs } = await cluster.run(node.fs.stat('/m'))
+    await cluster.run(keg.checkout('HEAD~1', '/m/f'))
+    expect((await cluster.run(node.fs.stat('/m'))).mtimeMs).toBeGreaterThan(mtimeMs)
+    expect((await cluster.run(node.fs.stat('/m/f'))).mtimeMs).toBe(1_000_000)
+  })
+
   it('refuses what makes no sense', async () => {
     const { cluster, node, keg } = await alone(11)
     await write(cluster, node, { '/a': '1' })

@@ -5,6 +5,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { CallArgs, Changes, VersionChange } from '../../syscalls/table.ts'
 import type { Ack, VersionRow } from '../../syscalls/types.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
+import { MAX_VERSIONS } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Entry } from './directory.ts'
 import { splitPath } from './path.ts'
@@ -16,6 +17,13 @@ import { changesBetween, versionOf } from './watch.ts'
 
 type Names = Awaited<ReturnType<TreeCalls['versions']>>['names']
 
+interface Known {
+  rows: Version[]
+  names: Names
+}
+
+/** So long an answer serves whoever looks at many files of a version. */
+const KNOWN_MS = 200
 /** Rows of one answer unless told. */
 const PAGE = 100
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
@@ -24,6 +32,7 @@ export class TreeHistory {
   readonly #shared: SharedTree
   readonly #tree: Tree
   readonly #clock: Clock
+  #known: { now: string; atMs: number; answer: Promise<Known> } | undefined
 
   constructor(options: { shared: SharedTree; tree: Tree; clock: Clock }) {
     this.#shared = options.shared
@@ -31,7 +40,7 @@ export class TreeHistory {
     this.#clock = options.clock
   }
 
-  /** From the newest on. @throws {OsError} EHOSTUNREACH; EIO when directories of an old version cannot be had. */
+  /** From the newest on. @throws {OsError} EHOSTUNREACH, EINVAL; EIO when directories of an old version cannot be had. */
   async rows(
     args: Omit<CallArgs<'info'> & { topic: 'versions' }, 'topic'>,
     signal: AbortSignal,
@@ -51,12 +60,33 @@ export class TreeHistory {
     return found
   }
 
-  /** All that is remembered, from the newest on. @throws {OsError} EHOSTUNREACH. */
-  async all(signal: AbortSignal): Promise<{ rows: Version[]; names: Names }> {
+  /** All that is remembered, from the newest on. @throws {OsError} EHOSTUNREACH; EPROTO for what no leader says. */
+  async all(signal: AbortSignal): Promise<Known> {
+    const head = await this.#shared.head(signal)
+    const now = `${head.tree} ${head.version}`
+    const known = this.#known
+    // Names and forgetting make no version: what was asked a moment ago is still good for a walk through a version.
+    if (known?.now === now && this.#clock.nowMs() - known.atMs < KNOWN_MS) return known.answer
+    const answer = this.#askAll(signal)
+    this.#known = { now, atMs: this.#clock.nowMs(), answer }
+    answer.catch(() => {
+      this.#known = undefined
+    })
+    return answer
+  }
+
+  async #askAll(signal: AbortSignal): Promise<Known> {
     const rows: Version[] = []
     for (;;) {
-      const page = await this.#shared.versions(rows.at(-1)?.version ?? null, signal)
-      rows.push(...page.rows)
+      const last = rows.at(-1)?.version ?? null
+      const page = await this.#shared.versions(last, signal)
+      for (const row of page.rows) {
+        const above = rows.at(-1)
+        if ((above && row.version >= above.version) || rows.length >= MAX_VERSIONS) {
+          throw new OsError('EPROTO', 'who leads / tells of versions that cannot be')
+        }
+        rows.push(row)
+      }
       if (!page.more || page.rows.length === 0) return { rows, names: page.names }
     }
   }
@@ -67,10 +97,14 @@ export class TreeHistory {
     return this.#one(text, rows, names)
   }
 
-  /** What stood at a path in a version: [version, ...names]. Links are followed. @throws {OsError} ENOENT. */
-  async entryAt([version = '', ...names]: readonly string[], signal: AbortSignal): Promise<Entry | undefined> {
+  /** What stood at a path in a version: [version, ...names]. @param last whether a link in the last place is followed. @throws {OsError} ENOENT. */
+  async entryAt(
+    [version = '', ...names]: readonly string[],
+    signal: AbortSignal,
+    last = true,
+  ): Promise<Entry | undefined> {
     const { root } = await this.find(version, signal)
-    return (await this.#tree.resolve({ root, options: { signal } }, names, { last: true })).entry
+    return (await this.#tree.resolve({ root, options: { signal } }, names, { last })).entry
   }
 
   async diff({ from, to, path = '/' }: CallArgs<'info'> & { topic: 'diff' }, signal: AbortSignal): Promise<Changes> {
@@ -84,6 +118,14 @@ export class TreeHistory {
 
   /** @throws {OsError} ENOENT for what is not remembered, or was not there then; EIO when nobody here has it. */
   async change(args: VersionChange, signal: AbortSignal): Promise<Ack> {
+    try {
+      return await this.#change(args, signal)
+    } finally {
+      this.#known = undefined
+    }
+  }
+
+  async #change(args: VersionChange, signal: AbortSignal): Promise<Ack> {
     switch (args.op) {
       case 'restore':
         return this.#restore(args, signal)
@@ -102,9 +144,10 @@ export class TreeHistory {
     const then = await this.find(version, signal)
     const entry = await this.#entry(then, splitPath(path), signal)
     if (!entry && !remove) throw new OsError('ENOENT', `${path} was not there in version ${then.version}`)
+    const atMs = this.#clock.wallMs()
     const op: TreeOp = entry
-      ? { op: 'graft', path, ...entry }
-      : { op: 'remove', path, recursive: true, mtimeMs: this.#clock.wallMs() }
+      ? { op: 'graft', path, ...entry, atMs }
+      : { op: 'remove', path, recursive: true, mtimeMs: atMs }
     return (await this.#shared.apply({ ops: [op] }, signal)).ack
   }
 
@@ -125,7 +168,13 @@ export class TreeHistory {
       const thenMs = this.#clock.wallMs() - Number(count) * UNITS[unit as keyof typeof UNITS]
       return rows.find(({ atMs }) => atMs <= thenMs)
     }
-    if (/^K-[0-9a-f]{4,64}$/.test(text)) return rows.find(({ root }) => kidOfCid(parseCid(root)).startsWith(text))
+    if (/^K-[0-9a-f]{4,64}$/.test(text)) {
+      const found = rows.filter(({ root }) => kidOfCid(parseCid(root)).startsWith(text))
+      if (new Set(found.map(({ root }) => root)).size > 1) {
+        throw new OsError('EINVAL', `${text} begins the KIDs of several versions: give more of it`)
+      }
+      return found[0]
+    }
     return undefined
   }
 

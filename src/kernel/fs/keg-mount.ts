@@ -20,10 +20,13 @@ export function kegMount({ history, tree, blocks }: KegMountOptions): Mount {
   const top = { kind: 'directory' as const, size: 0, mtimeMs: 0, mode: 0o555 }
 
   /** Undefined for a version that is not remembered. */
-  async function place([version = '', ...names]: readonly string[]): Promise<(Place & { atMs: number }) | undefined> {
+  async function place(
+    [version = '', ...names]: readonly string[],
+    last = true,
+  ): Promise<(Place & { atMs: number }) | undefined> {
     try {
       const { root, atMs } = await history.find(version, signal)
-      return { ...(await tree.resolve({ root, options: {} }, names, { last: true })), atMs }
+      return { ...(await tree.resolve({ root, options: {} }, names, { last })), atMs }
     } catch (error) {
       if (error instanceof OsError && error.code === 'ENOENT') return undefined
       throw error
@@ -31,13 +34,14 @@ export function kegMount({ history, tree, blocks }: KegMountOptions): Mount {
   }
 
   return {
-    async stat(names) {
+    async stat(names, last) {
       if (names.length === 0) return top
-      const found = await place(names)
+      const found = await place(names, last)
       if (!found?.entry) return undefined
       const { kind, cid, size, mode, mtimeMs } = found.entry
       const time = names.length === 1 ? found.atMs : mtimeMs
-      return { kind, size, mode: mode & 0o555, mtimeMs: time, cid, kid: kidOfCid(parseCid(cid)) }
+      const info = { kind, size, mode: mode & 0o555, mtimeMs: time, cid, kid: kidOfCid(parseCid(cid)) }
+      return kind === 'symlink' ? { ...info, target: await tree.target(cid) } : info
     },
     async list(names) {
       if (names.length === 0) {

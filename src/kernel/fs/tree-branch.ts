@@ -100,7 +100,7 @@ export class TreeBranch {
    * What a branch begins with, and what of it is known to be the tree's: what may never have been committed there is a
    * change of the branch. A member of the journal has all files, others the directories.
    */
-  #newest(left: TreeHead): Omit<Stored, 'parted' | 'versions'> {
+  #newest(left: TreeHead): Pick<Stored, 'root' | 'version' | 'base'> {
     const stored = this.#options.keeper.stored(left.tree, left)
     if (stored) return stored
     const { complete } = this.#options.memory

@@ -194,14 +194,15 @@ export class TreeEdit {
     })
   }
 
-  async #graft(root: CidText, { path, ...op }: Op<'graft'>): Promise<CidText> {
+  async #graft(root: CidText, { path, atMs, exclusive, ...op }: Op<'graft'>): Promise<CidText> {
     const { kind, cid, size, mode, mtimeMs } = op
     const entry: Entry = { kind, cid, size, mode, mtimeMs }
-    const names = await this.#canonical(root, path)
+    const { names, dead } = await resolve(this.#reading, root, splitPath(path), { last: false })
+    if (dead) throw new OsError('ENOENT', `${path}: a symbolic link on the way leads to nothing`)
     await this.#notTooDeep([], names, entry)
     if (names.length > 0) {
-      return this.#change(root, names, { make: true, mtimeMs }, (parent, name) => {
-        if (op.exclusive && parent.has(name)) throw new OsError('EEXIST', `${path} exists already`)
+      return this.#change(root, names, { make: true, mtimeMs: atMs }, (parent, name) => {
+        if (exclusive && parent.has(name)) throw new OsError('EEXIST', `${path} exists already`)
         return new Map(parent).set(name, entry)
       })
     }

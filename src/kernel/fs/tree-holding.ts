@@ -68,7 +68,15 @@ export class TreeHolding {
   }
 
   async #fetch(entry: TreeBirth | TreeChange, from: NodeId): Promise<void> {
-    const options = { hints: [from] }
+    const release = this.#options.blocks.pin()
+    try {
+      await this.#fetchAll(entry, { hints: [from] })
+    } finally {
+      release()
+    }
+  }
+
+  async #fetchAll(entry: TreeBirth | TreeChange, options: FetchOptions): Promise<void> {
     if (entry.t === 'changed' && entry.ops) {
       if (!(await this.#has(entry.ops, options))) return void (await this.copies.everything(entry.root, options))
       const edit = new TreeEdit(this.#options.tree, options)

@@ -4,13 +4,16 @@ import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { OsError } from '../../base/errors.ts'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
+import { versionName } from '../../syscalls/table.ts'
 import type { CidText } from '../blocks/cid.ts'
 import { MAX_ABSORBED, MAX_WHAT_CHARS } from '../limits.ts'
 import { treeOp } from '../rpc/methods.ts'
-import { storedVersions, Versions } from './versions.ts'
+import { storedVersions, type Version, Versions } from './versions.ts'
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const text = v.pipe(v.string(), v.maxLength(256))
+/** As far as a snapshot has to hold it. */
+const nodeText = v.pipe(v.string(), v.minLength(1), v.maxLength(80))
 const kid = v.custom<Kid>((value) => typeof value === 'string' && isKid(value))
 /** A tree and one of its versions. */
 const versionOf = v.strictTuple([kid, int])
@@ -41,11 +44,11 @@ const entry = v.variant('t', [
     /** With this change the tree contains everything of that other one. */
     absorbs: v.nullable(versionOf),
     /** What is said of the version that it makes: when, by whom, in words. */
-    said: v.exactOptional(v.strictTuple([int, text, v.pipe(v.string(), v.maxLength(MAX_WHAT_CHARS))])),
+    said: v.exactOptional(v.strictTuple([int, nodeText, v.pipe(v.string(), v.maxLength(MAX_WHAT_CHARS))])),
   }),
   v.strictObject({
     t: v.literal('named'),
-    name: v.pipe(v.string(), v.maxLength(64)),
+    name: versionName,
     version: v.nullable(int),
   }),
   v.strictObject({ t: v.literal('forgot'), keep: int, beforeMs: int }),
@@ -105,29 +108,34 @@ export class TreeState {
     return state
   }
 
-  apply(change: TreeEntry): void {
+  /** @returns versions that are not remembered any more. */
+  apply(change: TreeEntry): Version[] {
     switch (change.t) {
       case 'tree':
         throw new OsError('EIO', 'a tree begins twice')
       case 'changed':
         return this.#changed(change)
       case 'named':
-        return this.versions.name(change.name, change.version)
+        this.versions.name(change.name, change.version)
+        return []
       case 'forgot':
         return this.versions.forget(change.keep, change.beforeMs)
     }
   }
 
-  #changed(change: TreeChange): void {
+  #changed(change: TreeChange): Version[] {
     this.root = change.root
     this.version++
     const [atMs, by, what] = change.said ?? [this.versions.newestMs, null, '']
-    this.versions.add({ version: this.version, root: this.root, atMs, by: by as NodeId | null, what })
-    if (!change.absorbs) return
-    const [other, version] = change.absorbs
+    const thinned = this.versions.add({ version: this.version, root: this.root, atMs, by: by as NodeId | null, what })
+    if (change.absorbs) this.#absorb(change.absorbs, change.root)
+    return thinned
+  }
+
+  #absorb([other, version]: readonly [Kid, number], root: CidText): void {
     const before = this.#absorbed.get(other)
     this.#absorbed.delete(other)
-    this.#absorbed.set(other, before && before.version >= version ? before : { version, root: change.root })
+    this.#absorbed.set(other, before && before.version >= version ? before : { version, root })
     for (const oldest of this.#absorbed.keys()) {
       if (this.#absorbed.size <= MAX_ABSORBED) break
       this.#absorbed.delete(oldest)
@@ -137,6 +145,11 @@ export class TreeState {
   /** Undefined when it never met it. */
   absorbed(other: Kid): Absorbed | undefined {
     return this.#absorbed.get(other)
+  }
+
+  /** Roots at which it took others in: who doubts that it did reads them. */
+  get absorbedRoots(): CidText[] {
+    return [...this.#absorbed.values()].map(({ root }) => root)
   }
 
   /** Everything in one entry. */

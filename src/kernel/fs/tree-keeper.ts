@@ -59,6 +59,7 @@ export interface Stored {
   /** Of a branch: the tree that it left, and that tree's root then. */
   parted: TreeBirth['base']
   versions: Versions
+  absorbedRoots: CidText[]
 }
 
 interface Request extends Change {
@@ -88,8 +89,8 @@ export interface KeeperOptions {
   onHead(head: TreeHead): void
   /** It no longer leads one that it led. */
   onFollow(): void
-  /** A tree that this node leads has forgotten some of its versions. */
-  onForgotten(tree: Kid, versions: Version[]): void
+  /** A tree that this node leads has forgotten some of its versions: because somebody asked, or to make room. */
+  onForgotten(tree: Kid, versions: Version[], asked: boolean): void
 }
 
 export class TreeKeeper {
@@ -104,6 +105,10 @@ export class TreeKeeper {
   constructor(options: KeeperOptions) {
     this.#options = options
     this.#holding = new TreeHolding(options)
+  }
+
+  get self(): NodeId {
+    return this.#options.self
   }
 
   get copies(): TreeCopies {
@@ -164,6 +169,14 @@ export class TreeKeeper {
     return snapshot?.byteLength && entries ? TreeState.replay([snapshot, ...entries]).versions : undefined
   }
 
+  /** Makes sure of all that a tree which is kept here means: every version of it. @throws {OsError} EIO, ENOSPC. */
+  async holdAgain(kid: Kid): Promise<void> {
+    const stored = this.stored(kid)
+    if (!stored) return
+    for (const { root } of [stored, ...stored.versions.rows()]) await this.copies.everything(root, {}, { quiet: true })
+    for (const root of stored.absorbedRoots) await this.copies.directories(root, {})
+  }
+
   /** The name of a tree to come. */
   async name(): Promise<{ kid: Kid; bornMs: number }> {
     const { hasher, random, clock, self } = this.#options
@@ -200,15 +213,23 @@ export class TreeKeeper {
    * @throws {OsError} POSIX codes; EAGAIN: not led here, or too few are here; ENOQUORUM: not as safe as asked.
    */
   async apply(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
-    const { self } = this.#options
-    // What the leader lacks itself no member could ever store.
+    const { self, blocks } = this.#options
+    const release = blocks.pin()
     try {
+      // What the leader lacks itself no member could ever store.
       const options = { hints: from === self ? [] : [from] }
-      if (!(await this.#holding.holdAll(change.ops, options)))
-        throw new OsError('EIO', 'some of what was there is held by no tab that is here')
+      if (!(await this.#holding.holdAll(change.ops, options))) {
+        throw new BlockMissing('some of what was there is held by no tab that is here', { certain: true })
+      }
+      return await this.#enqueue(kid, change, from)
     } catch (error) {
       throw this.#unstored(kid, error)
+    } finally {
+      release()
     }
+  }
+
+  #enqueue(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
     const led = this.#led.get(kid)
     if (!led || this.#paused.has(kid)) throw notLed()
     return new Promise((resolve, reject) => {
@@ -255,7 +276,8 @@ export class TreeKeeper {
       // The leader has told more of it than the journal here knows to be committed.
       if (state.version === known?.version && state.root === known.root) base = state.root
     }
-    return { root: state.root, version: state.version, base, parted: state.base, versions: state.versions }
+    const { root, version, versions, absorbedRoots } = state
+    return { root, version, base, parted: state.base, versions, absorbedRoots }
   }
 
   #headOf({ state, journal }: Led): TreeHead {
@@ -278,8 +300,16 @@ export class TreeKeeper {
     this.#options.onHead(this.#headOf(led))
   }
 
+  /** What notes something about versions is alone: it is judged by what there is then. */
+  #take(led: Led): Request[] {
+    const marked = led.requests.findIndex(({ mark }) => mark !== undefined)
+    const taken = led.requests.splice(0, marked < 0 ? led.requests.length : Math.max(1, marked))
+    if (led.requests.length > 0) led.queue = led.queue.then(() => this.#commit(led))
+    return taken
+  }
+
   async #commit(led: Led): Promise<void> {
-    const requests = led.requests.splice(0)
+    const requests = this.#take(led)
     const made: Request[] = []
     try {
       if (this.#led.get(led.state.kid) !== led) throw notLed()
@@ -342,7 +372,7 @@ export class TreeKeeper {
   }
 
   async #journalled(led: Led, entries: readonly TreeEntry[], made: readonly Request[]): Promise<Ack> {
-    const { kid, versions } = led.state
+    const { kid } = led.state
     const level = made.some((request) => request.ack === 'all') ? 'all' : 'majority'
     for (const each of entries) if (each.t === 'changed' && this.copies.has(each.from)) this.copies.note(each.root)
     const ack = await led.journal.append(
@@ -354,9 +384,8 @@ export class TreeKeeper {
     // Another node may lead by now, with this change: it says so itself.
     if (this.#led.get(kid) !== led) throw new OsError('ECONNRESET', 'another node took over meanwhile')
     for (const each of entries) {
-      const forgotten = each.t === 'forgot' ? versions.forgettable(each.keep, each.beforeMs) : []
-      led.state.apply(each)
-      if (forgotten.length > 0) this.#options.onForgotten(kid, forgotten)
+      const forgotten = led.state.apply(each)
+      if (forgotten.length > 0) this.#options.onForgotten(kid, forgotten, each.t === 'forgot')
     }
     if (entries.some(({ t }) => t === 'changed')) this.#options.onHead(this.#headOf(led))
     return ack

@@ -1,56 +1,77 @@
-// Frees blocks that only forgotten versions of a tree hold. Conservative: it looks only at what those versions held, keeps
-// all that any other version, a journal of a process or somebody who wrote just now may mean, and does nothing when it
-// cannot be sure. Above: kernel.ts. Below: tree-keeper.ts, blocks.
-import { decode } from 'cborg'
+// Frees blocks that only forgotten versions of a tree hold. Conservative: it looks only at what those versions held. First
+// everything that any journal here means is held anew, which touches it; then what of the forgotten was not touched since is
+// freed. Whatever cannot be held or read ends it, and it is tried again later. Above: kernel.ts. Below: tree-keeper.ts,
+// the journals, blocks.
+import { decode, encode } from 'cborg'
+import * as v from 'valibot'
 import { errorLine, OsError } from '../../base/errors.ts'
-import { type Kid, shortKid } from '../../base/ids.ts'
+import { isKid, type Kid, shortKid } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
+import type { LogStore } from '../../ports/logstore.ts'
 import type { Blocks } from '../blocks/blocks.ts'
-import { type CidText, isStoredCid } from '../blocks/cid.ts'
+import type { CidText } from '../blocks/cid.ts'
 import type { Groups } from '../journal/groups.ts'
-import { MAX_VERSIONS, SWEEP_AFTER_MS, WRITE_BATCH_BLOCKS } from '../limits.ts'
+import type { JournalOwner } from '../journal/journal.ts'
+import { MAX_FORGOTTEN, MAX_THINNED, SWEEP_AFTER_MS, SWEEP_AGAIN_MS, WRITE_BATCH_BLOCKS } from '../limits.ts'
 import { mutated } from '../mutations.ts'
 import { allCids } from './dag.ts'
-import { type Directory, decodeDirectory, type Entry } from './directory.ts'
-import type { Tree } from './tree.ts'
+import { decodeDirectory } from './directory.ts'
 import type { TreeKeeper } from './tree-keeper.ts'
 
 export interface TreeSweepOptions {
   keeper: TreeKeeper
-  tree: Tree
   blocks: Blocks
   groups: Groups
+  /** What the journals of processes mean. */
+  processes(): JournalOwner
+  store: LogStore
   clock: Clock
   log: LogSink
 }
 
-/** How a walk reads; what throws ends it. */
-interface Walk {
-  directory(cid: CidText): Promise<Directory>
-  file(entry: Entry): Promise<CidText[]>
-}
+/** Where the roots stand that are to be swept. */
+const RECORD = 'forgotten'
+const recorded = v.array(v.tuple([v.string(), v.array(v.string())]))
 
 export class TreeSweep {
   readonly #options: TreeSweepOptions
-  /** Roots of forgotten versions that are to be swept, by tree. */
+  /** Roots of forgotten versions, by tree. */
   readonly #waiting = new Map<Kid, Set<CidText>>()
   #timer: Timer | undefined
+  #sweeping = false
   #closed = false
 
   constructor(options: TreeSweepOptions) {
     this.#options = options
   }
 
-  /** Some versions of a tree are forgotten. Anybody may say so: what is live is told by the journal that is kept here. */
-  forgotten(kid: Kid, roots: readonly CidText[]): void {
-    const { keeper, clock } = this.#options
-    if (this.#closed || !keeper.keeps(kid)) return
+  /** Goes on with what was to be swept when this tab was open last. */
+  async start(): Promise<void> {
+    const { store, log } = this.#options
+    try {
+      const bytes = await store.getRecord(RECORD)
+      for (const [kid, roots] of bytes ? v.parse(recorded, decode(bytes)) : []) {
+        if (isKid(kid)) this.#waiting.set(kid, new Set(roots.slice(0, MAX_FORGOTTEN)))
+      }
+    } catch (error) {
+      log.log('warn', 'fs', `what was to be freed is not known any more: ${errorLine(error)}`)
+    }
+    if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
+  }
+
+  /**
+   * Some versions of a tree are forgotten. Anybody may say so: what is live is told by the journals that are kept here.
+   * @param soon otherwise when there are many.
+   */
+  forgotten(kid: Kid, roots: readonly CidText[], soon: boolean): void {
+    if (this.#closed || !this.#options.keeper.keeps(kid)) return
     const waiting = this.#waiting.get(kid) ?? new Set()
-    for (const root of roots) if (waiting.size < MAX_VERSIONS) waiting.add(root)
+    for (const root of roots) if (waiting.size < MAX_FORGOTTEN) waiting.add(root)
     this.#waiting.set(kid, waiting)
-    // Later: whoever wrote a moment ago is done then, and members know of it.
-    this.#timer ??= clock.setTimer(() => void this.#sweepAll(), SWEEP_AFTER_MS, 'sweep blocks')
+    if (soon) this.#record()
+    // Later: members that lag know of it then.
+    if (soon || waiting.size >= MAX_THINNED) this.#later(SWEEP_AFTER_MS)
   }
 
   close(): void {
@@ -58,90 +79,102 @@ export class TreeSweep {
     this.#timer?.cancel()
   }
 
+  #later(ms: number): void {
+    if (this.#closed || this.#sweeping) return
+    this.#timer?.cancel()
+    this.#timer = this.#options.clock.setTimer(() => void this.#sweepAll(), ms, 'sweep blocks')
+  }
+
+  #record(): void {
+    const { store, log } = this.#options
+    const bytes = encode([...this.#waiting].map(([kid, roots]) => [kid, [...roots]]))
+    store.putRecord(RECORD, bytes).catch((error: unknown) => {
+      log.log('info', 'fs', `what is to be freed is forgotten when this tab closes: ${errorLine(error)}`)
+    })
+  }
+
   async #sweepAll(): Promise<void> {
+    const { log } = this.#options
     this.#timer = undefined
+    this.#sweeping = true
     for (const [kid, roots] of [...this.#waiting]) {
-      this.#waiting.delete(kid)
+      const some = [...roots]
       try {
-        const count = await this.#sweep(kid, roots)
-        this.#options.log.log('info', 'fs', `freed ${count} blocks of forgotten versions of ${shortKid(kid)}`)
+        const count = await this.#sweep(some)
+        for (const root of some) roots.delete(root)
+        if (roots.size === 0) this.#waiting.delete(kid)
+        log.log('info', 'fs', `freed ${count} blocks of forgotten versions of ${shortKid(kid)}`)
       } catch (error) {
-        const what = `blocks of forgotten versions of ${shortKid(kid)} are kept`
-        this.#options.log.log('info', 'fs', `${what}: ${errorLine(error)}`)
+        log.log('info', 'fs', `blocks of forgotten versions of ${shortKid(kid)} are kept for now: ${errorLine(error)}`)
       }
     }
+    this.#sweeping = false
+    this.#record()
+    if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
   }
 
   /** @returns how many blocks were freed. @throws {OsError} when it is not certain what is in use. */
-  async #sweep(kid: Kid, roots: ReadonlySet<CidText>): Promise<number> {
-    const { keeper, tree, blocks } = this.#options
-    if (keeper.kept().length !== 1) throw new OsError('EAGAIN', 'other trees are kept here too')
-    // A member hears that an entry is committed with the next one; whoever says that versions are forgotten knows it.
-    const stored = keeper.stored(kid)
-    if (!stored) throw new OsError('EAGAIN', 'its journal is not here')
-    const live = new Set<CidText>()
-    const reading: Walk = {
-      directory: (cid) => tree.directory(cid),
-      file: (entry) => allCids(blocks, entry, {}),
+  async #sweep(roots: readonly CidText[]): Promise<number> {
+    const { blocks, keeper } = this.#options
+    // From here on whatever anybody stores here, or makes sure of, stays.
+    const release = blocks.pin()
+    try {
+      const mark = blocks.mark()
+      const dead = await this.#heldBy(roots)
+      keeper.copies.forget()
+      if (!mutated('sweep-live')) await this.#holdAll()
+      const doomed = [...dead].filter((cid) => !blocks.touchedSince(cid, mark))
+      let count = 0
+      for (let at = 0; at < doomed.length && !this.#closed; at += WRITE_BATCH_BLOCKS) {
+        count += await blocks.drop(doomed.slice(at, at + WRITE_BATCH_BLOCKS), mark)
+      }
+      return count
+    } finally {
+      release()
     }
-    for (const { root } of [stored, ...stored.versions.rows()]) await reach(root, reading, live)
-    for (const cid of this.#journalled()) live.add(cid)
-    const dead = new Set<CidText>()
-    for (const root of roots) await reach(root, this.#here(), dead).catch(() => undefined) // the rest of it is not here
-    const spared = (cid: CidText) => live.has(cid) && !mutated('sweep-live')
-    const doomed = [...dead].filter((cid) => !spared(cid) && !blocks.touched(cid))
-    for (let at = 0; at < doomed.length; at += WRITE_BATCH_BLOCKS) {
-      if (this.#closed) break
-      await blocks.drop(doomed.slice(at, at + WRITE_BATCH_BLOCKS))
-    }
-    keeper.copies.forget()
-    return doomed.length
   }
 
-  /** What is in the store of this node: nobody else is asked. */
-  #here(): Walk {
+  /** Touches all that the journals which are kept here mean. @throws {OsError} when some of it cannot be had. */
+  async #holdAll(): Promise<void> {
+    const { keeper, groups, processes } = this.#options
+    for (const kid of keeper.kept()) await keeper.holdAgain(kid)
+    const owner = processes()
+    for (const name of groups.names('process/')) {
+      const { snapshot, entries } = groups.find(name)?.stored() ?? {}
+      const hold = async (kind: 'entry' | 'snapshot', bytes: Uint8Array) => {
+        await owner.hold?.(kind, bytes, keeper.self)
+      }
+      if (snapshot && snapshot.byteLength > 0) await hold('snapshot', snapshot)
+      for (const entry of entries ?? []) await hold('entry', entry)
+    }
+  }
+
+  /** All that these directories hold and that is in the store here: nobody else is asked. */
+  async #heldBy(roots: readonly CidText[]): Promise<Set<CidText>> {
     const { blocks } = this.#options
     const get = async (cid: CidText) => {
       const [bytes] = await blocks.held([cid])
       if (!bytes) throw new OsError('EIO', `block ${cid} is not here`)
       return bytes
     }
-    return {
-      directory: async (cid) => decodeDirectory(cid, await get(cid)),
-      file: (entry) => allCids({ get }, entry, {}),
-    }
-  }
-
-  /** All that journals of processes name: programs, output, what events wrote. Whatever looks like a CID counts. */
-  *#journalled(): Generator<CidText> {
-    const { groups } = this.#options
-    for (const name of groups.names('process/')) {
-      const { snapshot, entries } = groups.find(name)?.stored() ?? {}
-      for (const bytes of [snapshot, ...(entries ?? [])]) {
-        if (bytes && bytes.byteLength > 0) yield* cidsIn(decode(bytes, { useMaps: true }))
+    const found = new Set<CidText>()
+    const open = [...roots]
+    for (let cid = open.pop(); cid !== undefined; cid = open.pop()) {
+      if (found.has(cid)) continue
+      const directory = await get(cid).then(
+        (bytes) => decodeDirectory(cid as CidText, bytes),
+        () => undefined, // freed before, or never here
+      )
+      if (!directory) continue
+      found.add(cid)
+      for (const entry of directory.values()) {
+        if (entry.kind === 'directory') open.push(entry.cid)
+        else if (entry.kind === 'symlink') found.add(entry.cid)
+        else if (!found.has(entry.cid)) {
+          for (const each of await allCids({ get }, entry, {}).catch(() => [])) found.add(each)
+        }
       }
     }
-  }
-}
-
-function* cidsIn(value: unknown): Generator<CidText> {
-  if (typeof value === 'string') {
-    if (isStoredCid(value)) yield value
-  } else if (Array.isArray(value)) for (const each of value) yield* cidsIn(each)
-  else if (value instanceof Map) for (const each of value.values()) yield* cidsIn(each)
-}
-
-/** Adds all that a directory holds, itself as well. What was added before is not looked into again. */
-async function reach(root: CidText, walk: Walk, into: Set<CidText>): Promise<void> {
-  const open = [root]
-  for (let cid = open.pop(); cid !== undefined; cid = open.pop()) {
-    if (into.has(cid)) continue
-    const directory = await walk.directory(cid)
-    into.add(cid)
-    for (const entry of directory.values()) {
-      if (entry.kind === 'directory') open.push(entry.cid)
-      else if (entry.kind === 'symlink') into.add(entry.cid)
-      else if (!into.has(entry.cid)) for (const each of await walk.file(entry)) into.add(each)
-    }
+    return found
   }
 }

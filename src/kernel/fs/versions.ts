@@ -64,42 +64,45 @@ export class Versions {
     return this.#rows.some((row) => row.version === version)
   }
 
-  add(row: Version): void {
+  /** @returns those that it thins out. */
+  add(row: Version): Version[] {
     this.#rows.push(row)
-    if (this.#rows.length > MAX_VERSIONS) this.#thin()
+    return this.#rows.length > MAX_VERSIONS ? this.#thin() : []
   }
 
-  /** @param version null: the name is given up. */
+  /** @param version null: the name is given up. One that is not remembered gets none. */
   name(name: string, version: number | null): void {
     if (version === null) this.#names.delete(name)
-    else if (this.#names.has(name) || this.#names.size < MAX_VERSION_NAMES) this.#names.set(name, version)
+    else if (this.has(version) && (this.#names.has(name) || this.#names.size < MAX_VERSION_NAMES)) {
+      this.#names.set(name, version)
+    }
   }
 
-  /** Forgets versions that are neither named, nor among the `keep` newest, nor from `beforeMs` or later. */
-  forget(keep: number, beforeMs: number): void {
-    const forgotten = new Set(this.forgettable(keep, beforeMs))
-    this.#rows = this.#rows.filter((row) => !forgotten.has(row))
-  }
-
-  /** What `forget` would forget. The newest is never. */
-  forgettable(keep: number, beforeMs: number): Version[] {
+  /**
+   * Forgets versions that are neither named, nor among the `keep` newest (one at least), nor from `beforeMs` or later.
+   * @returns them.
+   */
+  forget(keep: number, beforeMs: number): Version[] {
     const named = new Set(this.#names.values())
-    return this.#rows
+    const forgotten = this.#rows
       .slice(0, Math.max(0, this.#rows.length - Math.max(1, keep)))
       .filter(({ version, atMs }) => atMs < beforeMs && !named.has(version))
+    const gone = new Set(forgotten)
+    this.#rows = this.#rows.filter((row) => !gone.has(row))
+    return forgotten
   }
 
   stored(): StoredVersions {
     const nodes = [...new Set(this.#rows.flatMap(({ by }) => by ?? []))]
     const numbers = new Map(nodes.map((node, i) => [node, i]))
     const rows = this.#rows.map(({ version, root, atMs, by, what }): StoredVersions['rows'][number] => {
-      return [version, root, atMs, by && (numbers.get(by) ?? null), what]
+      return [version, root, atMs, by === null ? null : (numbers.get(by) ?? null), what]
     })
     return { nodes, rows, names: [...this.#names] }
   }
 
   /** Gives up the one that is missed least: the older, the wider the gap that it leaves may be. */
-  #thin(): void {
+  #thin(): Version[] {
     const rows = this.#rows
     const nowMs = rows.at(-1)?.atMs ?? 0
     const named = new Set(this.#names.values())
@@ -112,7 +115,7 @@ export class Versions {
       if (named.has((rows[i] as Version).version)) continue
       if (least === 0 || gapOf(i) < gapOf(least)) least = i
     }
-    rows.splice(least, 1)
+    return rows.splice(least, 1)
   }
 }
 
@@ -131,7 +134,8 @@ const VERBS = {
 export function inWords(ops: readonly TreeOp[], merged: boolean): string {
   const [first] = ops
   if (!first) return merged ? 'merge' : ''
-  const what = `${VERBS[first.op]} ${'from' in first ? `${first.from} to ${first.to}` : first.path}`
+  const verb = first.op === 'graft' && first.exclusive ? 'import' : VERBS[first.op]
+  const what = `${verb} ${'from' in first ? `${first.from} to ${first.to}` : first.path}`
   const more = ops.length > 1 ? ` and ${ops.length - 1} more` : ''
   return shortened(what, MAX_WHAT_CHARS - more.length) + more
 }

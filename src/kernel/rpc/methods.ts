@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import type { StreamKind } from '../../ports/network.ts'
+import { versionName } from '../../syscalls/table.ts'
 import type { ExitStatus, HistoryRow, ProcessRow, StorageRow } from '../../syscalls/types.ts'
 import { groupName, raftMessage } from '../journal/raft/messages.ts'
 import * as limits from '../limits.ts'
@@ -96,6 +97,8 @@ export const treeOp = v.variant('op', [
     size: int(),
     mode: int(0o7777),
     mtimeMs: int(),
+    /** When it is done: of directories in which a name appears or goes. */
+    atMs: int(),
     exclusive: v.optional(v.boolean()),
   }),
 ])
@@ -104,7 +107,7 @@ export type TreeOp = v.InferOutput<typeof treeOp>
 /** What is noted in a tree's journal of its versions. */
 export const treeMark = v.variant('mark', [
   /** A name for a version, or none any longer. */
-  v.strictObject({ mark: v.literal('name'), name: text(64), version: v.nullable(int()) }),
+  v.strictObject({ mark: v.literal('name'), name: versionName, version: v.nullable(int()) }),
   /** All but the `keep` newest, those of the last `forMs` and the named ones are forgotten. */
   v.strictObject({ mark: v.literal('forget'), keep: int(), forMs: int() }),
 ])
@@ -255,7 +258,7 @@ export const methods = {
     args: v.strictObject({ tree: kid, before: v.nullable(int()) }),
     result: v.strictObject({
       rows: v.pipe(v.array(treeVersion), v.maxLength(limits.MAX_VERSION_ROWS)),
-      names: v.pipe(v.array(v.strictTuple([text(64), int()])), v.maxLength(limits.MAX_VERSION_NAMES)),
+      names: v.pipe(v.array(v.strictTuple([versionName, int()])), v.maxLength(limits.MAX_VERSION_NAMES)),
       more: v.boolean(),
     }),
     timeoutMs: 5_000,
@@ -337,6 +340,8 @@ export const notes = {
   'tree.forgotten': v.strictObject({
     tree: kid,
     roots: v.pipe(v.array(cid), v.maxLength(limits.MAX_VERSIONS)),
+    /** Somebody asked for it. */
+    soon: v.boolean(),
   }),
   /** The sender, which led that tree, does not know any longer who does. */
   'tree.resigned': v.strictObject({ tree: kid }),

@@ -49,13 +49,23 @@ async function copy(context: ProgramContext, one: Copy): Promise<void> {
   if (!directory) return copyFile(context, one)
   if (!merged) await context.fs.mkdir(to, context.cancel)
   for (const entry of await context.fs.readdir(from, { withFileTypes: true, ...context.cancel })) {
+    if (entry.isSymbolicLink()) {
+      await copyLink(context, joinPath(from, entry.name), joinPath(to, entry.name))
+      continue
+    }
     const child = { from: joinPath(from, entry.name), to: joinPath(to, entry.name), size: entry.size }
     await copy(context, { ...child, directory: entry.isDirectory() })
   }
 }
 
+/** A link in a directory of another file system, as it is. */
+async function copyLink(context: ProgramContext, from: string, to: string): Promise<void> {
+  if (await shared(context, { from, to })) return
+  await context.fs.symlink(await context.fs.readlink(from, context.cancel), to, context.cancel)
+}
+
 /** @returns false when the source is not in the tree. */
-async function shared(context: ProgramContext, { from, to }: Copy): Promise<boolean> {
+async function shared(context: ProgramContext, { from, to }: Pick<Copy, 'from' | 'to'>): Promise<boolean> {
   try {
     await context.client.call('change', { op: 'copy', from, to }, context.cancel)
     return true

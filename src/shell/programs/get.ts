@@ -27,7 +27,8 @@ export const get = defineProgram(
         const content = context.fs.read(path, context.cancel)
         return download(name, withProgress(context, content, { name: path, total: info.size }), info.size)
       }
-      const entries = await archived(context, path, name, () => {
+      const real = await context.fs.realpath(path, context.cancel)
+      const entries = await archived(context, real, name, () => {
         whole = false
       })
       const total = tarSize(entries)
@@ -43,18 +44,13 @@ async function archived(context: ProgramContext, path: string, name: string, fai
   for await (const found of walk(context, path, failed)) {
     const made = path === '/' && MOUNTS.some((mount) => `${found.path}/`.startsWith(`/${mount}/`))
     if (found.kind === 'stream' || made) continue
-    const { kind, size, mode, mtimeMs } = found
+    const { kind, mode, mtimeMs } = found
     const target = kind === 'symlink' ? await context.fs.readlink(found.path, context.cancel) : undefined
-    const read = () => context.fs.read(found.path, context.cancel)
-    entries.push({
-      name: name + found.path.slice(path === '/' ? 0 : path.length),
-      kind,
-      size,
-      mode,
-      mtimeMs,
-      target,
-      read,
-    })
+    // What is made when it is read has its size when it is asked for.
+    const size = kind === 'file' ? (await context.fs.stat(found.path, context.cancel)).size : 0
+    const read = () => context.fs.read(found.path, { end: size, ...context.cancel })
+    const below = found.path.slice(path === '/' ? 0 : path.length)
+    entries.push({ name: name + below, kind, size, mode, mtimeMs, target, read })
   }
   return entries
 }

@@ -27,7 +27,8 @@ export const checkout = defineProgram(
       },
       { describe: (operand) => `cannot check out '${operand}'`, explain },
     )
-    if (before && code === 0) await context.print(`(keg checkout ${before.version} brings back what was there)\n`)
+    const again = ['keg checkout', before?.version, ...paths].join(' ')
+    if (before && code === 0) await context.print(`(${again} brings back what was there)\n`)
     return code
   },
 )

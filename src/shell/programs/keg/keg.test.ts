@@ -102,6 +102,20 @@ describe('keg', () => {
     expect(await out('keg export /docs/deep/a - | cat > /b.car && keg import /b.car && cat b')).toContain('one')
   })
 
+  it('shows versions to every program, links as well', async () => {
+    await out('mkdir /docs && echo one > /docs/a && ln -s a /docs/l && ln -s /nowhere /docs/dead && rm -r /docs')
+    const [, { version }] = JSON.parse(await out('keg log --json'))
+    expect(await out(`ls -l /keg/${version}/docs`)).toContain('l -> a')
+    expect(await out(`cp -r /keg/${version}/docs /back && cat /back/l && ls -l /back`)).toMatch(
+      /^one\n.*dead -> \/nowhere/s,
+    )
+    const cid = await out('kid --cid /back')
+    expect(await out(`kid --cid /keg/${version}/docs`)).toBe(cid)
+    expect(await out('keg export /back /b.car')).toBe(`/b.car: ${cid}`)
+    expect(await out(`keg export /keg/${version}/docs /k.car`)).toBe(`/k.car: ${cid}`)
+    expect(await out('keg checkout HEAD~1 /back')).toMatch(/\(keg checkout \d+ \/back brings back what was there\)/)
+  })
+
   it.each([
     ['keg', 2, ''],
     [

@@ -19,7 +19,8 @@ const nameOf = (program: Program) => program.name.slice('keg '.length)
 const help = `Usage: keg COMMAND [ARGUMENT]...
 Show earlier versions of / and bring them back; exchange files with IPFS tools
 
-Every change of / makes a version. Nothing that was there is lost before keg gc forgets it.
+Every change of / makes a version, and what was there stays until keg gc forgets it. Of more than 1024 versions, old ones
+that lie close together are thinned out, but for those with a name.
 
 ${subcommands.map((program) => `  ${nameOf(program).padEnd(10)} ${program.summary}`).join('\n')}
 
