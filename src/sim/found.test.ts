@@ -40,6 +40,60 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'voters of which the one that asked lacked an entry, and the others did not ask',
+    {
+      seed: 1042,
+      devices: [0, 0, 0, 3, 4],
+      rounds: [
+        {
+          ms: 13191,
+          steps: [
+            { atMs: 1652, do: 'freeze', seat: 2, told: false, forMs: 1059 },
+            { atMs: 2273, do: 'close', seat: 0, forMs: 11472 },
+            { atMs: 3334, do: 'close', seat: 1, forMs: 2589 },
+            { atMs: 4205, do: 'quota', seat: 4, spareBytes: 1449, forMs: 1444 },
+            { atMs: 8248, do: 'write', seat: 4, path: '/work/0-0', bytes: 218 },
+            { atMs: 9798, do: 'write', seat: 1, path: '/work/0-2', bytes: 1592 },
+            { atMs: 9811, do: 'close', seat: 3, forMs: 2602 },
+          ],
+        },
+      ],
+    },
+  ],
+  [
+    'a journal that was being removed when its member was called back',
+    {
+      seed: 1223,
+      devices: [0, 1, 2, 3, 3],
+      rounds: [
+        {
+          ms: 37324,
+          steps: [
+            { atMs: 5713, do: 'write', seat: 1, path: '/work/0-5', bytes: 1963 },
+            { atMs: 9824, do: 'lose-disk', seat: 4, forMs: 2177 },
+            { atMs: 14600, do: 'run', seat: 3, events: 22 },
+            { atMs: 15867, do: 'write', seat: 3, path: '/work/0-1', bytes: 437 },
+            { atMs: 27388, do: 'restore', seat: 0, back: 4 },
+          ],
+        },
+        {
+          ms: 23082,
+          steps: [
+            { atMs: 2650, do: 'write', seat: 2, path: '/work/shared-0', bytes: 429 },
+            { atMs: 5162, do: 'run', seat: 0, events: 10 },
+            { atMs: 8113, do: 'relay', seat: 2, forMs: 12838 },
+            { atMs: 9402, do: 'write', seat: 0, path: '/work/1-6', bytes: 530 },
+            { atMs: 10575, do: 'outage', seats: [0, 2, 3], keep: 1, forMs: 5400 },
+            { atMs: 18239, do: 'tear', seat: 0, keep: 0, forMs: 4777 },
+            { atMs: 18651, do: 'append', seat: 4, path: '/log/4' },
+            { atMs: 19508, do: 'write', seat: 3, path: '/work/1-2', bytes: 2967 },
+            { atMs: 19791, do: 'write', seat: 2, path: '/work/shared-0', bytes: 310 },
+          ],
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

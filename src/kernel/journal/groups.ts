@@ -41,6 +41,8 @@ export class Groups {
   readonly #departed: Departed
   /** Those that are being read from disk; messages for them wait. */
   readonly #loading = new Map<string, Promise<Group>>()
+  /** Being removed from the disk. Never rejects. */
+  readonly #removing = new Map<string, Promise<void>>()
   /** What an owner was told last, by journal. */
   readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined }>()
   /** Told when a journal that begins here has its leader. */
@@ -221,8 +223,10 @@ export class Groups {
     this.#elections.delete(name)
     this.#intake.forget(name)
     // First, so that no crash comes between: without what it promised it must not be asked.
-    await this.#departed.add(name)
-    await Group.forget(name, this.#store)
+    const removed = this.#departed.add(name).then(() => Group.forget(name, this.#store))
+    const done = removed.catch(() => undefined).finally(() => this.#removing.delete(name))
+    this.#removing.set(name, done)
+    await removed
   }
 
   /** This tab closes: whoever has most of each journal goes on with it. */
@@ -241,7 +245,9 @@ export class Groups {
   #load(name: string): Promise<Group> {
     const loading = this.#loading.get(name)
     if (loading) return loading
-    const loaded = Group.load(name, this.#host)
+    // Who is told of it again at once must not read what is being removed.
+    const loaded = (this.#removing.get(name) ?? Promise.resolve())
+      .then(() => Group.load(name, this.#host))
       .then((group) => {
         this.#groups.set(name, group)
         return group
