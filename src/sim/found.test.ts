@@ -94,6 +94,30 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'a learner that forgot a journal because word of its dismissal came after it was called back',
+    {
+      seed: 1273,
+      devices: [0, 1, 2, 3, 4],
+      rounds: [
+        {
+          steps: [
+            { atMs: 5381, do: 'cut', seats: [3, 4], way: 'out', forMs: 506 },
+            { atMs: 7109, do: 'freeze', seat: 1, told: true, forMs: 4192 },
+            { atMs: 7356, do: 'write', seat: 0, path: '/work/shared-2', bytes: 580 },
+            { atMs: 10243, do: 'cut', seats: [1, 2, 3], way: 'both', forMs: 21406 },
+            { atMs: 11226, do: 'restore', seat: 4, back: 2 },
+            { atMs: 11665, do: 'write', seat: 1, path: '/work/shared-0', bytes: 850 },
+            { atMs: 18545, do: 'write', seat: 0, path: '/work/shared-2', bytes: 1799 },
+            { atMs: 19215, do: 'write', seat: 0, path: '/work/0-2', bytes: 1426 },
+            { atMs: 19399, do: 'run', seat: 3, events: 13 },
+            { atMs: 24959, do: 'write', seat: 4, path: '/work/shared-0', bytes: 1448 },
+          ],
+          ms: 28174,
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

@@ -230,7 +230,11 @@ export class Leadership {
       progress.next = progress.match + 1
       this.#advanceCommit()
       if (this.#finishHandover()) return
-    } else progress.next = Math.max(progress.match + 1, Math.min(index + 1, progress.next - 1))
+    } else {
+      // A learner may have forgotten what it had: it was dismissed, heard of it late, and was called back. A voter never does.
+      if (this.#config.learners.includes(from)) progress.match = Math.min(progress.match, index)
+      progress.next = Math.max(progress.match + 1, Math.min(index + 1, progress.next - 1))
+    }
     const asked = progress.round < this.#askedRound && !this.confirmed(this.#askedRound)
     this.sendTo(from, nowMs, !ok || asked)
   }
