@@ -42,13 +42,16 @@ export class Tree {
     return this.#cachedEntries
   }
 
-  /** The root of a new tree, stored. */
+  /** The root of a new tree, stored. With a disk that is full a tab starts all the same, if it has done so before. */
   async create(): Promise<CidText> {
-    const empty = await this.store(new Map())
+    const empty = await this.draft(new Map())
     const entries = FIRST_DIRECTORIES.map((name): [string, Entry] => {
-      return [name, { kind: 'directory', cid: empty, size: 0, mode: 0o755, mtimeMs: 0 }]
+      return [name, { kind: 'directory', cid: empty.cid, size: 0, mode: 0o755, mtimeMs: 0 }]
     })
-    return this.store(new Map(entries))
+    const drafts = [empty, await this.draft(new Map(entries))]
+    const held = await this.#blocks.hasMany(drafts.map(({ cid }) => cid))
+    await this.keep(drafts.filter((_, i) => !held[i]))
+    return (drafts[1] as Draft).cid
   }
 
   async directory(cid: CidText, options: FetchOptions = {}): Promise<Directory> {
