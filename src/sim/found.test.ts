@@ -118,6 +118,22 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'a journal that began while a device was frozen, and did not take it in when it thawed',
+    {
+      seed: 1593,
+      devices: [0, 0, 2, 3, 3],
+      rounds: [
+        {
+          steps: [
+            { atMs: 10107, do: 'freeze', seat: 2, told: false, forMs: 11250 },
+            { atMs: 18680, do: 'run', seat: 3, events: 8 },
+          ],
+          ms: 19680,
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

@@ -114,6 +114,9 @@ export class Groups {
     this.#rpc.onNote('journal.dismissed', (peer, { group, term }) => this.#dismissed(peer, group, term))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
+    this.#liveness.onFit(() => {
+      for (const group of this.#groups.values()) if (group.leads) this.#members.reviewSoon(group)
+    })
     this.#witness.onFrame((frame) => this.#witnessed(frame))
     this.#witness.onChange(() => this.#witnessChanged())
     this.#witnessChanged()

@@ -16,6 +16,8 @@ export interface Liveness {
   /** Tries to have a link to a node that is perhaps no neighbour. */
   reach(id: NodeId): void
   onLink(listener: (peer: NodeId) => void): void
+  /** Somebody who could keep no journal, frozen or silent, may be able to now. */
+  onFit(listener: () => void): void
 }
 
 export function livenessOf(
@@ -39,6 +41,11 @@ export function livenessOf(
     },
     onLink: (listener) => {
       membership.onLink(listener)
+    },
+    onFit: (listener) => {
+      membership.events.on((event) => {
+        if (event.type === 'changed' && event.state !== 'frozen' && event.state !== 'stalled') listener()
+      })
     },
   }
 }
