@@ -34,6 +34,7 @@ interface Needed {
 
 export class TreeHealthService {
   readonly #options: HealthOptions
+  #repairing: Promise<boolean | null> | undefined
 
   constructor(options: HealthOptions) {
     this.#options = options
@@ -66,8 +67,15 @@ export class TreeHealthService {
     signal.throwIfAborted()
   }
 
-  /** @returns whether all is here now; null when the tree is not kept here. */
-  async #repairOwn(kid: Kid, signal: AbortSignal): Promise<boolean | null> {
+  /** @returns whether all is here now; null when the tree is not kept here. Whoever asks meanwhile waits for the same. */
+  #repairOwn(kid: Kid, signal: AbortSignal): Promise<boolean | null> {
+    this.#repairing ??= this.#holdAll(kid, signal).finally(() => {
+      this.#repairing = undefined
+    })
+    return this.#repairing
+  }
+
+  async #holdAll(kid: Kid, signal: AbortSignal): Promise<boolean | null> {
     const { keeper, log } = this.#options
     const stored = keeper.stored(kid)
     if (!stored) return null
