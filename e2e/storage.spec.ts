@@ -1,5 +1,9 @@
 // What people meet when storage runs out, and what files of many sizes must survive.
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from './fixtures.ts'
 
 test('a full disk gives a clear error and loses nothing that was there', async ({ tab }) => {
@@ -74,4 +78,43 @@ test('get downloads what put stored', async ({ tab }) => {
   const chunks: Buffer[] = []
   for await (const chunk of stream) chunks.push(chunk as Buffer)
   expect(Buffer.concat(chunks).toString()).toBe('from my disk')
+})
+
+test('a folder goes in and comes out as an archive', async ({ tab }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'brittlestar-folder-'))
+  try {
+    mkdirSync(join(folder, 'in/deep'), { recursive: true })
+    writeFileSync(join(folder, 'in/a.txt'), 'A')
+    writeFileSync(join(folder, 'in/deep/b.txt'), 'B')
+    const a = await tab()
+    const chooser = a.page.waitForEvent('filechooser')
+    const put = a.sh('put -r /up')
+    await (await chooser).setFiles(join(folder, 'in'))
+    expect(await put).toMatchObject({ code: 0 })
+    expect(await a.out('cat /up/in/a.txt /up/in/deep/b.txt')).toBe('AB')
+    const download = a.page.waitForEvent('download')
+    expect(await a.sh('get /up')).toMatchObject({ code: 0 })
+    await (await download).saveAs(join(folder, 'up.tar'))
+    execFileSync('tar', ['-xf', 'up.tar'], { cwd: folder })
+    expect(readFileSync(join(folder, 'up/in/deep/b.txt'), 'utf8')).toBe('B')
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('what rm -rf took comes back, on another tab and when the one that did it is gone', async ({ cluster }) => {
+  const [a, b, c] = await cluster(3)
+  if (!a || !b || !c) throw new Error('three tabs')
+  await a.out('mkdir -p /docs/deep && echo one > /docs/a && echo two > /docs/deep/b && keg snapshot kept')
+  expect(await b.out('rm -rf /docs && ls /')).not.toContain('docs')
+  await b.crash()
+  await expect.poll(async () => (await c.sh('keg undo /docs')).code, { timeout: 30_000 }).toBe(0)
+  expect(await c.out('cat /docs/a /docs/deep/b /keg/kept/docs/a')).toBe('one\ntwo\none\n')
+  const [last] = JSON.parse(await a.out('keg log --json')) as { what: string }[]
+  expect(last?.what).toBe('restore /docs')
+  const cid = (await c.out('kid --cid /docs')).trim()
+  expect(await a.out('cd /tmp && keg export /docs && keg import docs.car /again')).toContain(cid)
+  expect(await c.out('cat /again/deep/b')).toBe('two\n')
+  const health = async () => JSON.parse((await c.sh('fsck --json')).stdout)
+  await expect.poll(health, { timeout: 30_000 }).toMatchObject({ under: 0, lost: 0, devices: 2 })
 })
