@@ -134,6 +134,23 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'a branch that was merged just after its other member had asked whether it was',
+    {
+      seed: 1887,
+      devices: [0, 1, 2, 3, 0],
+      rounds: [
+        { steps: [{ atMs: 361, do: 'lose-disk', seat: 2, forMs: 1054 }], ms: 1361 },
+        {
+          ms: 28576,
+          steps: [
+            { atMs: 9691, do: 'outage', seats: [0, 3, 4], keep: 0, forMs: 26126 },
+            { atMs: 26137, do: 'crash', seat: 2, keep: 0.5, forMs: 2483 },
+          ],
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

@@ -440,27 +440,28 @@ export class SharedTree {
     const news = this.#used?.tree !== tree || this.#used.home !== home
     this.#used = { tree, home }
     if (news) this.#pass(best)
-    this.#adopt(best)
+    const changed = this.#adopt(best)
     if (best.version > 0) this.settle()
     const oldest = this.#oldest()
     for (const own of keeper.heads())
       if (oldest && own.tree !== oldest.tree) this.#background(this.#meeting.merge(own.tree))
-    if (news) {
-      this.#news.wake()
-      for (const kept of keeper.kept()) if (kept !== tree) this.#background(this.#meeting.tidy(kept))
-    }
+    if (news) this.#news.wake()
+    // With that change it may contain another that is kept here.
+    if (news || changed) for (const kept of keeper.kept()) if (kept !== tree) this.#background(this.#meeting.tidy(kept))
   }
 
-  #adopt(head: TreeHead): void {
+  /** @returns whether it is another than before. */
+  #adopt(head: TreeHead): boolean {
     const { onChange } = this.#options
     const same = head.root === this.#known.root && head.version === this.#known.version
     const first = this.#known.version === 0 && head.version > 0
     this.#known = head
     if (first) this.#news.timer(() => this.#tellNewcomers(head), limits.TREE_TELL_MS, 'tree newcomers')
-    if (same) return
+    if (same) return false
     onChange(head)
     this.#background(this.#memory.copyDirectories())
     if (head.version > 0) this.#memory.recordSoon()
+    return true
   }
 
   /** Whoever came together with this node may not have met anybody else, and has told nothing since. */

@@ -49,6 +49,8 @@ export class TreeMeeting {
    * are kept until that is certain, and come back into use when nobody leads the other any more.
    */
   readonly #aside = new Map<Kid, Kid>()
+  /** Trees about which somebody is being asked. */
+  readonly #tidying = new Set<Kid>()
 
   constructor(options: TreeMeetingOptions) {
     this.#options = options
@@ -166,6 +168,8 @@ export class TreeMeeting {
   async tidy(kept: Kid): Promise<void> {
     const { keeper, calls, log } = this.#options
     const best = this.#options.best()
+    if (this.#tidying.has(kept)) return
+    this.#tidying.add(kept)
     try {
       const stored = keeper.stored(kept)
       if (!best || !stored || keeper.head(kept)) return
@@ -175,6 +179,8 @@ export class TreeMeeting {
       await keeper.retire(kept)
     } catch (error) {
       log.log('debug', 'fs', `the tree ${shortKid(kept)} is kept for now: ${errorLine(error)}`)
+    } finally {
+      this.#tidying.delete(kept)
     }
   }
 
