@@ -12,7 +12,6 @@ import type { Network, RelayState } from '../ports/network.ts'
 import type { Random } from '../ports/random.ts'
 import type { Sandbox } from '../ports/sandbox.ts'
 import type { LifecycleEvent } from '../syscalls/control.ts'
-import type { MOUNTS } from '../syscalls/mounts.ts'
 import type { MessageLink } from '../syscalls/protocol.ts'
 import type { RecordNamespace } from '../syscalls/table.ts'
 import type { KernelEvent, LogLine, NodeInfo, RecordAnswer, StorageRow } from '../syscalls/types.ts'
@@ -20,21 +19,7 @@ import { Blocks } from './blocks/blocks.ts'
 import { Directory, type Namespace } from './directory/directory.ts'
 import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts'
 import { EventLog } from './events.ts'
-import { builtinMount } from './fs/builtin-mount.ts'
-import { planCar } from './fs/car.ts'
-import { carMount } from './fs/car-mount.ts'
-import { devMount } from './fs/dev-mount.ts'
-import { Fs, type Mount } from './fs/fs.ts'
-import { TreeHealthService } from './fs/health.ts'
-import { TreeHistory } from './fs/history.ts'
-import { kegMount } from './fs/keg-mount.ts'
-import { netMount } from './fs/net-mount.ts'
-import { splitPath } from './fs/path.ts'
-import { procMount } from './fs/proc-mount.ts'
-import { SharedTree } from './fs/shared-tree.ts'
-import { Tree } from './fs/tree.ts'
-import { TreeKeeper } from './fs/tree-keeper.ts'
-import { TreeSweep } from './fs/tree-sweep.ts'
+import { Files } from './fs/files.ts'
 import { CallServer } from './io/call-server.ts'
 import type { Group } from './journal/group.ts'
 import { Groups } from './journal/groups.ts'
@@ -91,9 +76,7 @@ export class Kernel {
   readonly #membership: Membership
   readonly #directory: Directory
   readonly #blocks: Blocks
-  readonly #shared: SharedTree
-  readonly #trees: TreeKeeper
-  readonly #sweep: TreeSweep
+  readonly #files: Files
   readonly #executor: Executor
   readonly #leases: Leases
   readonly #groups: Groups
@@ -146,82 +129,23 @@ export class Kernel {
       liveness,
       witness: network.witness,
     })
-    const tree = new Tree(this.#blocks)
-    this.#trees = new TreeKeeper({
-      self: network.self,
-      tree,
-      blocks: this.#blocks,
-      groups: this.#groups,
-      clock,
-      hasher,
-      random,
-      log,
-      onHead: (head) => this.#shared.led(head),
-      onFollow: () => this.#shared.unled(),
-      onForgotten: (tree, versions, soon) => {
-        const roots = versions.map(({ root }) => root)
-        this.#sweep.forgotten(tree, roots, soon)
-        this.#rpc.noteAll('tree.forgotten', { tree, roots, soon })
-      },
-    })
-    const keeper = this.#trees
-    this.#sweep = new TreeSweep({
-      keeper,
-      blocks: this.#blocks,
-      groups: this.#groups,
-      processes: () => this.#processes.owner,
-      store: logStore,
-      clock,
-      log,
-    })
-    this.#shared = new SharedTree({
-      tree,
-      keeper: this.#trees,
-      store: logStore,
-      rpc: this.#rpc,
-      membership: this.#membership,
-      clock,
-      log,
-      unmet: () => this.#unmet(),
-      onChange: (head, notice) => {
-        this.#events.push({ type: 'tree', version: head.version })
-        fs.treeChanged()
-        if (notice) this.#events.push({ type: 'notice', message: notice })
-      },
-    })
-    const history = new TreeHistory({ shared: this.#shared, tree, clock })
-    const never = new AbortController().signal // what a mount does is short
-    const entryAt = async ([first, ...rest]: readonly string[]) => {
-      if (first === 'keg') return rest.length > 0 ? history.entryAt(rest, never) : undefined
-      const names = first === undefined ? [] : [first, ...rest]
-      return (await tree.resolve(await this.#shared.view(), names, { last: true })).entry
-    }
-    const mounts: Record<(typeof MOUNTS)[number], Mount> = {
-      bin: builtinMount(options.builtin, this.#blocks),
-      car: carMount({ tree, blocks: this.#blocks, options: {} }, entryAt),
-      dev: devMount(random),
-      net: netMount({ self: async () => this.#nodeInfo(), peers: async () => this.#membership.rows() }),
-      keg: kegMount({ history, tree, blocks: this.#blocks }),
-      proc: procMount({
+    const notice = (message: string) => void this.#events.push({ type: 'notice', message })
+    this.#files = new Files({
+      ...{ self: network.self, device, clock, hasher, random, log, store: logStore, builtin: options.builtin },
+      ...{ rpc: this.#rpc, membership: this.#membership, groups: this.#groups, blocks: this.#blocks },
+      node: async () => this.#nodeInfo(),
+      processes: {
+        owner: () => this.#processes.owner,
         list: () => this.#processes.list(),
         resolve: (kid) => this.#processes.resolve(kid),
         read: (kid, stream, offset, length, signal) => this.#processes.read(kid, stream, offset, length, signal),
-      }),
-    }
-    const onWritten = (cid: string) => this.#publish('bs-prov', cid)
-    const onNotice = (message: string) => void this.#events.push({ type: 'notice', message })
-    const label = shortNode(network.self)
-    const shared = this.#shared
-    const fs = new Fs({
-      tree,
-      shared,
-      blocks: this.#blocks,
-      clock,
-      mounts: new Map(Object.entries(mounts)),
-      onWritten,
-      onNotice,
-      label,
+      },
+      unmet: () => this.#unmet(),
+      onTree: ({ version }) => void this.#events.push({ type: 'tree', version }),
+      onNotice: notice,
+      onWritten: (cid) => this.#publish('bs-prov', cid),
     })
+    const { fs, history, health, shared } = this.#files
     this.#leases = new Leases({ nodes: () => this.#nodes(), clock })
     this.#executor = new Executor({
       sandbox,
@@ -236,7 +160,7 @@ export class Kernel {
       self: network.self,
       rpc: this.#rpc,
       blocks: this.#blocks,
-      tree: this.#shared,
+      tree: shared,
       clock,
       log,
       leases: this.#leases,
@@ -255,30 +179,11 @@ export class Kernel {
       onEnded: (kid) => this.#executor.drop(network.self, kid),
       meeting: () => this.#meeting(),
     })
-    const health = new TreeHealthService({
-      tree,
-      shared,
-      keeper,
-      blocks: this.#blocks,
-      rpc: this.#rpc,
-      log,
-      nodes: () => {
-        const others = this.#membership.linked().flatMap((id) => {
-          const row = this.#membership.row(id)
-          return row ? [{ id, device: row.device as DeviceId }] : []
-        })
-        return [{ id: network.self, device }, ...others]
-      },
-    })
     this.#services = {
       fs,
       history,
       health,
-      plainCid: async (path, signal) => {
-        const entry = await entryAt(splitPath(path))
-        if (!entry) throw new OsError('EINVAL', `${path} is made when it is read`)
-        return (await planCar({ tree, blocks: this.#blocks, options: { signal } }, entry)).root
-      },
+      plainCid: (path, signal) => this.#files.plainCid(path, signal),
       processes: this.#processes,
       events: this.#events,
       info: {
@@ -297,7 +202,6 @@ export class Kernel {
    * @param ready what the network should wait for (the relay's address), so that it does not start without it.
    */
   async start(ready: Promise<void> = Promise.resolve()): Promise<void> {
-    this.#rpc.onNote('tree.forgotten', (_peer, { tree, roots, soon }) => this.#sweep.forgotten(tree, roots, soon))
     this.#rpc.handle('storage.usage', () => this.#ownStorage())
     this.#membership.events.on((event) => {
       if (event.type === 'joined') {
@@ -319,25 +223,25 @@ export class Kernel {
         this.#events.push({ type: 'relay', state: event.state, detail: event.detail })
         if (event.state === 'offline') {
           this.#listed ??= 0
-          this.#shared.settle()
+          this.#files.shared.settle()
         }
         if (event.state === 'connected') this.#publishSelf()
       } else if (event.type === 'listed') {
         this.#listed = event.peers
-        if (event.peers === 0) this.#shared.settle()
-        else this.#shared.expectOthers()
+        if (event.peers === 0) this.#files.shared.settle()
+        else this.#files.shared.expectOthers()
       }
     })
-    await this.#shared.start()
+    await this.#files.start()
     this.#groups.own('process/', this.#processes.owner)
-    this.#groups.own('tree/', this.#trees.owner)
+    this.#groups.own('tree/', this.#files.owner)
     await this.#groups.start()
-    await this.#sweep.start()
+    this.#files.started()
     ready
       .then(() => this.#ports.network.start())
       .catch((error: unknown) => {
         this.#ports.log.log('error', 'network', `the network cannot start, this tab works alone: ${errorLine(error)}`)
-        this.#shared.settle()
+        this.#files.shared.settle()
       })
   }
 
@@ -390,8 +294,7 @@ export class Kernel {
     this.#processes.close()
     this.#executor.close()
     this.#leases.close()
-    this.#sweep.close()
-    this.#shared.close()
+    this.#files.close()
     this.#directory.close()
     this.#membership.close()
     this.#rpc.close(reason)
@@ -475,7 +378,7 @@ export class Kernel {
       relay: this.#relay.state,
       relayDetail: this.#relay.detail,
       nodes: this.#membership.peers().length + 1,
-      treeHome: this.#shared.home,
+      treeHome: this.#files.shared.home,
       waiting: this.#groups.waiting,
       inviteUrl: this.#options.inviteUrl(),
       startedMs: this.#startedMs,
