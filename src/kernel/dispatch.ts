@@ -64,7 +64,13 @@ function fileHandlers(
   return {
     open: async ({ path, mode, permissions }, signal) => {
       const handle = await fs.open(resolve(path), mode, context(signal), permissions)
-      return { ref: refs.add(handle), kind: handle.kind, size: handle.size }
+      try {
+        signal.throwIfAborted()
+        return { ref: refs.add(handle), kind: handle.kind, size: handle.size }
+      } catch (error) {
+        handle.release?.() // nobody gets it
+        throw error
+      }
     },
     read: async ({ ref, offset, length }, signal) => ({ bytes: await refs.get(ref).read(offset, length, signal) }),
     write: async (args, signal) => {

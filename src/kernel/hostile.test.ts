@@ -115,7 +115,7 @@ function fitting(random: SeededRandom, method: string): unknown {
     case 'process.find':
       return { prefix: kid.slice(0, 4 + random.below(60)) }
     case 'journal.dismissed':
-      return { group: `process/${kid}`, term: random.below(9) }
+      return { group: `process/${kid}`, term: random.below(9), index: random.below(99) }
     case 'journal.step':
       return { group: random.pick([`process/${kid}`, 'process/x', 'tree/x']), message: raftMessage(random) }
     case 'tree.head':

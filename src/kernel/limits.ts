@@ -119,8 +119,8 @@ export const SWEEP_AGAIN_MS = 10 * 60_000
 export const MAX_FORGOTTEN = 2 * MAX_VERSIONS
 /** Versions that were thinned out are swept when there are so many, without anybody asking. */
 export const MAX_THINNED = 256
-/** So long a block is left alone that was stored here, or found to be here: whoever did may be about to name it. */
-export const TOUCHED_MS = 45_000
+/** So long a block is left alone that was stored here, or found to be here: an event that did may be about to name it. */
+export const TOUCHED_MS = 150_000
 /** Blocks that are remembered like that; with more, nothing is freed. */
 export const MAX_TOUCHED = 500_000
 /** How long calls wait after boot until it is known whether others have a tree. */

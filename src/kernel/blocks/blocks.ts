@@ -64,6 +64,11 @@ export class Blocks {
     return this.#touched.pin()
   }
 
+  /** Somebody is about to name these, which are here. */
+  touch(cids: readonly CidText[]): void {
+    this.#touched.add(cids)
+  }
+
   /** A point in time, for `touchedSince` and `drop`. */
   mark(): number {
     return this.#touched.mark()
@@ -72,6 +77,11 @@ export class Blocks {
   /** Whether somebody has stored it here since, or a while before, or made sure that it is here. */
   touchedSince(cid: CidText, mark: number): boolean {
     return this.#touched.since(cid, mark)
+  }
+
+  /** Whether it is kept only because somebody may still be at work who touched it before. */
+  touchedLately(cid: CidText, mark: number): boolean {
+    return this.#touched.lately(cid, mark)
   }
 
   /** Frees blocks, but for those that were touched. @returns how many. @throws {OsError} EIO. */
@@ -160,9 +170,9 @@ export class Blocks {
 
   /** Makes sure that the blocks are in the local store. @throws {OsError} EIO (BlockMissing), ENOSPC, ECANCELED. */
   async hold(cids: readonly CidText[], options: FetchOptions = {}): Promise<void> {
+    this.#touched.add(cids) // all of them, also when one is missing
     for (let at = 0; at < cids.length; at += limits.WRITE_BATCH_BLOCKS) {
       const batch = cids.slice(at, at + limits.WRITE_BATCH_BLOCKS)
-      this.#touched.add(batch)
       await this.#dropping
       const held = await this.#store.hasMany(batch)
       const missing = batch.filter((_cid, i) => !held[i])

@@ -9,8 +9,8 @@ export class Touched {
   /** When, by a number that grows; the one touched longest ago first. */
   readonly #last = new Map<CidText, { ms: number; tick: number }>()
   #tick = 0
-  /** Pieces of work under way that may name what was touched since they began. */
-  #pins = 0
+  /** Pieces of work under way that may name what was touched since they began: when that was. */
+  readonly #pins = new Set<{ since: number }>()
   /** More were touched than can be remembered: then everything counts as touched until nobody is at work. */
   #overflow = false
 
@@ -29,28 +29,34 @@ export class Touched {
   }
 
   pin(): () => void {
-    this.#pins++
-    let held = true
+    const pin = { since: this.#tick }
+    this.#pins.add(pin)
     return () => {
-      if (held) this.#pins--
-      held = false
+      if (this.#pins.delete(pin) && this.#pins.size === 0) this.#forget(this.#clock.nowMs())
     }
   }
 
+  /** Now, or when the work that has been under way longest began. */
   mark(): number {
     this.#forget(this.#clock.nowMs())
-    return ++this.#tick
+    return Math.min(this.#tick++, ...[...this.#pins].map(({ since }) => since))
   }
 
-  /** Since that mark; or, where it is remembered, so short before it that whoever did may still be at work. */
+  /** Since that mark; or so short before it that whoever did may still be at work. */
   since(cid: CidText, mark: number): boolean {
     const last = this.#last.get(cid)
     if (this.#overflow || !last) return this.#overflow
-    return last.tick > mark || this.#pins > 1 || last.ms > this.#clock.nowMs() - TOUCHED_MS
+    return last.tick > mark || last.ms > this.#clock.nowMs() - TOUCHED_MS
+  }
+
+  /** Not since that mark, but so short before it that it is kept for now. */
+  lately(cid: CidText, mark: number): boolean {
+    const last = this.#last.get(cid)
+    return last !== undefined && last.tick <= mark && this.since(cid, mark)
   }
 
   #forget(nowMs: number): void {
-    if (this.#pins > 0) {
+    if (this.#pins.size > 0) {
       if (this.#last.size > MAX_TOUCHED) this.#overflow = true
       if (this.#overflow) this.#last.clear()
       return

@@ -30,8 +30,10 @@ interface Walk {
   options: FetchOptions
   /** What became of each directory: hostile ones name the same one over and over. */
   seen: Map<CidText, boolean>
-  /** Nobody is told of what is missing. */
+  /** Nobody is told of what is missing, and a directory that is lost is passed over. */
   quiet: boolean
+  /** When it began: what was freed since makes what it has seen worth nothing. */
+  epoch: number
 }
 
 export class TreeCopies {
@@ -41,6 +43,8 @@ export class TreeCopies {
   readonly #onMissing: (path: string) => void
   readonly #directories = new Set<CidText>()
   readonly #whole = new Set<CidText>()
+  /** Counts the times that blocks were freed. */
+  #epoch = 0
 
   constructor(options: { tree: Tree; blocks: Blocks; onMissing: (path: string) => void }) {
     this.#tree = options.tree
@@ -48,14 +52,29 @@ export class TreeCopies {
     this.#onMissing = options.onMissing
   }
 
-  /** Makes sure that the directory and all below it are here, links too; not the content of files. @throws {OsError} EIO, ENOSPC. */
-  async directories(root: CidText, options: FetchOptions): Promise<void> {
-    if (this.#directories.has(root) || this.#whole.has(root)) return
-    for (const entry of (await this.#directory(root, options)).values()) {
-      if (entry.kind === 'directory') await this.directories(entry.cid, options)
-      else if (entry.kind === 'symlink') await this.#blocks.hold([entry.cid], options) // paths may lead over it
+  /**
+   * Makes sure that the directory and all below it are here, links too; not the content of files.
+   * @param how `quiet`: what is lost is passed over. @throws {OsError} EIO, ENOSPC.
+   */
+  async directories(root: CidText, options: FetchOptions, how: { quiet?: boolean } = {}): Promise<void> {
+    await this.#allDirectories(root, { options, seen: new Map(), quiet: how.quiet ?? false, epoch: this.#epoch })
+  }
+
+  /** @returns whether all are here. */
+  async #allDirectories(root: CidText, walk: Walk): Promise<boolean> {
+    if (this.#directories.has(root) || this.#whole.has(root)) return true
+    const directory = await this.#had(root, walk)
+    let whole = directory !== undefined
+    for (const entry of directory?.values() ?? []) {
+      if (entry.kind === 'directory') whole = (await this.#allDirectories(entry.cid, walk)) && whole
+      else if (entry.kind === 'symlink') {
+        // Paths may lead over it.
+        if (walk.quiet) whole = (await this.#held(async () => [entry.cid], walk.options)) && whole
+        else await this.#blocks.hold([entry.cid], walk.options)
+      }
     }
-    remember(this.#directories, root)
+    if (whole && walk.epoch === this.#epoch) remember(this.#directories, root)
+    return whole
   }
 
   /**
@@ -65,23 +84,25 @@ export class TreeCopies {
    * EFBIG for more than a tree can hold.
    */
   everything(root: CidText, options: FetchOptions, how: { quiet?: boolean } = {}): Promise<boolean> {
-    return this.#everything(root, { options, seen: new Map(), quiet: how.quiet ?? false }, [])
+    const walk = { options, seen: new Map(), quiet: how.quiet ?? false, epoch: this.#epoch }
+    return this.#everything(root, walk, [])
   }
 
   async #everything(root: CidText, walk: Walk, at: readonly string[]): Promise<boolean> {
-    const { options, seen } = walk
+    const { seen } = walk
     const known = this.#whole.has(root) ? true : seen.get(root)
     if (known !== undefined) return known
     if (seen.size >= MAX_TREE_DIRECTORIES || at.length > MAX_TREE_DEPTH) {
       throw new OsError('EFBIG', 'a tree has too many directories, or too deep ones, to be kept')
     }
-    const entries = [...(await this.#directory(root, options))]
-    let whole = await this.#files(at, entries, walk)
+    const directory = await this.#had(root, walk)
+    const entries = [...(directory ?? [])]
+    let whole = (await this.#files(at, entries, walk)) && directory !== undefined
     for (const [name, { kind, cid }] of entries) {
       if (kind === 'directory') whole = (await this.#everything(cid, walk, [...at, name])) && whole
     }
     seen.set(root, whole)
-    if (whole) remember(this.#whole, root)
+    if (whole && walk.epoch === this.#epoch) remember(this.#whole, root)
     return whole
   }
 
@@ -92,6 +113,7 @@ export class TreeCopies {
 
   /** Blocks were freed: what is here has to be looked for again. */
   forget(): void {
+    this.#epoch++
     this.#directories.clear()
     this.#whole.clear()
   }
@@ -99,6 +121,16 @@ export class TreeCopies {
   /** @returns whether everything below is known to be here. */
   has(root: CidText): boolean {
     return this.#whole.has(root)
+  }
+
+  /** @returns undefined for one that is lost, where that may be. */
+  async #had(root: CidText, { options, quiet }: Walk): Promise<Directory | undefined> {
+    try {
+      return await this.#directory(root, options)
+    } catch (error) {
+      if (!quiet || !isLost(error)) throw error
+      return undefined
+    }
   }
 
   /** Stored, not only read: a reader does with less. */

@@ -38,6 +38,7 @@ export class DagWriter {
     const writer = new DagWriter(blocks, options)
     if (root.size === 0) return writer
     const leaves = await new DagReader(blocks, root, options).leaves()
+    blocks.touch(leaves.map(({ cid }) => cid)) // they are named again when it is closed
     writer.#leaves = leaves.map(({ cid, size }) => ({ cid, size, totalBytes: size }))
     writer.#leafBytes = root.size
     writer.#uniform = leaves.every(

@@ -176,15 +176,19 @@ export class Fs {
       permit(at, place.entry, (asked.reads ? READ : 0) | (asked.writes ? WRITE : 0))
     if (!asked.writes) return this.#reader(there as FileRoot)
     const keeps = there && !asked.truncates ? there : undefined
+    // What is written is named when the file is closed. (A task's has its time: TOUCHED_MS.)
+    const release = context.staging ? undefined : this.#blocks.pin()
     const writer = keeps
-      ? await DagWriter.open(this.#blocks, keeps, { signal: context.signal })
+      ? await DagWriter.open(this.#blocks, keeps, { signal: context.signal }).catch((error: unknown) => {
+          release?.()
+          throw error
+        })
       : new DagWriter(this.#blocks)
     const target = { at, asked, permissions, was: keeps?.cid, from: keeps?.size ?? 0 }
     return fileWriter(writer, !keeps, {
       readable: asked.reads,
       appends: asked.appends,
-      // What is written is named when the file is closed. (A task's has its time: an event does not take that long.)
-      release: context.staging ? undefined : this.#blocks.pin(),
+      release,
       commit: (file, signal, ack) => this.#commit(target, context.staging, file, signal, ack),
       reopen: (file, signal) => DagWriter.open(this.#blocks, file, { signal }),
     })

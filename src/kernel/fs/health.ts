@@ -34,11 +34,12 @@ interface Needed {
 
 export class TreeHealthService {
   readonly #options: HealthOptions
-  #repairing: Promise<boolean | null> | undefined
+  /** By tree. What one asks for all get, also when that one no longer waits. */
+  readonly #repairing = new Map<Kid, Promise<boolean | null>>()
 
   constructor(options: HealthOptions) {
     this.#options = options
-    options.rpc.handle('tree.repair', async ({ tree }, { signal }) => this.#repairOwn(tree, signal))
+    options.rpc.handle('tree.repair', ({ tree }) => this.#repairOwn(tree))
   }
 
   /**
@@ -59,29 +60,31 @@ export class TreeHealthService {
     const { shared, rpc, nodes } = this.#options
     const { tree } = await shared.head(signal)
     const others = nodes().filter(({ id }) => id !== rpc.self)
-    const asked = [
-      this.#repairOwn(tree, signal),
-      ...others.map(({ id }) => rpc.call(id, 'tree.repair', { tree }, { signal })),
-    ]
+    const asked = [this.#repairOwn(tree), ...others.map(({ id }) => rpc.call(id, 'tree.repair', { tree }, { signal }))]
     await Promise.allSettled(asked)
     signal.throwIfAborted()
   }
 
   /** @returns whether all is here now; null when the tree is not kept here. Whoever asks meanwhile waits for the same. */
-  #repairOwn(kid: Kid, signal: AbortSignal): Promise<boolean | null> {
-    this.#repairing ??= this.#holdAll(kid, signal).finally(() => {
-      this.#repairing = undefined
+  #repairOwn(kid: Kid): Promise<boolean | null> {
+    const running = this.#repairing.get(kid)
+    if (running) return running
+    const release = this.#options.blocks.pin()
+    const repaired = this.#holdAll(kid).finally(() => {
+      this.#repairing.delete(kid)
+      release()
     })
-    return this.#repairing
+    this.#repairing.set(kid, repaired)
+    return repaired
   }
 
-  async #holdAll(kid: Kid, signal: AbortSignal): Promise<boolean | null> {
+  async #holdAll(kid: Kid): Promise<boolean | null> {
     const { keeper, log } = this.#options
     const stored = keeper.stored(kid)
     if (!stored) return null
     keeper.copies.forget()
-    const whole = await keeper.copies.everything(stored.root, { signal })
-    for (const { root } of stored.versions.rows()) await keeper.copies.everything(root, { signal }, { quiet: true })
+    const whole = await keeper.copies.everything(stored.root, {})
+    for (const { root } of stored.versions.rows()) await keeper.copies.everything(root, {}, { quiet: true })
     log.log('info', 'fs', `looked for all of / here: ${whole ? 'it is' : 'some of it is nowhere'}`)
     return whole
   }

@@ -100,11 +100,14 @@ export class TreeHolding {
     if (roots.length === 0) return
     const { log } = this.#options
     this.#older = this.#older.then(async () => {
+      const release = this.#options.blocks.pin()
       await this.#holding.get(`snapshot ${root}`)?.catch(() => undefined) // whoever waits for it hears of it
       try {
         for (const old of roots.toReversed()) await this.copies.everything(old, { hints: [from] }, { quiet: true })
       } catch (error) {
         log.log('debug', 'fs', `older versions of / are not all copied: ${errorLine(error)}`)
+      } finally {
+        release()
       }
     })
   }

@@ -169,12 +169,22 @@ export class TreeKeeper {
     return snapshot?.byteLength && entries ? TreeState.replay([snapshot, ...entries]).versions : undefined
   }
 
-  /** Makes sure of all that a tree which is kept here means: every version of it. @throws {OsError} EIO, ENOSPC. */
-  async holdAgain(kid: Kid): Promise<void> {
+  /**
+   * Makes sure of all that a tree which is kept here means: every version of it, also those that it forgets with an entry
+   * which is not known to be committed, unless somebody who should know has said so.
+   * @param forgotten roots of which that was said. @throws {OsError} EIO, ENOSPC; EAGAIN when it is damaged: it may be repaired.
+   */
+  async holdAgain(kid: Kid, forgotten: ReadonlySet<CidText>): Promise<void> {
     const stored = this.stored(kid)
     if (!stored) return
-    for (const { root } of [stored, ...stored.versions.rows()]) await this.copies.everything(root, {}, { quiet: true })
-    for (const root of stored.absorbedRoots) await this.copies.directories(root, {})
+    if (!(await this.copies.everything(stored.root, {}, { quiet: true }))) {
+      throw new OsError('EAGAIN', 'some of the tree is lost, unless a device that is away has it')
+    }
+    const perhaps = (this.versions(kid)?.rows() ?? []).filter(({ root }) => !forgotten.has(root))
+    for (const { root } of [...stored.versions.rows(), ...perhaps]) {
+      await this.copies.everything(root, {}, { quiet: true })
+    }
+    for (const root of stored.absorbedRoots) await this.copies.directories(root, {}, { quiet: true })
   }
 
   /** The name of a tree to come. */

@@ -49,8 +49,8 @@ export class TreeMeeting {
    * are kept until that is certain, and come back into use when nobody leads the other any more.
    */
   readonly #aside = new Map<Kid, Kid>()
-  /** Trees about which somebody is being asked. */
-  readonly #tidying = new Set<Kid>()
+  /** Trees about which the leader was asked a moment ago; whether there is reason to ask again. */
+  readonly #tidying = new Map<Kid, boolean>()
 
   constructor(options: TreeMeetingOptions) {
     this.#options = options
@@ -168,8 +168,8 @@ export class TreeMeeting {
   async tidy(kept: Kid): Promise<void> {
     const { keeper, calls, log } = this.#options
     const best = this.#options.best()
-    if (this.#tidying.has(kept)) return
-    this.#tidying.add(kept)
+    if (this.#tidying.has(kept)) return void this.#tidying.set(kept, true)
+    this.#tidying.set(kept, false)
     try {
       const stored = keeper.stored(kept)
       if (!best || !stored || keeper.head(kept)) return
@@ -180,7 +180,12 @@ export class TreeMeeting {
     } catch (error) {
       log.log('debug', 'fs', `the tree ${shortKid(kept)} is kept for now: ${errorLine(error)}`)
     } finally {
-      this.#tidying.delete(kept)
+      const again = () => {
+        const asked = this.#tidying.get(kept)
+        this.#tidying.delete(kept)
+        if (asked) void this.tidy(kept)
+      }
+      this.#options.news.timer(again, limits.TREE_MERGE_PAUSE_MS, 'tidy again')
     }
   }
 

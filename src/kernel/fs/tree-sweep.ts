@@ -32,6 +32,8 @@ export interface TreeSweepOptions {
 
 /** Where the roots stand that are to be swept. */
 const RECORD = 'forgotten'
+/** Those that were thinned out one by one are recorded so many at a time. */
+const RECORD_EVERY = 32
 const recorded = v.array(v.tuple([v.string(), v.array(v.string())]))
 
 export class TreeSweep {
@@ -39,6 +41,7 @@ export class TreeSweep {
   /** Roots of forgotten versions, by tree. */
   readonly #waiting = new Map<Kid, Set<CidText>>()
   #timer: Timer | undefined
+  #dueMs = 0
   #sweeping = false
   #closed = false
 
@@ -52,7 +55,8 @@ export class TreeSweep {
     try {
       const bytes = await store.getRecord(RECORD)
       for (const [kid, roots] of bytes ? v.parse(recorded, decode(bytes)) : []) {
-        if (isKid(kid)) this.#waiting.set(kid, new Set(roots.slice(0, MAX_FORGOTTEN)))
+        const waiting = this.#waiting.get(kid as Kid) ?? []
+        if (isKid(kid)) this.#waiting.set(kid, new Set([...waiting, ...roots].slice(0, MAX_FORGOTTEN)))
       }
     } catch (error) {
       log.log('warn', 'fs', `what was to be freed is not known any more: ${errorLine(error)}`)
@@ -67,9 +71,10 @@ export class TreeSweep {
   forgotten(kid: Kid, roots: readonly CidText[], soon: boolean): void {
     if (this.#closed || !this.#options.keeper.keeps(kid)) return
     const waiting = this.#waiting.get(kid) ?? new Set()
+    const before = waiting.size
     for (const root of roots) if (waiting.size < MAX_FORGOTTEN) waiting.add(root)
     this.#waiting.set(kid, waiting)
-    if (soon) this.#record()
+    if (soon || Math.floor(before / RECORD_EVERY) !== Math.floor(waiting.size / RECORD_EVERY)) this.#record()
     // Later: members that lag know of it then.
     if (soon || waiting.size >= MAX_THINNED) this.#later(SWEEP_AFTER_MS)
   }
@@ -79,9 +84,12 @@ export class TreeSweep {
     this.#timer?.cancel()
   }
 
+  /** In so long, or before. */
   #later(ms: number): void {
-    if (this.#closed || this.#sweeping) return
+    const dueMs = this.#options.clock.nowMs() + ms
+    if (this.#closed || this.#sweeping || (this.#timer && this.#dueMs <= dueMs)) return
     this.#timer?.cancel()
+    this.#dueMs = dueMs
     this.#timer = this.#options.clock.setTimer(() => void this.#sweepAll(), ms, 'sweep blocks')
   }
 
@@ -100,8 +108,8 @@ export class TreeSweep {
     for (const [kid, roots] of [...this.#waiting]) {
       const some = [...roots]
       try {
-        const count = await this.#sweep(some)
-        for (const root of some) roots.delete(root)
+        const { count, later } = await this.#sweep(some)
+        if (!later) for (const root of some) roots.delete(root)
         if (roots.size === 0) this.#waiting.delete(kid)
         log.log('info', 'fs', `freed ${count} blocks of forgotten versions of ${shortKid(kid)}`)
       } catch (error) {
@@ -113,31 +121,32 @@ export class TreeSweep {
     if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
   }
 
-  /** @returns how many blocks were freed. @throws {OsError} when it is not certain what is in use. */
-  async #sweep(roots: readonly CidText[]): Promise<number> {
+  /** @returns how many blocks were freed, and whether more may be later. @throws {OsError} when it is not certain what is in use. */
+  async #sweep(roots: readonly CidText[]): Promise<{ count: number; later: boolean }> {
     const { blocks, keeper } = this.#options
     // From here on whatever anybody stores here, or makes sure of, stays.
     const release = blocks.pin()
     try {
       const mark = blocks.mark()
-      const dead = await this.#heldBy(roots)
       keeper.copies.forget()
-      if (!mutated('sweep-live')) await this.#holdAll()
+      const dead = await this.#heldBy(roots)
+      if (!mutated('sweep-live')) await this.#holdAll(new Set(roots))
+      const later = [...dead].some((cid) => blocks.touchedLately(cid, mark))
       const doomed = [...dead].filter((cid) => !blocks.touchedSince(cid, mark))
       let count = 0
       for (let at = 0; at < doomed.length && !this.#closed; at += WRITE_BATCH_BLOCKS) {
         count += await blocks.drop(doomed.slice(at, at + WRITE_BATCH_BLOCKS), mark)
       }
-      return count
+      return { count, later }
     } finally {
       release()
     }
   }
 
   /** Touches all that the journals which are kept here mean. @throws {OsError} when some of it cannot be had. */
-  async #holdAll(): Promise<void> {
+  async #holdAll(forgotten: ReadonlySet<CidText>): Promise<void> {
     const { keeper, groups, processes } = this.#options
-    for (const kid of keeper.kept()) await keeper.holdAgain(kid)
+    for (const kid of keeper.kept()) await keeper.holdAgain(kid, forgotten)
     const owner = processes()
     for (const name of groups.names('process/')) {
       const { snapshot, entries } = groups.find(name)?.stored() ?? {}

@@ -136,6 +136,11 @@ export class Group implements Journal {
     return this.#raft.quorate
   }
 
+  /** Where its members were changed last, as far as this one knows. */
+  get configIndex(): number {
+    return this.#raft.log.configIndex
+  }
+
   get lastIndex(): number {
     return this.#raft.log.lastIndex
   }

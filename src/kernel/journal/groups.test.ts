@@ -208,8 +208,8 @@ describe('a journal under attack, or under load', () => {
     const [a, b, c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
     lab.hub.setPartition(a.id, c.id, true)
     expect((await lab.run(a.owner.add('precious'))).level).toBe('majority')
-    c.rpc.note(b.id, 'journal.dismissed', { group: LIST, term: 0 })
-    c.rpc.note(b.id, 'journal.dismissed', { group: LIST, term: 1_000 })
+    c.rpc.note(b.id, 'journal.dismissed', { group: LIST, term: 0, index: 9 })
+    c.rpc.note(b.id, 'journal.dismissed', { group: LIST, term: 1_000, index: 1_000 })
     await lab.advance(3)
     a.crash()
     expect((await lab.leader(60_000)).owner.texts).toEqual(['precious'])

@@ -13,6 +13,7 @@ import type { Random } from '../../ports/random.ts'
 import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
 import type { Leave } from '../membership/membership.ts'
+import type { NoteBody } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Departed } from './departed.ts'
 import { Group, type GroupHost, isMember } from './group.ts'
@@ -111,7 +112,7 @@ export class Groups {
   async start(): Promise<void> {
     await this.#departed.load()
     this.#rpc.onNote('journal.step', (peer, { group, message }) => this.#received(peer, group, message))
-    this.#rpc.onNote('journal.dismissed', (peer, { group, term }) => this.#dismissed(peer, group, term))
+    this.#rpc.onNote('journal.dismissed', (peer, said) => this.#dismissed(peer, said))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
     this.#liveness.onFit(() => {
@@ -211,9 +212,13 @@ export class Groups {
     const group = this.#groups.get(name)
     for (const id of group ? membersOf(group.config) : []) {
       if (id === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group: name, retired: true }))
-      else if (id !== this.#rpc.self)
-        this.#rpc.note(id, 'journal.dismissed', { group: name, term: (group as Group).term })
+      else if (id !== this.#rpc.self) this.#dismiss(id, group as Group, (group as Group).lastIndex)
     }
+  }
+
+  /** @param index of the entry with which it is no member any more. */
+  #dismiss(id: NodeId, { name, term }: Group, index: number): void {
+    this.#rpc.note(id, 'journal.dismissed', { group: name, term, index })
   }
 
   /** Forgets a journal here. */
@@ -227,7 +232,11 @@ export class Groups {
     this.#intake.forget(name)
     // First, so that no crash comes between: without what it promised it must not be asked.
     const removed = this.#departed.add(name).then(() => Group.forget(name, this.#store))
-    const done = removed.catch(() => undefined).finally(() => this.#removing.delete(name))
+    const done = removed
+      .catch(() => undefined) // told to whoever removes it
+      .finally(() => {
+        if (this.#removing.get(name) === done) this.#removing.delete(name)
+      })
     this.#removing.set(name, done)
     await removed
   }
@@ -286,7 +295,7 @@ export class Groups {
     if (this.#closed) return
     if (message.t === 'vote' && group.config.voters.length === 0 && this.#departed.has(group.name)) return
     if (message.t === 'vote' && group.settled && !isMember(group.config, peer)) {
-      return this.#rpc.note(peer, 'journal.dismissed', { group: group.name, term: group.term })
+      return this.#dismiss(peer, group, group.configIndex)
     }
     this.#intake.step(peer, group, message)
     // Whoever asks may lack what this member has, and could ask for ever: then it is this one's turn.
@@ -321,11 +330,13 @@ export class Groups {
   }
 
   /** The leader says that this node no longer keeps the journal. */
-  #dismissed(peer: NodeId, name: string, term: number): void {
+  #dismissed(peer: NodeId, said: NoteBody<'journal.dismissed'>): void {
+    const { group: name, term, index } = said
     const loading = this.#loading.get(name)
-    if (loading) return void loading.then(() => this.#dismissed(peer, name, term)).catch(() => undefined) // logged
+    if (loading) return void loading.then(() => this.#dismissed(peer, said)).catch(() => undefined) // logged
     const group = this.#groups.get(name)
-    if (!group || group.leads) return
+    // It may have been called back since.
+    if (!group || group.leads || group.configIndex > index) return
     // One that is still fetching what it begins with has heard of no members: whoever sends it that may take it back.
     const beginning = group.config.voters.length === 0 && this.#intake.from(name) === peer
     if (!beginning && !isMember(group.config, peer)) return
@@ -371,7 +382,8 @@ export class Groups {
     const inMs = extraMs + (turn + this.#random.float() / 2) * limits.GROUP_ELECTION_STEP_MS
     const elect = () => {
       this.#elections.delete(group.name)
-      if (group.leader === undefined && group.quorate) group.campaign()
+      // One that campaigns already asks again by itself.
+      if (group.leader === undefined && group.quorate && !group.busy) group.campaign()
     }
     this.#elections.set(group.name, this.#clock.setTimer(elect, inMs, 'journal election'))
   }

@@ -276,11 +276,21 @@ export class ProcessHome implements Lessee {
   }
 
   async #completed(attempt: Attempt, bytes: Uint8Array): Promise<void> {
-    const { event: id, of: event, token, node } = attempt
     const completion = decodeCompletion(bytes)
     if (this.#ending) return
     if (!completion.ok) return this.#taskFailed(attempt, completion.kind, completion.message)
     if (await this.#refused(attempt, completion)) return
+    // What is here for it now has to be here when it is journalled.
+    const release = this.#services.blocks.pin()
+    try {
+      await this.#take(attempt, completion)
+    } finally {
+      release()
+    }
+  }
+
+  async #take(attempt: Attempt, completion: Succeeded): Promise<void> {
+    const { event: id, of: event, token, node } = attempt
     await this.#holdFiles(completion, node)
     // Much may have happened meanwhile.
     if (this.#ending || (await this.#refused(attempt, completion))) return

@@ -332,7 +332,7 @@ export const notes = {
   /** One message of a replicated journal. */
   'journal.step': v.strictObject({ group: groupName, message: raftMessage }),
   /** From its leader to somebody who no longer keeps it. */
-  'journal.dismissed': v.strictObject({ group: groupName, term: int() }),
+  'journal.dismissed': v.strictObject({ group: groupName, term: int(), index: int() }),
   'tree.head': treeHead,
   /** The sender knows of a tree that was written, whether or not anybody leads it now. */
   'tree.known': v.strictObject({ tree: kid }),
