@@ -151,6 +151,23 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'word of a leader that was taken after it had gone, because what it refers to had to be fetched first',
+    {
+      seed: 2190,
+      devices: [0, 1, 2, 3, 4],
+      rounds: [
+        {
+          steps: [
+            { atMs: 1783, do: 'write', seat: 3, path: '/work/1-1', bytes: 2374 },
+            { atMs: 5878, do: 'append', seat: 3, path: '/log/3' },
+            { atMs: 5922, do: 'lose-disk', seat: 0, forMs: 990 },
+          ],
+          ms: 6922,
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

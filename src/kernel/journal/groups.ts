@@ -351,6 +351,7 @@ export class Groups {
 
   #lost(peer: NodeId, said: Leave): void {
     this.#members.left(peer, said !== null)
+    this.#intake.lost(peer)
     for (const group of this.#groups.values()) {
       if (!isMember(group.config, peer)) continue
       // What the relay says ends nobody's lease.

@@ -28,6 +28,11 @@ export class Intake {
     this.#holding.delete(name)
   }
 
+  /** What a node sent that has gone must not come true when what it refers to was had elsewhere: nobody leads by it. */
+  lost(peer: NodeId): void {
+    for (const [name, { from }] of this.#holding) if (from === peer) this.#holding.delete(name)
+  }
+
   /** Hands the message on, at once or when it can be stored with all that it refers to. */
   step(peer: NodeId, group: Group, message: RaftMessage): void {
     // Only what has to be stored waits for what it refers to: votes do not wait for the files of a dead leader.
@@ -40,7 +45,9 @@ export class Intake {
     const held = this.#hold(peer, group.name, message)
     if (held.length === 0) return this.take(peer, group, message)
     const done = Promise.all(held)
-      .then(() => this.take(peer, group, message))
+      .then(() => {
+        if (this.#holding.get(group.name)?.done === done) this.take(peer, group, message)
+      })
       .catch((error: unknown) => {
         const what = `what ${group.name} refers to cannot be had from ${shortNode(peer)}`
         this.#log.log('warn', 'journal', `${what}: ${errorLine(error)}`)
