@@ -121,8 +121,8 @@ export const MAX_FORGOTTEN = 2 * MAX_VERSIONS
 export const MAX_THINNED = 256
 /** So long a block is left alone that was stored here, or found to be here: an event that did may be about to name it. */
 export const TOUCHED_MS = 150_000
-/** Blocks that are remembered like that; with more, nothing is freed. */
-export const MAX_TOUCHED = 500_000
+/** Blocks that are remembered like that (some 40 MB); with more, nothing is freed for as long. */
+export const MAX_TOUCHED = 200_000
 /** How long calls wait after boot until it is known whether others have a tree. */
 export const TREE_SETTLE_MS = 3_000
 /** The same where others are known to be there and no link to any of them is up yet: loaded laptops need seconds. */

@@ -11,8 +11,8 @@ export class Touched {
   #tick = 0
   /** Pieces of work under way that may name what was touched since they began: when that was. */
   readonly #pins = new Set<{ since: number }>()
-  /** More were touched than can be remembered: then everything counts as touched until nobody is at work. */
-  #overflow = false
+  /** When more were touched than can be remembered: for as long as those count, everything does. */
+  #overflowMs = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -44,24 +44,29 @@ export class Touched {
 
   /** Since that mark; or so short before it that whoever did may still be at work. */
   since(cid: CidText, mark: number): boolean {
+    if (this.#overflowing) return true
     const last = this.#last.get(cid)
-    if (this.#overflow || !last) return this.#overflow
-    return last.tick > mark || last.ms > this.#clock.nowMs() - TOUCHED_MS
+    return last !== undefined && (last.tick > mark || last.ms > this.#clock.nowMs() - TOUCHED_MS)
   }
 
   /** Not since that mark, but so short before it that it is kept for now. */
   lately(cid: CidText, mark: number): boolean {
+    if (this.#overflowing) return true
     const last = this.#last.get(cid)
     return last !== undefined && last.tick <= mark && this.since(cid, mark)
   }
 
+  get #overflowing(): boolean {
+    return this.#clock.nowMs() - this.#overflowMs < TOUCHED_MS
+  }
+
   #forget(nowMs: number): void {
-    if (this.#pins.size > 0) {
-      if (this.#last.size > MAX_TOUCHED) this.#overflow = true
-      if (this.#overflow) this.#last.clear()
-      return
+    const pinned = this.#pins.size > 0
+    if (this.#last.size > MAX_TOUCHED || (pinned && this.#overflowing)) {
+      this.#overflowMs = nowMs
+      this.#last.clear()
     }
-    this.#overflow = false
+    if (pinned) return
     for (const [cid, { ms }] of this.#last) {
       if (ms > nowMs - TOUCHED_MS) break
       this.#last.delete(cid)
