@@ -125,8 +125,8 @@ export const TOUCHED_MS = 150_000
 export const MAX_TOUCHED = 200_000
 /** How long calls wait after boot until it is known whether others have a tree. */
 export const TREE_SETTLE_MS = 3_000
-/** The same where others are known to be there and no link to any of them is up yet: loaded laptops need seconds. */
-export const TREE_EXPECT_MS = 20_000
+/** The same where others are known to be there and not all of them are linked yet: a dozen tabs on two cores need most of it. */
+export const TREE_EXPECT_MS = 60_000
 /** How long a read waits for who leads the tree: until a killed one is noticed and another elected. */
 export const TREE_READ_MS = 8_000
 /** How long nobody may lead the tree before a change begins a branch: an election takes a fraction of it. */
@@ -138,8 +138,12 @@ export const TREE_TURN_MS = 250
 export const TREE_INFORMED_MS = 2_000
 /** How long a change waits for a leader that takes it. */
 export const TREE_GIVE_UP_MS = 15_000
-/** So long after boot a node believes others that there is a written tree, although nobody says that it leads one. */
+/**
+ * So long after boot a node believes others that there is a written tree, although nobody says that it leads one; longer
+ * where somebody who is here says so: a dozen tabs on two cores, of which one is killed every few seconds, need minutes.
+ */
 export const TREE_BELIEVE_MS = 60_000
+export const TREE_BELIEVE_HERE_MS = 300_000
 /** Links to those who know it come up within this time of each other, mostly: nobody need be told then. */
 export const TREE_TELL_MS = 500
 /** Pause before a change that was not taken is tried again, unless something happens before. */

@@ -175,7 +175,7 @@ describe('a relay that is killed', () => {
 })
 
 describe('the directory of four tabs', () => {
-  test('answers when one of them was just killed', { timeout: 90_000 }, async () => {
+  test('answers when one of them was just killed', { timeout: 150_000 }, async () => {
     const tabs = [await bed.tab(), await bed.tab(), await bed.tab()]
     const before = await bed.renderers()
     const victim = await bed.tab()
@@ -190,6 +190,7 @@ describe('the directory of four tabs', () => {
     await until(
       async () => Math.min(...(await Promise.all(all.map((each) => each.run<number>('dhtPeers'))))) >= 4,
       'tables',
+      60_000, // six connections and four tables, beside other tests
     )
     for (let i = 0; i < 20; i++)
       expect(await tabs[0]?.run('put', `/bs-peer/record-${i}`, `${i}`)).toBeGreaterThanOrEqual(3)

@@ -80,7 +80,7 @@ describe('frames', () => {
   })
 
   it('that die without a word are noticed, and the domain starts anew', async () => {
-    const { host, spawn } = open(runtime, { framePingMs: 10 })
+    const { host, spawn } = open(runtime, { framePingMs: 100 })
     const worker = await spawn()
     const exit = new Promise<string>((resolve) => worker.onExit(resolve))
     document.querySelector('iframe[sandbox]')?.remove() // as if its renderer had been killed

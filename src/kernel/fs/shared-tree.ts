@@ -61,8 +61,8 @@ export class SharedTree {
   #expecting = false
   /** Since when nobody leads the tree, as far as is known. */
   #orphanedMs = 0
-  /** Until when others are believed that there is a tree that this node does not find. */
-  #believeMs = 0
+  /** Since when others are believed that there is a tree that this node does not find. */
+  #believeFromMs = 0
 
   constructor(options: SharedTreeOptions) {
     this.#options = options
@@ -114,7 +114,7 @@ export class SharedTree {
     const recorded = await this.#memory.recorded()
     this.#known = recorded ?? unborn
     this.#orphanedMs = clock.nowMs()
-    this.#believeMs = this.#orphanedMs + limits.TREE_BELIEVE_MS
+    this.#believeFromMs = this.#orphanedMs
     if (!recorded) this.#unborn = unborn
     this.#claimOwn()
     rpc.handle('tree.head', ({ tree }) => this.#ownHead(tree))
@@ -347,8 +347,9 @@ export class SharedTree {
 
   /** Others have a tree that was written, and this node, which has just come, does not find who leads it. */
   #blind(): boolean {
-    const { clock } = this.#options
-    if (this.#known.version > 0 || !this.#hearsay.written || clock.nowMs() >= this.#believeMs) return false
+    if (this.#known.version > 0 || !this.#hearsay.written) return false
+    const bootedMs = this.#options.clock.nowMs() - this.#believeFromMs
+    if (bootedMs >= (this.#hearsay.knownHere ? limits.TREE_BELIEVE_HERE_MS : limits.TREE_BELIEVE_MS)) return false
     return (this.#best()?.version ?? 0) === 0
   }
 

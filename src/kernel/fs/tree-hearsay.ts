@@ -40,6 +40,11 @@ export class TreeHearsay {
     return this.#written
   }
 
+  /** Somebody who is here knows of one. */
+  get knownHere(): boolean {
+    return this.#knowing.size > 0
+  }
+
   isKnownTo(peer: NodeId): boolean {
     return this.#knowing.has(peer)
   }
