@@ -383,8 +383,7 @@ export class Groups {
     const inMs = extraMs + (turn + this.#random.float() / 2) * limits.GROUP_ELECTION_STEP_MS
     const elect = () => {
       this.#elections.delete(group.name)
-      // One that campaigns already asks again by itself.
-      if (group.leader === undefined && group.quorate && !group.busy) group.campaign()
+      if (group.leader === undefined && group.quorate) group.campaign()
     }
     this.#elections.set(group.name, this.#clock.setTimer(elect, inMs, 'journal election'))
   }
