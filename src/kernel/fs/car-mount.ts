@@ -4,6 +4,7 @@ import type { CidText } from '../blocks/cid.ts'
 import { type CarPlan, type CarSource, planCar, readCar } from './car.ts'
 import type { Entry } from './directory.ts'
 import type { Mount } from './fs.ts'
+import { madeReader } from './handles.ts'
 
 const SUFFIX = '.car'
 /** Plans of the last ones that were looked at, so that stat, open and read make one. */
@@ -51,17 +52,7 @@ export function carMount(
       const entry = await carAt(names)
       if (!entry) throw new OsError('ENOENT', `/car/${names.join('/')}: no such file`)
       const plan = await planOf(entry)
-      const refuse = async (): Promise<never> => {
-        throw new OsError('EBADF', 'this reference was opened for reading')
-      }
-      return {
-        kind: 'file',
-        size: plan.size,
-        read: (offset, length, signal) => readCar(source, plan, offset, length, signal),
-        write: refuse,
-        resize: refuse,
-        commit: async () => ({}),
-      }
+      return madeReader(plan.size, (offset, length, signal) => readCar(source, plan, offset, length, signal))
     },
   }
 }

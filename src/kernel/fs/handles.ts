@@ -51,6 +51,11 @@ export function bytesReader(bytes: Uint8Array): Handle {
   }
 }
 
+/** A file that is made when it is read. */
+export function madeReader(size: number, read: Handle['read']): Handle {
+  return { kind: 'file', size, read, ...reading }
+}
+
 /** A growing stream, such as a process's output. */
 export function streamReader(
   read: (offset: number, length: number, signal: AbortSignal) => Promise<Uint8Array>,

@@ -11,11 +11,11 @@ import type { Entry } from './directory.ts'
 import { splitPath } from './path.ts'
 import type { SharedTree } from './shared-tree.ts'
 import { present, type Tree } from './tree.ts'
-import type { TreeCalls } from './tree-calls.ts'
+import type { VersionPage } from './tree-calls.ts'
 import type { Version } from './versions.ts'
 import { changesBetween, versionOf } from './watch.ts'
 
-type Names = Awaited<ReturnType<TreeCalls['versions']>>['names']
+type Names = VersionPage['names']
 
 interface Known {
   rows: Version[]
