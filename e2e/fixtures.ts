@@ -1,6 +1,7 @@
 // What the journeys share: a relay, tabs (each in a browser profile of its own unless told), and the rule that no
 // tab may print an error to its console. It drives the product from outside and imports nothing of it.
 import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { type Browser, type BrowserContext, test as base, chromium, type Page } from 'playwright/test'
 import { Relay } from './relay.ts'
 
@@ -113,6 +114,13 @@ export class Tab {
     await this.page.waitForFunction(() => performance.getEntriesByName('loaded').length > 0)
   }
 
+  /** What its kernel has logged lately, and what it sees, for whoever looks into a failure. */
+  async story(): Promise<string> {
+    const gone = new Promise<string>((resolve) => setTimeout(() => resolve('it does not answer'), 5_000))
+    const told = this.out('node; peers; ls -l /; ps; dmesg').catch((error: unknown) => `it is gone: ${error}`)
+    return Promise.race([told, gone])
+  }
+
   /** Drops errors that a journey provokes on purpose. */
   forgive(pattern: RegExp): void {
     const others = this.errors.filter((error) => !pattern.test(error))
@@ -169,7 +177,7 @@ export const test = base.extend<Fixtures, { chrome: Browser }>({
     await use(relay)
     await relay.dispose()
   },
-  tab: async ({ chrome, relay }, use) => {
+  tab: async ({ chrome, relay }, use, info) => {
     const tabs: { tab: Tab; ignoreErrors: boolean }[] = []
     await use(async ({ beside, url, ignoreErrors = false } = {}) => {
       const options = { viewport: { width: 1280, height: 800 }, ignoreHTTPSErrors: true }
@@ -178,6 +186,9 @@ export const test = base.extend<Fixtures, { chrome: Browser }>({
       tabs.push({ tab, ignoreErrors })
       return tab.open(url ?? relay.url)
     })
+    if (info.status !== info.expectedStatus) {
+      for (const [i, { tab }] of tabs.entries()) await writeFile(info.outputPath(`tab-${i}.log`), await tab.story())
+    }
     const errors = tabs.flatMap(({ tab, ignoreErrors }) => (ignoreErrors ? [] : tab.errors))
     for (const { tab } of tabs) await tab.context.close()
     if (errors.length > 0) throw new Error(`tabs printed errors:\n${errors.join('\n')}`)

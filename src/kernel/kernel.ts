@@ -8,7 +8,7 @@ import type { Hasher, Signer } from '../ports/crypto.ts'
 import type { Dht } from '../ports/dht.ts'
 import type { LogSink } from '../ports/log.ts'
 import type { LogStore } from '../ports/logstore.ts'
-import type { Network, RelayState } from '../ports/network.ts'
+import type { Network, NetworkEvent, RelayState } from '../ports/network.ts'
 import type { Random } from '../ports/random.ts'
 import type { Sandbox } from '../ports/sandbox.ts'
 import type { LifecycleEvent } from '../syscalls/control.ts'
@@ -24,7 +24,8 @@ import { CallServer } from './io/call-server.ts'
 import type { Group } from './journal/group.ts'
 import { Groups } from './journal/groups.ts'
 import { livenessOf } from './journal/liveness.ts'
-import { MAX_MESH_PEERS, MEET_MS } from './limits.ts'
+import { MEET_MS } from './limits.ts'
+import { Arrival } from './membership/arrival.ts'
 import { Membership, type OwnPulse } from './membership/membership.ts'
 import { Executor } from './process/executor.ts'
 import { Leases } from './process/leases.ts'
@@ -89,9 +90,8 @@ export class Kernel {
   /** Nodes that left without a word, the latest last. */
   readonly #died = new Set<NodeId>()
   #pulse: Pulse['state'] = 'alive'
-  #relay: { state: RelayState; detail: string } = { state: 'offline', detail: 'not tried yet' }
-  /** Others here when the relay was reached, as it says; undefined before it was tried. */
-  #listed: number | undefined
+  #relay: { state: RelayState; detail: string } = { state: 'connecting', detail: 'not tried yet' }
+  readonly #arrival = new Arrival(() => this.#membership.linked())
   #closed = false
 
   constructor(ports: KernelPorts, options: KernelOptions) {
@@ -140,7 +140,7 @@ export class Kernel {
         resolve: (kid) => this.#processes.resolve(kid),
         read: (kid, stream, offset, length, signal) => this.#processes.read(kid, stream, offset, length, signal),
       },
-      unmet: () => this.#unmet(),
+      arrival: this.#arrival,
       onTree: ({ version }) => void this.#events.push({ type: 'tree', version }),
       onNotice: notice,
       onWritten: (cid) => this.#publish('bs-prov', cid),
@@ -217,21 +217,7 @@ export class Kernel {
         this.#leases.pump()
       } else this.#events.push({ type: 'peer-changed', peer: event.peer, state: event.state })
     })
-    this.#ports.network.on((event) => {
-      if (event.type === 'relay') {
-        this.#relay = { state: event.state, detail: event.detail }
-        this.#events.push({ type: 'relay', state: event.state, detail: event.detail })
-        if (event.state === 'offline') {
-          this.#listed ??= 0
-          this.#files.shared.settle()
-        }
-        if (event.state === 'connected') this.#publishSelf()
-      } else if (event.type === 'listed') {
-        this.#listed = event.peers
-        if (event.peers === 0) this.#files.shared.settle()
-        else this.#files.shared.expectOthers()
-      }
-    })
+    this.#ports.network.on((event) => this.#heard(event))
     await this.#files.start()
     this.#groups.own('process/', this.#processes.owner)
     this.#groups.own('tree/', this.#files.owner)
@@ -240,8 +226,9 @@ export class Kernel {
     ready
       .then(() => this.#ports.network.start())
       .catch((error: unknown) => {
-        this.#ports.log.log('error', 'network', `the network cannot start, this tab works alone: ${errorLine(error)}`)
-        this.#files.shared.settle()
+        const detail = `the network cannot start, this tab works alone: ${errorLine(error)}`
+        this.#ports.log.log('error', 'network', detail)
+        this.#heard({ type: 'relay', state: 'offline', detail })
       })
   }
 
@@ -300,15 +287,19 @@ export class Kernel {
     this.#rpc.close(reason)
   }
 
-  /** It came a moment ago, and has yet to reach some of those who are here. */
-  #meeting(): boolean {
-    return this.#ports.clock.nowMs() - this.#bootedMs <= MEET_MS && this.#unmet()
+  #heard(event: NetworkEvent): void {
+    if (event.type === 'relay') {
+      this.#relay = { state: event.state, detail: event.detail }
+      this.#events.push(event)
+      if (event.state === 'connected') this.#publishSelf()
+    }
+    this.#arrival.note(event)
+    if (this.#arrival.alone) this.#files.shared.settle()
   }
 
-  /** Some of those who are here, as the relay said, have no link to this node. */
-  #unmet(): boolean {
-    const listed = this.#listed ?? 1
-    return this.#membership.linked().length < (listed > MAX_MESH_PEERS ? MAX_MESH_PEERS / 2 : listed)
+  /** It came a moment ago, and has yet to reach some of those who are here. */
+  #meeting(): boolean {
+    return this.#ports.clock.nowMs() - this.#bootedMs <= MEET_MS && this.#arrival.unmet
   }
 
   #diedNow(node: NodeId): void {

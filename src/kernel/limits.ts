@@ -123,9 +123,7 @@ export const MAX_THINNED = 256
 export const TOUCHED_MS = 150_000
 /** Blocks that are remembered like that (some 40 MB); with more, nothing is freed for as long. */
 export const MAX_TOUCHED = 200_000
-/** How long calls wait after boot until it is known whether others have a tree. */
-export const TREE_SETTLE_MS = 3_000
-/** The same where others are known to be there and not all of them are linked yet: a dozen tabs on two cores need most of it. */
+/** How long calls wait after boot for what others know of trees: a dozen tabs that start on two cores need most of it. */
 export const TREE_EXPECT_MS = 60_000
 /** How long a read waits for who leads the tree: until a killed one is noticed and another elected. */
 export const TREE_READ_MS = 8_000

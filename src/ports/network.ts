@@ -12,8 +12,8 @@ export type RelayState = 'offline' | 'connecting' | 'connected'
 export type NetworkEvent =
   /** Somebody (relay or DHT) says that this peer exists. A hint: may be stale or a lie. */
   | { type: 'found'; peer: NodeId; via: 'relay' | 'dht' }
-  /** The relay has said who is here: `peers` others. Comes once after each connection to it. */
-  | { type: 'listed'; peers: number }
+  /** The relay has said which others are here. Comes once after each connection to it. */
+  | { type: 'listed'; peers: readonly NodeId[] }
   /** The relay says that this peer's connection to it closed, a hint; or what its page has said, which can be proved. */
   | { type: 'hint-gone'; peer: NodeId; said?: string | undefined }
   | { type: 'connected'; peer: NodeId; direct: boolean }

@@ -7,6 +7,8 @@ const MIB = 1024 * 1024
 
 /** A relay on the internet answers within one; the next attempt may be the one that succeeds. */
 export const RELAY_DIAL_MS = 5_000
+/** After an attempt without an answer the next one waits twice as long, up to this. */
+export const RELAY_DIAL_MAX_MS = 10_000
 /** First pause after a lost or unreachable relay; doubles up to the longest, each shortened by up to half at random. */
 export const RELAY_RETRY_MIN_MS = 250
 /** The relay must be found within 10 s of its return: this, Chrome's own delay of up to 5 s, and the dial. */

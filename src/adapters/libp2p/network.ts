@@ -192,7 +192,7 @@ export class Libp2pNetwork implements Network {
       },
       onListed: (peers) => {
         for (const peer of peers) this.#foundBy(peer, 'relay')
-        this.#emitter.emit({ type: 'listed', peers: peers.filter((peer) => peer !== this.self).length })
+        this.#emitter.emit({ type: 'listed', peers: peers.filter((peer) => peer !== this.self) })
       },
       onFound: (peer) => this.#foundBy(peer, 'relay'),
       onGone: (peer, said) => peer !== this.self && this.#emitter.emit({ type: 'hint-gone', peer, said }),
@@ -215,6 +215,7 @@ export class Libp2pNetwork implements Network {
         if (this.#closed) throw error
         const fields = { error: errorLine(error) }
         this.#options.log.log('warn', 'network', 'the network could not be loaded: it is asked for again', fields)
+        this.#emitter.emit({ type: 'relay', state: 'offline', detail: fields.error })
         await new Promise((resolve) => setTimeout(resolve, pauseMs))
       }
     }

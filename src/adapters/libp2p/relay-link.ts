@@ -42,7 +42,8 @@ export class RelayLink {
   #connection: Connection | undefined
   /** Ends the current pause. */
   #hurry: () => void = () => undefined
-  #state: RelayState = 'offline'
+  /** As told last. */
+  #state: RelayState | undefined
   #closed = false
   /** Relay addresses that libp2p listens on. */
   readonly #listened = new Set<string>()
@@ -91,8 +92,9 @@ export class RelayLink {
     let failures = 0
     this.#setState('connecting', `dialling ${info.multiaddrs[0] ?? 'no address'}`)
     while (!signal.aborted) {
+      const timeout = AbortSignal.timeout(Math.min(limits.RELAY_DIAL_MS * 2 ** failures, limits.RELAY_DIAL_MAX_MS))
       try {
-        const connection = await this.#connect(info, signal)
+        const connection = await this.#connect(info, AbortSignal.any([signal, timeout]))
         if (signal.aborted) break
         failures = 0
         this.#connection = connection
@@ -102,8 +104,9 @@ export class RelayLink {
       } catch (error) {
         if (signal.aborted) break
         this.#options.log.log('debug', 'network', 'the relay cannot be reached', { error: errorLine(error), failures })
-        this.#setState('offline', errorLine(error))
         failures++
+        // No answer in time says little, the first time: a machine that starts a dozen tabs is slow itself.
+        if (!timeout.aborted || failures > 1) this.#setState('offline', errorLine(error))
       }
       // Another session may have begun; the connection is its own then.
       if (signal.aborted) break
@@ -112,11 +115,10 @@ export class RelayLink {
     }
   }
 
-  async #connect(info: RelayInfo, signal: AbortSignal): Promise<Connection> {
+  async #connect(info: RelayInfo, timeout: AbortSignal): Promise<Connection> {
     const { node, address, peerId } = this.#options.engine
     if (info.multiaddrs.length === 0) throw new OsError('EINVAL', 'The relay tells no address')
     const addresses = info.multiaddrs.map((text) => address(withPeerId(text, info.peerId)))
-    const timeout = AbortSignal.any([signal, AbortSignal.timeout(limits.RELAY_DIAL_MS)])
     const connection = await node.dial(addresses, { signal: timeout })
     try {
       await orAborted(this.#reserve(connection, peerId(info.peerId)), timeout, () => {

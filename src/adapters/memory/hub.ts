@@ -31,6 +31,8 @@ export class MemoryHub implements LinkHost {
   readonly #cut = new Set<string>()
   /** Nodes that do not reach the relay. */
   readonly #unrelayed = new Set<NodeId>()
+  /** Nodes that the relay keeps waiting. */
+  readonly #waiting = new Set<NodeId>()
   relayUp = true
   /** What was sent over links so far: calls of `send`, each of which is one or more frames, and their bytes. */
   readonly traffic = { messages: 0, bytes: 0 }
@@ -64,12 +66,13 @@ export class MemoryHub implements LinkHost {
 
   join(node: MemoryNetwork): void {
     this.#nodes.set(node.self, node)
-    if (this.#relayed(node.self)) this.#greet(node)
+    if (this.#waiting.has(node.self)) node.deliver({ type: 'relay', state: 'connecting', detail: 'dialling' })
+    else if (this.#relayed(node.self)) this.#greet(node)
     else node.deliver({ type: 'relay', state: 'offline', detail: 'the relay does not answer' })
   }
 
   #relayed(id: NodeId): boolean {
-    return this.relayUp && !this.#unrelayed.has(id)
+    return this.relayUp && !this.#unrelayed.has(id) && !this.#waiting.has(id)
   }
 
   #greet(node: MemoryNetwork): void {
@@ -80,7 +83,7 @@ export class MemoryHub implements LinkHost {
       node.deliver({ type: 'found', peer: other.self, via: 'relay' })
       other.deliver({ type: 'found', peer: node.self, via: 'relay' })
     }
-    node.deliver({ type: 'listed', peers: others.length })
+    node.deliver({ type: 'listed', peers: others.map(({ self }) => self) })
   }
 
   /** @param crash true: its peers are told nothing; the relay still sees its connection close. */
@@ -115,8 +118,14 @@ export class MemoryHub implements LinkHost {
     }
   }
 
+  /** When this node comes, the relay does not answer it before `setRelayFor`. */
+  delayRelayFor(id: NodeId): void {
+    this.#waiting.add(id)
+  }
+
   /** One node loses its way to the relay, or finds it again. */
   setRelayFor(id: NodeId, up: boolean): void {
+    this.#waiting.delete(id)
     if (up) this.#unrelayed.delete(id)
     else this.#unrelayed.add(id)
     const node = this.#nodes.get(id)

@@ -12,6 +12,7 @@ import type { NodeInfo } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { JournalOwner } from '../journal/journal.ts'
+import type { Arrival } from '../membership/arrival.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
@@ -48,8 +49,7 @@ export interface FilesOptions {
   builtin: Readonly<Record<string, string>>
   node(): Promise<NodeInfo>
   processes: ProcSource & { owner(): JournalOwner }
-  /** Whether this node has yet to reach some of those who are here. */
-  unmet(): boolean
+  arrival: Arrival
   onTree(head: TreeHead): void
   /** Something that people should know. */
   onNotice(text: string): void

@@ -13,11 +13,13 @@ import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import { mayKeep } from '../journal/liveness.ts'
 import * as limits from '../limits.ts'
+import type { Arrival } from '../membership/arrival.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { MethodArgs, TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Entry } from './directory.ts'
 import type { Tree, TreeView } from './tree.ts'
+import { TreeArrival } from './tree-arrival.ts'
 import { TreeBranch } from './tree-branch.ts'
 import { TreeCalls, type VersionPage, versionPage } from './tree-calls.ts'
 import { TreeClaims } from './tree-claims.ts'
@@ -36,8 +38,7 @@ export interface SharedTreeOptions {
   membership: Membership
   clock: Clock
   log: LogSink
-  /** Whether this node has yet to reach some of those who are here. */
-  unmet(): boolean
+  arrival: Arrival
   onChange(head: TreeHead, notice?: string): void
 }
 
@@ -48,6 +49,7 @@ export class SharedTree {
   readonly #memory: TreeMemory
   readonly #calls: TreeCalls
   readonly #hearsay: TreeHearsay
+  readonly #arrival: TreeArrival
   readonly #branch: TreeBranch
   readonly #meeting: TreeMeeting
   /** Our own tree that nobody has written: given up when a written one is known. */
@@ -57,10 +59,10 @@ export class SharedTree {
   #used: { tree: Kid; home: NodeId } | undefined
   /** What this node has told of its own. */
   #told: TreeHead | undefined
-  #settled = false
-  #expecting = false
   /** Since when nobody leads the tree, as far as is known. */
   #orphanedMs = 0
+  /** The tree in use when whoever led it was lost. */
+  #orphan: TreeHead | undefined
   /** Since when others are believed that there is a tree that this node does not find. */
   #believeFromMs = 0
 
@@ -68,6 +70,7 @@ export class SharedTree {
     this.#options = options
     const { rpc, membership, keeper, store, tree, clock, log } = options
     this.#news = new TreeNews(clock)
+    this.#arrival = new TreeArrival({ ...options, news: this.#news })
     this.#memory = new TreeMemory({ store, copies: keeper.copies, news: this.#news, log, known: () => this.#known })
     this.#branch = new TreeBranch({
       ...options,
@@ -138,34 +141,17 @@ export class SharedTree {
     membership.events.on((event) => {
       if (event.type !== 'left') return
       this.#hearsay.left(event.peer)
+      this.#arrival.left(event.peer)
       if (this.#claims.drop(event.peer)) this.#evaluate()
     })
     await this.#memory.copyDirectories()
-    this.#settleLater(limits.TREE_SETTLE_MS)
+    this.#arrival.start()
     this.#evaluate()
   }
 
-  /** The relay says that there are others: it is worth waiting until they have said what they know. */
-  expectOthers(): void {
-    this.#expecting = true
-  }
-
-  #settleLater(afterMs: number): void {
-    const { clock, unmet } = this.#options
-    const untilMs = this.#orphanedMs + limits.TREE_EXPECT_MS
-    const due = () => {
-      // Whom it has met may be newcomers themselves, who know as little.
-      if (this.#expecting && clock.nowMs() < untilMs && unmet()) this.#settleLater(limits.TREE_RETRY_MS)
-      else this.settle()
-    }
-    this.#news.timer(due, afterMs, 'tree settle')
-  }
-
-  /** There is nobody (else) to wait for: no relay, nobody listed, or a tree is known. */
+  /** There is nobody (else) to wait for. */
   settle(): void {
-    if (this.#settled) return
-    this.#settled = true
-    this.#news.wake()
+    this.#arrival.settle()
   }
 
   /** For the keeper: a tree that this node leads, as it is now. */
@@ -316,12 +302,14 @@ export class SharedTree {
 
   #knows(peer: NodeId): void {
     this.#hearsay.knows(peer)
+    this.#arrival.said(peer)
     this.#news.wake()
   }
 
   /** The leader's own word, or hearsay: in a large cluster not everybody is the leader's neighbour. */
   #heard(peer: NodeId, head: TreeHead): void {
     if (head.version > 0) this.#knows(peer)
+    else this.#arrival.said(peer)
     if (head.home === peer) return this.#claimed(head)
     const { rpc } = this.#options
     const oldest = this.#oldest()
@@ -335,7 +323,15 @@ export class SharedTree {
    */
   #best(): TreeHead | undefined {
     const used = this.#used && this.#claims.best(this.#used.tree)
-    return used && used.version > 0 ? used : this.#oldest()
+    if (used && used.version > 0) return used
+    const oldest = this.#oldest()
+    return oldest && this.#lacksOrphan(oldest) ? undefined : oldest
+  }
+
+  /** Whoever led the tree in use was lost, and another is elected, mostly: a younger tree lacks what was written there. */
+  #lacksOrphan(head: TreeHead): boolean {
+    if (!this.#orphan || head.tree === this.#orphan.tree || precedes(head, this.#orphan)) return false
+    return this.#options.clock.nowMs() - this.#orphanedMs < limits.TREE_BRANCH_MS
   }
 
   /** The tree to read and to change now, if there is one: not its own unwritten one where others have another. */
@@ -423,12 +419,11 @@ export class SharedTree {
 
   #evaluate(): void {
     if (this.#news.closed) return
-    const { clock, keeper } = this.#options
+    const { keeper } = this.#options
     this.#meeting.review()
+    if (this.#used && !this.#claims.best(this.#used.tree)) this.#orphaned()
     const best = this.#best()
     if (!best) {
-      if (this.#used) this.#orphanedMs = clock.nowMs()
-      this.#used = undefined
       this.#branch.adoptLater()
       return this.#news.wake()
     }
@@ -440,6 +435,7 @@ export class SharedTree {
     const { tree, home } = best
     const news = this.#used?.tree !== tree || this.#used.home !== home
     this.#used = { tree, home }
+    this.#orphan = undefined
     if (news) this.#pass(best)
     const changed = this.#adopt(best)
     if (best.version > 0) this.settle()
@@ -449,6 +445,16 @@ export class SharedTree {
     if (news) this.#news.wake()
     // With that change it may contain another that is kept here.
     if (news || changed) for (const kept of keeper.kept()) if (kept !== tree) this.#background(this.#meeting.tidy(kept))
+  }
+
+  /** Nobody leads the tree in use any more. */
+  #orphaned(): void {
+    const { clock } = this.#options
+    this.#used = undefined
+    this.#orphanedMs = clock.nowMs()
+    if (this.#known.version === 0) return
+    this.#orphan = this.#known
+    this.#news.timer(() => this.#evaluate(), limits.TREE_BRANCH_MS, 'tree orphaned')
   }
 
   /** @returns whether it is another than before. */
@@ -475,8 +481,8 @@ export class SharedTree {
 
   async #ready(signal?: AbortSignal): Promise<void> {
     // Once it is known that others have a tree, there is nothing to wait for but that one.
-    while (!this.#settled && this.#known.version === 0 && !this.#hearsay.written && !this.#news.closed) {
-      await this.#news.wait(limits.TREE_SETTLE_MS, signal)
+    while (!this.#arrival.settled && this.#known.version === 0 && !this.#hearsay.written && !this.#news.closed) {
+      await this.#news.wait(limits.TREE_RETRY_MS, signal)
     }
   }
 

@@ -81,6 +81,54 @@ describe('the shared tree', () => {
     expect(await cluster.run(Promise.all(reads))).toEqual(['long there', 'long there'])
   })
 
+  it('does not look empty to a newcomer that the relay keeps waiting', async () => {
+    const { cluster } = await written(3)
+    const newcomer = cluster.addNode()
+    cluster.hub.delayRelayFor(newcomer.id)
+    await cluster.run(newcomer.boot())
+    const read = newcomer.fs.readFile('/x', 'utf8')
+    await cluster.advance(12_000)
+    cluster.hub.setRelayFor(newcomer.id, true)
+    expect(await cluster.run(read)).toBe('long there')
+  })
+
+  it('does not look empty to a newcomer that loses the relay before it has met anybody', async () => {
+    const { cluster, nodes } = await written(3)
+    const newcomer = cluster.addNode()
+    for (const { id } of nodes) cluster.hub.setPartition(newcomer.id, id, true)
+    await cluster.run(newcomer.boot())
+    const read = newcomer.fs.readFile('/x', 'utf8')
+    await cluster.advance(200)
+    cluster.hub.setRelayFor(newcomer.id, false)
+    await cluster.advance(9_000)
+    for (const { id } of nodes) cluster.hub.setPartition(newcomer.id, id, false)
+    cluster.hub.setRelayFor(newcomer.id, true)
+    expect(await cluster.run(read)).toBe('long there')
+  })
+
+  it('is not given up for a younger one while another leader is elected', async () => {
+    const { cluster, nodes } = await written(4)
+    const [home, others] = await homeAndOthers(cluster, nodes)
+    const lone = cluster.addNode()
+    cluster.hub.setRelayFor(lone.id, false)
+    await cluster.run(lone.boot())
+    await cluster.run(lone.fs.writeFile('/y', 'written alone'))
+    // Those two never meet, so the younger tree cannot be merged before the older one has another leader.
+    cluster.hub.setPartition(lone.id, home.id, true)
+    cluster.hub.setRelayFor(lone.id, true)
+    await cluster.until(async () => (await lone.os.info('peers')).length === others.length, 'all but two met')
+    home.crash()
+    const read = async (node: SimNode) => {
+      for (let i = 0; i < 40; i++) {
+        expect(await node.fs.readFile('/x', 'utf8')).toBe('long there')
+        await new Promise<void>((resolve) => cluster.clock.setTimer(resolve, 100, 'look again'))
+      }
+    }
+    await cluster.run(Promise.all(others.map(read)))
+    const last = others[0] as SimNode
+    await cluster.until(async () => (await codeOf(last.fs.readFile('/y'))) === 'ok', 'merged')
+  })
+
   it('says to a newcomer that never reaches its leader that it cannot be reached', async () => {
     const { cluster, newcomer, heal } = await cutOff()
     const asked = [newcomer.fs.readFile('/x'), newcomer.fs.writeFile('/y', 'y')].map(codeOf)
