@@ -63,14 +63,19 @@ export const BLOCK_BYTES = 1024 * 1024
 export const DAG_FANOUT = 1024
 /** Largest block stored or accepted: what IPFS tools agree on (a leaf or a directory). */
 export const MAX_BLOCK_BYTES = 2 * 1024 * 1024
-/** Depth of a file's DAG: 1024^4 MiB is beyond any file; deeper is an attack. */
-export const MAX_DAG_DEPTH = 5
-/** Leaves of one file: 256 GiB in our blocks, beyond any browser's quota; a few hostile blocks can unfold into billions. */
-export const MAX_DAG_LEAVES = 262_144
+/** Depth of a file's DAG: nodes have 8 children at least, so those of MAX_DAG_LEAVES have seven; deeper is an attack. */
+export const MAX_DAG_DEPTH = 12
+/**
+ * Leaves of one file: 512 GiB in blocks of a mebibyte, beyond any browser's quota, some 2.2 GiB cut by content; a few
+ * hostile blocks can unfold into billions.
+ */
+export const MAX_DAG_LEAVES = 524_288
 /** CIDs in one have/get call. */
 export const MAX_CIDS_PER_CALL = 256
 /** Blocks fetched ahead of a sequential reader: bounds memory per open file. */
 export const READAHEAD_BLOCKS = 8
+/** The same of small leaves: one request. */
+export const MAX_READAHEAD_BLOCKS = 256
 /** Changes below a path that one answer to a watcher holds; beyond, it looks for itself. */
 export const MAX_CHANGES = 1_024
 /** Bytes of where a symbolic link leads: a path of PATH_MAX characters, all of which may need four. */
@@ -79,8 +84,11 @@ export const MAX_LINK_BYTES = 16 * 1024
 export const MAX_SYMLINKS = 40
 /** Changed leaves of one open file that are held in memory before they are stored. */
 export const MAX_CHANGED_LEAVES = 8
-/** Leaves collected before they are stored with one transaction. */
+/** Leaves collected before they are stored with one transaction: so many of a mebibyte, or of small ones this number. */
 export const WRITE_BATCH_BLOCKS = 8
+export const WRITE_BATCH_SMALL_BLOCKS = 1_024
+/** Blocks that are copied at a time, however small the last ones were: the next may be of MAX_BLOCK_BYTES. */
+export const HOLD_BATCH_BLOCKS = 64
 /** A holder that makes no progress for this long is passed over. */
 export const FETCH_STALL_MS = 3_000
 /** Holders that send blocks of one file at the same time: three keep it, and each costs its share of the reader's link. */

@@ -171,12 +171,22 @@ export class Blocks {
   /** Makes sure that the blocks are in the local store. @throws {OsError} EIO (BlockMissing), ENOSPC, ECANCELED. */
   async hold(cids: readonly CidText[], options: FetchOptions = {}): Promise<void> {
     this.#touched.add(cids) // all of them, also when one is missing
-    for (let at = 0; at < cids.length; at += limits.WRITE_BATCH_BLOCKS) {
-      const batch = cids.slice(at, at + limits.WRITE_BATCH_BLOCKS)
+    let count: number = limits.WRITE_BATCH_BLOCKS
+    for (let at = 0; at < cids.length; ) {
+      const batch = cids.slice(at, at + limits.MAX_CIDS_PER_CALL)
       await this.#dropping
       const held = await this.#store.hasMany(batch)
-      const missing = batch.filter((_cid, i) => !held[i])
-      if (missing.length > 0) await this.putMany([...(await this.#fetcher.fetch(missing, options, () => undefined))])
+      // So many at a time as are together as large as a few full ones, if they are like the last.
+      const missing = batch.filter((_cid, i) => !held[i]).slice(0, count)
+      const last = missing.length === count ? batch.indexOf(missing.at(-1) as CidText) + 1 : batch.length
+      if (missing.length > 0) {
+        const fetched = [...(await this.#fetcher.fetch(missing, options, () => undefined))]
+        await this.putMany(fetched)
+        const bytes = fetched.reduce((sum, [, block]) => sum + block.byteLength, 0)
+        const fit = Math.floor((limits.WRITE_BATCH_BLOCKS * limits.BLOCK_BYTES * fetched.length) / Math.max(1, bytes))
+        count = Math.min(limits.HOLD_BATCH_BLOCKS, Math.max(limits.WRITE_BATCH_BLOCKS, fit))
+      }
+      at += last
     }
   }
 

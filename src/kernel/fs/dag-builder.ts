@@ -1,10 +1,12 @@
-// The blocks of a file's DAG: the balanced layout of the unixfs-v1-2025 profile (1 MiB raw leaves, 1024 links a node,
-// CIDv1, sha2-256), so that a plain file has the CID that any IPFS tool gives it. Above: dag-writer.ts. Below: blocks.
+// The blocks of a file's DAG. Cut as fixed, the balanced layout of the unixfs-v1-2025 profile (1 MiB raw leaves, 1024
+// links a node, CIDv1, sha2-256), so that a plain file has the CID that any IPFS tool gives it. Above: dag-writer.ts.
+// Below: chunker.ts, blocks.
 import * as dagPb from '@ipld/dag-pb'
 import { UnixFS } from 'ipfs-unixfs'
 import type { Blocks } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
-import { DAG_FANOUT, WRITE_BATCH_BLOCKS } from '../limits.ts'
+import { BLOCK_BYTES, WRITE_BATCH_BLOCKS, WRITE_BATCH_SMALL_BLOCKS } from '../limits.ts'
+import type { Chunker } from './chunker.ts'
 import type { FileRoot } from './dag.ts'
 
 /** A part of a file that is stored, or about to be. */
@@ -16,10 +18,11 @@ export interface Child {
   totalBytes: number
 }
 
-/** Holds at most two batches of WRITE_BATCH_BLOCKS in memory: one that is gathered, and one that is being stored. */
+/** Holds at most two batches in memory: one that is gathered, and one that is being stored. */
 export class DagBuilder {
   readonly #blocks: Blocks
   #batch = new Map<CidText, Uint8Array>()
+  #batchBytes = 0
   #storing: Promise<void> = Promise.resolve()
   #onTheWay: ReadonlyMap<CidText, Uint8Array> = new Map()
 
@@ -39,12 +42,14 @@ export class DagBuilder {
   }
 
   /** Stores the nodes above the leaves. Resolves when all is on the disk. @param leaves at least one. */
-  async finish(leaves: readonly Child[]): Promise<FileRoot> {
+  async finish(leaves: readonly Child[], chunker: Chunker): Promise<FileRoot> {
     let level = leaves
     while (level.length > 1) {
       const parents: Child[] = []
-      for (let at = 0; at < level.length; at += DAG_FANOUT) {
-        parents.push(await this.#node(level.slice(at, at + DAG_FANOUT)))
+      for (let at = 0; at < level.length; ) {
+        const children = level.slice(at, at + chunker.node(level, at))
+        parents.push(await this.#node(children))
+        at += children.length
       }
       level = parents
     }
@@ -67,8 +72,10 @@ export class DagBuilder {
 
   async #store(codec: typeof RAW | typeof DAG_PB, bytes: Uint8Array): Promise<CidText> {
     const cid = await this.#blocks.cidOf(codec, bytes)
+    if (!this.#batch.has(cid)) this.#batchBytes += bytes.byteLength
     this.#batch.set(cid, bytes)
-    if (this.#batch.size >= WRITE_BATCH_BLOCKS) await this.#flush()
+    const full = this.#batchBytes >= WRITE_BATCH_BLOCKS * BLOCK_BYTES || this.#batch.size >= WRITE_BATCH_SMALL_BLOCKS
+    if (full) await this.#flush()
     return cid
   }
 
@@ -76,6 +83,7 @@ export class DagBuilder {
   async #flush(): Promise<void> {
     const batch = this.#batch
     this.#batch = new Map()
+    this.#batchBytes = 0
     await this.#storing
     this.#onTheWay = batch
     this.#storing = this.#blocks.putMany([...batch])

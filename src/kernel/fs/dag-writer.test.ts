@@ -10,7 +10,8 @@ import type { Blocks } from '../blocks/blocks.ts'
 import { DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
 import { BLOCK_BYTES, MAX_CHANGED_LEAVES, MAX_DAG_LEAVES } from '../limits.ts'
-import { DagReader, type FileRoot } from './dag.ts'
+import type { Chunks } from './chunker.ts'
+import { allCids, DagReader, type FileRoot } from './dag.ts'
 import { DagWriter } from './dag-writer.ts'
 
 const MIB = 1024 * 1024
@@ -24,8 +25,8 @@ beforeEach(async () => {
   ;({ disk, blocks } = blocksOf(lab, await lab.node('a')))
 })
 
-async function write(bytes: Uint8Array): Promise<FileRoot> {
-  const writer = new DagWriter(blocks)
+async function write(bytes: Uint8Array, chunks?: Chunks): Promise<FileRoot> {
+  const writer = new DagWriter(blocks, { chunks })
   await writer.write(bytes)
   return writer.finish()
 }
@@ -109,6 +110,61 @@ describe('a file that is written anywhere', () => {
       }),
       { numRuns: 40 },
     )
+  })
+
+  it('that is cut by content has the leaves of one that is written at once, whatever was done to it', async () => {
+    // Also what repeats itself, where a cut is due to the largest size, and short pieces that move no cut.
+    const flat = fc.record({ at: offset, length: fc.integer({ min: 1, max: 60_000 }) })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 0, max: MIB / 4 }),
+        fc.array(flat, { maxLength: 3 }),
+        fc.array(op, { maxLength: 8 }),
+        fc.boolean(),
+        async (size, flats, ops, between) => {
+          const bytes = noise.slice(0, size)
+          for (const { at, length } of flats) bytes.fill(7, at % (size + 1), (at % (size + 1)) + length)
+          const start = await write(bytes, 'content')
+          expect(start.chunks).toBe('content')
+          const half = between ? Math.floor(ops.length / 2) : 0
+          const [middle, then] = await both(start, bytes, ops.slice(0, half))
+          const [root, expected] = await both(middle, then, ops.slice(half))
+          expect(equalBytes(await readAll(root), expected)).toBe(true)
+          expect(root).toEqual(await write(expected, 'content'))
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+
+  it('that is cut by content shares what is the same in two versions of it, wherever something was put in', async () => {
+    const bytes = noise.slice(0, 4 * MIB)
+    const first = await write(bytes, 'content')
+    const stored = disk.usedBytes()
+    expect(stored).toBeLessThan(bytes.byteLength * 1.04)
+    for (const at of [0, MIB, 4 * MIB - 10]) {
+      const before = disk.usedBytes()
+      await write(concat([bytes.subarray(0, at), new Uint8Array([1, 2, 3]), bytes.subarray(at)]), 'content')
+      expect(disk.usedBytes() - before).toBeLessThan(25_000)
+    }
+    const before = disk.usedBytes()
+    const editor = await DagWriter.open(blocks, first, {})
+    await editor.writeAt(2 * MIB, new Uint8Array([1, 2, 3]))
+    await editor.finish()
+    expect(disk.usedBytes() - before).toBeLessThan(25_000)
+  })
+
+  it('that is cut by content is plain UnixFS, whose nodes have not many children', async () => {
+    const root = await write(noise, 'content')
+    const cids = await allCids(blocks, root, {})
+    const nodes = cids.filter((cid) => parseCid(cid).code === DAG_PB)
+    for (const cid of nodes) expect(dagPb.decode(await blocks.get(cid)).Links.length).toBeLessThanOrEqual(64)
+    expect(nodes.length).toBeLessThan(cids.length / 8)
+    const { Data, Links } = dagPb.decode(await blocks.get(root.cid))
+    const file = UnixFS.unmarshal(Data ?? new Uint8Array(0))
+    expect(file).toMatchObject({ type: 'file', data: undefined })
+    expect(Number(file.fileSize())).toBe(noise.byteLength)
+    expect(Links.map(({ Name }) => Name).join('')).toBe('')
   })
 
   it('that another tool has made, with leaves of all sizes, is what plain bytes would be', async () => {

@@ -6,7 +6,15 @@ import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB, isStoredCid, parseCid, RAW } from '../blocks/cid.ts'
-import { BLOCK_BYTES, MAX_DAG_DEPTH, MAX_DAG_LEAVES, READAHEAD_BLOCKS } from '../limits.ts'
+import {
+  BLOCK_BYTES,
+  HOLD_BATCH_BLOCKS,
+  MAX_DAG_DEPTH,
+  MAX_DAG_LEAVES,
+  MAX_READAHEAD_BLOCKS,
+  READAHEAD_BLOCKS,
+} from '../limits.ts'
+import type { Chunks } from './chunker.ts'
 
 /** Blocks that make no file, whoever has them. */
 export class MalformedDag extends OsError {
@@ -19,6 +27,8 @@ export interface FileRoot {
   cid: CidText
   /** Bytes of content. */
   size: number
+  /** How its content is cut into leaves, where that is not every mebibyte. */
+  chunks?: Chunks | undefined
 }
 
 export interface Leaf {
@@ -71,10 +81,10 @@ export class DagReader {
 
   async #leaf(leaves: Leaf[], index: number): Promise<Uint8Array> {
     const held = this.#ahead.get(index)
+    const window = this.#window(leaves)
     // Sequential so far, or at the start: ask for the next few in one request.
-    if (!held || index + READAHEAD_BLOCKS / 2 > this.#lastAhead()) this.#fetchAhead(leaves, index)
-    for (const old of this.#ahead.keys())
-      if (old < index - 1 || old > index + 2 * READAHEAD_BLOCKS) this.#ahead.delete(old)
+    if (!held || index + window / 2 > this.#lastAhead()) this.#fetchAhead(leaves, index, window)
+    for (const old of this.#ahead.keys()) if (old < index - 1 || old > index + 2 * window) this.#ahead.delete(old)
     try {
       return await (this.#ahead.get(index) as Promise<Uint8Array>)
     } catch (error) {
@@ -83,13 +93,19 @@ export class DagReader {
     }
   }
 
+  /** Leaves to fetch ahead: some mebibytes, whatever their size. */
+  #window(leaves: readonly Leaf[]): number {
+    const each = Math.max(1, this.#root.size / leaves.length)
+    return Math.min(MAX_READAHEAD_BLOCKS, Math.ceil((READAHEAD_BLOCKS * BLOCK_BYTES) / each))
+  }
+
   #lastAhead(): number {
     return Math.max(-1, ...this.#ahead.keys())
   }
 
-  #fetchAhead(leaves: Leaf[], index: number): void {
+  #fetchAhead(leaves: Leaf[], index: number, window: number): void {
     const sequential = this.#ahead.has(index) || this.#ahead.has(index - 1)
-    const count = sequential ? READAHEAD_BLOCKS : 1
+    const count = sequential ? window : 1
     const wanted: number[] = []
     for (let i = index; i < leaves.length && wanted.length < count; i++) if (!this.#ahead.has(i)) wanted.push(i)
     if (wanted.length === 0) return
@@ -119,8 +135,8 @@ export class DagReader {
       /** Of this level's nodes, each once; undefined for one that is a leaf. */
       const known = new Map<CidText, { cid: CidText; size: number }[] | undefined>()
       let interior = false
-      for (let at = 0; at < level.length; at += READAHEAD_BLOCKS) {
-        const part = level.slice(at, at + READAHEAD_BLOCKS)
+      for (let at = 0; at < level.length; at += HOLD_BATCH_BLOCKS) {
+        const part = level.slice(at, at + HOLD_BATCH_BLOCKS)
         await this.#expand(part, known)
         for (const child of part) {
           const children = known.get(child.cid)
@@ -212,12 +228,18 @@ export async function allCids(blocks: Pick<Blocks, 'get'>, root: FileRoot, optio
   for (let depth = 0; level.size > 0; depth++) {
     if (depth > MAX_DAG_DEPTH) throw new MalformedDag(`the DAG of ${root.cid} is too deep`)
     const next = new Set<CidText>()
+    const nodes: CidText[] = []
     for (const cid of level) {
       seen.add(cid)
-      if (parseCid(cid).code === RAW) continue
-      const children = fileChildren(cid, await blocks.get(cid, options)) ?? []
-      for (const child of children) next.add(child.cid)
-      if (seen.size + next.size > MAX_DAG_LEAVES) throw new MalformedDag(`the DAG of ${root.cid} is too large`)
+      if (parseCid(cid).code !== RAW) nodes.push(cid)
+    }
+    for (let at = 0; at < nodes.length; at += HOLD_BATCH_BLOCKS) {
+      const part = nodes.slice(at, at + HOLD_BATCH_BLOCKS)
+      const contents = await Promise.all(part.map((cid) => blocks.get(cid, options)))
+      for (const [i, cid] of part.entries()) {
+        for (const child of fileChildren(cid, contents[i] as Uint8Array) ?? []) next.add(child.cid)
+        if (seen.size + next.size > 2 * MAX_DAG_LEAVES) throw new MalformedDag(`the DAG of ${root.cid} is too large`)
+      }
     }
     level = next
   }
