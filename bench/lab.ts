@@ -12,6 +12,11 @@ export interface PeerRow {
   rttMs: number | null
 }
 
+interface OpenFile {
+  write(bytes: Uint8Array, from: number, length: number, at: number): Promise<unknown>
+  close(): Promise<void>
+}
+
 declare global {
   /** The public surface of the product's page, as far as measurements use it. */
   var os: {
@@ -23,6 +28,8 @@ declare global {
       read(path: string): AsyncIterable<Uint8Array>
       readFile(path: string, encoding: 'utf8'): Promise<string>
       stat(path: string): Promise<{ size: number }>
+      copyFile(from: string, to: string): Promise<unknown>
+      open(path: string, flags: string): Promise<OpenFile>
       writeFile(
         path: string,
         data: string | AsyncIterable<Uint8Array> | Iterable<Uint8Array>,

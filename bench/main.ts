@@ -14,6 +14,7 @@ import { journal } from './measures/journal.ts'
 import { memory } from './measures/memory.ts'
 import { rpc } from './measures/rpc.ts'
 import { transfer } from './measures/transfer.ts'
+import { versions } from './measures/versions.ts'
 import { wordcount } from './measures/wordcount.ts'
 import { formatRows, type Row } from './report.ts'
 
@@ -25,6 +26,7 @@ export const measures: Readonly<Record<string, (lab: Lab) => Promise<Row[]>>> = 
   rpc,
   directory,
   blocks,
+  versions,
   transfer,
   memory,
   job,

@@ -3,7 +3,7 @@
 // before the newest) or `@10m` (as it was ten minutes ago: s, m, h or d).
 import type { CallOptions, SyscallClient } from './client.ts'
 import type { Changes, VersionChange } from './table.ts'
-import type { Ack, VersionRow } from './types.ts'
+import type { Ack, Chunking, VersionRow } from './types.ts'
 
 export class Keg {
   readonly #client: SyscallClient
@@ -52,6 +52,14 @@ export class Keg {
   /** Forgets versions that are neither named, nor among the `keep` newest, nor from the last `forMs`. */
   gc({ keep, forMs, ...options }: CallOptions & { keep: number; forMs: number }): Promise<Ack> {
     return this.#change({ op: 'forget', keep, forMs }, options)
+  }
+
+  /**
+   * Where the content of a file is cut into blocks: 'content' for one of which many versions are kept, 'fixed' for all
+   * others. The file is rewritten; of a directory, files that are made in it from now on are cut so.
+   */
+  async chunks(path: string, how: Chunking, options: CallOptions = {}): Promise<Ack> {
+    return (await this.#client.call('change', { op: 'set', path, chunks: how }, options)).ack
   }
 
   async #change(args: VersionChange, options: CallOptions): Promise<Ack> {

@@ -123,6 +123,8 @@ export const syscalls = {
       path,
       mode: v.optional(permissions),
       mtimeMs: v.optional(offset),
+      /** How a file is cut into blocks, which rewrites it; of a directory: how files that are made in it are. Not for tasks. */
+      chunks: v.optional(v.picklist(['fixed', 'content'])),
     }),
     /** Brings the root of a CAR, which is a file, into the tree at a path where nothing is. Not for tasks. */
     v.strictObject({ op: v.literal('import'), from: path, to: path }),

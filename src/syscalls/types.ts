@@ -39,7 +39,12 @@ export interface FileInfo {
   cid?: string
   /** Where a symbolic link leads. */
   target?: string
+  /** Of a file: where its content is cut into blocks, unless that is every mebibyte. Of a directory: of files made in it. */
+  chunks?: 'content'
 }
+
+/** Where a file's content is cut into blocks: every mebibyte, or where the content itself says so. */
+export type Chunking = 'fixed' | 'content'
 
 /** What has become of a path, relative to the one that is watched; empty for that one itself. */
 export interface PathChange {

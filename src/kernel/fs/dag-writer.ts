@@ -305,6 +305,18 @@ export class DagWriter {
   }
 }
 
+/** The same content, cut in another way. @throws {OsError} EIO, ENOSPC, EFBIG. */
+export async function rewritten(
+  blocks: Blocks,
+  root: FileRoot,
+  chunks: Chunks | undefined,
+  options: FetchOptions,
+): Promise<FileRoot> {
+  const writer = new DagWriter(blocks, { ...options, chunks })
+  for await (const piece of new DagReader(blocks, root, options).read(0, root.size)) await writer.write(piece)
+  return writer.finish()
+}
+
 function tooLarge(most: string): OsError {
   return new OsError('EFBIG', `a file has at most ${most}`)
 }

@@ -31,6 +31,11 @@ export interface FileRoot {
   chunks?: Chunks | undefined
 }
 
+/** Without what else is known of it. */
+export function fileRoot({ cid, size, chunks }: FileRoot): FileRoot {
+  return chunks ? { cid, size, chunks } : { cid, size }
+}
+
 export interface Leaf {
   cid: CidText
   size: number

@@ -9,6 +9,7 @@ import { OsError } from '../../base/errors.ts'
 import { MAX_PATH_LENGTH } from '../../syscalls/limits.ts'
 import { type CidText, parseCid } from '../blocks/cid.ts'
 import { MAX_BLOCK_BYTES, MAX_LINK_BYTES } from '../limits.ts'
+import type { Chunks } from './chunker.ts'
 import { decodeNode, MalformedDag } from './dag.ts'
 
 export interface Entry {
@@ -18,6 +19,8 @@ export interface Entry {
   size: number
   mode: number
   mtimeMs: number
+  /** How a file is cut into leaves, where that is not every mebibyte; of a directory: how files that are made in it are. */
+  chunks?: Chunks | undefined
 }
 
 /** Entries by name. Never changed in place once it has a CID. */
@@ -26,8 +29,9 @@ export type Directory = ReadonlyMap<string, Entry>
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 /** By their numbers in the details of a directory. */
 const KINDS = ['file', 'directory', 'symlink'] as const
-/** kind, size, mode, mtimeMs */
-const details = v.map(v.string(), v.strictTuple([v.picklist([0, 1, 2]), int, int, int]))
+/** kind, size, mode, mtimeMs; and 1 for what is cut by content. */
+const plain = [v.picklist([0, 1, 2]), int, int, int] as const
+const details = v.map(v.string(), v.union([v.strictTuple(plain), v.strictTuple([...plain, v.literal(1)])]))
 
 /** @throws {OsError} EFBIG when there are too many entries for one block. */
 export function encodeDirectory(directory: Directory): Uint8Array {
@@ -36,7 +40,8 @@ export function encodeDirectory(directory: Directory): Uint8Array {
     new Map(
       names.map((name) => {
         const entry = directory.get(name) as Entry
-        return [name, [KINDS.indexOf(entry.kind), entry.size, entry.mode, entry.mtimeMs]]
+        const cut = entry.chunks === 'content' ? [1] : []
+        return [name, [KINDS.indexOf(entry.kind), entry.size, entry.mode, entry.mtimeMs, ...cut]]
       }),
     ),
   )
@@ -67,9 +72,10 @@ export function decodeDirectory(cid: CidText, bytes: Uint8Array): Directory {
   const directory = new Map<string, Entry>()
   for (const link of node.Links) {
     const name = link.Name ?? ''
-    const [kind, size, mode, mtimeMs] = known.get(name) ?? [0, link.Tsize ?? 0, 0o644, 0]
+    const [kind, size, mode, mtimeMs, cut] = known.get(name) ?? [0, link.Tsize ?? 0, 0o644, 0]
     if (!isEntryName(name)) throw new MalformedDag(`directory ${cid} has an entry without a proper name`)
-    directory.set(name, { kind: KINDS[kind], cid: String(link.Hash), size, mode, mtimeMs })
+    const chunks = cut === 1 ? { chunks: 'content' as const } : {}
+    directory.set(name, { kind: KINDS[kind], cid: String(link.Hash), size, mode, mtimeMs, ...chunks })
   }
   return directory
 }

@@ -5,15 +5,15 @@ import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { CallArgs, Changes, FileChange } from '../../syscalls/table.ts'
-import type { Ack, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
+import type { Ack, Chunking, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
 import { BLOCK_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { importCar } from './car-import.ts'
 import { askedBy, Commits, type Target } from './commits.ts'
-import { DagReader, type FileRoot } from './dag.ts'
-import { DagWriter } from './dag-writer.ts'
+import { DagReader, type FileRoot, fileRoot } from './dag.ts'
+import { DagWriter, rewritten } from './dag-writer.ts'
 import type { Entry } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
 import { joinPath, normalPath, splitPath } from './path.ts'
@@ -183,7 +183,7 @@ export class Fs {
           release?.()
           throw error
         })
-      : new DagWriter(this.#blocks)
+      : new DagWriter(this.#blocks, { chunks: there ? there.chunks : place.parent?.chunks })
     const target = { at, asked, permissions, was: keeps?.cid, from: keeps?.size ?? 0 }
     return fileWriter(writer, !keeps, {
       readable: asked.reads,
@@ -231,8 +231,32 @@ export class Fs {
         return this.#copy(args, mtimeMs, context)
       case 'import':
         return this.#import(args, mtimeMs, context)
-      case 'set':
-        return this.#apply({ ...args, path: this.#writable(args.path) }, context)
+      case 'set': {
+        const { chunks, ...rest } = args
+        if (chunks) return this.#rechunk(args.path, chunks, context)
+        return this.#apply({ ...rest, path: this.#writable(args.path) }, context)
+      }
+    }
+  }
+
+  /** A directory's files that are made from now on are cut so; a file itself is, with the same content. */
+  async #rechunk(path: string, wanted: Chunking, context: FsContext): Promise<Ack> {
+    const { signal, staging } = context
+    if (staging) throw new OsError('ENOTSUP', 'a task cannot change how files are cut')
+    const found = await this.#find(path, context)
+    if (found.mount) throw readOnly(found.at)
+    const { at } = found
+    const entry = present(found.place)
+    if (entry.kind === 'directory') return this.#apply({ op: 'set', path: at, chunks: wanted }, context)
+    if ((entry.chunks ?? 'fixed') === wanted) return { level: 'local', devices: 1 }
+    permit(at, entry, READ | WRITE)
+    const release = this.#blocks.pin()
+    try {
+      const file = await rewritten(this.#blocks, entry, wanted === 'content' ? wanted : undefined, { signal })
+      const { mode, mtimeMs, cid } = entry
+      return await this.#apply({ op: 'put', path: at, ...file, mode, mtimeMs, was: cid }, context)
+    } finally {
+      release()
     }
   }
 
@@ -283,12 +307,13 @@ export class Fs {
     mtimeMs: number,
     context: FsContext,
   ): Promise<Ack> {
-    const { kind, cid, size, mode } = await this.stat(from, context, false)
+    const { kind, cid, size, mode, chunks } = await this.stat(from, context, false)
     const only = exclusive ? { exclusive } : {}
     if (cid === undefined) throw elsewhere(from)
     if (kind !== 'file') return this.#apply({ op: 'copy', from, to, mtimeMs, ...only }, context)
     permit(from, { mode }, READ)
-    return this.#apply({ op: 'put', path: to, cid, size, mode, mtimeMs, ...only }, context)
+    const file = fileRoot({ cid, size, chunks })
+    return this.#apply({ op: 'put', path: to, ...file, mode, mtimeMs, ...only }, context)
   }
 
   async #apply(op: TreeOp, { staging, signal }: FsContext, ack?: Ack['level']): Promise<Ack> {
@@ -329,7 +354,7 @@ export class Fs {
     const found = await this.#find(at, { signal }, false)
     const entry = found.mount ? undefined : found.place.entry
     if (entry && entry.kind !== 'file') throw new OsError('EEXIST', `${at} was replaced by a ${entry.kind}`)
-    return entry && { cid: entry.cid, size: entry.size }
+    return entry && fileRoot(entry)
   }
 
   /** Makes a written file visible; of an event, when it completes. */
@@ -370,8 +395,8 @@ function isDirectory(at: string): OsError {
 
 function fileInfo(path: string, entry: Entry): FileInfo {
   const cid = parseCid(entry.cid)
-  const { kind, size, mtimeMs, mode } = entry
-  return { path, kind, size, mtimeMs, mode, kid: kidOfCid(cid), cid: entry.cid }
+  const { kind, size, mtimeMs, mode, chunks } = entry
+  return { path, kind, size, mtimeMs, mode, kid: kidOfCid(cid), cid: entry.cid, ...(chunks ? { chunks } : {}) }
 }
 
 function readOnly(path: string): OsError {

@@ -105,7 +105,8 @@ export async function lacking(
 
 async function* add(merge: Merge, path: string, entry: Entry): AsyncGenerator<TreeOp> {
   if (entry.kind !== 'directory') return yield await placing(merge, path, entry)
-  yield { op: 'mkdir', path, recursive: true, mtimeMs: entry.mtimeMs, mode: entry.mode }
+  const { mtimeMs, mode, chunks } = entry
+  yield { op: 'mkdir', path, recursive: true, mtimeMs, mode, ...(chunks ? { chunks } : {}) }
   yield* mergeOps(merge, { mine: entry.cid, theirs: await merge.tree.store(new Map()) }, path)
 }
 
@@ -120,10 +121,11 @@ function removal(path: string, there: Entry): TreeOp {
 
 /** @param was what it replaces; nothing may be there unless told. */
 async function placing({ tree, options }: Merge, path: string, entry: Entry, was?: CidText): Promise<TreeOp> {
-  const { kind, cid, size, mode, mtimeMs } = entry
+  const { kind, cid, size, mode, mtimeMs, chunks } = entry
   const over = was === undefined ? {} : { was }
   if (kind === 'symlink') return { op: 'symlink', path, target: await tree.target(cid, options), mtimeMs, ...over }
-  return { op: 'put', path, cid, size, mode, mtimeMs, ...(was === undefined ? { exclusive: true } : over) }
+  const cut = chunks ? { chunks } : {}
+  return { op: 'put', path, cid, size, mode, mtimeMs, ...cut, ...(was === undefined ? { exclusive: true } : over) }
 }
 
 function same(a: Entry, b: Entry | undefined): boolean {

@@ -2,7 +2,7 @@
 import { OsError } from '../../base/errors.ts'
 import { MAX_EVENT_CHANGE_BYTES, MAX_EVENT_CHANGES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
-import type { FileRoot } from './dag.ts'
+import { type FileRoot, fileRoot } from './dag.ts'
 
 /** Changes of one event, in order, not yet visible to others (process/lease-run.ts). */
 export class Staging {
@@ -24,7 +24,7 @@ export class Staging {
   file(path: string): FileRoot | null | undefined {
     for (let i = this.ops.length - 1; i >= 0; i--) {
       const op = this.ops[i] as TreeOp
-      if (op.op === 'put' && op.path === path) return { cid: op.cid, size: op.size }
+      if (op.op === 'put' && op.path === path) return fileRoot(op)
       if (op.op === 'remove' && (op.path === path || path.startsWith(`${op.path}/`))) return null
     }
     return undefined

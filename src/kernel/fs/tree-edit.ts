@@ -7,6 +7,7 @@ import type { FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import { MAX_TREE_DEPTH } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
+import type { Chunks } from './chunker.ts'
 import type { Directory, Entry } from './directory.ts'
 import { joinPath, splitPath } from './path.ts'
 import { permit, READ, WRITE } from './permissions.ts'
@@ -80,7 +81,7 @@ export class TreeEdit {
   }
 
   async #put(root: CidText, op: Op<'put'>): Promise<CidText> {
-    const { cid, size, mode, mtimeMs } = op
+    const { cid, size, mode, mtimeMs, chunks } = op
     // What is to be new, or to replace what was seen, is not looked for elsewhere.
     const names = await this.#canonical(root, op.path, !op.exclusive && op.was === undefined)
     return this.#change(root, names, { make: op.parents, mtimeMs }, (parent, name) => {
@@ -88,7 +89,10 @@ export class TreeEdit {
       if (old && op.exclusive) throw new OsError('EEXIST', `${op.path} exists already`)
       if (old?.kind === 'directory') throw new OsError('EISDIR', `${op.path} is a directory`)
       unchanged(op, old)
-      return new Map(parent).set(name, { kind: 'file', cid, size, mode: fileMode(old) ?? mode, mtimeMs })
+      return new Map(parent).set(
+        name,
+        entryOf({ kind: 'file', cid, size, mode: fileMode(old) ?? mode, mtimeMs }, chunks),
+      )
     })
   }
 
@@ -105,11 +109,12 @@ export class TreeEdit {
     }
     const empty = this.#draft(await this.#tree.draft(new Map()))
     const { mtimeMs, mode = DIRECTORY_MODE } = op
-    return this.#change(root, names, { make: op.recursive, mtimeMs }, (parent, name) => {
+    return this.#change(root, names, { make: op.recursive, mtimeMs }, (parent, name, inherited) => {
       const old = parent.get(name)
       if (old && !(op.recursive && old.kind === 'directory')) throw new OsError('EEXIST', `${op.path} exists already`)
       if (old) return parent
-      return new Map(parent).set(name, { kind: 'directory', cid: empty, size: 0, mode, mtimeMs })
+      const made: Entry = { kind: 'directory', cid: empty, size: 0, mode, mtimeMs }
+      return new Map(parent).set(name, entryOf(made, op.chunks ?? inherited))
     })
   }
 
@@ -190,13 +195,15 @@ export class TreeEdit {
     return this.#change(root, names, { mtimeMs: undefined }, (parent, name) => {
       const old = parent.get(name)
       if (!old) throw absent(names)
-      return new Map(parent).set(name, { ...old, mode: op.mode ?? old.mode, mtimeMs: op.mtimeMs ?? old.mtimeMs })
+      if (op.chunks && old.kind !== 'directory') throw new OsError('ENOTDIR', `${op.path} is not a directory`)
+      const { chunks, ...rest } = { ...old, mode: op.mode ?? old.mode, mtimeMs: op.mtimeMs ?? old.mtimeMs }
+      return new Map(parent).set(name, entryOf(rest, op.chunks === 'fixed' ? undefined : (op.chunks ?? chunks)))
     })
   }
 
   async #graft(root: CidText, { path, atMs, exclusive, ...op }: Op<'graft'>): Promise<CidText> {
-    const { kind, cid, size, mode, mtimeMs } = op
-    const entry: Entry = { kind, cid, size, mode, mtimeMs }
+    const { kind, cid, size, mode, mtimeMs, chunks } = op
+    const entry = entryOf({ kind, cid, size, mode, mtimeMs }, chunks)
     const { names, dead } = await resolve(this.#reading, root, splitPath(path), { last: false })
     if (dead) throw new OsError('ENOENT', `${path}: a symbolic link on the way leads to nothing`)
     await this.#notTooDeep([], names, entry)
@@ -273,29 +280,31 @@ export class TreeEdit {
     root: CidText,
     names: readonly string[],
     above: Above,
-    edit: (parent: Directory, name: string) => Directory,
+    edit: (parent: Directory, name: string, inherited: Chunks | undefined) => Directory,
   ): Promise<CidText> {
     const last = names.at(-1)
     if (last === undefined) throw new OsError('EISDIR', '/ is a directory')
-    const chain: { directory: Directory; name: string }[] = []
+    const chain: { directory: Directory; name: string; chunks: Chunks | undefined }[] = []
     let directory = await this.#directory(root)
+    let chunks: Chunks | undefined
     for (const [i, name] of names.slice(0, -1).entries()) {
-      chain.push({ directory, name })
       const next = directory.get(name)
+      chunks = next ? next.chunks : chunks // those that are made are as the one that they are made in
+      chain.push({ directory, name, chunks })
       const at = joinPath(names.slice(0, i + 1))
       if (next && next.kind !== 'directory') throw new OsError('ENOTDIR', `${at} is not a directory`)
       if (!next && !above.make) throw new OsError('ENOENT', `${at}: no such directory`)
       directory = next ? await this.#directory(next.cid) : new Map()
     }
-    const edited = edit(directory, last)
+    const edited = edit(directory, last, chunks)
     if (edited === directory) return root
     // A directory's time is that of the last change of its names.
     let touched = edited.size !== directory.size ? above.mtimeMs : undefined
     let cid = this.#draft(await this.#tree.draft(edited))
-    for (const { directory: parent, name } of chain.reverse()) {
+    for (const { directory: parent, name, chunks: own } of chain.reverse()) {
       const old = parent.get(name)
       const mtimeMs = touched ?? old?.mtimeMs ?? above.mtimeMs ?? 0
-      const entry: Entry = { kind: 'directory', cid, size: 0, mode: old?.mode ?? DIRECTORY_MODE, mtimeMs }
+      const entry = entryOf({ kind: 'directory', cid, size: 0, mode: old?.mode ?? DIRECTORY_MODE, mtimeMs }, own)
       touched = old ? undefined : above.mtimeMs
       cid = this.#draft(await this.#tree.draft(new Map(parent).set(name, entry)))
     }
@@ -332,6 +341,11 @@ export class TreeEdit {
 /** @throws {OsError} EEXIST when something else stands there than whoever asks for the change has seen. */
 function unchanged(op: { path: string; was?: CidText | undefined }, old: Entry | undefined): void {
   if (op.was !== undefined && old?.cid !== op.was) throw new OsError('EEXIST', `${op.path} was changed meanwhile`)
+}
+
+/** What is not cut by content does not say how it is cut, so that equal directories are equal blocks. */
+function entryOf(entry: Omit<Entry, 'chunks'>, chunks: Chunks | undefined): Entry {
+  return chunks ? { ...entry, chunks } : entry
 }
 
 /** Of what is replaced, if that is a file: it keeps its own. */

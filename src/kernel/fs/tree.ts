@@ -137,6 +137,8 @@ export interface Place {
   names: string[]
   /** Undefined when nothing is there. */
   entry: Entry | undefined
+  /** The directory that it is in, or would be. */
+  parent?: Entry
   /** ENOENT or ENOTDIR, when there is not even a directory for it. */
   problem?: OsError
   /** The names lead out of the tree: only `names` counts. */
@@ -182,6 +184,7 @@ async function walk(
   names: readonly string[],
 ): Promise<Omit<Place, 'names'> & { depth: number }> {
   let entry: Entry = { kind: 'directory', cid: root, size: 0, mode: 0o755, mtimeMs: 0 }
+  let parent = entry
   for (const [depth, name] of names.entries()) {
     if (entry.kind === 'symlink') return { entry, depth }
     if (entry.kind !== 'directory') {
@@ -191,10 +194,11 @@ async function walk(
     const next = (await directory(entry.cid)).get(name)
     if (!next && depth < names.length - 1)
       return { entry: undefined, depth, problem: absent(names.slice(0, depth + 1)) }
-    if (!next) return { entry: undefined, depth }
+    parent = entry
+    if (!next) return { entry: undefined, depth, parent }
     entry = next
   }
-  return { entry, depth: names.length }
+  return { entry, depth: names.length, parent }
 }
 
 /** @throws {OsError} ENOENT, ENOTDIR where nothing is there. */

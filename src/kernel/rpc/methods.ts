@@ -40,6 +40,9 @@ export type TreeHead = v.InferOutput<typeof treeHead>
 /** Where a symbolic link leads: a path, absolute or from the link's own directory. */
 const linkTarget = v.pipe(v.string(), v.minLength(1), v.maxLength(4096))
 
+/** See Entry in fs/directory.ts. */
+const chunks = v.optional(v.literal('content'))
+
 /** It was perhaps made already: then it changes nothing. */
 const again = v.optional(v.boolean())
 
@@ -52,6 +55,7 @@ export const treeOp = v.variant('op', [
     size: int(),
     mode: int(0o7777),
     mtimeMs: int(),
+    chunks,
     exclusive: v.optional(v.boolean()),
     /** Makes missing parent directories: for what tasks write. */
     parents: v.optional(v.boolean()),
@@ -64,6 +68,8 @@ export const treeOp = v.variant('op', [
     recursive: v.boolean(),
     mtimeMs: int(),
     mode: v.optional(int(0o7777)),
+    /** That of the directory that it is made in, unless told. */
+    chunks,
   }),
   /** A name for another path, which need not exist. */
   v.strictObject({ op: v.literal('symlink'), path, target: linkTarget, mtimeMs: int(), was: v.optional(cid), again }),
@@ -87,7 +93,15 @@ export const treeOp = v.variant('op', [
     again,
   }),
   /** What is known of a file beside its content. */
-  v.strictObject({ op: v.literal('set'), path, mode: v.optional(int(0o7777)), mtimeMs: v.optional(int()), again }),
+  v.strictObject({
+    op: v.literal('set'),
+    path,
+    mode: v.optional(int(0o7777)),
+    mtimeMs: v.optional(int()),
+    /** Of directories: how files that are made in it are cut. */
+    chunks: v.optional(v.picklist(['fixed', 'content'])),
+    again,
+  }),
   /** What stood somewhere in a version, with all below it, takes the place of whatever is there. Of `/` too. */
   v.strictObject({
     op: v.literal('graft'),
@@ -97,6 +111,7 @@ export const treeOp = v.variant('op', [
     size: int(),
     mode: int(0o7777),
     mtimeMs: int(),
+    chunks,
     /** When it is done: of directories in which a name appears or goes. */
     atMs: int(),
     exclusive: v.optional(v.boolean()),

@@ -4,7 +4,7 @@ import { defineProgram, forEachOperand, jsonOption } from '../program.ts'
 import { formatMode, formatTime } from '../table.ts'
 
 function lines(operand: string, info: FileInfo): string {
-  const { kind, size, mode, mtimeMs, kid, cid, target } = info
+  const { kind, size, mode, mtimeMs, kid, cid, target, chunks } = info
   const rows: [string, string | undefined][] = [
     ['File', target === undefined ? operand : `${operand} -> ${target}`],
     ['Type', kind],
@@ -13,6 +13,7 @@ function lines(operand: string, info: FileInfo): string {
     ['Modified', mtimeMs > 0 ? formatTime(mtimeMs) : undefined],
     ['KID', kid],
     ['CID', cid],
+    ['Chunks', chunks],
   ]
   return rows.map(([name, value]) => (value === undefined ? '' : `${`${name}:`.padEnd(10)}${value}\n`)).join('')
 }

@@ -102,6 +102,23 @@ describe('keg', () => {
     expect(await out('keg export /docs/deep/a - | cat > /b.car && keg import /b.car && cat b')).toContain('one')
   })
 
+  it('says and chooses where files are cut', async () => {
+    await out('mkdir /images && echo a > /images/a')
+    expect(await out('keg chunks content /images')).toBe('')
+    await out('echo b > /images/b')
+    expect(await out('keg chunks -R /images')).toBe('content  /images\nfixed    /images/a\ncontent  /images/b\n')
+    expect(await out('stat /images/b')).toContain('Chunks:   content\n')
+    await out('keg chunks -R fixed /images')
+    expect(JSON.parse(await out('keg chunks --json /images /images/b'))).toEqual([
+      { path: '/images', kind: 'directory', chunks: 'fixed' },
+      { path: '/images/b', kind: 'file', chunks: 'fixed' },
+    ])
+    expect(await sh('keg chunks content /nothing')).toMatchObject({
+      code: 1,
+      stderr: "keg chunks: cannot change how '/nothing' is cut: No such file or directory\n",
+    })
+  })
+
   it('shows versions to every program, links as well', async () => {
     await out('mkdir /docs && echo one > /docs/a && ln -s a /docs/l && ln -s /nowhere /docs/dead && rm -r /docs')
     const [, { version }] = JSON.parse(await out('keg log --json'))
@@ -121,7 +138,7 @@ describe('keg', () => {
     [
       'keg frobnicate',
       2,
-      "keg: there is no command 'frobnicate': log, show, diff, undo, checkout, snapshot, gc, export, import\n",
+      "keg: there is no command 'frobnicate': log, show, diff, undo, checkout, snapshot, gc, export, import, chunks\n",
     ],
     ['keg diff', 2, "keg diff: missing operand\nTry 'keg diff --help' for more information.\n"],
     ['keg diff 1 2 3', 2, "keg diff: two versions and one path at most\nTry 'keg diff --help' for more information.\n"],

@@ -3,6 +3,7 @@ import { utf8 } from '../../../base/bytes.ts'
 import { OsError } from '../../../base/errors.ts'
 import { type Program, ProgramContext } from '../../program.ts'
 import { checkout } from './checkout.ts'
+import { chunks } from './chunks.ts'
 import { diff } from './diff.ts'
 import { exportCar } from './export.ts'
 import { gc } from './gc.ts'
@@ -13,7 +14,7 @@ import { snapshot } from './snapshot.ts'
 import { undo } from './undo.ts'
 import { explain } from './versions.ts'
 
-const subcommands = [log, show, diff, undo, checkout, snapshot, gc, exportCar, importCar]
+const subcommands = [log, show, diff, undo, checkout, snapshot, gc, exportCar, importCar, chunks]
 const nameOf = (program: Program) => program.name.slice('keg '.length)
 
 const help = `Usage: keg COMMAND [ARGUMENT]...
