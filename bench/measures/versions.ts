@@ -38,6 +38,25 @@ function stored({ page }: Tab): Promise<number> {
   })
 }
 
+/** Bytes of which no two leaves of any size are alike. @returns MiB/s. */
+function noise(tab: Tab, path: string, mebibytes: number): Promise<number> {
+  return tab.page.evaluate(
+    async ([name, count]) => {
+      function* content() {
+        for (let i = 0; i < count; i++) {
+          const piece = new Uint8Array(2 ** 20)
+          for (let at = 0; at < piece.length; at += 65_536) crypto.getRandomValues(piece.subarray(at, at + 65_536))
+          yield piece
+        }
+      }
+      const began = performance.now()
+      await globalThis.os.fs.writeFile(name, content())
+      return (count * 1000) / (performance.now() - began)
+    },
+    [path, mebibytes] as const,
+  )
+}
+
 async function tabWith(site: Site, chunks: Chunks): Promise<Tab> {
   const tab = await site.tab()
   await tab.out(`mkdir /images && keg chunks ${chunks} /images`)
@@ -45,10 +64,10 @@ async function tabWith(site: Site, chunks: Chunks): Promise<Tab> {
 }
 
 /** Versions of one file, each of which has some bytes changed somewhere. @returns stored bytes per byte of one and the changes. */
-async function editedInPlace(lab: Lab, chunks: Chunks, mebibytes: number, versions: number): Promise<number> {
+export async function editedInPlace(lab: Lab, chunks: Chunks, mebibytes: number, versions: number): Promise<number> {
   return lab.site(async (site) => {
     const tab = await tabWith(site, chunks)
-    await writeFile(tab, '/images/a', mebibytes)
+    await noise(tab, '/images/a', mebibytes)
     await tab.page.evaluate(
       async ([count, size, length]) => {
         for (let i = 0; i < count; i++) {
@@ -65,7 +84,7 @@ async function editedInPlace(lab: Lab, chunks: Chunks, mebibytes: number, versio
 }
 
 /** The same with bytes put in somewhere, so that everything behind them moves, and the file is written anew. */
-async function putIn(lab: Lab, chunks: Chunks, mebibytes: number, versions: number): Promise<number> {
+export async function putIn(lab: Lab, chunks: Chunks, mebibytes: number, versions: number): Promise<number> {
   return lab.site(async (site) => {
     const tab = await tabWith(site, chunks)
     await tab.page.evaluate(
@@ -89,7 +108,7 @@ async function putIn(lab: Lab, chunks: Chunks, mebibytes: number, versions: numb
   })
 }
 
-async function copied(lab: Lab, mebibytes: number, copies: number): Promise<number> {
+export async function copied(lab: Lab, mebibytes: number, copies: number): Promise<number> {
   return lab.site(async (site) => {
     const tab = await tabWith(site, 'fixed')
     await writeFile(tab, '/images/a', mebibytes)
@@ -100,13 +119,13 @@ async function copied(lab: Lab, mebibytes: number, copies: number): Promise<numb
   })
 }
 
-async function speeds(lab: Lab, chunks: Chunks, mebibytes: number) {
+export async function speeds(lab: Lab, chunks: Chunks, mebibytes: number) {
   return lab.site(async (site) => {
     const tab = await tabWith(site, chunks)
     const write: number[] = []
     const read: number[] = []
     for (let i = 0; i < lab.pick(3, 1); i++) {
-      write.push(await writeFile(tab, `/images/${i}`, mebibytes))
+      write.push(await noise(tab, `/images/${i}`, mebibytes))
       read.push(await readFile(tab, `/images/${i}`))
     }
     return { write, read }

@@ -72,6 +72,10 @@ export const MAX_DAG_DEPTH = 12
 export const MAX_DAG_LEAVES = 524_288
 /** CIDs in one have/get call. */
 export const MAX_CIDS_PER_CALL = 256
+/** Blocks that are remembered as stored here (some 30 MB): a file of a gigabyte that is cut by content. */
+export const MAX_KNOWN_BLOCKS = 250_000
+/** Children of nodes of files that are kept decoded (some 15 MB). */
+export const MAX_CACHED_CHILDREN = 100_000
 /** Blocks fetched ahead of a sequential reader: bounds memory per open file. */
 export const READAHEAD_BLOCKS = 8
 /** The same of small leaves: one request. */

@@ -23,6 +23,8 @@ export class Blocks {
   readonly #touched: Touched
   /** Blocks are being freed. Never rejects. */
   #dropping: Promise<void> = Promise.resolve()
+  /** Blocks that are in the store, as far as it is known without looking: a file of many small ones is held again with each change. */
+  readonly #here = new Set<CidText>()
   /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
   #keeping: Promise<void> = Promise.resolve()
 
@@ -52,6 +54,30 @@ export class Blocks {
     this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
     await this.#store.putMany(entries)
+    this.#note(entries.map(([cid]) => cid))
+  }
+
+  /** The same, but for those that are known to be in the store. @throws {OsError} ENOSPC, EIO. */
+  async putNew(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
+    this.#touched.add(entries.map(([cid]) => cid))
+    await this.#dropping
+    await this.putMany(entries.filter(([cid]) => !this.#here.has(cid)))
+  }
+
+  /** Somebody is about to name it without storing it anew. @returns whether it is known to be in the store. */
+  reuse(cid: CidText): boolean {
+    this.#touched.add([cid])
+    return this.#here.has(cid)
+  }
+
+  /** What was known to be here is looked for again, when it is held the next time. */
+  lookAgain(): void {
+    this.#here.clear()
+  }
+
+  #note(cids: readonly CidText[]): void {
+    if (this.#here.size + cids.length > limits.MAX_KNOWN_BLOCKS) this.#here.clear()
+    for (const cid of cids) this.#here.add(cid)
   }
 
   /** Those that are in the store here, unverified; nobody else is asked. */
@@ -87,6 +113,7 @@ export class Blocks {
   /** Frees blocks, but for those that were touched. @returns how many. @throws {OsError} EIO. */
   async drop(cids: readonly CidText[], mark: number): Promise<number> {
     const doomed = cids.filter((cid) => !this.#touched.since(cid, mark))
+    for (const cid of doomed) this.#here.delete(cid)
     // Whoever stores one of them again, or looks whether it is here, has touched it by now or waits until it is gone.
     const dropped = this.#store.deleteMany(doomed)
     this.#dropping = dropped.catch(() => undefined)
@@ -152,6 +179,7 @@ export class Blocks {
       wanted.map(async (cid, i) => {
         const bytes = local[i]
         if (bytes && (await this.#fetcher.verify(cid, bytes))) return onBlock(cid, bytes)
+        this.#here.delete(cid)
         if (bytes) this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
         missing.push(cid)
       }),
@@ -171,11 +199,14 @@ export class Blocks {
   /** Makes sure that the blocks are in the local store. @throws {OsError} EIO (BlockMissing), ENOSPC, ECANCELED. */
   async hold(cids: readonly CidText[], options: FetchOptions = {}): Promise<void> {
     this.#touched.add(cids) // all of them, also when one is missing
+    await this.#dropping
+    const sought = cids.filter((cid) => !this.#here.has(cid))
     let count: number = limits.WRITE_BATCH_BLOCKS
-    for (let at = 0; at < cids.length; ) {
-      const batch = cids.slice(at, at + limits.MAX_CIDS_PER_CALL)
+    for (let at = 0; at < sought.length; ) {
+      const batch = sought.slice(at, at + limits.MAX_CIDS_PER_CALL)
       await this.#dropping
       const held = await this.#store.hasMany(batch)
+      this.#note(batch.filter((_cid, i) => held[i]))
       // So many at a time as are together as large as a few full ones, if they are like the last.
       const missing = batch.filter((_cid, i) => !held[i]).slice(0, count)
       const last = missing.length === count ? batch.indexOf(missing.at(-1) as CidText) + 1 : batch.length

@@ -114,6 +114,7 @@ export class TreeCopies {
   /** Blocks were freed: what is here has to be looked for again. */
   forget(): void {
     this.#epoch++
+    this.#blocks.lookAgain()
     this.#directories.clear()
     this.#whole.clear()
   }

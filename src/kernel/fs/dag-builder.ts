@@ -5,7 +5,13 @@ import * as dagPb from '@ipld/dag-pb'
 import { UnixFS } from 'ipfs-unixfs'
 import type { Blocks } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
-import { BLOCK_BYTES, WRITE_BATCH_BLOCKS, WRITE_BATCH_SMALL_BLOCKS } from '../limits.ts'
+import {
+  BLOCK_BYTES,
+  HOLD_BATCH_BLOCKS,
+  MAX_CACHED_CHILDREN,
+  WRITE_BATCH_BLOCKS,
+  WRITE_BATCH_SMALL_BLOCKS,
+} from '../limits.ts'
 import type { Chunker } from './chunker.ts'
 import type { FileRoot } from './dag.ts'
 
@@ -18,6 +24,16 @@ export interface Child {
   totalBytes: number
 }
 
+/** Nodes that were built lately. */
+interface Built {
+  nodes: Map<string, { children: readonly Child[]; node: Child }>
+  /** Of all of them. */
+  children: number
+}
+
+/** By where they are stored, as long as a tab runs. */
+const builtIn = new WeakMap<Blocks, Built>()
+
 /** Holds at most two batches in memory: one that is gathered, and one that is being stored. */
 export class DagBuilder {
   readonly #blocks: Blocks
@@ -26,8 +42,12 @@ export class DagBuilder {
   #storing: Promise<void> = Promise.resolve()
   #onTheWay: ReadonlyMap<CidText, Uint8Array> = new Map()
 
+  readonly #known: Built
+
   constructor(blocks: Blocks) {
     this.#blocks = blocks
+    this.#known = builtIn.get(blocks) ?? { nodes: new Map(), children: 0 }
+    builtIn.set(blocks, this.#known)
   }
 
   /** What was given to it and is perhaps not stored yet. */
@@ -37,19 +57,27 @@ export class DagBuilder {
 
   /** @param bytes must not change any more. @throws {OsError} ENOSPC: what went wrong with an earlier batch. */
   async leaf(bytes: Uint8Array): Promise<Child> {
-    const cid = await this.#store(RAW, bytes)
-    return { cid, size: bytes.byteLength, totalBytes: bytes.byteLength }
+    const [child] = await this.leaves([bytes])
+    return child as Child
+  }
+
+  /** The same of several, whose hashes are worked out together. */
+  async leaves(parts: readonly Uint8Array[]): Promise<Child[]> {
+    const cids = await this.#store(RAW, parts)
+    return parts.map(({ byteLength }, i) => ({ cid: cids[i] as CidText, size: byteLength, totalBytes: byteLength }))
   }
 
   /** Stores the nodes above the leaves. Resolves when all is on the disk. @param leaves at least one. */
   async finish(leaves: readonly Child[], chunker: Chunker): Promise<FileRoot> {
     let level = leaves
     while (level.length > 1) {
+      const groups: (readonly Child[])[] = []
+      for (let at = 0; at < level.length; at += groups.at(-1)?.length ?? 1) {
+        groups.push(level.slice(at, at + chunker.node(level, at)))
+      }
       const parents: Child[] = []
-      for (let at = 0; at < level.length; ) {
-        const children = level.slice(at, at + chunker.node(level, at))
-        parents.push(await this.#node(children))
-        at += children.length
+      for (let at = 0; at < groups.length; at += HOLD_BATCH_BLOCKS) {
+        parents.push(...(await this.#nodes(groups.slice(at, at + HOLD_BATCH_BLOCKS))))
       }
       level = parents
     }
@@ -59,24 +87,52 @@ export class DagBuilder {
     return { cid: root.cid, size: root.size }
   }
 
-  async #node(children: readonly Child[]): Promise<Child> {
-    const file = new UnixFS({ type: 'file', blockSizes: children.map((child) => BigInt(child.size)) })
-    const bytes = dagPb.encode({
-      Data: file.marshal(),
-      Links: children.map((child) => ({ Name: '', Hash: parseCid(child.cid), Tsize: child.totalBytes })),
+  async #nodes(groups: readonly (readonly Child[])[]): Promise<Child[]> {
+    const encoded = groups.map((children) => this.#built(children) ?? encodeNode(children))
+    const fresh = encoded.filter((each) => each instanceof Uint8Array)
+    const cids = await this.#store(DAG_PB, fresh)
+    let next = 0
+    return groups.map((children, i) => {
+      const bytes = encoded[i]
+      if (!(bytes instanceof Uint8Array)) return bytes as Child
+      const node = {
+        cid: cids[next++] as CidText,
+        size: sum(children, ({ size }) => size),
+        totalBytes: bytes.byteLength + sum(children, ({ totalBytes }) => totalBytes),
+      }
+      this.#remember(children, node)
+      return node
     })
-    const cid = await this.#store(DAG_PB, bytes)
-    const size = children.reduce((sum, child) => sum + child.size, 0)
-    return { cid, size, totalBytes: bytes.byteLength + children.reduce((sum, child) => sum + child.totalBytes, 0) }
   }
 
-  async #store(codec: typeof RAW | typeof DAG_PB, bytes: Uint8Array): Promise<CidText> {
-    const cid = await this.#blocks.cidOf(codec, bytes)
-    if (!this.#batch.has(cid)) this.#batchBytes += bytes.byteLength
-    this.#batch.set(cid, bytes)
-    const full = this.#batchBytes >= WRITE_BATCH_BLOCKS * BLOCK_BYTES || this.#batch.size >= WRITE_BATCH_SMALL_BLOCKS
-    if (full) await this.#flush()
-    return cid
+  /** A node with these children, if it was built lately and is still here: most nodes of a file that changes are as before. */
+  #built(children: readonly Child[]): Child | undefined {
+    const known = this.#known.nodes.get(keyOf(children))
+    const same = known?.children.every(({ cid }, i) => cid === children[i]?.cid)
+    return known && same && this.#blocks.reuse(known.node.cid) ? known.node : undefined
+  }
+
+  #remember(children: readonly Child[], node: Child): void {
+    const known = this.#known
+    if (known.children > MAX_CACHED_CHILDREN) {
+      known.nodes.clear()
+      known.children = 0
+    }
+    known.nodes.set(keyOf(children), { children, node })
+    known.children += children.length
+  }
+
+  async #store(codec: typeof RAW | typeof DAG_PB, blocks: readonly Uint8Array[]): Promise<CidText[]> {
+    const cids = await Promise.all(blocks.map((bytes) => this.#blocks.cidOf(codec, bytes)))
+    // One after the other: a batch that is full is waited for.
+    for (const [i, cid] of cids.entries()) {
+      const bytes = blocks[i] as Uint8Array
+      if (!this.#batch.has(cid)) this.#batchBytes += bytes.byteLength
+      this.#batch.set(cid, bytes)
+      const full = this.#batchBytes >= WRITE_BATCH_BLOCKS * BLOCK_BYTES || this.#batch.size >= WRITE_BATCH_SMALL_BLOCKS
+      if (full) await this.#flush()
+    }
+    return cids
   }
 
   /** Begins to store the batch once the one before is stored. @throws {OsError} what went wrong with that one. */
@@ -86,7 +142,24 @@ export class DagBuilder {
     this.#batchBytes = 0
     await this.#storing
     this.#onTheWay = batch
-    this.#storing = this.#blocks.putMany([...batch])
+    this.#storing = this.#blocks.putNew([...batch])
     this.#storing.catch(() => undefined) // thrown by the next flush, or at the end
   }
+}
+
+/** Where to look; whether all children are the same is compared. */
+function keyOf(children: readonly Child[]): string {
+  return `${children.length} ${children[0]?.cid} ${children.at(-1)?.cid}`
+}
+
+function encodeNode(children: readonly Child[]): Uint8Array {
+  const file = new UnixFS({ type: 'file', blockSizes: children.map((child) => BigInt(child.size)) })
+  return dagPb.encode({
+    Data: file.marshal(),
+    Links: children.map((child) => ({ Name: '', Hash: parseCid(child.cid), Tsize: child.totalBytes })),
+  })
+}
+
+function sum(children: readonly Child[], of: (child: Child) => number): number {
+  return children.reduce((all, child) => all + of(child), 0)
 }

@@ -160,7 +160,7 @@ export class DagWriter {
       left = left.subarray(length)
       if (left.byteLength === 0) break
     }
-    const leaves = await Promise.all(parts.map((part) => this.#builder.leaf(part)))
+    const leaves = await this.#builder.leaves(parts)
     return { leaves, left: left.byteLength === content.byteLength ? content : left.slice() }
   }
 

@@ -9,6 +9,7 @@ import { type CidText, DAG_PB, isStoredCid, parseCid, RAW } from '../blocks/cid.
 import {
   BLOCK_BYTES,
   HOLD_BATCH_BLOCKS,
+  MAX_CACHED_CHILDREN,
   MAX_DAG_DEPTH,
   MAX_DAG_LEAVES,
   MAX_READAHEAD_BLOCKS,
@@ -178,8 +179,8 @@ export class DagReader {
     const cids = [...new Set(part.map(({ cid }) => cid))]
     const nodes = cids.filter((cid) => !known.has(cid) && parseCid(cid).code === DAG_PB)
     if (nodes.length === 0) return
-    const blocks = await this.#blocks.getMany(nodes, this.#options)
-    for (const [i, cid] of nodes.entries()) known.set(cid, fileChildren(cid, blocks[i] as Uint8Array))
+    const children = await childrenOf(this.#blocks, nodes, this.#options)
+    for (const [i, cid] of nodes.entries()) known.set(cid, children[i])
   }
 }
 
@@ -225,8 +226,39 @@ function fileChildren(cid: CidText, bytes: Uint8Array): { cid: CidText; size: nu
   })
 }
 
+type NodeSource = Pick<Blocks, 'get'> & Partial<Pick<Blocks, 'getMany'>>
+type Children = { cid: CidText; size: number }[]
+
+/** Nodes of files, decoded, by where they were read: each change of a file reads all of its nodes, which hardly differ. */
+const decoded = new WeakMap<NodeSource, { nodes: Map<CidText, Children | undefined>; children: number }>()
+
+/** Of nodes that are dag-pb. */
+async function childrenOf(
+  blocks: NodeSource,
+  cids: readonly CidText[],
+  options: FetchOptions,
+): Promise<(Children | undefined)[]> {
+  const cache = decoded.get(blocks) ?? { nodes: new Map(), children: 0 }
+  decoded.set(blocks, cache)
+  const unknown = cids.filter((cid) => !cache.nodes.has(cid))
+  const contents = blocks.getMany
+    ? await blocks.getMany(unknown, options)
+    : await Promise.all(unknown.map((cid) => blocks.get(cid, options)))
+  const read = new Map(unknown.map((cid, i) => [cid, fileChildren(cid, contents[i] as Uint8Array)]))
+  const found = cids.map((cid) => (read.has(cid) ? read.get(cid) : cache.nodes.get(cid)))
+  if (cache.children > MAX_CACHED_CHILDREN) {
+    cache.nodes.clear()
+    cache.children = 0
+  }
+  for (const [cid, children] of read) {
+    cache.nodes.set(cid, children)
+    cache.children += children?.length ?? 1
+  }
+  return found
+}
+
 /** Every block of the file, interior nodes first: for copying it whole to another node. */
-export async function allCids(blocks: Pick<Blocks, 'get'>, root: FileRoot, options: FetchOptions): Promise<CidText[]> {
+export async function allCids(blocks: NodeSource, root: FileRoot, options: FetchOptions): Promise<CidText[]> {
   if (parseCid(root.cid).code === RAW) return [root.cid]
   const seen = new Set<CidText>()
   let level = new Set([root.cid])
@@ -240,9 +272,8 @@ export async function allCids(blocks: Pick<Blocks, 'get'>, root: FileRoot, optio
     }
     for (let at = 0; at < nodes.length; at += HOLD_BATCH_BLOCKS) {
       const part = nodes.slice(at, at + HOLD_BATCH_BLOCKS)
-      const contents = await Promise.all(part.map((cid) => blocks.get(cid, options)))
-      for (const [i, cid] of part.entries()) {
-        for (const child of fileChildren(cid, contents[i] as Uint8Array) ?? []) next.add(child.cid)
+      for (const children of await childrenOf(blocks, part, options)) {
+        for (const child of children ?? []) next.add(child.cid)
         if (seen.size + next.size > 2 * MAX_DAG_LEAVES) throw new MalformedDag(`the DAG of ${root.cid} is too large`)
       }
     }
