@@ -412,6 +412,7 @@ class Model {
     if (!this.nodes.has(from)) return 'ENOENT'
     if (from === to) return 'ok'
     if (to.startsWith(`${from}/`)) return 'EINVAL'
+    if (from.startsWith(`${to}/`)) return 'ENOTEMPTY' // whatever kind that is which is moved, as Linux says it
     if (this.nodes.has(to)) {
       if (this.#isDirectory(from) && !this.#isDirectory(to)) return 'ENOTDIR'
       if (!this.#isDirectory(from) && this.#isDirectory(to)) return 'EISDIR'
