@@ -64,7 +64,7 @@ async function tabWith(site: Site, chunks: Chunks): Promise<Tab> {
 }
 
 /** Versions of one file, each of which has some bytes changed somewhere. @returns stored bytes per byte of one and the changes. */
-export async function editedInPlace(lab: Lab, chunks: Chunks, mebibytes: number, versions: number): Promise<number> {
+async function editedInPlace(lab: Lab, chunks: Chunks, mebibytes: number, versions: number): Promise<number> {
   return lab.site(async (site) => {
     const tab = await tabWith(site, chunks)
     await noise(tab, '/images/a', mebibytes)
@@ -84,7 +84,7 @@ export async function editedInPlace(lab: Lab, chunks: Chunks, mebibytes: number,
 }
 
 /** The same with bytes put in somewhere, so that everything behind them moves, and the file is written anew. */
-export async function putIn(lab: Lab, chunks: Chunks, mebibytes: number, versions: number): Promise<number> {
+async function putIn(lab: Lab, chunks: Chunks, mebibytes: number, versions: number): Promise<number> {
   return lab.site(async (site) => {
     const tab = await tabWith(site, chunks)
     await tab.page.evaluate(
@@ -108,7 +108,7 @@ export async function putIn(lab: Lab, chunks: Chunks, mebibytes: number, version
   })
 }
 
-export async function copied(lab: Lab, mebibytes: number, copies: number): Promise<number> {
+async function copied(lab: Lab, mebibytes: number, copies: number): Promise<number> {
   return lab.site(async (site) => {
     const tab = await tabWith(site, 'fixed')
     await writeFile(tab, '/images/a', mebibytes)
@@ -119,7 +119,7 @@ export async function copied(lab: Lab, mebibytes: number, copies: number): Promi
   })
 }
 
-export async function speeds(lab: Lab, chunks: Chunks, mebibytes: number) {
+async function speeds(lab: Lab, chunks: Chunks, mebibytes: number) {
   return lab.site(async (site) => {
     const tab = await tabWith(site, chunks)
     const write: number[] = []
@@ -136,7 +136,7 @@ export async function versions(lab: Lab): Promise<Row[]> {
   const image = lab.pick(100, 10)
   const count = lab.pick(1_000, 100)
   // A tenth of both costs the same for each byte.
-  const [small, few] = [10, 100]
+  const [small, few] = [lab.pick(10, 2), lab.pick(100, 20)]
   const gigabyte = lab.pick(1024, 32)
   const most = { of: 'value', most: 1.1 } as const
   const ratio = async (name: string, sample: Promise<number>, judged: boolean) =>
