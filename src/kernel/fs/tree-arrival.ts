@@ -9,7 +9,7 @@ import type { TreeNews } from './tree-news.ts'
 
 export interface TreeArrivalOptions {
   arrival: Arrival
-  membership: Membership
+  membership: Pick<Membership, 'linked'>
   clock: Clock
   news: TreeNews
 }
