@@ -70,6 +70,10 @@ export const MAX_DAG_DEPTH = 12
  * hostile blocks can unfold into billions.
  */
 export const MAX_DAG_LEAVES = 524_288
+/** Entries of a directory that is one block; larger ones are stored in parts. */
+export const MAX_PLAIN_ENTRIES = 512
+/** Of any directory, all of whose entries are in memory where it is used: some 150 MB. */
+export const MAX_DIRECTORY_ENTRIES = 1_000_000
 /** CIDs in one have/get call. */
 export const MAX_CIDS_PER_CALL = 256
 /** Blocks that are remembered as stored here (some 30 MB): a file of a gigabyte that is cut by content. */

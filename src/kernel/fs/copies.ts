@@ -7,6 +7,7 @@ import { MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { allCids, MalformedDag } from './dag.ts'
 import type { Directory, Entry } from './directory.ts'
+import { partsOf } from './parted.ts'
 import type { Tree } from './tree.ts'
 
 /** CIDs remembered as copied: a few MB; forgetting costs a walk. */
@@ -137,7 +138,9 @@ export class TreeCopies {
   /** Stored, not only read: a reader does with less. */
   async #directory(cid: CidText, options: FetchOptions): Promise<Directory> {
     await this.#blocks.hold([cid], options)
-    return this.#tree.directory(cid, options)
+    const directory = await this.#tree.directory(cid, options)
+    await this.#blocks.hold(partsOf(directory), options)
+    return directory
   }
 
   async #files(

@@ -31,20 +31,24 @@ const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const KINDS = ['file', 'directory', 'symlink'] as const
 /** kind, size, mode, mtimeMs; and 1 for what is cut by content. */
 const plain = [v.picklist([0, 1, 2]), int, int, int] as const
-const details = v.map(v.string(), v.union([v.strictTuple(plain), v.strictTuple([...plain, v.literal(1)])]))
+const detailsOf = v.map(v.string(), v.union([v.strictTuple(plain), v.strictTuple([...plain, v.literal(1)])]))
 
-/** @throws {OsError} EFBIG when there are too many entries for one block. */
-export function encodeDirectory(directory: Directory): Uint8Array {
+/** No entry is called so: its details say that the entries are parts of one directory. */
+const PARTED = ''
+
+/**
+ * @param parted the entries are parts of the directory, called as the last name in each: to whoever only looks for blocks,
+ * they are directories like others.
+ * @throws {OsError} EFBIG when there are too many entries for one block.
+ */
+export function encodeDirectory(directory: Directory, parted = false): Uint8Array {
   const names = [...directory.keys()].sort()
-  const data = encode(
-    new Map(
-      names.map((name) => {
-        const entry = directory.get(name) as Entry
-        const cut = entry.chunks === 'content' ? [1] : []
-        return [name, [KINDS.indexOf(entry.kind), entry.size, entry.mode, entry.mtimeMs, ...cut]]
-      }),
-    ),
-  )
+  const details: [string, number[]][] = names.map((name) => {
+    const entry = directory.get(name) as Entry
+    const cut = entry.chunks === 'content' ? [1] : []
+    return [name, [KINDS.indexOf(entry.kind), entry.size, entry.mode, entry.mtimeMs, ...cut]]
+  })
+  const data = encode(new Map(parted ? [[PARTED, [1, 0, 0, 0]], ...details] : details))
   const links = names.map((name) => {
     const entry = directory.get(name) as Entry
     return { Name: name, Hash: parseCid(entry.cid), Tsize: entry.size }
@@ -57,14 +61,19 @@ export function encodeDirectory(directory: Directory): Uint8Array {
   return bytes
 }
 
-/** @throws {OsError} EIO when the block is not such a directory. */
+/** @returns its entries, or its parts. @throws {OsError} EIO when the block is not such a directory. */
 export function decodeDirectory(cid: CidText, bytes: Uint8Array): Directory {
+  return decodeDirectoryBlock(cid, bytes).entries
+}
+
+/** @throws {OsError} EIO when the block is not such a directory. */
+export function decodeDirectoryBlock(cid: CidText, bytes: Uint8Array): { entries: Directory; parted: boolean } {
   const { node, unixfs } = decodeNode(cid, bytes)
   if (unixfs.type !== 'directory') throw new MalformedDag(`block ${cid} is a ${unixfs.type}, not a directory`)
-  let known: v.InferOutput<typeof details> = new Map()
+  let known: v.InferOutput<typeof detailsOf> = new Map()
   if (unixfs.data && unixfs.data.byteLength > 0) {
     try {
-      known = v.parse(details, decode(unixfs.data, { useMaps: true }))
+      known = v.parse(detailsOf, decode(unixfs.data, { useMaps: true }))
     } catch (error) {
       throw new MalformedDag(`directory ${cid} has malformed details`, { cause: error })
     }
@@ -77,7 +86,7 @@ export function decodeDirectory(cid: CidText, bytes: Uint8Array): Directory {
     const chunks = cut === 1 ? { chunks: 'content' as const } : {}
     directory.set(name, { kind: KINDS[kind], cid: String(link.Hash), size, mode, mtimeMs, ...chunks })
   }
-  return directory
+  return { entries: directory, parted: known.has(PARTED) }
 }
 
 /** A symbolic link as a block, as any IPFS tool makes it. */

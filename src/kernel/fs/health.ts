@@ -10,6 +10,7 @@ import { MAX_CHECKED_BLOCKS, MAX_CIDS_PER_CALL, MAX_TROUBLES, REPLICAS } from '.
 import type { RpcNode } from '../rpc/node.ts'
 import { allCids, DagReader, MalformedDag } from './dag.ts'
 import type { Entry } from './directory.ts'
+import { partsOf } from './parted.ts'
 import { joinPath, splitPath } from './path.ts'
 import type { SharedTree } from './shared-tree.ts'
 import { present, type Tree } from './tree.ts'
@@ -163,7 +164,7 @@ class Census {
     if (entry.kind === 'directory') {
       sum.directories = 1
       const directory = await this.#had(path, entry, () => this.#options.tree.directory(entry.cid, this.#fetch))
-      if (directory) this.#need(entry.cid, path, 0)
+      if (directory) for (const cid of [entry.cid, ...partsOf(directory)]) this.#need(cid, path, 0)
       for (const [name, child] of directory ?? []) {
         const below = await this.#count(path === '/' ? `/${name}` : `${path}/${name}`, child)
         sum.files += below.files

@@ -9,6 +9,7 @@ import { MAX_TREE_DEPTH } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Chunks } from './chunker.ts'
 import type { Directory, Entry } from './directory.ts'
+import { withEntry, withoutEntry } from './parted.ts'
 import { joinPath, splitPath } from './path.ts'
 import { permit, READ, WRITE } from './permissions.ts'
 import { absent, type Draft, present, type Reading, resolve, type Tree } from './tree.ts'
@@ -89,10 +90,7 @@ export class TreeEdit {
       if (old && op.exclusive) throw new OsError('EEXIST', `${op.path} exists already`)
       if (old?.kind === 'directory') throw new OsError('EISDIR', `${op.path} is a directory`)
       unchanged(op, old)
-      return new Map(parent).set(
-        name,
-        entryOf({ kind: 'file', cid, size, mode: fileMode(old) ?? mode, mtimeMs }, chunks),
-      )
+      return withEntry(parent, name, entryOf({ kind: 'file', cid, size, mode: fileMode(old) ?? mode, mtimeMs }, chunks))
     })
   }
 
@@ -114,7 +112,7 @@ export class TreeEdit {
       if (old && !(op.recursive && old.kind === 'directory')) throw new OsError('EEXIST', `${op.path} exists already`)
       if (old) return parent
       const made: Entry = { kind: 'directory', cid: empty, size: 0, mode, mtimeMs }
-      return new Map(parent).set(name, entryOf(made, op.chunks ?? inherited))
+      return withEntry(parent, name, entryOf(made, op.chunks ?? inherited))
     })
   }
 
@@ -129,7 +127,7 @@ export class TreeEdit {
       if (old && op.was === undefined) throw new OsError('EEXIST', `${op.path} exists already`)
       unchanged(op, old)
       const size = utf8(op.target).byteLength
-      return new Map(parent).set(name, { kind: 'symlink', cid, size, mode: LINK_MODE, mtimeMs })
+      return withEntry(parent, name, { kind: 'symlink', cid, size, mode: LINK_MODE, mtimeMs })
     })
   }
 
@@ -148,7 +146,7 @@ export class TreeEdit {
     if (old.kind === 'directory' && !op.recursive && (await this.#directory(old.cid)).size > 0) {
       throw new OsError('ENOTEMPTY', `${op.path} is not empty`)
     }
-    return this.#change(root, names, { mtimeMs: op.mtimeMs }, without)
+    return this.#change(root, names, { mtimeMs: op.mtimeMs }, withoutEntry)
   }
 
   async #move(root: CidText, op: Op<'move'>): Promise<CidText> {
@@ -163,8 +161,8 @@ export class TreeEdit {
     await this.#replaceable(op.to, await this.#find(root, to), moved)
     await this.#notTooDeep(from, to, moved)
     const above = { mtimeMs: op.mtimeMs }
-    const placed = await this.#change(root, to, above, (parent, name) => new Map(parent).set(name, moved))
-    return this.#change(placed, from, above, without)
+    const placed = await this.#change(root, to, above, (parent, name) => withEntry(parent, name, moved))
+    return this.#change(placed, from, above, withoutEntry)
   }
 
   async #copy(root: CidText, op: Op<'copy'>): Promise<CidText> {
@@ -184,7 +182,7 @@ export class TreeEdit {
     return this.#change(root, to, { mtimeMs: op.mtimeMs }, (parent, name) => {
       const mode = (copied.kind === 'file' ? fileMode(parent.get(name)) : undefined) ?? copied.mode
       const mtimeMs = copied.kind === 'file' ? op.mtimeMs : copied.mtimeMs
-      return new Map(parent).set(name, { ...copied, mode, mtimeMs })
+      return withEntry(parent, name, { ...copied, mode, mtimeMs })
     })
   }
 
@@ -197,7 +195,7 @@ export class TreeEdit {
       if (!old) throw absent(names)
       if (op.chunks && old.kind !== 'directory') throw new OsError('ENOTDIR', `${op.path} is not a directory`)
       const { chunks, ...rest } = { ...old, mode: op.mode ?? old.mode, mtimeMs: op.mtimeMs ?? old.mtimeMs }
-      return new Map(parent).set(name, entryOf(rest, op.chunks === 'fixed' ? undefined : (op.chunks ?? chunks)))
+      return withEntry(parent, name, entryOf(rest, op.chunks === 'fixed' ? undefined : (op.chunks ?? chunks)))
     })
   }
 
@@ -210,7 +208,7 @@ export class TreeEdit {
     if (names.length > 0) {
       return this.#change(root, names, { make: true, mtimeMs: atMs }, (parent, name) => {
         if (exclusive && parent.has(name)) throw new OsError('EEXIST', `${path} exists already`)
-        return new Map(parent).set(name, entry)
+        return withEntry(parent, name, entry)
       })
     }
     if (kind !== 'directory') throw new OsError('ENOTDIR', `/ cannot become a ${kind}`)
@@ -306,7 +304,7 @@ export class TreeEdit {
       const mtimeMs = touched ?? old?.mtimeMs ?? above.mtimeMs ?? 0
       const entry = entryOf({ kind: 'directory', cid, size: 0, mode: old?.mode ?? DIRECTORY_MODE, mtimeMs }, own)
       touched = old ? undefined : above.mtimeMs
-      cid = this.#draft(await this.#tree.draft(new Map(parent).set(name, entry)))
+      cid = this.#draft(await this.#tree.draft(withEntry(parent, name, entry)))
     }
     return cid
   }
@@ -355,10 +353,4 @@ function fileMode(old: Entry | undefined): number | undefined {
 
 function isWithin(names: readonly string[], directory: readonly string[]): boolean {
   return names.length > directory.length && directory.every((name, i) => names[i] === name)
-}
-
-function without(directory: Directory, name: string): Directory {
-  const copy = new Map(directory)
-  copy.delete(name)
-  return copy
 }

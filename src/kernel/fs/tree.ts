@@ -3,13 +3,25 @@
 import { OsError } from '../../base/errors.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB } from '../blocks/cid.ts'
-import { MAX_SYMLINKS } from '../limits.ts'
-import { type Directory, decodeDirectory, decodeLink, type Entry, encodeDirectory, encodeLink } from './directory.ts'
+import { MAX_DIRECTORY_ENTRIES, MAX_SYMLINKS } from '../limits.ts'
+import { MalformedDag } from './dag.ts'
+import {
+  type Directory,
+  decodeDirectory,
+  decodeDirectoryBlock,
+  decodeLink,
+  type Entry,
+  encodeDirectory,
+  encodeLink,
+} from './directory.ts'
+import { fitting, inOrder, joined, type Part, PartedDirectory } from './parted.ts'
 import { joinPath, splitPath } from './path.ts'
 
-/** Decoded directories kept: a few thousand small maps, and at most so many entries in all (some 15 MB). */
-const CACHE_SIZE = 2048
-const CACHE_ENTRIES = 100_000
+/** Decoded directories kept, and parts of large ones: a few thousand small maps, and at most so many entries in all (some 45 MB). */
+const CACHE_SIZE = 4096
+const CACHE_ENTRIES = 300_000
+/** Parts that are read at a time. */
+const PARTS_TOGETHER = 32
 /** What every new tree starts with. Times are 0, so that all new trees have the same root. */
 const FIRST_DIRECTORIES = ['home', 'tmp']
 
@@ -25,6 +37,8 @@ export interface Draft {
   bytes: Uint8Array
   directory?: Directory
   target?: string
+  /** Those of the directory that are not stored yet. */
+  parts?: readonly Part[]
 }
 
 export class Tree {
@@ -57,10 +71,32 @@ export class Tree {
   async directory(cid: CidText, options: FetchOptions = {}): Promise<Directory> {
     const cached = this.#cache.get(cid)
     if (cached) return cached
-    const bytes = await this.#blocks.get(cid, options)
-    const directory = decodeDirectory(cid, bytes)
+    const { entries, parted } = decodeDirectoryBlock(cid, await this.#blocks.get(cid, options))
+    const directory = parted ? await this.#join(cid, entries, options) : entries
     this.#remember(cid, directory)
     return directory
+  }
+
+  /** @throws {OsError} EIO. */
+  async #join(cid: CidText, blocks: Directory, options: FetchOptions): Promise<PartedDirectory> {
+    const parts: Part[] = []
+    const rows = [...inOrder(blocks)]
+    let size = 0
+    for (let at = 0; at < rows.length; at += PARTS_TOGETHER) {
+      const some = rows.slice(at, at + PARTS_TOGETHER)
+      const unknown = some.map(([, part]) => part.cid).filter((each) => !this.#cache.has(each))
+      const known = new Map(some.map(([, part]) => [part.cid, this.#cache.get(part.cid)]))
+      const contents = await this.#blocks.getMany(unknown, options)
+      for (const [i, each] of unknown.entries()) known.set(each, decodeDirectory(each, contents[i] as Uint8Array))
+      for (const [last, part] of some) {
+        const entries = inOrder(known.get(part.cid) as Directory)
+        size += entries.size
+        if (size > MAX_DIRECTORY_ENTRIES) throw new MalformedDag(`directory ${cid} has too many entries`)
+        this.#remember(part.cid, entries)
+        parts.push({ last, entries, cid: part.cid })
+      }
+    }
+    return joined(cid, parts)
   }
 
   async store(directory: Directory): Promise<CidText> {
@@ -69,9 +105,25 @@ export class Tree {
     return draft.cid
   }
 
-  async draft(directory: Directory): Promise<Draft> {
+  async draft(wanted: Directory): Promise<Draft> {
+    const directory = fitting(wanted)
+    if (directory instanceof PartedDirectory) return this.#draftParts(directory)
     const bytes = encodeDirectory(directory)
     return { cid: await this.#blocks.cidOf(DAG_PB, bytes), bytes, directory }
+  }
+
+  async #draftParts(directory: PartedDirectory): Promise<Draft> {
+    const list = new Map<string, Entry>()
+    for (const part of directory.parts) {
+      if (part.cid === undefined) {
+        part.bytes = encodeDirectory(part.entries)
+        part.cid = await this.#blocks.cidOf(DAG_PB, part.bytes)
+      }
+      list.set(part.last, { kind: 'directory', cid: part.cid, size: 0, mode: 0o755, mtimeMs: 0 })
+    }
+    const bytes = encodeDirectory(list, true)
+    const parts = directory.parts.filter((part) => part.bytes !== undefined)
+    return { cid: await this.#blocks.cidOf(DAG_PB, bytes), bytes, directory, parts }
   }
 
   async draftLink(target: string): Promise<Draft> {
@@ -81,7 +133,13 @@ export class Tree {
 
   /** @throws {OsError} ENOSPC, EIO. */
   async keep(drafts: readonly Draft[]): Promise<void> {
-    await this.#blocks.putMany(drafts.map(({ cid, bytes }) => [cid, bytes] as const))
+    const parts = new Set(drafts.flatMap((draft) => draft.parts ?? []))
+    const blocks = [...parts, ...drafts].map(({ cid, bytes }) => [cid as CidText, bytes as Uint8Array] as const)
+    await this.#blocks.putMany(blocks)
+    for (const part of parts) {
+      part.bytes = undefined
+      this.#remember(part.cid as CidText, part.entries)
+    }
     for (const { cid, directory } of drafts) if (directory) this.#remember(cid, directory)
   }
 
@@ -112,7 +170,7 @@ export class Tree {
   #remember(cid: CidText, directory: Directory): void {
     this.#forget(cid)
     this.#cache.set(cid, directory)
-    this.#cachedEntries += directory.size
+    this.#cachedEntries += weight(directory)
     while (this.#cache.size > CACHE_SIZE || (this.#cachedEntries > CACHE_ENTRIES && this.#cache.size > 1)) {
       const [oldest] = this.#cache.keys()
       if (oldest !== undefined) this.#forget(oldest)
@@ -120,9 +178,15 @@ export class Tree {
   }
 
   #forget(cid: CidText): void {
-    this.#cachedEntries -= this.#cache.get(cid)?.size ?? 0
+    const known = this.#cache.get(cid)
+    if (known) this.#cachedEntries -= weight(known)
     this.#cache.delete(cid)
   }
+}
+
+/** Entries of parts are counted with these. */
+function weight(directory: Directory): number {
+  return directory instanceof PartedDirectory ? directory.parts.length : directory.size
 }
 
 /** How a tree's blocks are read. */
