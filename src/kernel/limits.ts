@@ -137,6 +137,10 @@ export const MAX_FORGOTTEN = 2 * MAX_VERSIONS
 export const MAX_THINNED = 256
 /** So long a block is left alone that was stored here, or found to be here: an event that did may be about to name it. */
 export const TOUCHED_MS = 150_000
+/** Copies of what was read that a tab keeps for itself, before it frees those that it does not owe anybody. */
+export const MAX_COPIED_BYTES = 1024 * 1024 * 1024
+/** So long after room was made it is not tried again. */
+export const MAKE_ROOM_AGAIN_MS = 30_000
 /** Blocks that are remembered like that (some 40 MB); with more, nothing is freed for as long. */
 export const MAX_TOUCHED = 200_000
 /** How long calls wait after boot for what others know of trees: a dozen tabs that start on two cores need most of it. */

@@ -1,7 +1,7 @@
 // Blocks of this node: hold, serve, and those of others (fetch.ts). Above: fs. Below: the block store port, rpc. A block
 // handed to a reader always hashes to its CID.
 
-import { errorLine } from '../../base/errors.ts'
+import { errorLine, isOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import type { Hasher } from '../../ports/crypto.ts'
@@ -23,6 +23,10 @@ export class Blocks {
   readonly #touched: Touched
   /** Blocks are being freed. Never rejects. */
   #dropping: Promise<void> = Promise.resolve()
+  /** Frees copies that this node does not owe anybody. @returns whether there is room now. */
+  #makeRoom: () => Promise<boolean> = async () => false
+  /** Bytes of copies kept by readers since room was made last. */
+  #copied = 0
   /** Blocks that are in the store, as far as it is known without looking: a file of many small ones is held again with each change. */
   readonly #here = new Set<CidText>()
   /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
@@ -53,8 +57,18 @@ export class Blocks {
     if (entries.length === 0) return
     this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
-    await this.#store.putMany(entries)
+    try {
+      await this.#store.putMany(entries)
+    } catch (error) {
+      if (!isOsError(error, 'ENOSPC') || !(await this.#makeRoom())) throw error
+      await this.#store.putMany(entries)
+    }
     this.#note(entries.map(([cid]) => cid))
+  }
+
+  /** Who makes room when the disk is full, or readers have kept many copies. */
+  whenFull(makeRoom: () => Promise<boolean>): void {
+    this.#makeRoom = makeRoom
   }
 
   /** The same, but for those that are known to be in the store. @throws {OsError} ENOSPC, EIO. */
@@ -137,7 +151,12 @@ export class Blocks {
   }
 
   async count(): Promise<number> {
-    return (await this.#store.keys()).length
+    return (await this.keys()).length
+  }
+
+  /** Of all blocks in the store. */
+  keys(): Promise<CidText[]> {
+    return this.#store.keys()
   }
 
   /** Nodes caught sending wrong bytes, with what they did. */
@@ -225,9 +244,14 @@ export class Blocks {
   async #keep(entries: [CidText, Uint8Array][]): Promise<void> {
     try {
       await this.#store.putMany(entries)
+      this.#copied += entries.reduce((sum, [, bytes]) => sum + bytes.byteLength, 0)
     } catch (error) {
-      this.#log.log('warn', 'blocks', `read ${entries.length} blocks without keeping a copy: ${errorLine(error)}`)
+      this.#log.log('info', 'blocks', `read ${entries.length} blocks without keeping a copy: ${errorLine(error)}`)
+      if (isOsError(error, 'ENOSPC')) this.#copied = Number.POSITIVE_INFINITY
     }
+    if (this.#copied < limits.MAX_COPIED_BYTES) return
+    this.#copied = 0
+    void this.#makeRoom()
   }
 
   /** The next block is read from the store while one is being sent. */

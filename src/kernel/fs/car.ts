@@ -134,6 +134,9 @@ class Planner {
       links.push({ Name: name, Hash: parseCid(planned.cid), Tsize: planned.size })
     }
     const bytes = dagPb.encode(dagPb.prepare({ Data: new UnixFS({ type: 'directory' }).marshal(), Links: links }))
+    if (bytes.byteLength > MAX_BLOCK_BYTES) {
+      throw new OsError('EFBIG', `a directory of ${links.length} entries is too large for a block of a CAR`)
+    }
     const own = await blocks.cidOf(DAG_PB, bytes)
     this.#add(own, bytes.byteLength, bytes)
     return { cid: own, size: sizeOf(bytes.byteLength, links) }

@@ -84,7 +84,13 @@ export class Files {
       },
     })
     const keeper = this.#keeper
-    this.#sweep = new TreeSweep({ ...options, keeper, processes: () => processes.owner() })
+    this.#sweep = new TreeSweep({
+      ...options,
+      keeper,
+      processes: () => processes.owner(),
+      remembered: () => this.shared.holdAgain(),
+    })
+    blocks.whenFull(() => this.#sweep.makeRoom())
     this.shared = new SharedTree({
       ...options,
       tree,

@@ -266,6 +266,12 @@ export class SharedTree {
     throw unreachable()
   }
 
+  /** Makes sure of what this node remembers of the tree in use: its directories, with which a branch would begin. */
+  async holdAgain(): Promise<void> {
+    const { root, home, version } = this.#known
+    if (version > 0) await this.#options.keeper.copies.directories(root, { hints: [home] })
+  }
+
   close(): void {
     this.#news.close()
   }

@@ -1,11 +1,12 @@
-// Frees blocks that only forgotten versions of a tree hold. Conservative: it looks only at what those versions held. First
+// Frees blocks that only forgotten versions of a tree hold, and copies that readers have kept. Conservative: of versions, it
+// looks only at what those held; a copy is freed when somebody else has one. First
 // everything that any journal here means is held anew, which touches it; then what of the forgotten was not touched since is
 // freed. Whatever cannot be held or read ends it, and it is tried again later. Above: kernel.ts. Below: tree-keeper.ts,
 // the journals, blocks.
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { errorLine, OsError } from '../../base/errors.ts'
-import { isKid, type Kid, shortKid } from '../../base/ids.ts'
+import { isKid, type Kid, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
@@ -13,8 +14,18 @@ import type { Blocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { JournalOwner } from '../journal/journal.ts'
-import { MAX_FORGOTTEN, MAX_THINNED, SWEEP_AFTER_MS, SWEEP_AGAIN_MS, WRITE_BATCH_BLOCKS } from '../limits.ts'
+import {
+  MAKE_ROOM_AGAIN_MS,
+  MAX_CIDS_PER_CALL,
+  MAX_FORGOTTEN,
+  MAX_THINNED,
+  SWEEP_AFTER_MS,
+  SWEEP_AGAIN_MS,
+  WRITE_BATCH_BLOCKS,
+} from '../limits.ts'
+import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
+import type { RpcNode } from '../rpc/node.ts'
 import { allCids } from './dag.ts'
 import { decodeDirectory } from './directory.ts'
 import type { TreeKeeper } from './tree-keeper.ts'
@@ -28,6 +39,10 @@ export interface TreeSweepOptions {
   store: LogStore
   clock: Clock
   log: LogSink
+  rpc: RpcNode
+  membership: Membership
+  /** Holds anew what this node remembers of the tree in use beside journals. @throws {OsError} */
+  remembered(): Promise<void>
 }
 
 /** Where the roots stand that are to be swept. */
@@ -43,6 +58,7 @@ export class TreeSweep {
   #timer: Timer | undefined
   #dueMs = 0
   #sweeping = false
+  #madeRoomMs = Number.NEGATIVE_INFINITY
   #closed = false
 
   constructor(options: TreeSweepOptions) {
@@ -82,6 +98,71 @@ export class TreeSweep {
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
+  }
+
+  /**
+   * Frees copies that readers have kept: all that no journal here means, and that somebody else who is here has.
+   * @returns whether anything was freed.
+   */
+  async makeRoom(): Promise<boolean> {
+    const { clock, log } = this.#options
+    const nowMs = clock.nowMs()
+    if (this.#closed || this.#sweeping || nowMs - this.#madeRoomMs < MAKE_ROOM_AGAIN_MS) return false
+    this.#sweeping = true
+    this.#madeRoomMs = nowMs
+    try {
+      const count = await this.#freeCopies()
+      log.log('info', 'fs', `freed ${count} blocks that were only read here`)
+      return count > 0
+    } catch (error) {
+      log.log('info', 'fs', `copies of what was read are kept for now: ${errorLine(error)}`)
+      return false
+    } finally {
+      this.#sweeping = false
+      if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
+    }
+  }
+
+  async #freeCopies(): Promise<number> {
+    const { blocks, keeper, remembered } = this.#options
+    const release = blocks.pin()
+    try {
+      const mark = blocks.mark()
+      keeper.copies.forget()
+      await this.#holdAll(new Set())
+      await remembered()
+      const owed = (cid: CidText) => blocks.touchedSince(cid, mark)
+      const copies = (await blocks.keys()).filter((cid) => !owed(cid))
+      let count = 0
+      for (let at = 0; at < copies.length && !this.#closed; at += MAX_CIDS_PER_CALL) {
+        const some = copies.slice(at, at + MAX_CIDS_PER_CALL)
+        const elsewhere = await this.#elsewhere(some)
+        count += await blocks.drop(
+          some.filter((_cid, i) => elsewhere[i]),
+          mark,
+        )
+      }
+      return count
+    } finally {
+      release()
+    }
+  }
+
+  /** Whether anybody else who is here says that it has them. */
+  async #elsewhere(cids: readonly CidText[]): Promise<boolean[]> {
+    const { rpc, membership, log } = this.#options
+    const had = cids.map(() => false)
+    await Promise.all(
+      membership.linked().map(async (peer) => {
+        try {
+          const held = await rpc.call(peer, 'blocks.have', { cids: [...cids] })
+          for (const i of had.keys()) had[i] ||= held[i] === 1
+        } catch (error) {
+          log.log('debug', 'fs', `${shortNode(peer)} does not say what it has: ${errorLine(error)}`)
+        }
+      }),
+    )
+    return had
   }
 
   /** In so long, or before. */

@@ -1,0 +1,65 @@
+// A disk that is full of copies of what was read, which belong to nobody here.
+import { describe, expect, it } from 'vitest'
+import type { SimNode } from '../../sim/cluster.ts'
+import { boot, codeOf, newCluster, oneHome } from '../cluster.contract.ts'
+import { MAKE_ROOM_AGAIN_MS, TOUCHED_MS } from '../limits.ts'
+
+const MIB = 1024 * 1024
+
+/** Three nodes that keep `/` with some files, and one that comes later and has a small disk. */
+async function withReader(seed: number) {
+  const cluster = newCluster({ seed })
+  const nodes = await boot(cluster, 3)
+  await oneHome(cluster)
+  const contents = new Map<string, Uint8Array>()
+  for (let i = 0; i < 6; i++) {
+    const bytes = cluster.random.bytes(2 * MIB)
+    contents.set(`/file-${i}`, bytes)
+    await cluster.run((nodes[0] as SimNode).fs.writeFile(`/file-${i}`, bytes))
+  }
+  await cluster.advance(5_000)
+  const reader = cluster.addNode()
+  await cluster.run(reader.boot())
+  await oneHome(cluster)
+  reader.disk.quotaBytes = reader.disk.usedBytes() + 7 * MIB
+  const readAll = async () => {
+    for (const [path, bytes] of contents) expect(await cluster.run(reader.fs.readFile(path))).toEqual(bytes)
+  }
+  return { cluster, nodes, reader, readAll, contents }
+}
+
+describe('a full disk', () => {
+  it('frees what was only read here, when something is to be read or written', async () => {
+    const { cluster, reader, readAll, contents } = await withReader(31)
+    await readAll()
+    await cluster.advance(MAKE_ROOM_AGAIN_MS)
+    expect(cluster.lines.some((line) => line.includes('that were only read here'))).toBe(true)
+    await readAll()
+    await cluster.advance(MAKE_ROOM_AGAIN_MS)
+    const written = cluster.random.bytes(4 * MIB)
+    await cluster.run(reader.fs.writeFile('/written', written))
+    contents.set('/written', written)
+    for (const node of cluster.up()) expect(await cluster.run(node.fs.readFile('/written'))).toEqual(written)
+    await cluster.advance(TOUCHED_MS)
+    await readAll()
+  })
+
+  it('keeps what nobody else has', async () => {
+    const { cluster, nodes, reader, contents } = await withReader(32)
+    await cluster.run(reader.fs.readFile('/file-0'))
+    const { info } = await cluster.run(reader.fs.stat('/file-0'))
+    for (const node of nodes) node.disk.blocks.delete(info.cid as string)
+    for (const path of ['/file-1', '/file-2', '/file-3']) await cluster.run(reader.fs.readFile(path))
+    await cluster.advance(MAKE_ROOM_AGAIN_MS)
+    expect(reader.disk.blocks.has(info.cid as string)).toBe(true)
+    expect(await cluster.run(reader.fs.readFile('/file-0'))).toEqual(contents.get('/file-0'))
+  })
+
+  it('of a node that owes all of it is full', async () => {
+    const { cluster, nodes } = await withReader(33)
+    for (const { disk } of nodes) disk.quotaBytes = disk.usedBytes() + MIB / 2
+    const write = (nodes[0] as SimNode).fs.writeFile('/more', cluster.random.bytes(4 * MIB))
+    expect(await codeOf(cluster.run(write))).toBe('ENOSPC')
+    for (const node of nodes) expect(await cluster.run(node.fs.readdir('/'))).not.toContain('more')
+  })
+})
