@@ -13,7 +13,7 @@ export interface PeerRow {
 }
 
 interface OpenFile {
-  write(bytes: Uint8Array, from: number, length: number, at: number): Promise<unknown>
+  write(bytes: Uint8Array, options: { position: number }): Promise<unknown>
   close(): Promise<void>
 }
 

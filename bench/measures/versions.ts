@@ -73,7 +73,7 @@ async function editedInPlace(lab: Lab, chunks: Chunks, mebibytes: number, versio
         for (let i = 0; i < count; i++) {
           const file = await globalThis.os.fs.open('/images/a', 'r+')
           const at = Math.floor(Math.random() * (size - length))
-          await file.write(crypto.getRandomValues(new Uint8Array(length)), 0, length, at)
+          await file.write(crypto.getRandomValues(new Uint8Array(length)), { position: at })
           await file.close()
         }
       },

@@ -66,7 +66,7 @@ export const MAX_BLOCK_BYTES = 2 * 1024 * 1024
 /** Depth of a file's DAG: nodes have 8 children at least, so those of MAX_DAG_LEAVES have seven; deeper is an attack. */
 export const MAX_DAG_DEPTH = 12
 /**
- * Leaves of one file: 512 GiB in blocks of a mebibyte, beyond any browser's quota, some 2.2 GiB cut by content; a few
+ * Leaves of one file: 512 GiB in blocks of a mebibyte, beyond any browser's quota, some 1.3 GiB cut by content; a few
  * hostile blocks can unfold into billions.
  */
 export const MAX_DAG_LEAVES = 524_288
@@ -76,7 +76,7 @@ export const MAX_PLAIN_ENTRIES = 512
 export const MAX_DIRECTORY_ENTRIES = 1_000_000
 /** CIDs in one have/get call. */
 export const MAX_CIDS_PER_CALL = 256
-/** Blocks that are remembered as stored here (some 30 MB): a file of a gigabyte that is cut by content. */
+/** Blocks that are remembered as stored here (some 30 MB): half a gigabyte that is cut by content. */
 export const MAX_KNOWN_BLOCKS = 250_000
 /** Children of nodes of files that are kept decoded (some 15 MB). */
 export const MAX_CACHED_CHILDREN = 100_000
@@ -139,10 +139,12 @@ export const MAX_THINNED = 256
 export const TOUCHED_MS = 150_000
 /** Copies of what was read that a tab keeps for itself, before it frees those that it does not owe anybody. */
 export const MAX_COPIED_BYTES = 1024 * 1024 * 1024
-/** So long after room was made it is not tried again. */
-export const MAKE_ROOM_AGAIN_MS = 30_000
-/** Blocks that are remembered like that (some 40 MB); with more, nothing is freed for as long. */
-export const MAX_TOUCHED = 200_000
+/** So long after there was nothing to free it is not tried again. */
+export const MAKE_ROOM_AGAIN_MS = 60_000
+/** So long whoever stores something waits for room. */
+export const MAKE_ROOM_WAIT_MS = 10_000
+/** Blocks that are remembered like that (some 100 MB, where there are so many); with more, nothing is freed for as long. */
+export const MAX_TOUCHED = 600_000
 /** How long calls wait after boot for what others know of trees: a dozen tabs that start on two cores need most of it. */
 export const TREE_EXPECT_MS = 60_000
 /** How long a read waits for who leads the tree: until a killed one is noticed and another elected. */

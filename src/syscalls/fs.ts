@@ -85,13 +85,27 @@ export class FileHandle {
 
   /** Up to `length` bytes at `offset`; empty at the end of the file. */
   async read(offset: number, length: number, options?: CallOptions): Promise<Uint8Array> {
+    if (typeof offset !== 'number') {
+      throw new OsError('EINVAL', 'read(offset, length) gives the bytes: it fills no buffer, as that of node does')
+    }
     const args = { ref: this.ref, offset, length: Math.min(length, MAX_IO_BYTES) }
     return (await this.#client.call('read', args, options)).bytes
   }
 
   /** @param options `position`: where in the file; behind what is there unless told, and in modes that append. */
-  async write(bytes: Uint8Array, options: CallOptions & { position?: number } = {}): Promise<void> {
-    const { position } = options
+  write(bytes: Uint8Array, options?: CallOptions & { position?: number }): Promise<void>
+  /** As in node: `length` bytes from `offset` on, to a position of the file; behind what is there unless told. */
+  write(bytes: Uint8Array, offset: number, length?: number, position?: number | null): Promise<void>
+  async write(
+    buffer: Uint8Array,
+    given: number | (CallOptions & { position?: number }) = {},
+    length?: number,
+    place?: number | null,
+  ): Promise<void> {
+    const bytes =
+      typeof given === 'number' ? buffer.subarray(given, length === undefined ? undefined : given + length) : buffer
+    const options = typeof given === 'number' ? {} : given
+    const position = (typeof given === 'number' ? place : given.position) ?? undefined
     for (let at = 0; at < bytes.byteLength || at === 0; at += IO_BYTES) {
       const offset = position === undefined ? {} : { offset: position + at }
       await this.#client.call('write', { ref: this.ref, bytes: bytes.subarray(at, at + IO_BYTES), ...offset }, options)

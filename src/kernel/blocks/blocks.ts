@@ -39,7 +39,11 @@ export class Blocks {
     this.#log = options.log
     this.#fetcher = new BlockFetcher(options)
     const { rpc } = options
-    rpc.handle('blocks.have', async ({ cids }) => {
+    rpc.handle('blocks.have', async ({ cids, rely = false }) => {
+      if (rely) {
+        this.#touched.add(cids)
+        await this.#dropping
+      }
       return Uint8Array.from(await this.#store.hasMany(cids), (held) => (held ? 1 : 0))
     })
     rpc.handle('blocks.get', async ({ cids }, context) => {
@@ -130,7 +134,7 @@ export class Blocks {
     for (const cid of doomed) this.#here.delete(cid)
     // Whoever stores one of them again, or looks whether it is here, has touched it by now or waits until it is gone.
     const dropped = this.#store.deleteMany(doomed)
-    this.#dropping = dropped.catch(() => undefined)
+    this.#dropping = Promise.allSettled([this.#dropping, dropped]).then(() => undefined)
     await dropped
     return doomed.length
   }

@@ -31,9 +31,12 @@ export const fixedChunker: Chunker = {
 }
 
 /** Small, because each version that is kept costs one leaf and the nodes above it; not smaller, as each leaf is a row of the store. */
-const LEAF = { min: 1024, normal: 4096, max: 16_384 } as const
-/** Before the normal size a cut is a quarter as likely as on average, after it four times: sizes lie close together. */
-const EARLY = 0xfffc_0000 | 0 // the 14 bits that depend on the most bytes
+const LEAF = { min: 512, normal: 2560, max: 12_288 } as const
+/**
+ * Before the normal size a cut is less likely than after it: sizes lie closer together. Were it much less likely, a cut
+ * behind a change would more often not stay. (Tried on 100 versions of 10 MiB with 1 and 4 KiB changed in each.)
+ */
+const EARLY = 0xfff0_0000 | 0 // the 12 bits that depend on the most bytes
 const LATE = 0xffc0_0000 | 0 // 10 bits
 const NODE = { min: 8, max: 64 } as const
 /** A child whose hash ends in three zero bits, one in eight, ends its node: a CID's 288 bits leave three for the last letter. */

@@ -83,6 +83,7 @@ export class DagBuilder {
     }
     await this.#flush()
     await this.#storing
+    this.#onTheWay = new Map()
     const [root] = level as [Child]
     return { cid: root.cid, size: root.size }
   }
@@ -108,7 +109,10 @@ export class DagBuilder {
   /** A node with these children, if it was built lately and is still here: most nodes of a file that changes are as before. */
   #built(children: readonly Child[]): Child | undefined {
     const known = this.#known.nodes.get(keyOf(children))
-    const same = known?.children.every(({ cid }, i) => cid === children[i]?.cid)
+    const same = known?.children.every(({ cid, size, totalBytes }, i) => {
+      const other = children[i]
+      return cid === other?.cid && size === other.size && totalBytes === other.totalBytes
+    })
     return known && same && this.#blocks.reuse(known.node.cid) ? known.node : undefined
   }
 

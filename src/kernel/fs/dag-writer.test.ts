@@ -59,7 +59,11 @@ async function foreign(sizes: readonly number[]): Promise<{ root: FileRoot; byte
   return { root: { cid, size: bytes.byteLength }, bytes }
 }
 
-type Op = { do: 'write'; at: number; length: number } | { do: 'truncate'; size: number } | { do: 'read'; at: number }
+type Op =
+  | { do: 'write'; at: number; length: number }
+  | { do: 'truncate'; size: number }
+  | { do: 'read'; at: number }
+  | { do: 'store' }
 
 const offset = fc.oneof(
   fc.integer({ min: 0, max: 3 * MIB }),
@@ -70,10 +74,11 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('write' as const), at: offset, length }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('truncate' as const), size: offset }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('read' as const), at: offset }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('store' as const) }) },
 )
 
 function apply(bytes: Uint8Array, each: Op): Uint8Array {
-  if (each.do === 'read') return bytes
+  if (each.do === 'read' || each.do === 'store') return bytes
   const size = each.do === 'truncate' ? each.size : Math.max(bytes.byteLength, each.at + each.length)
   const out = new Uint8Array(each.do === 'write' && each.length === 0 ? bytes.byteLength : size)
   out.set(bytes.subarray(0, out.byteLength))
@@ -88,6 +93,7 @@ async function both(start: FileRoot, bytes: Uint8Array, ops: readonly Op[]): Pro
   for (const each of ops) {
     if (each.do === 'write') await writer.writeAt(each.at, noise.subarray(0, each.length))
     else if (each.do === 'truncate') await writer.truncate(each.size)
+    else if (each.do === 'store') await writer.finish()
     else {
       const found = await writer.readAt(each.at, 1_000)
       expect(equalBytes(found, expected.subarray(each.at, each.at + found.byteLength))).toBe(true)
@@ -135,6 +141,44 @@ describe('a file that is written anywhere', () => {
       ),
       { numRuns: 60 },
     )
+  })
+
+  it('that is stored, and then changed behind its last whole leaf, changes nowhere else', async () => {
+    const most = 12 * 1024
+    const writer = new DagWriter(blocks, { chunks: 'content' })
+    await writer.write(new Uint8Array(85 * most + most))
+    await writer.finish()
+    await writer.writeAt(85 * most + 5, new Uint8Array([9]))
+    await writer.writeAt(100, new Uint8Array([1]))
+    const bytes = await readAll(await writer.finish())
+    expect([bytes[5], bytes[100], bytes[85 * most + 5]]).toEqual([0, 1, 9])
+  })
+
+  it('whose tail grew when it was cut anew can be made longer', async () => {
+    const random = new SeededRandom(77)
+    for (let round = 0; round < 10; round++) {
+      const writer = new DagWriter(blocks, { chunks: 'content' })
+      await writer.write(random.bytes(MIB))
+      await writer.write(random.bytes(MIB - 850))
+      const cut = 20_000 + random.below(40_000)
+      await writer.writeAt(MIB - cut, new Uint8Array(cut - 10))
+      await writer.finish()
+      await writer.truncate(writer.size + 10)
+      await writer.write(random.bytes(MIB))
+      const root = await writer.finish()
+      expect(root).toEqual(await write(await readAll(root), 'content'))
+    }
+  })
+
+  it('is not taken for one with the same leaves and other sizes', async () => {
+    const { root: liar, bytes } = await foreign([MIB, 5])
+    const node = dagPb.decode(await blocks.get(liar.cid))
+    const sizes = [BigInt(MIB - 7), 5n]
+    const wrong = dagPb.encode({ ...node, Data: new UnixFS({ type: 'file', blockSizes: sizes }).marshal() })
+    const cid = await blocks.put(DAG_PB, wrong)
+    await DagWriter.open(blocks, { cid, size: MIB - 2 }, {}).then((writer) => writer.finish())
+    expect(await write(bytes)).toMatchObject({ size: MIB + 5 })
+    expect(equalBytes(await readAll(await write(bytes)), bytes)).toBe(true)
   })
 
   it('that is cut by content shares what is the same in two versions of it, wherever something was put in', async () => {

@@ -80,7 +80,8 @@ export class DagWriter {
     await this.#reopenLast()
     let rest = bytes
     while (this.#tailBytes + rest.byteLength >= BLOCK_BYTES) {
-      const part = rest.subarray(0, BLOCK_BYTES - this.#tailBytes)
+      // What was cut anew may have made the tail longer than that.
+      const part = rest.subarray(0, Math.max(0, BLOCK_BYTES - this.#tailBytes))
       rest = rest.subarray(part.byteLength)
       const { leaves, left } = await this.#cut(concat([...this.#tail, part]), false)
       for (const leaf of leaves) this.#push(leaf)
@@ -142,7 +143,7 @@ export class DagWriter {
     if (this.#fixed) await this.#storeChanged(0)
     else await this.#recut()
     const whole = this.#tailBytes === 0 && this.#leaves.length > 0
-    const tail = whole ? [] : (await this.#cut(this.#wholeTail(), true)).leaves
+    const tail = whole ? [] : (await this.#cut(this.#wholeTail().slice(), true)).leaves
     if (this.#leaves.length + tail.length > MAX_DAG_LEAVES) throw tooLarge(`${MAX_DAG_LEAVES} parts`)
     const { chunks } = this.#options
     return { ...(await this.#builder.finish([...this.#leaves, ...tail], this.#chunker)), ...(chunks ? { chunks } : {}) }
@@ -220,7 +221,7 @@ export class DagWriter {
       await this.#reopenLast()
       const missing = size - this.size
       if (this.#tailBytes > 0 || missing < BLOCK_BYTES || !this.#fixed) {
-        await this.write(new Uint8Array(Math.min(missing, BLOCK_BYTES - this.#tailBytes)))
+        await this.write(new Uint8Array(Math.min(missing, BLOCK_BYTES)))
       } else {
         this.#zeros ??= await this.#builder.leaf(new Uint8Array(BLOCK_BYTES))
         this.#push(this.#zeros)

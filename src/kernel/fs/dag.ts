@@ -246,13 +246,14 @@ async function childrenOf(
     : await Promise.all(unknown.map((cid) => blocks.get(cid, options)))
   const read = new Map(unknown.map((cid, i) => [cid, fileChildren(cid, contents[i] as Uint8Array)]))
   const found = cids.map((cid) => (read.has(cid) ? read.get(cid) : cache.nodes.get(cid)))
-  if (cache.children > MAX_CACHED_CHILDREN) {
-    cache.nodes.clear()
-    cache.children = 0
-  }
   for (const [cid, children] of read) {
+    const count = children?.length ?? 1
+    if (cache.children + count > MAX_CACHED_CHILDREN) {
+      cache.nodes.clear()
+      cache.children = 0
+    }
     cache.nodes.set(cid, children)
-    cache.children += children?.length ?? 1
+    cache.children += count
   }
   return found
 }

@@ -50,6 +50,8 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
     // A mode that was changed here, and there not.
     const moded = was && there && entry.mode !== was.mode && there.mode === was.mode && entry.kind === there.kind
     if (moded && entry.kind !== 'symlink') yield { op: 'set', path, mode: entry.mode }
+    const cutAnew = was && there?.kind === 'directory' && entry.chunks !== was.chunks && there.chunks === was.chunks
+    if (cutAnew && entry.kind === 'directory') yield { op: 'set', path, chunks: entry.chunks ?? 'fixed' }
     if (same(entry, there) || (was && same(entry, was))) continue
     if (entry.kind === 'directory' && there?.kind === 'directory') {
       const within = was?.kind === 'directory' ? was.cid : undefined

@@ -31,6 +31,17 @@ describe('a file that is changed in place', () => {
     expect(await text(b, '/f')).toBe('HELLO!')
   })
 
+  it('is written as programs for node do it, and says what it does not do as they expect', async () => {
+    const handle = await run(a.fs.open('/f', 'r+'))
+    await run(handle.write(utf8('<HELLO>'), 1, 5, 6))
+    await run(handle.write(utf8('-!?'), 1))
+    await run(handle.write(utf8('...'), 0, 1, null))
+    const asInNode = handle.read as unknown as (...args: unknown[]) => Promise<unknown>
+    expect(await run(codeOf(asInNode.call(handle, new Uint8Array(5), 0, 5, 0)))).toBe('EINVAL')
+    await run(handle.close())
+    expect(await text(b, '/f')).toBe('hello HELLO!?.')
+  })
+
   it('is not changed by what is discarded, nor by a handle that changes nothing', async () => {
     const { info } = await run(a.fs.stat('/f'))
     const handle = await run(a.fs.open('/f', 'r+'))

@@ -94,6 +94,18 @@ describe('a directory of many entries', () => {
   })
 })
 
+it('is not remembered as its list of parts because another names that as a part', async () => {
+  const tree = new Tree(blocks)
+  const all = new Map(numbered(2_000))
+  const large = await tree.store(all)
+  const fresh = new Tree(blocks)
+  const part: Entry = { ...entry(0), kind: 'directory', cid: large }
+  const hostile = await blocks.put(0x70, encodeDirectory(new Map([['n999', part]]), true))
+  await expect(fresh.directory(hostile)).rejects.toMatchObject({ code: 'EIO' })
+  expect(new Map(await fresh.directory(large))).toEqual(all)
+  await expect(fresh.directory(hostile)).rejects.toMatchObject({ code: 'EIO' })
+})
+
 describe('a shared directory of many entries', () => {
   it('survives its home, is merged from both sides of a split, and keeps what versions need when others are freed', async () => {
     const cluster = newCluster({ seed: 21 })

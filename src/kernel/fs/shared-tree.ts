@@ -460,7 +460,7 @@ export class SharedTree {
     this.#orphanedMs = clock.nowMs()
     if (this.#known.version === 0) return
     this.#orphan = this.#known
-    this.#news.timer(() => this.#evaluate(), limits.TREE_BRANCH_MS, 'tree orphaned')
+    this.#news.timer(() => this.#evaluate(), limits.TREE_BRANCH_MS + 1, 'tree orphaned')
   }
 
   /** @returns whether it is another than before. */

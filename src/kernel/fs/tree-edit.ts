@@ -189,7 +189,8 @@ export class TreeEdit {
   async #set(root: CidText, op: Op<'set'>): Promise<CidText> {
     const names = await this.#canonical(root, op.path, true)
     if (op.again && !(await this.#find(root, names))) return root
-    if (names.length === 0) throw new OsError('EPERM', 'the mode and time of / cannot be changed')
+    if (names.length === 0)
+      throw new OsError('EPERM', 'the mode and time of /, and how its files are cut, cannot be changed')
     return this.#change(root, names, { mtimeMs: undefined }, (parent, name) => {
       const old = parent.get(name)
       if (!old) throw absent(names)

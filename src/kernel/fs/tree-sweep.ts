@@ -1,5 +1,5 @@
 // Frees blocks that only forgotten versions of a tree hold, and copies that readers have kept. Conservative: of versions, it
-// looks only at what those held; a copy is freed when somebody else has one. First
+// looks only at what those held; a copy is freed when somebody else has one and keeps it for now. First
 // everything that any journal here means is held anew, which touches it; then what of the forgotten was not touched since is
 // freed. Whatever cannot be held or read ends it, and it is tried again later. Above: kernel.ts. Below: tree-keeper.ts,
 // the journals, blocks.
@@ -16,6 +16,7 @@ import type { Groups } from '../journal/groups.ts'
 import type { JournalOwner } from '../journal/journal.ts'
 import {
   MAKE_ROOM_AGAIN_MS,
+  MAKE_ROOM_WAIT_MS,
   MAX_CIDS_PER_CALL,
   MAX_FORGOTTEN,
   MAX_THINNED,
@@ -58,7 +59,9 @@ export class TreeSweep {
   #timer: Timer | undefined
   #dueMs = 0
   #sweeping = false
-  #madeRoomMs = Number.NEGATIVE_INFINITY
+  #makingRoom: Promise<boolean> | undefined
+  /** When there was nothing to free. */
+  #noRoomMs = Number.NEGATIVE_INFINITY
   #closed = false
 
   constructor(options: TreeSweepOptions) {
@@ -101,30 +104,44 @@ export class TreeSweep {
   }
 
   /**
-   * Frees copies that readers have kept: all that no journal here means, and that somebody else who is here has.
+   * Frees copies that readers have kept: all that no journal here means, and that somebody else who is here has. Whoever
+   * asks meanwhile waits for the same, and nobody for long: what is held anew here may ask itself, when the disk is full.
    * @returns whether anything was freed.
    */
   async makeRoom(): Promise<boolean> {
+    const { clock } = this.#options
+    if (!this.#makingRoom) {
+      if (this.#closed || this.#sweeping || clock.nowMs() - this.#noRoomMs < MAKE_ROOM_AGAIN_MS) return false
+      this.#makingRoom = this.#makeRoom().finally(() => {
+        this.#makingRoom = undefined
+      })
+    }
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    const timer = clock.setTimer(() => resolve(false), MAKE_ROOM_WAIT_MS, 'make room')
+    return Promise.race([this.#makingRoom, promise]).finally(() => timer.cancel())
+  }
+
+  async #makeRoom(): Promise<boolean> {
     const { clock, log } = this.#options
-    const nowMs = clock.nowMs()
-    if (this.#closed || this.#sweeping || nowMs - this.#madeRoomMs < MAKE_ROOM_AGAIN_MS) return false
     this.#sweeping = true
-    this.#madeRoomMs = nowMs
+    let count = 0
     try {
-      const count = await this.#freeCopies()
+      count = await this.#freeCopies()
       log.log('info', 'fs', `freed ${count} blocks that were only read here`)
       return count > 0
     } catch (error) {
       log.log('info', 'fs', `copies of what was read are kept for now: ${errorLine(error)}`)
       return false
     } finally {
+      if (count === 0) this.#noRoomMs = clock.nowMs()
       this.#sweeping = false
       if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
     }
   }
 
   async #freeCopies(): Promise<number> {
-    const { blocks, keeper, remembered } = this.#options
+    const { blocks, keeper, groups, remembered } = this.#options
+    if (groups.unread) throw new OsError('EIO', 'a journal cannot be read, so nobody knows what it means')
     const release = blocks.pin()
     try {
       const mark = blocks.mark()
@@ -155,7 +172,7 @@ export class TreeSweep {
     await Promise.all(
       membership.linked().map(async (peer) => {
         try {
-          const held = await rpc.call(peer, 'blocks.have', { cids: [...cids] })
+          const held = await rpc.call(peer, 'blocks.have', { cids: [...cids], rely: true })
           for (const i of had.keys()) had[i] ||= held[i] === 1
         } catch (error) {
           log.log('debug', 'fs', `${shortNode(peer)} does not say what it has: ${errorLine(error)}`)
@@ -185,6 +202,7 @@ export class TreeSweep {
   async #sweepAll(): Promise<void> {
     const { log } = this.#options
     this.#timer = undefined
+    await this.#makingRoom
     this.#sweeping = true
     for (const [kid, roots] of [...this.#waiting]) {
       const some = [...roots]

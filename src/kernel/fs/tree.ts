@@ -7,7 +7,6 @@ import { MAX_DIRECTORY_ENTRIES, MAX_SYMLINKS } from '../limits.ts'
 import { MalformedDag } from './dag.ts'
 import {
   type Directory,
-  decodeDirectory,
   decodeDirectoryBlock,
   decodeLink,
   type Entry,
@@ -87,16 +86,22 @@ export class Tree {
       const unknown = some.map(([, part]) => part.cid).filter((each) => !this.#cache.has(each))
       const known = new Map(some.map(([, part]) => [part.cid, this.#cache.get(part.cid)]))
       const contents = await this.#blocks.getMany(unknown, options)
-      for (const [i, each] of unknown.entries()) known.set(each, decodeDirectory(each, contents[i] as Uint8Array))
+      for (const [i, each] of unknown.entries()) {
+        const block = decodeDirectoryBlock(each, contents[i] as Uint8Array)
+        known.set(each, block.parted ? undefined : block.entries)
+      }
       for (const [last, part] of some) {
-        const entries = inOrder(known.get(part.cid) as Directory)
+        const found = known.get(part.cid)
+        if (!found || found instanceof PartedDirectory) throw new MalformedDag(`part ${part.cid} is in parts itself`)
+        const entries = inOrder(found)
         size += entries.size
         if (size > MAX_DIRECTORY_ENTRIES) throw new MalformedDag(`directory ${cid} has too many entries`)
-        this.#remember(part.cid, entries)
         parts.push({ last, entries, cid: part.cid })
       }
     }
-    return joined(cid, parts)
+    const directory = joined(cid, parts)
+    for (const part of parts) this.#remember(part.cid as CidText, part.entries)
+    return directory
   }
 
   async store(directory: Directory): Promise<CidText> {

@@ -53,6 +53,8 @@ export class Groups {
   readonly #members: Members
   #retryTimer: Timer | undefined
   #closed = false
+  /** Some that were kept here could not be read when this tab was opened: nobody knows what they mean. */
+  unread = false
   readonly #host: GroupHost
 
   constructor(options: {
@@ -123,7 +125,8 @@ export class Groups {
     this.#witnessChanged()
     const names = (await this.#store.list()).filter((name) => this.#ownerOf(name))
     // One that cannot be read, which is logged, keeps no other from starting.
-    await Promise.allSettled(names.map((name) => this.#load(name)))
+    const loaded = await Promise.allSettled(names.map((name) => this.#load(name)))
+    this.unread = loaded.some(({ status }) => status === 'rejected')
     for (const group of this.#groups.values()) {
       const [only, ...others] = group.config.voters
       if (only?.id === this.#rpc.self && others.length === 0) group.campaign()

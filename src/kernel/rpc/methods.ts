@@ -227,7 +227,8 @@ export const methods = {
   /** Which of these blocks do you hold? One byte per CID, 1 for yes. */
   'blocks.have': {
     lane: 'control',
-    args: v.strictObject({ cids }),
+    /** `rely`: whoever asks is about to free its own copies, so what is there has to stay for a while. */
+    args: v.strictObject({ cids, rely: v.optional(v.boolean()) }),
     result: bytes(limits.MAX_CIDS_PER_CALL),
     timeoutMs: 2_000,
   },

@@ -113,6 +113,12 @@ describe('keg', () => {
       { path: '/images', kind: 'directory', chunks: 'fixed' },
       { path: '/images/b', kind: 'file', chunks: 'fixed' },
     ])
+    expect(await out('keg chunks -R /')).toContain('/images/b\n')
+    expect(await out('keg chunks -R /')).not.toMatch(/keg|proc/)
+    expect(await sh('keg chunks content /')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('Operation not permitted'),
+    })
     expect(await sh('keg chunks content /nothing')).toMatchObject({
       code: 1,
       stderr: "keg chunks: cannot change how '/nothing' is cut: No such file or directory\n",
