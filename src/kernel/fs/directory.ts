@@ -7,7 +7,8 @@ import * as v from 'valibot'
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import { MAX_PATH_LENGTH } from '../../syscalls/limits.ts'
-import { type CidText, parseCid } from '../blocks/cid.ts'
+import type { FileInfo } from '../../syscalls/types.ts'
+import { type CidText, kidOfCid, parseCid } from '../blocks/cid.ts'
 import { MAX_BLOCK_BYTES, MAX_LINK_BYTES } from '../limits.ts'
 import type { Chunks } from './chunker.ts'
 import { decodeNode, MalformedDag } from './dag.ts'
@@ -21,6 +22,11 @@ export interface Entry {
   mtimeMs: number
   /** How a file is cut into leaves, where that is not every mebibyte; of a directory: how files that are made in it are. */
   chunks?: Chunks | undefined
+}
+
+/** What callers are told of it. */
+export function infoOf({ kind, size, mtimeMs, mode, cid, chunks }: Entry): Omit<FileInfo, 'path'> {
+  return { kind, size, mtimeMs, mode, kid: kidOfCid(parseCid(cid)), cid, ...(chunks ? { chunks } : {}) }
 }
 
 /** Entries by name. Never changed in place once it has a CID. */

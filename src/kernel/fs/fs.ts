@@ -7,14 +7,13 @@ import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { CallArgs, Changes, FileChange } from '../../syscalls/table.ts'
 import type { Ack, Chunking, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
-import { kidOfCid, parseCid } from '../blocks/cid.ts'
 import { BLOCK_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { importCar } from './car-import.ts'
 import { askedBy, Commits, type Target } from './commits.ts'
 import { DagReader, type FileRoot, fileRoot } from './dag.ts'
 import { DagWriter, rewritten } from './dag-writer.ts'
-import type { Entry } from './directory.ts'
+import { type Entry, infoOf } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
 import { joinPath, normalPath, splitPath } from './path.ts'
 import { permit, READ, WRITE } from './permissions.ts'
@@ -93,11 +92,11 @@ export class Fs {
     const staged = context.staging?.file(found.at)
     if (staged) {
       const entry = { kind: 'file' as const, ...staged, mode: FILE_MODE, mtimeMs: this.#clock.wallMs() }
-      return fileInfo(found.at, entry)
+      return { path: found.at, ...infoOf(entry) }
     }
     if (staged === null) throw absent(found.place.names)
     const entry = present(found.place)
-    const info = fileInfo(found.at, entry)
+    const info = { path: found.at, ...infoOf(entry) }
     return entry.kind === 'symlink' ? { ...info, target: await this.#tree.target(entry.cid) } : info
   }
 
@@ -312,8 +311,7 @@ export class Fs {
     if (cid === undefined) throw elsewhere(from)
     if (kind !== 'file') return this.#apply({ op: 'copy', from, to, mtimeMs, ...only }, context)
     permit(from, { mode }, READ)
-    const file = fileRoot({ cid, size, chunks })
-    return this.#apply({ op: 'put', path: to, ...file, mode, mtimeMs, ...only }, context)
+    return this.#apply({ op: 'put', path: to, ...fileRoot({ cid, size, chunks }), mode, mtimeMs, ...only }, context)
   }
 
   async #apply(op: TreeOp, { staging, signal }: FsContext, ack?: Ack['level']): Promise<Ack> {
@@ -391,12 +389,6 @@ function notDirectory(at: string): OsError {
 
 function isDirectory(at: string): OsError {
   return new OsError('EISDIR', `${at} is a directory`)
-}
-
-function fileInfo(path: string, entry: Entry): FileInfo {
-  const cid = parseCid(entry.cid)
-  const { kind, size, mtimeMs, mode, chunks } = entry
-  return { path, kind, size, mtimeMs, mode, kid: kidOfCid(cid), cid: entry.cid, ...(chunks ? { chunks } : {}) }
 }
 
 function readOnly(path: string): OsError {

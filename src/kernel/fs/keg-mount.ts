@@ -1,8 +1,8 @@
 // /keg: every version of `/` that is remembered, as a read-only directory: by its number, its names or the KID of its root.
 import { OsError } from '../../base/errors.ts'
 import type { Blocks } from '../blocks/blocks.ts'
-import { kidOfCid, parseCid } from '../blocks/cid.ts'
 import { DagReader } from './dag.ts'
+import { infoOf } from './directory.ts'
 import type { Mount } from './fs.ts'
 import { fileReader } from './handles.ts'
 import type { TreeHistory } from './history.ts'
@@ -38,9 +38,9 @@ export function kegMount({ history, tree, blocks }: KegMountOptions): Mount {
       if (names.length === 0) return top
       const found = await place(names, last)
       if (!found?.entry) return undefined
-      const { kind, cid, size, mode, mtimeMs } = found.entry
+      const { kind, cid, mode, mtimeMs } = found.entry
       const time = names.length === 1 ? found.atMs : mtimeMs
-      const info = { kind, size, mode: mode & 0o555, mtimeMs: time, cid, kid: kidOfCid(parseCid(cid)) }
+      const info = { ...infoOf(found.entry), mode: mode & 0o555, mtimeMs: time }
       return kind === 'symlink' ? { ...info, target: await tree.target(cid) } : info
     },
     async list(names) {
