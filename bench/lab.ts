@@ -26,14 +26,16 @@ declare global {
     peers(): Promise<PeerRow[]>
     fs: {
       read(path: string): AsyncIterable<Uint8Array>
+      mkdir(path: string): Promise<unknown>
+      readFile(path: string): Promise<Uint8Array>
       readFile(path: string, encoding: 'utf8'): Promise<string>
       stat(path: string): Promise<{ size: number }>
       copyFile(from: string, to: string): Promise<unknown>
       open(path: string, flags: string): Promise<OpenFile>
       writeFile(
         path: string,
-        data: string | AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-        options?: { ack: 'all' },
+        data: string | Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+        options?: { ack: 'majority' | 'all' },
       ): Promise<unknown>
     }
   }

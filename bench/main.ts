@@ -7,6 +7,7 @@ import { blocks } from './measures/blocks.ts'
 import { boot } from './measures/boot.ts'
 import { bytes } from './measures/bytes.ts'
 import { directory } from './measures/directory.ts'
+import { files } from './measures/files.ts'
 import { idle } from './measures/idle.ts'
 import { job } from './measures/job.ts'
 import { join } from './measures/join.ts'
@@ -26,6 +27,7 @@ export const measures: Readonly<Record<string, (lab: Lab) => Promise<Row[]>>> = 
   rpc,
   directory,
   blocks,
+  files,
   versions,
   transfer,
   memory,

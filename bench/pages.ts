@@ -24,6 +24,10 @@ const FILES: Readonly<Record<string, { type: string; path: string }>> = {
   '/xterm.mjs': { type: 'text/javascript', path: 'node_modules/@xterm/xterm/lib/xterm.mjs' },
   '/xterm.css': { type: 'text/css', path: 'node_modules/@xterm/xterm/css/xterm.css' },
   '/idb-keyval.js': { type: 'text/javascript', path: 'node_modules/idb-keyval/dist/index.js' },
+  '/lightning-fs.js': {
+    type: 'text/javascript',
+    path: 'node_modules/@isomorphic-git/lightning-fs/dist/lightning-fs.min.js',
+  },
   '/primes.js': { type: 'text/javascript', path: 'public/examples/primes.js' },
 }
 
