@@ -35,7 +35,7 @@ async function merged(mine: Content, theirs: Content, base?: Content): Promise<{
   for await (const op of mergeOps({ tree, label: 'me' }, place)) ops.push(op)
   const edit = new TreeEdit(tree)
   for (const op of ops) root = await edit.apply(root, op)
-  await edit.save(root)
+  root = await edit.save(root)
   return { root, ops }
 }
 const expectMerge = async (mine: Content, theirs: Content, result: Content, base?: Content) => {

@@ -9,7 +9,7 @@ import { MAX_TREE_DEPTH } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Chunks } from './chunker.ts'
 import type { Directory, Entry } from './directory.ts'
-import { withEntry, withoutEntry } from './parted.ts'
+import { fitting, withEntry, withoutEntry } from './parted.ts'
 import { joinPath, splitPath } from './path.ts'
 import { permit, READ, WRITE } from './permissions.ts'
 import { absent, type Draft, present, type Reading, resolve, type Tree } from './tree.ts'
@@ -29,37 +29,56 @@ interface Above {
 
 export class TreeEdit {
   readonly #tree: Tree
-  /** Directories and links that `apply` made and `save` has not stored yet. */
-  readonly #unsaved = new Map<CidText, Draft>()
+  /** Links that `apply` made and `save` has not stored yet. */
+  readonly #links = new Map<CidText, Draft>()
+  /** Directories that `apply` made, by names that they have until `settle`: most of a batch are replaced again at once. */
+  readonly #made = new Map<string, Directory>()
+  #count = 0
   readonly #reading: Reading
 
   /** @param options where directories that are not here may be had. */
   constructor(tree: Tree, options: FetchOptions = {}) {
     this.#tree = tree
     this.#reading = {
-      directory: async (cid) => this.#unsaved.get(cid)?.directory ?? tree.directory(cid, options),
-      target: async (cid) => this.#unsaved.get(cid)?.target ?? tree.target(cid, options),
+      directory: async (cid) => this.#made.get(cid) ?? tree.directory(cid, options),
+      target: async (cid) => this.#links.get(cid)?.target ?? tree.target(cid, options),
     }
   }
 
   /**
-   * Stores the directories and links of `root` that `apply` made since the last save: what a batch of changes made and
-   * replaced again never reaches the disk.
+   * Names the directories of `root` that `apply` made: what a batch of changes made and replaced again is never encoded.
+   * @returns the root's own name, and what `save` has to store.
    */
-  async save(root: CidText): Promise<void> {
-    const reachable = new Map<CidText, Draft>()
-    const visit = (cid: CidText): void => {
-      const draft = this.#unsaved.get(cid)
-      if (!draft || reachable.has(cid)) return
-      reachable.set(cid, draft)
-      for (const entry of draft.directory?.values() ?? []) if (entry.kind !== 'file') visit(entry.cid)
+  async settle(root: CidText): Promise<{ root: CidText; drafts: Draft[] }> {
+    const drafts = new Map<CidText, Draft>()
+    const named = new Map<CidText, CidText>()
+    const settled = async (cid: CidText): Promise<CidText> => {
+      const known = named.get(cid)
+      if (known !== undefined) return known
+      let directory = this.#made.get(cid)
+      if (!directory) return cid
+      for (const [name, entry] of directory) {
+        const link = entry.kind === 'symlink' && this.#links.get(entry.cid)
+        if (link) drafts.set(link.cid, link)
+        if (entry.kind !== 'directory' || !this.#made.has(entry.cid)) continue
+        directory = withEntry(directory, name, { ...entry, cid: await settled(entry.cid) })
+      }
+      const draft = await this.#tree.draft(directory)
+      drafts.set(draft.cid, draft)
+      named.set(cid, draft.cid)
+      return draft.cid
     }
-    visit(root)
-    await this.#tree.keep([...reachable.values()])
-    for (const cid of reachable.keys()) this.#unsaved.delete(cid)
+    return { root: await settled(root), drafts: [...drafts.values()] }
   }
 
-  /** @returns the root after the change; `save` stores it. @throws {OsError} as the POSIX call would. */
+  /** Stores what `apply` made of `root`. @returns its name. @throws {OsError} ENOSPC, EIO. */
+  async save(made: CidText): Promise<CidText> {
+    const { root, drafts } = await this.settle(made)
+    await this.#tree.keep(drafts)
+    return root
+  }
+
+  /** @returns the root after the change, by a name that only this edit knows until `save`. @throws {OsError} as the POSIX call would. */
   async apply(root: CidText, op: TreeOp): Promise<CidText> {
     switch (op.op) {
       case 'put':
@@ -105,7 +124,7 @@ export class TreeEdit {
       if (op.recursive) return root
       throw new OsError('EEXIST', '/ exists already')
     }
-    const empty = this.#draft(await this.#tree.draft(new Map()))
+    const empty = this.#make(new Map())
     const { mtimeMs, mode = DIRECTORY_MODE } = op
     return this.#change(root, names, { make: op.recursive, mtimeMs }, (parent, name, inherited) => {
       const old = parent.get(name)
@@ -119,7 +138,9 @@ export class TreeEdit {
   async #symlink(root: CidText, op: Op<'symlink'>): Promise<CidText> {
     const names = await this.#canonical(root, op.path)
     if (names.length === 0) throw new OsError('EEXIST', '/ exists already')
-    const cid = this.#draft(await this.#tree.draftLink(op.target))
+    const link = await this.#tree.draftLink(op.target)
+    const { cid } = link
+    this.#links.set(cid, link)
     const { mtimeMs } = op
     return this.#change(root, names, { mtimeMs }, (parent, name) => {
       const old = parent.get(name)
@@ -299,13 +320,13 @@ export class TreeEdit {
     if (edited === directory) return root
     // A directory's time is that of the last change of its names.
     let touched = edited.size !== directory.size ? above.mtimeMs : undefined
-    let cid = this.#draft(await this.#tree.draft(edited))
+    let cid = this.#make(edited)
     for (const { directory: parent, name, chunks: own } of chain.reverse()) {
       const old = parent.get(name)
       const mtimeMs = touched ?? old?.mtimeMs ?? above.mtimeMs ?? 0
       const entry = entryOf({ kind: 'directory', cid, size: 0, mode: old?.mode ?? DIRECTORY_MODE, mtimeMs }, own)
       touched = old ? undefined : above.mtimeMs
-      cid = this.#draft(await this.#tree.draft(withEntry(parent, name, entry)))
+      cid = this.#make(withEntry(parent, name, entry))
     }
     return cid
   }
@@ -319,9 +340,11 @@ export class TreeEdit {
     return this.#reading.directory(cid)
   }
 
-  #draft(draft: Draft): CidText {
-    this.#unsaved.set(draft.cid, draft)
-    return draft.cid
+  /** @returns what it is called until it is settled: nothing that is stored can be called so. */
+  #make(directory: Directory): CidText {
+    const name = `made ${++this.#count}`
+    this.#made.set(name, fitting(directory))
+    return name
   }
 
   /** @throws {OsError} ENOENT, ENOTDIR. */

@@ -82,9 +82,10 @@ export class TreeHolding {
       const edit = new TreeEdit(this.#options.tree, options)
       let root = entry.from
       for (const op of entry.ops) root = await edit.apply(root, op)
-      if (root === entry.root) {
-        await edit.save(root)
-        if (this.copies.has(entry.from)) this.copies.note(root)
+      const settled = await edit.settle(root)
+      if (settled.root === entry.root) {
+        await this.#options.tree.keep(settled.drafts)
+        if (this.copies.has(entry.from)) this.copies.note(entry.root)
         return
       }
     }

@@ -37,7 +37,7 @@ const move = (from: string, to: string): TreeOp => ({ op: 'move', from, to, mtim
 async function apply(...ops: TreeOp[]): Promise<void> {
   const edit = new TreeEdit(tree)
   for (const op of ops) root = await edit.apply(root, op)
-  await edit.save(root)
+  root = await edit.save(root)
 }
 async function codeOf(op: TreeOp): Promise<string> {
   try {
@@ -268,7 +268,7 @@ describe('names', () => {
     const edit = new TreeEdit(tree)
     for (let i = 0; i < 20; i++) root = await edit.apply(root, put(`/tmp/batch-${i}`))
     expect(await blocks.count()).toBe(before)
-    await edit.save(root)
+    root = await edit.save(root)
     expect(await blocks.count()).toBe(before + 2) // the root and /tmp
     expect((await new Tree(blocks).directory(root)).size).toBeGreaterThan(0)
   })
@@ -448,6 +448,37 @@ it('any sequence of changes does what a simple model of POSIX does', async () =>
         const entry = await tree.lookup(root, at)
         expect(entry.kind === 'file' ? entry.cid : undefined).toBe(content)
       }
+    }),
+    { numRuns: 150 },
+  )
+})
+
+it('any batch of changes ends in the root that they make one by one', async () => {
+  const name = fc.constantFrom('a', 'b', 'c')
+  const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => `/${names.join('/')}`)
+  const op: fc.Arbitrary<TreeOp> = fc.oneof(
+    fc.tuple(path, fc.nat(2)).map(([at, n]): TreeOp => put(at, { parents: true, cid: files[n] as string })),
+    path.map((at) => mkdir(at, true)),
+    path.map((at) => remove(at, true, true)),
+    fc.tuple(path, path).map(([from, to]) => move(from, to)),
+    fc.tuple(path, path).map(([from, to]): TreeOp => ({ op: 'copy', from, to, mtimeMs: 7 })),
+    fc.tuple(path, path).map(([at, target]): TreeOp => ({ op: 'symlink', path: at, target, mtimeMs: 8 })),
+    fc.tuple(path, fc.nat(7)).map(([at, mode]): TreeOp => ({ op: 'set', path: at, mode })),
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(op, { minLength: 1, maxLength: 25 }), async (ops) => {
+      root = await tree.create()
+      const edit = new TreeEdit(tree)
+      let batch = root
+      for (const each of ops) {
+        const before = root
+        if ((await codeOf(each)) === 'ok') batch = await edit.apply(batch, each)
+        else {
+          expect(root).toBe(before)
+          await expect(edit.apply(batch, each)).rejects.toThrow()
+        }
+      }
+      expect(await edit.save(batch)).toBe(root)
     }),
     { numRuns: 150 },
   )

@@ -17,8 +17,7 @@ async function apply(ops: readonly TreeOp[]): Promise<void> {
   const edit = new TreeEdit(tree)
   let next = root
   for (const op of ops) next = await edit.apply(next, op)
-  await edit.save(next)
-  root = next
+  root = await edit.save(next)
 }
 /** As far as it is asked here. */
 const shared = {
