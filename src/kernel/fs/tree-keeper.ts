@@ -343,9 +343,7 @@ export class TreeKeeper {
         }
       }
       const entries: TreeEntry[] = [...marks]
-      if (root !== from || absorbs) {
-        root = await edit.save(root).catch((error: unknown) => Promise.reject(this.#unstored(led.state.kid, error)))
-      }
+      root = await edit.save(root).catch((error: unknown) => Promise.reject(this.#unstored(led.state.kid, error)))
       if (root !== from || absorbs) {
         entries.unshift(this.#changeEntry({ from, root, absorbs: absorbs && [...absorbs] }, made))
       }

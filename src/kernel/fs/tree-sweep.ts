@@ -148,8 +148,7 @@ export class TreeSweep {
       keeper.copies.forget()
       await this.#holdAll(new Set())
       await remembered()
-      const owed = (cid: CidText) => blocks.touchedSince(cid, mark)
-      const copies = (await blocks.keys()).filter((cid) => !owed(cid))
+      const copies = (await blocks.keys()).filter((cid) => !blocks.touchedSince(cid, mark))
       let count = 0
       for (let at = 0; at < copies.length && !this.#closed; at += MAX_CIDS_PER_CALL) {
         const some = copies.slice(at, at + MAX_CIDS_PER_CALL)
