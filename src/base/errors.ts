@@ -16,6 +16,7 @@ export const errorCodes = [
   'EIO', // stored or received bytes are wrong or missing
   'EISDIR',
   'ELOOP',
+  'EMFILE', // too many of them are open
   'ENAMETOOLONG',
   'ENOENT',
   'ENOEXEC', // not a program: does not parse, or has no start task

@@ -18,7 +18,7 @@ import type { EventLog } from './events.ts'
 import type { Fs, FsContext } from './fs/fs.ts'
 import type { Closed } from './fs/handles.ts'
 import type { TreeHealthService } from './fs/health.ts'
-import type { TreeHistory } from './fs/history.ts'
+import type { Past } from './fs/past.ts'
 import { joinPath, splitPath } from './fs/path.ts'
 import type { Dispatch } from './io/call-server.ts'
 import { References } from './io/references.ts'
@@ -31,7 +31,7 @@ type PlainTopic = Exclude<InfoTopic, 'path' | 'record' | 'history' | 'versions' 
 
 export interface DispatchServices {
   fs: Fs
-  history: TreeHistory
+  past: Past
   health: TreeHealthService
   /** Of a directory, or one of a version below /keg: the CID that other IPFS tools give it. */
   plainCid: (path: string, signal: AbortSignal) => Promise<string>
@@ -105,7 +105,7 @@ function fileHandlers(
 
 /** The page and its shell: everything but what only a running event can do. */
 export function userDispatch(services: DispatchServices): Dispatch {
-  const { fs, history, processes, events } = services
+  const { fs, past, processes, events } = services
   const resolve = (path: string) => joinPath(splitPath(path))
   const files = fileHandlers(fs, new References(), (signal) => ({ signal }), resolve)
   const handlers: Handlers = {
@@ -116,8 +116,8 @@ export function userDispatch(services: DispatchServices): Dispatch {
         return { ack: { level: 'local', devices: 1 } }
       }
       if (!isVersionChange(args)) return files.change(args, signal)
-      const paths = args.op === 'restore' ? { path: resolve(args.path) } : {}
-      return { ack: await history.change({ ...args, ...paths }, signal) }
+      const path = args.path === undefined ? {} : { path: resolve(args.path) }
+      return { ack: await past.change({ ...args, ...path }, signal) }
     },
     info: async (args, signal) => {
       if (args.topic === 'path') {
@@ -130,9 +130,9 @@ export function userDispatch(services: DispatchServices): Dispatch {
       if (args.topic === 'history') {
         return processes.history(await processes.resolve(args.kid, signal), args.after ?? -1, signal)
       }
-      if (args.topic === 'versions') return history.rows(args, signal)
+      if (args.topic === 'versions') return past.rows(args, signal)
       if (args.topic === 'health') return services.health.check(args.path ?? '/', signal)
-      if (args.topic === 'diff') return history.diff(args, signal)
+      if (args.topic === 'diff') return past.diff(args, signal)
       return services.info[args.topic](signal)
     },
     run: async ({ program, args, cwd, limits = {} }, signal) => {

@@ -144,8 +144,10 @@ export class Kernel {
       onTree: ({ version }) => void this.#events.push({ type: 'tree', version }),
       onNotice: notice,
       onWritten: (cid) => this.#publish('bs-prov', cid),
+      publishHome: (keg) => this.#publish('bs-home', keg),
+      homesOf: async (keg) => ((await this.#directory.query('bs-home', keg))?.nodes ?? []) as NodeId[],
     })
-    const { fs, history, health, shared } = this.#files
+    const { fs, past, health, namespace } = this.#files
     this.#leases = new Leases({ nodes: () => this.#nodes(), clock })
     this.#executor = new Executor({
       sandbox,
@@ -160,7 +162,7 @@ export class Kernel {
       self: network.self,
       rpc: this.#rpc,
       blocks: this.#blocks,
-      tree: shared,
+      namespace,
       clock,
       log,
       leases: this.#leases,
@@ -181,7 +183,7 @@ export class Kernel {
     })
     this.#services = {
       fs,
-      history,
+      past,
       health,
       plainCid: (path, signal) => this.#files.plainCid(path, signal),
       processes: this.#processes,
@@ -192,6 +194,7 @@ export class Kernel {
         processes: (signal) => this.#processes.list(signal),
         storage: (signal) => this.#storage(signal),
         log: async () => options.recentLog(),
+        kegs: (signal) => this.#files.mounts.rows(signal),
       },
       record: (namespace, name, signal) => this.#record(NAMESPACES[namespace], name, signal),
     }

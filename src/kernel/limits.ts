@@ -110,6 +110,10 @@ export const FETCH_ROUNDS = 3
 /** While a member's link is broken and may come back: pauses between asking again, together beyond its grace. */
 export const FETCH_PAUSE_MS = 700
 export const FETCH_PAUSES = 5
+/** Kegs that a node looks after, beside `/`. */
+export const MAX_KEGS = 256
+/** So long a list of kegs waits for those that do not answer. */
+export const KEG_LOOK_MS = 3_000
 /** Nodes at a time that may say that they lead a tree, as far as this one remembers: each tree has one. */
 export const MAX_TREE_CLAIMS = 32
 /** Trees that a tree has taken in and still knows: one of those that returns is not merged again. */

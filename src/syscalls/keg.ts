@@ -1,9 +1,13 @@
-// The versions of `/`, over the syscalls: what is remembered, what changed, how to have it back. Used by the page
+// Kegs and their versions, over the syscalls: what is remembered, what changed, how to have it back; mounts. Used by the page
 // (`os.keg`) and by the shell. A version is told by its number, its name, the KID of its root, `HEAD`, `HEAD~2` (two
 // before the newest) or `@10m` (as it was ten minutes ago: s, m, h or d).
+import type { Kid } from '../base/ids.ts'
 import type { CallOptions, SyscallClient } from './client.ts'
 import type { Changes, VersionChange } from './table.ts'
-import type { Ack, Chunking, VersionRow } from './types.ts'
+import type { Ack, Chunking, KegRow, VersionRow } from './types.ts'
+
+/** Which keg: the one that `path` is in; `/` unless told. */
+type OfKeg = CallOptions & { path?: string }
 
 export class Keg {
   readonly #client: SyscallClient
@@ -14,10 +18,10 @@ export class Keg {
 
   /**
    * Versions, at most `limit` (100 unless told), from version `from` or the newest on, older than number `before`; with a
-   * path, those in which it, or what is in it, changed.
+   * path, those of the keg that it is in: in which it, or what is in it, changed, or `all`.
    */
   async log(
-    options: CallOptions & { path?: string; from?: string; before?: number; limit?: number } = {},
+    options: OfKeg & { all?: boolean; from?: string; before?: number; limit?: number } = {},
   ): Promise<VersionRow[]> {
     const { signal, ...args } = options
     return (await this.#client.call('info', { topic: 'versions', ...args }, { signal })) as VersionRow[]
@@ -39,19 +43,19 @@ export class Keg {
     return this.#change({ op: 'restore', version, path, ...(remove ? { remove } : {}) }, rest)
   }
 
-  /** Names a version, which is then kept. */
-  snapshot(name: string, version = 'HEAD', options: CallOptions = {}): Promise<Ack> {
-    return this.#change({ op: 'name', name, version }, options)
+  /** Names a version, which is then kept. @param options `path`: of the keg that it is in; of `/` unless told. */
+  snapshot(name: string, version = 'HEAD', { path, ...rest }: OfKeg = {}): Promise<Ack> {
+    return this.#change({ op: 'name', name, version, ...(path ? { path } : {}) }, rest)
   }
 
   /** Gives a name up; the version is kept as long as others. */
-  unname(name: string, options: CallOptions = {}): Promise<Ack> {
-    return this.#change({ op: 'name', name, version: null }, options)
+  unname(name: string, { path, ...rest }: OfKeg = {}): Promise<Ack> {
+    return this.#change({ op: 'name', name, version: null, ...(path ? { path } : {}) }, rest)
   }
 
   /** Forgets versions that are neither named, nor among the `keep` newest, nor from the last `forMs`. */
-  gc({ keep, forMs, ...options }: CallOptions & { keep: number; forMs: number }): Promise<Ack> {
-    return this.#change({ op: 'forget', keep, forMs }, options)
+  gc({ keep, forMs, path, ...rest }: OfKeg & { keep: number; forMs: number }): Promise<Ack> {
+    return this.#change({ op: 'forget', keep, forMs, ...(path ? { path } : {}) }, rest)
   }
 
   /**
@@ -60,6 +64,29 @@ export class Keg {
    */
   async chunks(path: string, how: Chunking, options: CallOptions = {}): Promise<Ack> {
     return (await this.#client.call('change', { op: 'set', path, chunks: how }, options)).ack
+  }
+
+  /** Kegs beside `/`: those that are mounted in it, and others that this node knows. */
+  list(options: CallOptions = {}): Promise<KegRow[]> {
+    return this.#client.info('kegs', options)
+  }
+
+  /**
+   * A new keg, mounted over an empty directory, which is made if nothing is there.
+   * @throws {OsError} ENOTEMPTY, ENOTDIR, EBUSY; EINVAL in another keg than `/`.
+   */
+  async create(path: string, options: CallOptions = {}): Promise<Ack> {
+    return (await this.#client.call('change', { op: 'mount', path, keg: null }, options)).ack
+  }
+
+  /** Mounts a keg, once more or again. @throws {OsError} as `create`; EHOSTUNREACH when nobody here knows it. */
+  async mount(keg: Kid, path: string, options: CallOptions = {}): Promise<Ack> {
+    return (await this.#client.call('change', { op: 'mount', path, keg }, options)).ack
+  }
+
+  /** An empty directory is left. The keg stays, and can be mounted again. @throws {OsError} EINVAL when nothing is mounted. */
+  async umount(path: string, options: CallOptions = {}): Promise<Ack> {
+    return (await this.#client.call('change', { op: 'umount', path }, options)).ack
   }
 
   async #change(args: VersionChange, options: CallOptions): Promise<Ack> {

@@ -4,7 +4,7 @@
 // Version 3. A row's arguments are validated strictly: unknown keys are refused, sizes are bounded (limits.ts).
 import * as v from 'valibot'
 import type { Kid } from '../base/ids.ts'
-import { isKidPrefix } from '../base/ids.ts'
+import { isKid, isKidPrefix } from '../base/ids.ts'
 import * as limits from './limits.ts'
 import type {
   Ack,
@@ -14,6 +14,7 @@ import type {
   FileInfo,
   FileKind,
   HistoryRow,
+  KegRow,
   KernelEvent,
   LogLine,
   NodeInfo,
@@ -43,6 +44,7 @@ const bytes = v.pipe(
   v.check((chunk) => chunk.byteLength <= limits.MAX_IO_BYTES, `at most ${limits.MAX_IO_BYTES} bytes per write`),
 )
 const kid = v.pipe(v.string(), v.check(isKidPrefix, 'a KID is K- and at least four hex digits'))
+const wholeKid = v.pipe(v.string(), v.check(isKid, 'a KID of a keg is K- and 64 hex digits'))
 const taskName = v.pipe(v.string(), v.regex(/^[A-Za-z_$][\w$]{0,127}$/, 'a task is named like an exported function'))
 /** Permission bits, as in POSIX. */
 const permissions = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(0o7777))
@@ -128,14 +130,18 @@ export const syscalls = {
     }),
     /** Brings the root of a CAR, which is a file, into the tree at a path where nothing is. Not for tasks. */
     v.strictObject({ op: v.literal('import'), from: path, to: path }),
+    /** Mounts a keg, or with null a new one, over an empty directory, which is made if nothing is there. Not for tasks. */
+    v.strictObject({ op: v.literal('mount'), path, keg: v.nullable(wholeKid) }),
+    /** Not for tasks. */
+    v.strictObject({ op: v.literal('umount'), path }),
     /** Makes a path what it was in a version, with all below it; with `remove` also when it was not there. */
     v.strictObject({ op: v.literal('restore'), path, version, remove: v.optional(v.boolean()) }),
     /** Whoever keeps `/` looks for all of it, and fetches what it has not. */
     v.strictObject({ op: v.literal('repair') }),
-    /** Names a version, which is then kept; null: the name is given up. */
-    v.strictObject({ op: v.literal('name'), name: versionName, version: v.nullable(version) }),
-    /** Forgets versions that are neither named, nor among the `keep` newest, nor from the last `forMs`. */
-    v.strictObject({ op: v.literal('forget'), keep: count(1_000_000), forMs: offset }),
+    /** Names a version, of `/` or of the keg that a path is in, which is then kept; null: the name is given up. */
+    v.strictObject({ op: v.literal('name'), name: versionName, version: v.nullable(version), path: v.optional(path) }),
+    /** Forgets versions, of `/` or of the keg that a path is in, that are neither named, nor among the `keep` newest, nor from the last `forMs`. */
+    v.strictObject({ op: v.literal('forget'), keep: count(1_000_000), forMs: offset, path: v.optional(path) }),
   ]),
   /** Entries of a directory, sorted by name, at most `limit` after the name `after`. */
   list: v.strictObject({
@@ -160,13 +166,19 @@ export const syscalls = {
     v.strictObject({ topic: v.literal('processes') }),
     v.strictObject({ topic: v.literal('storage') }),
     v.strictObject({ topic: v.literal('log') }),
+    /** Kegs beside `/`: those that are mounted in it, and others that this node knows. */
+    v.strictObject({ topic: v.literal('kegs') }),
     v.strictObject({ topic: v.literal('record'), namespace: v.picklist(recordNamespaces), name: recordName }),
     /** What the journal of a process tells after its entry `after`; nothing when there is no more. */
     v.strictObject({ topic: v.literal('history'), kid, after: v.optional(offset) }),
-    /** Versions of `/`, from that one or the newest on; with a path, those in which it, or what is in it, changed. */
+    /**
+     * Versions of `/`, from that one or the newest on; with a path, those of the keg that it is in: in which it, or what is in
+     * it, changed, or `all`.
+     */
     v.strictObject({
       topic: v.literal('versions'),
       path: v.optional(path),
+      all: v.optional(v.boolean()),
       from: v.optional(version),
       before: v.optional(offset),
       limit: v.optional(count(10_000)),
@@ -234,6 +246,7 @@ export interface InfoResults {
   processes: ProcessRow[]
   storage: StorageRow[]
   log: LogLine[]
+  kegs: KegRow[]
   /** null: nobody knows the name. */
   record: RecordAnswer | null
   history: HistoryRow[]

@@ -41,6 +41,8 @@ export interface FileInfo {
   target?: string
   /** Of a file: where its content is cut into blocks, unless that is every mebibyte. Of a directory: of files made in it. */
   chunks?: 'content'
+  /** The keg that is mounted there. */
+  keg?: Kid
 }
 
 /** Where a file's content is cut into blocks: every mebibyte, or where the content itself says so. */
@@ -50,6 +52,18 @@ export type Chunking = 'fixed' | 'content'
 export interface PathChange {
   what: 'added' | 'changed' | 'removed'
   path: string
+}
+
+/** A keg beside `/`. */
+export interface KegRow {
+  kid: Kid
+  /** Where in `/` it is mounted. */
+  paths: string[]
+  /** The node that leads it; null when nobody answers. */
+  home: string | null
+  version: number | null
+  /** Whether this node keeps a copy. */
+  here: boolean
 }
 
 export interface DirectoryEntry {

@@ -6,6 +6,7 @@ import { UnixFS } from 'ipfs-unixfs'
 import * as v from 'valibot'
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
+import { isKid, type Kid } from '../../base/ids.ts'
 import { MAX_PATH_LENGTH } from '../../syscalls/limits.ts'
 import type { FileInfo } from '../../syscalls/types.ts'
 import { type CidText, kidOfCid, parseCid } from '../blocks/cid.ts'
@@ -22,11 +23,14 @@ export interface Entry {
   mtimeMs: number
   /** How a file is cut into leaves, where that is not every mebibyte; of a directory: how files that are made in it are. */
   chunks?: Chunks | undefined
+  /** Of a directory, which is empty: the keg that is mounted over it. */
+  keg?: Kid | undefined
 }
 
 /** What callers are told of it. */
-export function infoOf({ kind, size, mtimeMs, mode, cid, chunks }: Entry): Omit<FileInfo, 'path'> {
-  return { kind, size, mtimeMs, mode, kid: kidOfCid(parseCid(cid)), cid, ...(chunks ? { chunks } : {}) }
+export function infoOf({ kind, size, mtimeMs, mode, cid, chunks, keg }: Entry): Omit<FileInfo, 'path'> {
+  const known = { kind, size, mtimeMs, mode, kid: kidOfCid(parseCid(cid)), cid }
+  return { ...known, ...(chunks ? { chunks } : {}), ...(keg ? { keg } : {}) }
 }
 
 /** Entries by name. Never changed in place once it has a CID. */
@@ -35,9 +39,20 @@ export type Directory = ReadonlyMap<string, Entry>
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 /** By their numbers in the details of a directory. */
 const KINDS = ['file', 'directory', 'symlink'] as const
-/** kind, size, mode, mtimeMs; and 1 for what is cut by content. */
+/** kind, size, mode, mtimeMs; and 1 for what is cut by content; of a directory, the keg that is mounted over it. */
 const plain = [v.picklist([0, 1, 2]), int, int, int] as const
-const detailsOf = v.map(v.string(), v.union([v.strictTuple(plain), v.strictTuple([...plain, v.literal(1)])]))
+const mounted = [
+  v.literal(1),
+  int,
+  int,
+  int,
+  v.picklist([0, 1]),
+  v.custom<Kid>((value) => typeof value === 'string' && isKid(value)),
+] as const
+const detailsOf = v.map(
+  v.string(),
+  v.union([v.strictTuple(plain), v.strictTuple([...plain, v.literal(1)]), v.strictTuple(mounted)]),
+)
 
 /** No entry is called so: its details say that the entries are parts of one directory. */
 const PARTED = ''
@@ -49,10 +64,11 @@ const PARTED = ''
  */
 export function encodeDirectory(directory: Directory, parted = false): Uint8Array {
   const names = [...directory.keys()].sort()
-  const details: [string, number[]][] = names.map((name) => {
-    const entry = directory.get(name) as Entry
-    const cut = entry.chunks === 'content' ? [1] : []
-    return [name, [KINDS.indexOf(entry.kind), entry.size, entry.mode, entry.mtimeMs, ...cut]]
+  const details: [string, (number | Kid)[]][] = names.map((name) => {
+    const { kind, size, mode, mtimeMs, chunks, keg } = directory.get(name) as Entry
+    const cut = chunks === 'content' ? 1 : 0
+    const more = keg ? [cut, keg] : cut ? [cut] : []
+    return [name, [KINDS.indexOf(kind), size, mode, mtimeMs, ...more]]
   })
   const data = encode(new Map(parted ? [[PARTED, [1, 0, 0, 0]], ...details] : details))
   const links = names.map((name) => {
@@ -87,10 +103,10 @@ export function decodeDirectoryBlock(cid: CidText, bytes: Uint8Array): { entries
   const directory = new Map<string, Entry>()
   for (const link of node.Links) {
     const name = link.Name ?? ''
-    const [kind, size, mode, mtimeMs, cut] = known.get(name) ?? [0, link.Tsize ?? 0, 0o644, 0]
+    const [kind, size, mode, mtimeMs, cut, keg] = known.get(name) ?? [0, link.Tsize ?? 0, 0o644, 0]
     if (!isEntryName(name)) throw new MalformedDag(`directory ${cid} has an entry without a proper name`)
-    const chunks = cut === 1 ? { chunks: 'content' as const } : {}
-    directory.set(name, { kind: KINDS[kind], cid: String(link.Hash), size, mode, mtimeMs, ...chunks })
+    const more = { ...(cut === 1 ? { chunks: 'content' as const } : {}), ...(keg ? { keg } : {}) }
+    directory.set(name, { kind: KINDS[kind], cid: String(link.Hash), size, mode, mtimeMs, ...more })
   }
   return { entries: directory, parted: known.has(PARTED) }
 }

@@ -1,7 +1,7 @@
 // All about files, put together: the tree and its past, what is mounted over it, how well it is kept. Above: kernel.ts.
 // Below: the other rooms of fs/.
 import { OsError } from '../../base/errors.ts'
-import { type DeviceId, type NodeId, shortNode } from '../../base/ids.ts'
+import { type DeviceId, type Kid, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -23,12 +23,15 @@ import { devMount } from './dev-mount.ts'
 import type { Entry } from './directory.ts'
 import { Fs, type Mount } from './fs.ts'
 import { TreeHealthService } from './health.ts'
-import { TreeHistory } from './history.ts'
-import { kegMount } from './keg-mount.ts'
+import { kegMount, versionAt } from './keg-mount.ts'
+import { Kegs } from './kegs.ts'
+import { MountTable } from './mount-table.ts'
+import { Namespace } from './namespace.ts'
 import { netMount } from './net-mount.ts'
+import { Past } from './past.ts'
 import { splitPath } from './path.ts'
 import { type ProcSource, procMount } from './proc-mount.ts'
-import { SharedTree } from './shared-tree.ts'
+import type { SharedTree } from './shared-tree.ts'
 import { Tree } from './tree.ts'
 import { TreeKeeper } from './tree-keeper.ts'
 import { TreeSweep } from './tree-sweep.ts'
@@ -51,6 +54,10 @@ export interface FilesOptions {
   processes: ProcSource & { owner(): JournalOwner }
   arrival: Arrival
   onTree(head: TreeHead): void
+  /** This node leads that keg. */
+  publishHome(keg: Kid): void
+  /** Nodes that may lead it. */
+  homesOf(keg: Kid): Promise<readonly NodeId[]>
   /** Something that people should know. */
   onNotice(text: string): void
   /** This node now holds a file with that root. */
@@ -62,8 +69,10 @@ export class Files {
   readonly #tree: Tree
   readonly #keeper: TreeKeeper
   readonly #sweep: TreeSweep
-  readonly shared: SharedTree
-  readonly history: TreeHistory
+  readonly #kegs: Kegs
+  readonly namespace: Namespace
+  readonly past: Past
+  readonly mounts: MountTable
   readonly health: TreeHealthService
   readonly fs: Fs
 
@@ -75,8 +84,8 @@ export class Files {
     this.#keeper = new TreeKeeper({
       ...options,
       tree,
-      onHead: (head) => this.shared.led(head),
-      onFollow: () => this.shared.unled(),
+      onHead: (head) => this.#kegs.led(head),
+      onFollow: (keg) => this.#kegs.unled(keg),
       onForgotten: (kid, versions, soon) => {
         const roots = versions.map(({ root }) => root)
         this.#sweep.forgotten(kid, roots, soon)
@@ -88,25 +97,28 @@ export class Files {
       ...options,
       keeper,
       processes: () => processes.owner(),
-      remembered: () => this.shared.holdAgain(),
+      remembered: () => this.#kegs.holdAgain(),
     })
     blocks.whenFull(() => this.#sweep.makeRoom())
-    this.shared = new SharedTree({
+    const kegs = new Kegs({
       ...options,
       tree,
       keeper,
-      onChange: (head, notice) => {
-        options.onTree(head)
+      onChange: (keg, head, notice) => {
+        if (keg === undefined) options.onTree(head)
         this.fs.treeChanged()
         if (notice) options.onNotice(notice)
       },
     })
-    const { shared } = this
-    this.history = new TreeHistory({ shared, tree, clock })
+    this.#kegs = kegs
+    this.namespace = new Namespace({ kegs, tree })
+    const { namespace } = this
+    this.past = new Past({ kegs, namespace, tree, clock })
+    this.mounts = new MountTable({ ...options, kegs, keeper, tree })
     this.fs = new Fs({
       ...options,
       tree,
-      shared,
+      namespace,
       mounts: new Map(Object.entries(this.#mounts())),
       label: shortNode(self),
     })
@@ -117,7 +129,7 @@ export class Files {
       })
       return [{ id: self, device }, ...others]
     }
-    this.health = new TreeHealthService({ ...options, tree, shared, keeper, nodes })
+    this.health = new TreeHealthService({ ...options, tree, kegs, namespace, keeper, nodes })
     rpc.onNote('tree.forgotten', (_peer, { tree: kid, roots, soon }) => this.#sweep.forgotten(kid, roots, soon))
   }
 
@@ -126,19 +138,25 @@ export class Files {
     return this.#keeper.owner
   }
 
+  /** `/`. */
+  get shared(): SharedTree {
+    return this.#kegs.root
+  }
+
   /** Resolves when files can be read and written; the journals have to be there for what follows. */
   start(): Promise<void> {
-    return this.shared.start()
+    return this.#kegs.start()
   }
 
   /** The journals are read. */
   started(): void {
+    this.#kegs.recall()
     void this.#sweep.start()
   }
 
   close(): void {
     this.#sweep.close()
-    this.shared.close()
+    this.#kegs.close()
   }
 
   /** Of a directory, or one of a version below /keg: the CID that other IPFS tools give it. @throws {OsError} EINVAL. */
@@ -152,9 +170,12 @@ export class Files {
   async #entryAt([first, ...rest]: readonly string[], signal?: AbortSignal): Promise<Entry | undefined> {
     // What a mount does is short, and nobody cancels it.
     const until = signal ?? new AbortController().signal
-    if (first === 'keg') return rest.length > 0 ? this.history.entryAt(rest, until) : undefined
     const names = first === undefined ? [] : [first, ...rest]
-    return (await this.#tree.resolve(await this.shared.view(until), names, { last: true })).entry
+    if (first !== 'keg') return (await this.namespace.resolve(names, { last: true }, until)).entry
+    const [version, ...inner] = rest
+    if (version === undefined) return undefined
+    const { root } = await versionAt({ kegs: this.#kegs, past: this.past }, version, until)
+    return (await this.#tree.resolve({ root, options: { signal: until } }, inner, { last: true })).entry
   }
 
   #mounts(): Record<(typeof MOUNTS)[number], Mount> {
@@ -164,7 +185,7 @@ export class Files {
       bin: builtinMount(builtin, blocks),
       car: carMount({ tree, blocks, options: {} }, (names) => this.#entryAt(names)),
       dev: devMount(random),
-      keg: kegMount({ history: this.history, tree, blocks }),
+      keg: kegMount({ kegs: this.#kegs, past: this.past, tree, blocks }),
       net: netMount({ self: node, peers: async () => membership.rows() }),
       proc: procMount(processes),
     }

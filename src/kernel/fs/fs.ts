@@ -1,7 +1,8 @@
-// The one tree that users see: the shared tree with read-only mounts over it. Above: dispatch.ts. Below:
-// shared-tree.ts, dag.ts and the mounts. A task's changes are staged and take effect when its event completes.
+// The one tree that users see: `/`, the kegs that are mounted in it, and parts that are made when they are read. Above:
+// dispatch.ts. Below: namespace.ts, dag.ts and the mounts. A task's changes are staged and take effect when its event completes.
 import { Emitter, until } from '../../base/emitter.ts'
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
+import type { Kid } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { CallArgs, Changes, FileChange } from '../../syscalls/table.ts'
@@ -15,9 +16,9 @@ import { DagReader, type FileRoot, fileRoot } from './dag.ts'
 import { DagWriter, rewritten } from './dag-writer.ts'
 import { type Entry, infoOf } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
+import type { Namespace } from './namespace.ts'
 import { joinPath, normalPath, splitPath } from './path.ts'
 import { permit, READ, WRITE } from './permissions.ts'
-import type { SharedTree } from './shared-tree.ts'
 import type { Staging } from './staging.ts'
 import { absent, type Place, present, type Tree } from './tree.ts'
 import { changesBetween, entryOfVersion, versionOf } from './watch.ts'
@@ -47,7 +48,7 @@ type Found =
 
 export class Fs {
   readonly #tree: Tree
-  readonly #shared: SharedTree
+  readonly #namespace: Namespace
   readonly #blocks: Blocks
   readonly #clock: Clock
   readonly #mounts: ReadonlyMap<string, Mount>
@@ -59,7 +60,7 @@ export class Fs {
 
   constructor(options: {
     tree: Tree
-    shared: SharedTree
+    namespace: Namespace
     blocks: Blocks
     clock: Clock
     /** By name of the top-level directory. */
@@ -72,7 +73,7 @@ export class Fs {
     label: string
   }) {
     this.#tree = options.tree
-    this.#shared = options.shared
+    this.#namespace = options.namespace
     this.#blocks = options.blocks
     this.#clock = options.clock
     this.#mounts = options.mounts
@@ -230,6 +231,14 @@ export class Fs {
         return this.#copy(args, mtimeMs, context)
       case 'import':
         return this.#import(args, mtimeMs, context)
+      case 'mount': {
+        if (context.staging) throw new OsError('ENOTSUP', 'a task cannot mount a keg')
+        const { path, keg } = args
+        return this.#namespace.mount(this.#writable(path), keg as Kid | null, mtimeMs, context.signal)
+      }
+      case 'umount':
+        if (context.staging) throw new OsError('ENOTSUP', 'a task cannot umount a keg')
+        return this.#apply({ op: 'umount', path: this.#writable(args.path), mtimeMs }, context)
       case 'set': {
         const { chunks, ...rest } = args
         if (chunks) return this.#rechunk(args.path, chunks, context)
@@ -315,7 +324,7 @@ export class Fs {
   }
 
   async #apply(op: TreeOp, { staging, signal }: FsContext, ack?: Ack['level']): Promise<Ack> {
-    if (!staging) return (await this.#shared.apply({ ops: [op], ack }, signal)).ack
+    if (!staging) return this.#namespace.apply(op, ack, signal)
     staging.add(op)
     return { level: 'local', devices: 1 }
   }
@@ -337,7 +346,7 @@ export class Fs {
     const names = splitPath(path)
     const place: Place = outside(names)
       ? { names, entry: undefined, outside: true }
-      : await this.#tree.resolve(await this.#shared.view(signal), names, { last, outside })
+      : await this.#namespace.resolve(names, { last, outside }, signal)
     const at = joinPath(place.names)
     const mount = place.outside && this.#mount(place.names)
     return mount ? { at, names: place.names.slice(1), mount } : { at, place }

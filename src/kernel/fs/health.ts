@@ -10,15 +10,17 @@ import { MAX_CHECKED_BLOCKS, MAX_CIDS_PER_CALL, MAX_TROUBLES, REPLICAS } from '.
 import type { RpcNode } from '../rpc/node.ts'
 import { allCids, DagReader, MalformedDag } from './dag.ts'
 import type { Entry } from './directory.ts'
+import type { Kegs } from './kegs.ts'
+import type { Namespace } from './namespace.ts'
 import { partsOf } from './parted.ts'
 import { joinPath, splitPath } from './path.ts'
-import type { SharedTree } from './shared-tree.ts'
 import { present, type Tree } from './tree.ts'
 import type { TreeKeeper } from './tree-keeper.ts'
 
 export interface HealthOptions {
   tree: Tree
-  shared: SharedTree
+  kegs: Kegs
+  namespace: Namespace
   keeper: TreeKeeper
   blocks: Blocks
   rpc: RpcNode
@@ -47,19 +49,24 @@ export class TreeHealthService {
    * @throws {OsError} ENOENT; EFBIG for more blocks than can be checked at once.
    */
   async check(path: string, signal: AbortSignal): Promise<TreeHealth> {
-    const { shared, tree } = this.#options
-    const view = await shared.view(signal)
+    const { kegs, namespace } = this.#options
     const names = splitPath(path)
-    const entry = present(await tree.resolve(view, names, { last: true }))
-    const census = new Census(this.#options, view.options)
+    const entry = present(await namespace.resolve(names, { last: true }, signal))
+    const enter = async (keg: Kid) => (await kegs.view(keg, signal)).root
+    const census = new Census(this.#options, { signal }, enter)
     await census.add(joinPath(names), entry)
     return this.#judge(census, signal)
   }
 
-  /** Everybody who keeps the tree looks for what it should have, and fetches what it has not. @throws {OsError} EHOSTUNREACH. */
+  /** Everybody who keeps `/` and the kegs that are known here looks for what it should have, and fetches what it has not. @throws {OsError} EHOSTUNREACH. */
   async repair(signal: AbortSignal): Promise<void> {
-    const { shared, rpc, nodes } = this.#options
-    const { tree } = await shared.head(signal)
+    const { kegs } = this.#options
+    await this.#repair((await kegs.root.head(signal)).tree, signal)
+    for (const keg of kegs.names) await this.#repair((await kegs.head(keg, signal)).tree, signal)
+  }
+
+  async #repair(tree: Kid, signal: AbortSignal): Promise<void> {
+    const { rpc, nodes } = this.#options
     const others = nodes().filter(({ id }) => id !== rpc.self)
     const asked = [this.#repairOwn(tree), ...others.map(({ id }) => rpc.call(id, 'tree.repair', { tree }, { signal }))]
     await Promise.allSettled(asked)
@@ -136,6 +143,7 @@ export class TreeHealthService {
 class Census {
   readonly #options: Pick<HealthOptions, 'tree' | 'blocks'>
   readonly #fetch: FetchOptions
+  readonly #enter: (keg: Kid) => Promise<CidText>
   readonly needed = new Map<CidText, Needed>()
   /** What cannot be read: nobody knows what else would be needed. */
   readonly broken: BlockTrouble[] = []
@@ -144,9 +152,14 @@ class Census {
   directories = 0
   logicalBytes = 0
 
-  constructor(options: Pick<HealthOptions, 'tree' | 'blocks'>, fetch: FetchOptions) {
+  constructor(
+    options: Pick<HealthOptions, 'tree' | 'blocks'>,
+    fetch: FetchOptions,
+    enter: (keg: Kid) => Promise<CidText>,
+  ) {
     this.#options = options
     this.#fetch = fetch
+    this.#enter = enter
   }
 
   async add(path: string, entry: Entry): Promise<void> {
@@ -166,7 +179,8 @@ class Census {
       const directory = await this.#had(path, entry, () => this.#options.tree.directory(entry.cid, this.#fetch))
       if (directory) for (const cid of [entry.cid, ...partsOf(directory)]) this.#need(cid, path, 0)
       for (const [name, child] of directory ?? []) {
-        const below = await this.#count(path === '/' ? `/${name}` : `${path}/${name}`, child)
+        const at = path === '/' ? `/${name}` : `${path}/${name}`
+        const below = await this.#count(at, await this.#entered(child))
         sum.files += below.files
         sum.directories += below.directories
         sum.bytes += below.bytes
@@ -178,6 +192,11 @@ class Census {
     }
     this.#sizes.set(entry.cid, sum)
     return sum
+  }
+
+  /** A keg that is mounted there counts, where somebody who has it is here. */
+  async #entered({ keg, ...entry }: Entry): Promise<Entry> {
+    return keg === undefined ? entry : { ...entry, cid: await this.#enter(keg) }
   }
 
   async #file(path: string, entry: Entry): Promise<void> {

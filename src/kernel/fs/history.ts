@@ -1,4 +1,4 @@
-// The past of `/`: which versions are remembered, what changed between them, and how to have one back. Above: dispatch.ts,
+// The past of a keg: which versions are remembered, what changed between them, and how to have one back. Above: past.ts,
 // keg-mount.ts. Below: shared-tree.ts, tree.ts, watch.ts.
 import { OsError } from '../../base/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
@@ -29,13 +29,13 @@ const PAGE = 100
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
 export class TreeHistory {
-  readonly #shared: SharedTree
+  readonly shared: SharedTree
   readonly #tree: Tree
   readonly #clock: Clock
   #known: { now: string; atMs: number; answer: Promise<Known> } | undefined
 
   constructor(options: { shared: SharedTree; tree: Tree; clock: Clock }) {
-    this.#shared = options.shared
+    this.shared = options.shared
     this.#tree = options.tree
     this.#clock = options.clock
   }
@@ -45,8 +45,8 @@ export class TreeHistory {
     args: Omit<CallArgs<'info'> & { topic: 'versions' }, 'topic'>,
     signal: AbortSignal,
   ): Promise<VersionRow[]> {
-    const { path = '/', from, before = Number.MAX_SAFE_INTEGER, limit = PAGE } = args
-    const names = splitPath(path)
+    const { path = '/', all = false, from, before = Number.MAX_SAFE_INTEGER, limit = PAGE } = args
+    const names = all ? [] : splitPath(path)
     const { rows, names: given } = await this.all(signal)
     const newest = from === undefined ? Number.MAX_SAFE_INTEGER : this.#one(from, rows, given).version
     const found: VersionRow[] = []
@@ -62,7 +62,7 @@ export class TreeHistory {
 
   /** All that is remembered, from the newest on. @throws {OsError} EHOSTUNREACH; EPROTO for what no leader says. */
   async all(signal: AbortSignal): Promise<Known> {
-    const head = await this.#shared.head(signal)
+    const head = await this.shared.head(signal)
     const now = `${head.tree} ${head.version}`
     const known = this.#known
     // Names and forgetting make no version: what was asked a moment ago is still good for a walk through a version.
@@ -79,11 +79,11 @@ export class TreeHistory {
     const rows: Version[] = []
     for (;;) {
       const last = rows.at(-1)?.version ?? null
-      const page = await this.#shared.versions(last, signal)
+      const page = await this.shared.versions(last, signal)
       for (const row of page.rows) {
         const above = rows.at(-1)
         if ((above && row.version >= above.version) || rows.length >= MAX_VERSIONS) {
-          throw new OsError('EPROTO', 'who leads / tells of versions that cannot be')
+          throw new OsError('EPROTO', 'who leads it tells of versions that cannot be')
         }
         rows.push(row)
       }
@@ -131,11 +131,11 @@ export class TreeHistory {
         return this.#restore(args, signal)
       case 'name': {
         const version = args.version === null ? null : (await this.find(args.version, signal)).version
-        return (await this.#shared.apply({ ops: [], mark: { mark: 'name', name: args.name, version } }, signal)).ack
+        return (await this.shared.apply({ ops: [], mark: { mark: 'name', name: args.name, version } }, signal)).ack
       }
       case 'forget': {
         const { keep, forMs } = args
-        return (await this.#shared.apply({ ops: [], mark: { mark: 'forget', keep, forMs } }, signal)).ack
+        return (await this.shared.apply({ ops: [], mark: { mark: 'forget', keep, forMs } }, signal)).ack
       }
     }
   }
@@ -148,7 +148,7 @@ export class TreeHistory {
     const op: TreeOp = entry
       ? { op: 'graft', path, ...entry, atMs }
       : { op: 'remove', path, recursive: true, mtimeMs: atMs }
-    return (await this.#shared.apply({ ops: [op] }, signal)).ack
+    return (await this.shared.apply({ ops: [op] }, signal)).ack
   }
 
   #one(text: string, rows: readonly Version[], names: Names): Version {

@@ -1,21 +1,46 @@
 // /keg: every version of `/` that is remembered, as a read-only directory: by its number, its names or the KID of its root.
-import { OsError } from '../../base/errors.ts'
+// And every other keg by its KID, as it is now or, as in K-…@12, in a version.
+import { isOsError, OsError } from '../../base/errors.ts'
+import { isKid } from '../../base/ids.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { DagReader } from './dag.ts'
 import { infoOf } from './directory.ts'
 import type { Mount } from './fs.ts'
 import { fileReader } from './handles.ts'
-import type { TreeHistory } from './history.ts'
+import type { Kegs } from './kegs.ts'
+import type { Past } from './past.ts'
 import { permit, READ } from './permissions.ts'
 import type { Place, Tree } from './tree.ts'
+import type { Version } from './versions.ts'
 
 export interface KegMountOptions {
-  history: TreeHistory
+  kegs: Kegs
+  past: Past
   tree: Tree
   blocks: Blocks
 }
 
-export function kegMount({ history, tree, blocks }: KegMountOptions): Mount {
+/** A version of `/`, or of the keg whose KID it begins with. @throws {OsError} ENOENT, EINVAL, EHOSTUNREACH. */
+export async function versionAt(
+  { kegs, past }: Pick<KegMountOptions, 'kegs' | 'past'>,
+  text: string,
+  signal: AbortSignal,
+): Promise<Pick<Version, 'root' | 'atMs'>> {
+  const [name = '', version] = text.split(/@(.*)/s)
+  if (!isKid(name)) return past.root.find(text, signal)
+  if (version === undefined && !kegs.names.includes(name)) {
+    try {
+      return await past.root.find(text, signal)
+    } catch (error) {
+      if (!isOsError(error, 'ENOENT')) throw error
+    }
+  }
+  const { root } = await kegs.view(name, signal)
+  if (version === undefined) return { root, atMs: 0 }
+  return (await past.of(name)).find(version, signal)
+}
+
+export function kegMount({ kegs, past, tree, blocks }: KegMountOptions): Mount {
   const signal = new AbortController().signal // a mount's calls are short, and nobody cancels them
   const top = { kind: 'directory' as const, size: 0, mtimeMs: 0, mode: 0o555 }
 
@@ -25,7 +50,7 @@ export function kegMount({ history, tree, blocks }: KegMountOptions): Mount {
     last = true,
   ): Promise<(Place & { atMs: number }) | undefined> {
     try {
-      const { root, atMs } = await history.find(version, signal)
+      const { root, atMs } = await versionAt({ kegs, past }, version, signal)
       return { ...(await tree.resolve({ root, options: {} }, names, { last })), atMs }
     } catch (error) {
       if (error instanceof OsError && error.code === 'ENOENT') return undefined
@@ -45,11 +70,12 @@ export function kegMount({ history, tree, blocks }: KegMountOptions): Mount {
     },
     async list(names) {
       if (names.length === 0) {
-        const { rows, names: given } = await history.all(signal)
+        const { rows, names: given } = await past.root.all(signal)
         const at = new Map(rows.map(({ version, atMs }) => [version, atMs]))
         const numbers = rows.map(({ version, atMs }) => ({ ...top, name: String(version), mtimeMs: atMs }))
         const named = given.map(([name, version]) => ({ ...top, name, mtimeMs: at.get(version) ?? 0 }))
-        return [...numbers, ...named].sort((a, b) => (a.name < b.name ? -1 : 1))
+        const others = kegs.names.map((name) => ({ ...top, name }))
+        return [...numbers, ...named, ...others].sort((a, b) => (a.name < b.name ? -1 : 1))
       }
       const found = await place(names)
       if (!found?.entry) throw new OsError('ENOENT', `/keg/${names.join('/')}: no such directory`)

@@ -42,7 +42,9 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
   for (const name of before?.keys() ?? []) {
     const [was, there] = [before?.get(name), other.get(name)]
     // What was removed here and not changed there is removed.
-    if (!own.has(name) && was && there && same(was, there)) yield removal(`${at}/${name}`, there)
+    if (own.has(name) || !was || !there || !same(was, there)) continue
+    if (there.keg) yield { op: 'umount', path: `${at}/${name}`, mtimeMs: there.mtimeMs }
+    yield removal(`${at}/${name}`, there)
   }
   for (const [name, entry] of own) {
     const [was, there] = [before?.get(name), other.get(name)]
@@ -53,10 +55,14 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
     const cutAnew = was && there?.kind === 'directory' && entry.chunks !== was.chunks && there.chunks === was.chunks
     if (cutAnew && entry.kind === 'directory') yield { op: 'set', path, chunks: entry.chunks ?? 'fixed' }
     if (same(entry, there) || (was && same(entry, was))) continue
-    if (entry.kind === 'directory' && there?.kind === 'directory') {
+    const unmounted = was?.keg !== undefined && entry.keg === undefined && there?.keg === was.keg
+    if (unmounted) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
+    const plain = !entry.keg && (unmounted || !there?.keg)
+    if (plain && entry.kind === 'directory' && there?.kind === 'directory') {
       const within = was?.kind === 'directory' ? was.cid : undefined
       yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, base: within }, path)
     } else if (was && there && same(was, there)) {
+      if (there.keg) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
       if (entry.kind !== 'directory' && there.kind === entry.kind) yield await placing(merge, path, entry, there.cid)
       else yield* replace(merge, path, entry, there)
     } else {
@@ -107,8 +113,9 @@ export async function lacking(
 
 async function* add(merge: Merge, path: string, entry: Entry): AsyncGenerator<TreeOp> {
   if (entry.kind !== 'directory') return yield await placing(merge, path, entry)
-  const { mtimeMs, mode, chunks } = entry
+  const { mtimeMs, mode, chunks, keg } = entry
   yield { op: 'mkdir', path, recursive: true, mtimeMs, mode, ...(chunks ? { chunks } : {}) }
+  if (keg) return yield { op: 'mount', path, keg, mtimeMs }
   yield* mergeOps(merge, { mine: entry.cid, theirs: await merge.tree.store(new Map()) }, path)
 }
 
@@ -131,7 +138,7 @@ async function placing({ tree, options }: Merge, path: string, entry: Entry, was
 }
 
 function same(a: Entry, b: Entry | undefined): boolean {
-  return a.cid === b?.cid && a.kind === b.kind
+  return a.cid === b?.cid && a.kind === b.kind && a.keg === b.keg
 }
 
 /** A name that neither side uses; undefined when the other has this very entry under such a name already. */

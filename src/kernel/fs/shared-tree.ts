@@ -1,13 +1,14 @@
-// The one tree `/` as this node sees it: which tree it is, who leads it, how to read and to change it. Above: fs.ts.
-// Below: tree-keeper.ts (trees whose journals are kept here), tree-meeting.ts (what is done where trees meet),
+// A keg, `/` or one that is mounted, as this node sees it: which tree it is, who leads it, how to read and to change it.
+// Above: kegs.ts, namespace.ts. Below: tree-keeper.ts (trees whose journals are kept here), tree-meeting.ts (what is done where trees meet),
 // tree-claims.ts, tree-memory.ts, rpc, membership.
 //
-// A tree is kept by the members of its journal, one of which leads it; all others ask the leader. Every node begins
-// with a tree that nobody has written yet, which counts for nothing where another is. Where nobody can lead the tree,
+// A tree is kept by the members of its journal, one of which leads it; all others ask the leader. For `/` every node begins
+// with a tree that nobody has written yet, which counts for nothing where another is; any other keg begins with a tree that
+// has its name. Where nobody can lead the tree,
 // because too few of its members are here, a change begins a branch: a new tree with all that is known here. When trees
 // meet, the older one stays, and the younger one is merged into it and forgotten.
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
-import { type Kid, type NodeId, shortNode } from '../../base/ids.ts'
+import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
@@ -18,7 +19,7 @@ import type { Membership } from '../membership/membership.ts'
 import type { MethodArgs, TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Entry } from './directory.ts'
-import type { Tree, TreeView } from './tree.ts'
+import { FIRST_DIRECTORIES, type Tree, type TreeView } from './tree.ts'
 import { TreeArrival } from './tree-arrival.ts'
 import { TreeBranch } from './tree-branch.ts'
 import { TreeCalls, type VersionPage, versionPage } from './tree-calls.ts'
@@ -31,6 +32,8 @@ import { TreeMemory } from './tree-memory.ts'
 import { TreeNews } from './tree-news.ts'
 
 export interface SharedTreeOptions {
+  /** Undefined for `/`. */
+  keg?: Kid | undefined
   tree: Tree
   keeper: TreeKeeper
   store: LogStore
@@ -39,6 +42,8 @@ export interface SharedTreeOptions {
   clock: Clock
   log: LogSink
   arrival: Arrival
+  /** Tells of nodes that may lead a keg that nobody here knows of. */
+  homesOf(keg: Kid): Promise<readonly NodeId[]>
   onChange(head: TreeHead, notice?: string): void
 }
 
@@ -49,7 +54,9 @@ export class SharedTree {
   readonly #memory: TreeMemory
   readonly #calls: TreeCalls
   readonly #hearsay: TreeHearsay
-  readonly #arrival: TreeArrival
+  /** For `/`. */
+  readonly #arrival: TreeArrival | undefined
+  readonly #name: string
   readonly #branch: TreeBranch
   readonly #meeting: TreeMeeting
   /** Our own tree that nobody has written: given up when a written one is known. */
@@ -65,15 +72,28 @@ export class SharedTree {
   #orphan: TreeHead | undefined
   /** Since when others are believed that there is a tree that this node does not find. */
   #believeFromMs = 0
+  /** When others were asked for the keg. */
+  #soughtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: SharedTreeOptions) {
     this.#options = options
-    const { rpc, membership, keeper, store, tree, clock, log } = options
+    const { rpc, membership, keeper, store, tree, clock, log, keg } = options
+    const name = nameOf(keg)
+    this.#name = name
     this.#news = new TreeNews(clock)
-    this.#arrival = new TreeArrival({ ...options, news: this.#news })
-    this.#memory = new TreeMemory({ store, copies: keeper.copies, news: this.#news, log, known: () => this.#known })
+    this.#arrival = keg ? undefined : new TreeArrival({ ...options, news: this.#news })
+    const record = keg ? `tree ${keg}` : 'tree'
+    this.#memory = new TreeMemory({
+      store,
+      record,
+      copies: keeper.copies,
+      news: this.#news,
+      log,
+      known: () => this.#known,
+    })
     this.#branch = new TreeBranch({
       ...options,
+      name,
       self: rpc.self,
       memory: this.#memory,
       news: this.#news,
@@ -84,6 +104,7 @@ export class SharedTree {
     this.#calls = new TreeCalls({ ...options, answered })
     this.#hearsay = new TreeHearsay({ ...options, answered })
     this.#meeting = new TreeMeeting({
+      name,
       self: rpc.self,
       tree,
       keeper,
@@ -111,47 +132,64 @@ export class SharedTree {
   }
 
   async start(): Promise<void> {
-    const { rpc, membership, keeper, tree, clock } = this.#options
-    const { kid, bornMs } = await keeper.name()
-    const unborn = { tree: kid, bornMs, term: 0, version: 0, root: await tree.create(), home: rpc.self }
+    const { rpc, keeper, tree, clock, keg } = this.#options
+    const { kid, bornMs } = keg ? { kid: keg, bornMs: 0 } : await keeper.name()
+    const root = await tree.create(keg ? [] : FIRST_DIRECTORIES)
+    const unborn = { tree: kid, bornMs, term: 0, version: 0, root, home: rpc.self, ...(keg ? { keg } : {}) }
     const recorded = await this.#memory.recorded()
     this.#known = recorded ?? unborn
     this.#orphanedMs = clock.nowMs()
     this.#believeFromMs = this.#orphanedMs
-    if (!recorded) this.#unborn = unborn
+    if (!recorded && !keg) this.#unborn = unborn
     this.#claimOwn()
-    rpc.handle('tree.head', ({ tree }) => this.#ownHead(tree))
-    rpc.handle('tree.apply', (args, { peer }) => this.#applyFor(peer, args))
-    rpc.handle('tree.versions', async ({ tree, before }) => versionPage(keeper, tree, before))
-    rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
-    rpc.onNote('tree.head', (peer, head) => this.#heard(peer, head))
-    rpc.onNote('tree.known', (peer) => this.#knows(peer))
-    rpc.onNote('tree.resigned', (peer, { tree }) => {
-      if (this.#claims.get(peer)?.tree === tree && this.#claims.drop(peer)) this.#evaluate()
-    })
-    membership.onLink((peer) => {
-      // The oldest as well: whoever leads the one in use has to hear of it.
-      const heads = new Set([this.#best(), this.#oldest(), this.#claims.get(rpc.self)])
-      for (const head of heads) if (head && head.home !== peer) rpc.note(peer, 'tree.head', head)
-      // Nobody leads it at the moment, or the peer does as far as is known here.
-      const told = [...heads].some((head) => head && head.version > 0 && head.home !== peer)
-      if (this.#known.version > 0 && !told) rpc.note(peer, 'tree.known', { tree: this.#known.tree })
-      if (this.#claims.get(peer)) this.#askAgain(peer)
-    })
-    membership.events.on((event) => {
-      if (event.type !== 'left') return
-      this.#hearsay.left(event.peer)
-      this.#arrival.left(event.peer)
-      if (this.#claims.drop(event.peer)) this.#evaluate()
-    })
     await this.#memory.copyDirectories()
-    this.#arrival.start()
+    this.#arrival?.start()
     this.#evaluate()
+    if (keg) this.#seek(keg)
   }
 
   /** There is nobody (else) to wait for. */
   settle(): void {
-    this.#arrival.settle()
+    this.#arrival?.settle()
+  }
+
+  /** The journals are read: a tree that is kept here is known, also when its head was not recorded before this tab was closed. */
+  recall(): void {
+    if (this.#known.version > 0) return
+    const { keeper, keg, onChange } = this.#options
+    const head = keeper.recall(keg)
+    if (!head) return
+    this.#unborn = undefined
+    this.#claimOwn()
+    this.#known = head
+    this.settle()
+    onChange(head)
+    this.#evaluate()
+    this.#tellNewcomers(head)
+  }
+
+  /** Another node is linked. */
+  linked(peer: NodeId): void {
+    const { rpc, keg } = this.#options
+    // The oldest as well: whoever leads the one in use has to hear of it.
+    const heads = new Set([this.#best(), this.#oldest(), this.#claims.get(rpc.self)])
+    for (const head of heads) if (head && head.home !== peer) rpc.note(peer, 'tree.head', head)
+    // Nobody leads it at the moment, or the peer does as far as is known here.
+    const told = [...heads].some((head) => head && head.version > 0 && head.home !== peer)
+    if (this.#known.version > 0 && !told) rpc.note(peer, 'tree.known', ofKeg({ tree: this.#known.tree }, keg))
+    if (this.#claims.get(peer)) this.#askAgain(peer)
+    else if (keg && !this.#best()) this.#hearsay.ask(peer)
+  }
+
+  left(peer: NodeId): void {
+    this.#hearsay.left(peer)
+    this.#arrival?.left(peer)
+    if (this.#claims.drop(peer)) this.#evaluate()
+  }
+
+  /** A peer led that tree, and does not know any longer who does. */
+  resigned(peer: NodeId, tree: Kid): void {
+    if (this.#claims.get(peer)?.tree === tree && this.#claims.drop(peer)) this.#evaluate()
   }
 
   /** For the keeper: a tree that this node leads, as it is now. */
@@ -182,13 +220,13 @@ export class SharedTree {
         if (best) return await this.#headAt(best, signal)
       } catch (error) {
         signal?.throwIfAborted()
-        log.log('debug', 'fs', `who leads / does not say where it is: ${errorLine(error)}`)
+        log.log('debug', 'fs', `who leads ${this.#name} does not say where it is: ${errorLine(error)}`)
         if (best && isOsError(error, 'EHOSTUNREACH')) this.#unreachable(best.home)
       }
       const nowMs = clock.nowMs()
       if (this.#news.closed) return this.#known
       if (this.#blind()) {
-        if (nowMs - beganMs >= limits.TREE_GIVE_UP_MS) throw unreachable()
+        if (nowMs - beganMs >= limits.TREE_GIVE_UP_MS) throw this.#unavailable()
       } else {
         const orphaned = !this.#best() && nowMs - this.#orphanedMs >= limits.TREE_BRANCH_MS
         if (orphaned || nowMs - beganMs >= limits.TREE_READ_MS) return this.#known
@@ -242,8 +280,9 @@ export class SharedTree {
         if (change.ack === undefined || change.ack === 'local') {
           const notice = await this.#branch.branch(signal)
           if (notice) this.#options.onChange(this.#known, notice)
-        } else throw new OsError('ENOQUORUM', 'it was not written: too few of the nodes that keep / are here')
-      } else if (nowMs >= giveUpMs) throw unreachable()
+        } else
+          throw new OsError('ENOQUORUM', `it was not written: too few of the nodes that keep ${this.#name} are here`)
+      } else if (nowMs >= giveUpMs) throw this.#unavailable()
       else await this.#news.wait(limits.TREE_RETRY_MS, signal)
     }
   }
@@ -260,10 +299,10 @@ export class SharedTree {
       if (best) return await this.#calls.versions(best, before, signal)
     } catch (error) {
       signal?.throwIfAborted()
-      this.#options.log.log('debug', 'fs', `who leads / does not tell its versions: ${errorLine(error)}`)
+      this.#options.log.log('debug', 'fs', `who leads ${this.#name} does not tell its versions: ${errorLine(error)}`)
     }
     if (this.#options.keeper.keeps(tree)) return versionPage(this.#options.keeper, tree, before)
-    throw unreachable()
+    throw this.#unavailable()
   }
 
   /** Makes sure of what this node remembers of the tree in use: its directories, with which a branch would begin. */
@@ -283,8 +322,9 @@ export class SharedTree {
     return this.#calls.apply(best, change, signal)
   }
 
-  async #applyFor(peer: NodeId, { tree, ...change }: MethodArgs<'tree.apply'>): Promise<Applied> {
-    if (this.#blind()) throw new OsError('EAGAIN', 'this node does not know yet who leads /')
+  /** What a peer asks of this node, which leads that tree. @throws {OsError} as `apply`. */
+  async applyFor(peer: NodeId, { tree, ...change }: MethodArgs<'tree.apply'>): Promise<Applied> {
+    if (this.#blind()) throw new OsError('EAGAIN', `this node does not know yet who leads ${this.#name}`)
     if (this.#unborn?.tree === tree && this.#best()?.tree === tree) await this.#bear()
     return this.#options.keeper.apply(tree, change, peer)
   }
@@ -299,23 +339,29 @@ export class SharedTree {
   // --- who leads -------------------------------------------------------------------------------------------
 
   /** The tree that is asked for, or the one that this node leads and others should know, when it is certain that it does. */
-  async #ownHead(tree: Kid | null): Promise<TreeHead | null> {
-    const { keeper, rpc } = this.#options
-    const own = (tree && keeper.head(tree)) ?? this.#claims.get(rpc.self)
-    if (!own) return null
+  async ownHead(peer: NodeId, tree: Kid | null): Promise<TreeHead | null> {
+    const { keeper, rpc, keg } = this.#options
+    const asked = tree === null ? undefined : keeper.head(tree)
+    const own = asked && asked.keg === keg ? asked : this.#claims.get(rpc.self)
+    if (!own) {
+      const best = this.#best()
+      if (keg && best && best.home !== peer) rpc.note(peer, 'tree.head', best)
+      return null
+    }
     return own.version === 0 ? own : keeper.confirm(own.tree)
   }
 
-  #knows(peer: NodeId): void {
+  /** A peer knows of a tree that was written. */
+  knows(peer: NodeId): void {
     this.#hearsay.knows(peer)
-    this.#arrival.said(peer)
+    this.#arrival?.said(peer)
     this.#news.wake()
   }
 
   /** The leader's own word, or hearsay: in a large cluster not everybody is the leader's neighbour. */
-  #heard(peer: NodeId, head: TreeHead): void {
-    if (head.version > 0) this.#knows(peer)
-    else this.#arrival.said(peer)
+  heard(peer: NodeId, head: TreeHead): void {
+    if (head.version > 0) this.knows(peer)
+    else this.#arrival?.said(peer)
     if (head.home === peer) return this.#claimed(head)
     const { rpc } = this.#options
     const oldest = this.#oldest()
@@ -344,12 +390,28 @@ export class SharedTree {
   #usable(): TreeHead | undefined {
     if (!this.#blind()) return this.#best()
     this.#hearsay.askAgain()
+    if (this.#options.keg) this.#seek(this.#options.keg)
     return undefined
+  }
+
+  /** Whoever is here may know who leads a keg, and so may the directory. */
+  #seek(keg: Kid): void {
+    const { membership, homesOf, log, rpc, clock } = this.#options
+    if (this.#best() || clock.nowMs() - this.#soughtMs < limits.TREE_ASK_AGAIN_MS) return
+    this.#soughtMs = clock.nowMs()
+    for (const peer of membership.linked()) this.#hearsay.ask(peer)
+    homesOf(keg)
+      .then((homes) => {
+        for (const home of homes) if (home !== rpc.self) this.#hearsay.ask(home)
+      })
+      .catch((error: unknown) => log.log('debug', 'fs', `nobody knows who leads ${this.#name}: ${errorLine(error)}`))
   }
 
   /** Others have a tree that was written, and this node, which has just come, does not find who leads it. */
   #blind(): boolean {
-    if (this.#known.version > 0 || !this.#hearsay.written) return false
+    if (this.#known.version > 0) return false
+    if (this.#options.keg) return !this.#best()
+    if (!this.#hearsay.written) return false
     const bootedMs = this.#options.clock.nowMs() - this.#believeFromMs
     if (bootedMs >= (this.#hearsay.knownHere ? limits.TREE_BELIEVE_HERE_MS : limits.TREE_BELIEVE_MS)) return false
     return (this.#best()?.version ?? 0) === 0
@@ -363,15 +425,15 @@ export class SharedTree {
 
   /** Of the trees that this node leads, or of its unborn one, the one that others should know. */
   #claimOwn(): void {
-    const { keeper, rpc } = this.#options
-    const [first, ...others] = keeper.heads().filter(({ tree }) => !this.#meeting.aside(tree))
+    const { keeper, rpc, keg } = this.#options
+    const [first, ...others] = keeper.heads(keg).filter(({ tree }) => !this.#meeting.aside(tree))
     const own = first ? others.reduce((best, head) => (precedes(head, best) ? head : best), first) : this.#unborn
     const before = this.#claims.get(rpc.self)
     if (own) this.#claims.set(own)
     else this.#claims.drop(rpc.self)
     // Nobody believes in one that was never written once a written one is known.
     if (!before || before.version === 0 || before.tree === own?.tree) return
-    rpc.noteAll('tree.resigned', { tree: before.tree })
+    rpc.noteAll('tree.resigned', ofKeg({ tree: before.tree }, keg))
     this.#told = undefined
   }
 
@@ -395,16 +457,16 @@ export class SharedTree {
 
   #claimed(head: TreeHead): void {
     // Of a tree that is kept here, this node knows better than whoever says that it leads it.
-    if (this.#options.keeper.contradicts(head)) return
+    if (head.keg !== this.#options.keg || this.#options.keeper.contradicts(head)) return
     this.#claims.set(head)
     this.#evaluate()
   }
 
   /** What it led when its link broke, it may have given up meanwhile, and its word of that was lost with the link. */
   #askAgain(peer: NodeId): void {
-    const { rpc, log } = this.#options
+    const { rpc, log, keg } = this.#options
     rpc
-      .call(peer, 'tree.head', { tree: null })
+      .call(peer, 'tree.head', ofKeg({ tree: null }, keg))
       .then((head) => this.#answered(peer, head))
       .catch((error: unknown) =>
         log.log('debug', 'fs', `${shortNode(peer)} does not say what it leads: ${errorLine(error)}`),
@@ -425,12 +487,13 @@ export class SharedTree {
 
   #evaluate(): void {
     if (this.#news.closed) return
-    const { keeper } = this.#options
+    const { keeper, keg } = this.#options
     this.#meeting.review()
     if (this.#used && !this.#claims.best(this.#used.tree)) this.#orphaned()
     const best = this.#best()
     if (!best) {
-      this.#branch.adoptLater()
+      // A keg of which nothing is known here is nothing to go on with.
+      if (!keg || this.#known.version > 0) this.#branch.adoptLater()
       return this.#news.wake()
     }
     this.#branch.relax()
@@ -446,11 +509,14 @@ export class SharedTree {
     const changed = this.#adopt(best)
     if (best.version > 0) this.settle()
     const oldest = this.#oldest()
-    for (const own of keeper.heads())
+    for (const own of keeper.heads(keg))
       if (oldest && own.tree !== oldest.tree) this.#background(this.#meeting.merge(own.tree))
     if (news) this.#news.wake()
     // With that change it may contain another that is kept here.
-    if (news || changed) for (const kept of keeper.kept()) if (kept !== tree) this.#background(this.#meeting.tidy(kept))
+    if (!news && !changed) return
+    for (const kept of keeper.kept()) {
+      if (kept !== tree && keeper.kegOf(kept) === (keg ?? null)) this.#background(this.#meeting.tidy(kept))
+    }
   }
 
   /** Nobody leads the tree in use any more. */
@@ -479,15 +545,26 @@ export class SharedTree {
 
   /** Whoever came together with this node may not have met anybody else, and has told nothing since. */
   #tellNewcomers({ tree }: TreeHead): void {
-    const { membership, rpc } = this.#options
-    for (const peer of membership.linked()) if (!this.#hearsay.isKnownTo(peer)) rpc.note(peer, 'tree.known', { tree })
+    const { membership, rpc, keg } = this.#options
+    for (const peer of membership.linked()) {
+      if (!this.#hearsay.isKnownTo(peer)) rpc.note(peer, 'tree.known', ofKeg({ tree }, keg))
+    }
+  }
+
+  #unavailable(): OsError {
+    return new OsError('EHOSTUNREACH', `the nodes that keep ${this.#name} are away or busy: try again in a moment`)
   }
 
   // --- waiting ---------------------------------------------------------------------------------------------
 
   async #ready(signal?: AbortSignal): Promise<void> {
     // Once it is known that others have a tree, there is nothing to wait for but that one.
-    while (!this.#arrival.settled && this.#known.version === 0 && !this.#hearsay.written && !this.#news.closed) {
+    while (
+      this.#arrival?.settled === false &&
+      this.#known.version === 0 &&
+      !this.#hearsay.written &&
+      !this.#news.closed
+    ) {
       await this.#news.wait(limits.TREE_RETRY_MS, signal)
     }
   }
@@ -495,11 +572,16 @@ export class SharedTree {
   /** What nobody waits for. */
   #background(work: Promise<void>): void {
     work.catch((error: unknown) => {
-      if (!this.#news.closed) this.#options.log.log('error', 'fs', `the shared tree: ${errorLine(error)}`)
+      if (!this.#news.closed) this.#options.log.log('error', 'fs', `${this.#name}: ${errorLine(error)}`)
     })
   }
 }
 
-function unreachable(): OsError {
-  return new OsError('EHOSTUNREACH', 'the nodes that keep / are away or busy: try again in a moment')
+function ofKeg<T extends object>(message: T, keg: Kid | undefined): T & { keg?: Kid } {
+  return keg ? { ...message, keg } : message
+}
+
+/** What a keg is called to people. */
+function nameOf(keg: Kid | undefined): string {
+  return keg ? `keg ${shortKid(keg)}` : '/'
 }

@@ -13,6 +13,8 @@ import type { TreeMemory } from './tree-memory.ts'
 import { orCanceled, type TreeNews } from './tree-news.ts'
 
 export interface TreeBranchOptions {
+  /** What it is called to people. */
+  name: string
   self: NodeId
   keeper: TreeKeeper
   membership: Membership
@@ -24,6 +26,9 @@ export interface TreeBranchOptions {
   /** Whether somebody leads a tree to use. */
   led(): boolean
 }
+
+/** What a tree begins with. */
+export type Begun = Pick<TreeHead, 'tree' | 'bornMs' | 'root' | 'keg'>
 
 export class TreeBranch {
   readonly #options: TreeBranchOptions
@@ -38,8 +43,9 @@ export class TreeBranch {
    * One at a time: many changes may find at once that there is no tree to change.
    * @throws {OsError} ETIMEDOUT when the nodes that should keep it do not answer; ECANCELED.
    */
-  async begin({ tree: kid, bornMs, root }: TreeHead, base: TreeBirth['base'], signal?: AbortSignal): Promise<void> {
-    const birth: TreeBirth = { t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base }
+  async begin(head: Begun, base: TreeBirth['base'], signal?: AbortSignal): Promise<void> {
+    const { tree: kid, bornMs, root, keg } = head
+    const birth: TreeBirth = { t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base, ...(keg ? { keg } : {}) }
     this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
       this.#beginning = undefined
     })
@@ -51,7 +57,7 @@ export class TreeBranch {
    * @returns what to tell the user; undefined when somebody leads one meanwhile.
    */
   async branch(signal?: AbortSignal): Promise<string | undefined> {
-    const { keeper, log, led, known } = this.#options
+    const { keeper, log, led, known, name } = this.#options
     const named = await keeper.name()
     // A neighbour may have begun one just now.
     if (led()) return undefined
@@ -63,7 +69,7 @@ export class TreeBranch {
     await this.begin({ ...left, tree: kid, bornMs, root }, { tree: left.tree, root: base }, signal)
     const lost = left.version - version
     const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
-    const notice = `too few of the nodes that keep / are here: changes go to a branch until they are back${behind}`
+    const notice = `too few of the nodes that keep ${name} are here: changes go to a branch until they are back${behind}`
     log.log('warn', 'fs', `${notice} (${shortKid(kid)} of ${shortKid(left.tree)})`)
     return notice
   }
@@ -77,13 +83,13 @@ export class TreeBranch {
 
   /** Nobody leads for long: then it is kept on as a branch even if nobody changes it, so that its copies are renewed. */
   adoptLater(): void {
-    const { news, log, led } = this.#options
+    const { news, log, led, name } = this.#options
     if (this.#adoption || news.closed) return
     const adopt = () => {
       this.#adoption = undefined
       if (led()) return
       this.branch().catch((error: unknown) => {
-        log.log('warn', 'fs', `cannot keep / on as a branch yet: ${errorLine(error)}`)
+        log.log('warn', 'fs', `cannot keep ${name} on as a branch yet: ${errorLine(error)}`)
         this.adoptLater()
       })
     }

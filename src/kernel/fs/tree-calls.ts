@@ -27,11 +27,11 @@ export class TreeCalls {
   }
 
   /** @throws {OsError} EAGAIN when it is not certain that it still leads; EHOSTUNREACH. */
-  async head({ tree, home }: TreeHead, signal?: AbortSignal): Promise<TreeHead> {
+  async head({ tree, home, keg }: TreeHead, signal?: AbortSignal): Promise<TreeHead> {
     const { rpc, membership, keeper, answered } = this.#options
     if (home === rpc.self) return keeper.confirm(tree)
     await membership.reach(home, signal)
-    const head = await rpc.call(home, 'tree.head', { tree }, { signal })
+    const head = await rpc.call(home, 'tree.head', { tree, ...(keg ? { keg } : {}) }, { signal })
     answered(home, head)
     if (head?.tree !== tree) throw new OsError('EAGAIN', 'it does not lead that tree')
     return head

@@ -3,6 +3,7 @@
 // is made where it leads at that moment.
 import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
+import type { Kid } from '../../base/ids.ts'
 import type { FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import { MAX_TREE_DEPTH } from '../limits.ts'
@@ -36,12 +37,16 @@ export class TreeEdit {
   #count = 0
   readonly #reading: Reading
 
-  /** @param options where directories that are not here may be had. */
-  constructor(tree: Tree, options: FetchOptions = {}) {
+  /**
+   * @param options where directories that are not here may be had.
+   * @param apart the tree is not `/`: links that lead out of it are not followed (EXDEV).
+   */
+  constructor(tree: Tree, options: FetchOptions = {}, apart = false) {
     this.#tree = tree
     this.#reading = {
       directory: async (cid) => this.#made.get(cid) ?? tree.directory(cid, options),
       target: async (cid) => this.#links.get(cid)?.target ?? tree.target(cid, options),
+      apart,
     }
   }
 
@@ -97,6 +102,10 @@ export class TreeEdit {
         return this.#set(root, op)
       case 'graft':
         return this.#graft(root, op)
+      case 'mount':
+        return this.#mount(root, op)
+      case 'umount':
+        return this.#umount(root, op)
     }
   }
 
@@ -163,6 +172,7 @@ export class TreeEdit {
       throw error
     }
     if (names.length === 0) throw new OsError('EBUSY', '/ cannot be removed')
+    notMounted(op.path, old)
     unchanged(op, old)
     if (old.kind === 'directory' && !op.recursive && (await this.#directory(old.cid)).size > 0) {
       throw new OsError('ENOTEMPTY', `${op.path} is not empty`)
@@ -175,6 +185,7 @@ export class TreeEdit {
     const to = await this.#within(root, op.to)
     const moved = await this.#entry(root, from)
     if (from.length === 0) throw new OsError('EBUSY', '/ cannot be moved')
+    notMounted(op.from, moved)
     if (joinPath(from) === joinPath(to)) return root
     if (isWithin(to, from)) throw new OsError('EINVAL', `cannot move ${op.from} into itself`)
     // Of whatever kind that is which is moved: as Linux says it.
@@ -190,6 +201,7 @@ export class TreeEdit {
     if (op.again && (await this.#copiedAlready(root, op))) return root
     const from = await this.#canonical(root, op.from)
     const copied = await this.#entry(root, from)
+    if (copied.keg) throw new OsError('EXDEV', `another keg is mounted at ${op.from}`)
     const to = await this.#canonical(root, op.to, copied.kind === 'file' && !op.exclusive)
     if (isWithin(to, from) && copied.kind === 'directory') {
       throw new OsError('EINVAL', `cannot copy ${op.from} into itself`)
@@ -222,20 +234,45 @@ export class TreeEdit {
   }
 
   async #graft(root: CidText, { path, atMs, exclusive, ...op }: Op<'graft'>): Promise<CidText> {
-    const { kind, cid, size, mode, mtimeMs, chunks } = op
-    const entry = entryOf({ kind, cid, size, mode, mtimeMs }, chunks)
+    const { kind, cid, size, mode, mtimeMs, chunks, keg } = op
+    const entry = entryOf({ kind, cid, size, mode, mtimeMs, ...(keg ? { keg: keg as Kid } : {}) }, chunks)
     const { names, dead } = await resolve(this.#reading, root, splitPath(path), { last: false })
     if (dead) throw new OsError('ENOENT', `${path}: a symbolic link on the way leads to nothing`)
     await this.#notTooDeep([], names, entry)
     if (names.length > 0) {
       return this.#change(root, names, { make: true, mtimeMs: atMs }, (parent, name) => {
         if (exclusive && parent.has(name)) throw new OsError('EEXIST', `${path} exists already`)
+        notMounted(path, parent.get(name))
         return withEntry(parent, name, entry)
       })
     }
     if (kind !== 'directory') throw new OsError('ENOTDIR', `/ cannot become a ${kind}`)
     await this.#directory(cid)
     return cid
+  }
+
+  async #mount(root: CidText, { path, keg, mtimeMs }: Op<'mount'>): Promise<CidText> {
+    const names = await this.#canonical(root, path)
+    if (names.length === 0) throw new OsError('EBUSY', 'no keg can be mounted over /')
+    if (this.#reading.apart) throw new OsError('EINVAL', 'kegs are mounted in / only')
+    const empty = this.#make(new Map())
+    const there = await this.#find(root, names)
+    notMounted(path, there)
+    if (there && there.kind !== 'directory') throw new OsError('ENOTDIR', `${path} is not a directory`)
+    if (there && (await this.#directory(there.cid)).size > 0) throw new OsError('ENOTEMPTY', `${path} is not empty`)
+    return this.#change(root, names, { mtimeMs }, (parent, name) => {
+      const made: Entry = { kind: 'directory', cid: empty, size: 0, mode: DIRECTORY_MODE, mtimeMs }
+      return withEntry(parent, name, { ...(parent.get(name) ?? made), keg: keg as Kid })
+    })
+  }
+
+  async #umount(root: CidText, { path, mtimeMs }: Op<'umount'>): Promise<CidText> {
+    const names = await this.#canonical(root, path, true)
+    if (!(await this.#entry(root, names)).keg) throw new OsError('EINVAL', `nothing is mounted at ${path}`)
+    return this.#change(root, names, { mtimeMs }, (parent, name) => {
+      const { keg: _, ...entry } = parent.get(name) as Entry
+      return withEntry(parent, name, entry)
+    })
   }
 
   /** What a path stands for, in a directory that exists. @throws {OsError} ENOENT, ENOTDIR, ELOOP. */
@@ -286,6 +323,7 @@ export class TreeEdit {
   /** @throws {OsError} when what stands at a path cannot give way to `entry`. */
   async #replaceable(path: string, target: Entry | undefined, entry: Entry): Promise<void> {
     if (!target) return
+    notMounted(path, target)
     if (entry.kind === 'directory' && target.kind !== 'directory') {
       throw new OsError('ENOTDIR', `cannot replace the file ${path} by a directory`)
     }
@@ -363,6 +401,11 @@ export class TreeEdit {
 /** @throws {OsError} EEXIST when something else stands there than whoever asks for the change has seen. */
 function unchanged(op: { path: string; was?: CidText | undefined }, old: Entry | undefined): void {
   if (op.was !== undefined && old?.cid !== op.was) throw new OsError('EEXIST', `${op.path} was changed meanwhile`)
+}
+
+/** @throws {OsError} EBUSY for what a keg is mounted over. */
+function notMounted(path: string, entry: Entry | undefined): void {
+  if (entry?.keg) throw new OsError('EBUSY', `a keg is mounted at ${path}: umount it first`)
 }
 
 /** What is not cut by content does not say how it is cut, so that equal directories are equal blocks. */

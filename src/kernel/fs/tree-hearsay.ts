@@ -3,7 +3,7 @@
 // cluster's tree for empty because it does not reach who leads it.
 // Above: shared-tree.ts. Below: rpc, membership.
 import { errorLine } from '../../base/errors.ts'
-import { type NodeId, shortNode } from '../../base/ids.ts'
+import { type Kid, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
@@ -12,6 +12,8 @@ import type { TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 
 export interface TreeHearsayOptions {
+  /** The keg whose trees these are; undefined for `/`. */
+  keg?: Kid | undefined
   rpc: RpcNode
   membership: Membership
   clock: Clock
@@ -65,7 +67,7 @@ export class TreeHearsay {
 
   /** One node at a time, and none again at once: hearsay may be of nodes that are gone, or that never were. */
   ask(home: NodeId): void {
-    const { membership, rpc, clock, log, answered } = this.#options
+    const { membership, rpc, clock, log, answered, keg } = this.#options
     const nowMs = clock.nowMs()
     if (this.#asking && this.#next.size < limits.MAX_TREE_CLAIMS) this.#next.add(home)
     if (this.#asking || nowMs - (this.#asked.get(home) ?? -Infinity) < limits.TREE_ASK_AGAIN_MS) return
@@ -74,7 +76,7 @@ export class TreeHearsay {
     this.#asking = true
     membership
       .reach(home)
-      .then(() => rpc.call(home, 'tree.head', { tree: null }))
+      .then(() => rpc.call(home, 'tree.head', { tree: null, ...(keg ? { keg } : {}) }))
       .then((head) => answered(home, head))
       .catch((error: unknown) => log.log('debug', 'fs', `${shortNode(home)} leads no tree: ${errorLine(error)}`))
       .finally(() => {

@@ -32,6 +32,8 @@ const entry = v.variant('t', [
     absorbed: v.pipe(v.array(taken), v.maxLength(MAX_ABSORBED)),
     /** Of a branch: the tree that it left, and that tree's root then. */
     base: v.nullable(v.strictObject({ tree: kid, root: text })),
+    /** The keg that it is a tree of; absent for `/`. */
+    keg: v.exactOptional(kid),
     /** Absent in the birth of a tree, and in journals from before there were any. */
     versions: v.exactOptional(storedVersions),
   }),
@@ -84,6 +86,7 @@ export class TreeState {
   root: CidText
   version: number
   readonly base: TreeBirth['base']
+  readonly keg: Kid | undefined
   readonly versions: Versions
   /** Trees whose content is part of this one; the latest last. */
   readonly #absorbed: Map<Kid, Absorbed>
@@ -94,6 +97,7 @@ export class TreeState {
     this.root = birth.root
     this.version = birth.version
     this.base = birth.base
+    this.keg = birth.keg
     const { version, root, bornMs: atMs } = birth
     this.versions = new Versions({ version, root, atMs, by: null, what: '' }, birth.versions)
     this.#absorbed = new Map(birth.absorbed.map(([kid, version, root]) => [kid, { version, root }]))
@@ -154,9 +158,10 @@ export class TreeState {
 
   /** Everything in one entry. */
   birth(): TreeBirth {
-    const { kid, bornMs, root, version, base } = this
+    const { kid, bornMs, root, version, base, keg } = this
     const absorbed = [...this.#absorbed].map(([other, at]): [Kid, number, CidText] => [other, at.version, at.root])
-    return { t: 'tree', kid, bornMs, root, version, base, absorbed, versions: this.versions.stored() }
+    const birth = { t: 'tree' as const, kid, bornMs, root, version, base, absorbed, versions: this.versions.stored() }
+    return keg ? { ...birth, keg } : birth
   }
 }
 

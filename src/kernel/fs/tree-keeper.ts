@@ -20,6 +20,7 @@ import type { TreeCopies } from './copies.ts'
 import { MalformedDag } from './dag.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
+import { precedes } from './tree-head.ts'
 import { TreeHolding } from './tree-holding.ts'
 import {
   type Absorbed,
@@ -87,8 +88,8 @@ export interface KeeperOptions {
   log: LogSink
   /** This node leads that tree from now on, or it has changed. */
   onHead(head: TreeHead): void
-  /** It no longer leads one that it led. */
-  onFollow(): void
+  /** It keeps a tree of that keg (of `/`), and does not lead it, or no longer. */
+  onFollow(keg: Kid | undefined): void
   /** A tree that this node leads has forgotten some of its versions: because somebody asked, or to make room. */
   onForgotten(tree: Kid, versions: Version[], asked: boolean): void
 }
@@ -101,6 +102,8 @@ export class TreeKeeper {
   /** When this node handed each over because its disk took no more. */
   readonly #yielded = new Map<Kid, number>()
   readonly #holding: TreeHolding
+  /** Which keg the trees are of that are kept here; null: of `/`. */
+  readonly #kegs = new Map<Kid, Kid | null>()
 
   constructor(options: KeeperOptions) {
     this.#options = options
@@ -121,7 +124,11 @@ export class TreeKeeper {
       lead: (name, journal, before) => this.#lead(kidOf(name), journal, before),
       follow: (name) => {
         const kid = kidOf(name)
-        if (this.#led.delete(kid)) this.#options.onFollow()
+        const led = this.#led.get(kid)
+        const keg = led ? led.state.keg : this.kegOf(kid)
+        this.#led.delete(kid)
+        // Of one that is not here yet nobody knows; it is told again.
+        if (led || keg !== undefined) this.#options.onFollow(keg ?? undefined)
       },
       hold: (kind, bytes, from) => this.#holding.hold(kind, bytes, from),
       fold: (before) => {
@@ -137,14 +144,44 @@ export class TreeKeeper {
     return led && this.#headOf(led)
   }
 
-  /** The heads of all trees that this node leads. */
-  heads(): TreeHead[] {
-    return [...this.#led.values()].map((led) => this.#headOf(led))
+  /** The heads of all trees of a keg (of `/`) that this node leads. */
+  heads(keg: Kid | undefined): TreeHead[] {
+    return [...this.#led.values()].filter(({ state }) => state.keg === keg).map((led) => this.#headOf(led))
   }
 
   /** Trees kept here, led or not. */
   kept(): Kid[] {
     return this.#options.groups.names(PREFIX).map(kidOf)
+  }
+
+  /** The oldest tree of a keg (of `/`) as the journals here have it, whoever leads it; undefined when none is kept. */
+  recall(keg: Kid | undefined): TreeHead | undefined {
+    let oldest: TreeHead | undefined
+    for (const kid of this.kept()) {
+      if (this.kegOf(kid) !== (keg ?? null)) continue
+      const { snapshot, entries } = this.#options.groups.group(PREFIX + kid).committed()
+      const { bornMs, root, version } = TreeState.replay([snapshot, ...entries])
+      const head = { tree: kid, bornMs, term: 0, version, root, home: this.self, ...(keg ? { keg } : {}) }
+      if (!oldest || precedes(head, oldest)) oldest = head
+    }
+    return oldest
+  }
+
+  /** Which keg a tree is of that is kept here: null for `/`; undefined when it is not, or not yet known. */
+  kegOf(kid: Kid): Kid | null | undefined {
+    const known = this.#led.get(kid)?.state.keg ?? this.#kegs.get(kid)
+    if (known !== undefined) return known
+    const snapshot = this.#options.groups.find(PREFIX + kid)?.committed().snapshot
+    if (!snapshot?.byteLength) return undefined
+    try {
+      const birth = decodeTreeEntry(snapshot)
+      const keg = (birth.t === 'tree' ? birth.keg : undefined) ?? null
+      this.#kegs.set(kid, keg)
+      return keg
+    } catch (error) {
+      this.#options.log.log('debug', 'fs', `nobody knows what keeps ${kid}: ${errorLine(error)}`)
+      return undefined
+    }
   }
 
   /** Whether this node is a member of that tree's journal. */
@@ -267,6 +304,7 @@ export class TreeKeeper {
   async retire(kid: Kid): Promise<void> {
     this.#led.delete(kid)
     this.#yielded.delete(kid)
+    this.#kegs.delete(kid)
     await this.#options.groups.retire(PREFIX + kid)
   }
 
@@ -291,8 +329,9 @@ export class TreeKeeper {
   }
 
   #headOf({ state, journal }: Led): TreeHead {
-    const { kid, bornMs, root, version } = state
-    return { tree: kid, bornMs, term: journal.term, version, root, home: this.#options.self }
+    const { kid, bornMs, root, version, keg } = state
+    const head = { tree: kid, bornMs, term: journal.term, version, root, home: this.#options.self }
+    return keg ? { ...head, keg } : head
   }
 
   #lead(kid: Kid, journal: Journal, before: Journalled): void {
@@ -323,7 +362,7 @@ export class TreeKeeper {
     const made: Request[] = []
     try {
       if (this.#led.get(led.state.kid) !== led) throw notLed()
-      const edit = new TreeEdit(this.#options.tree)
+      const edit = new TreeEdit(this.#options.tree, {}, led.state.keg !== undefined)
       const from = led.state.root
       let root = from
       let absorbs: readonly [Kid, number] | null = null

@@ -20,6 +20,8 @@ const BATCH = 500
 const BATCH_BYTES = 256 * 1024
 
 export interface TreeMeetingOptions {
+  /** What it is called to people. */
+  name: string
   self: NodeId
   tree: Tree
   keeper: TreeKeeper
@@ -101,12 +103,12 @@ export class TreeMeeting {
 
   /** Says so, and waits a while. */
   async #failed(mine: TreeHead, error: unknown, attempt: number): Promise<void> {
-    const { news, log, notice } = this.#options
+    const { news, log, notice, name } = this.#options
     const unsafe = isOsError(error, 'ENOQUORUM')
-    const what = unsafe ? 'keeping' : 'could not merge into / yet'
+    const what = unsafe ? 'keeping' : `could not merge into ${name} yet`
     log.log(unsafe ? 'info' : 'warn', 'fs', `${what} the tree ${shortKid(mine.tree)}: ${errorLine(error)}`)
     if (attempt % limits.TREE_MERGE_ATTEMPTS === 0 && !unsafe) {
-      notice(`files of this tab could not be merged into / yet (their root is ${mine.root})`)
+      notice(`files of this tab could not be merged into ${name} yet (their root is ${mine.root})`)
     }
     await news.wait(isOsError(error, 'EEXIST') ? limits.TREE_TURN_MS : limits.TREE_MERGE_PAUSE_MS)
   }
@@ -132,7 +134,7 @@ export class TreeMeeting {
       log.log('warn', 'fs', `${what}: it is kept aside`)
       return true
     }
-    const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into /`
+    const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into ${this.#options.name}`
     if (count > 0) this.#options.notice(notice)
     // A lone tab cannot wait for a second copy.
     const ack = target.home !== self || this.#options.accompanied() ? 'majority' : undefined
@@ -175,7 +177,11 @@ export class TreeMeeting {
       if (!best || !stored || keeper.head(kept)) return
       const said = await calls.absorbed(best, kept)
       if (!(await this.#contains(said, stored, best, baseOf(stored.parted, best)))) return
-      log.log('info', 'fs', `forgetting the tree ${shortKid(kept)}: it was merged into / while this tab was away`)
+      log.log(
+        'info',
+        'fs',
+        `forgetting the tree ${shortKid(kept)}: it was merged into ${this.#options.name} while this tab was away`,
+      )
       await keeper.retire(kept)
     } catch (error) {
       log.log('debug', 'fs', `the tree ${shortKid(kept)} is kept for now: ${errorLine(error)}`)

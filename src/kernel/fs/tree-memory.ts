@@ -10,9 +10,9 @@ import { type TreeHead, treeHead } from '../rpc/methods.ts'
 import type { TreeCopies } from './copies.ts'
 import type { TreeNews } from './tree-news.ts'
 
-const RECORD = 'tree'
-
 export interface TreeMemoryOptions {
+  /** Under which the head is recorded. */
+  record: string
   store: LogStore
   copies: TreeCopies
   news: TreeNews
@@ -55,8 +55,8 @@ export class TreeMemory {
 
   /** The head that was used last. One that cannot be read must not keep the tab from starting. */
   async recorded(): Promise<TreeHead | undefined> {
-    const { store, log } = this.#options
-    const bytes = await store.getRecord(RECORD)
+    const { store, log, record } = this.#options
+    const bytes = await store.getRecord(record)
     if (!bytes) return undefined
     try {
       return v.parse(treeHead, decode(bytes))
@@ -70,10 +70,10 @@ export class TreeMemory {
   recordSoon(): void {
     if (this.#recording) return
     this.#recording = true
-    const { store, news, known, log } = this.#options
+    const { store, news, known, log, record: name } = this.#options
     const record = () => {
       this.#recording = false
-      store.putRecord(RECORD, encode(known())).catch((error: unknown) => {
+      store.putRecord(name, encode(known())).catch((error: unknown) => {
         log.log('warn', 'fs', `cannot record the tree's head: ${errorLine(error)}`)
       })
     }

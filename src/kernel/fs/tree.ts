@@ -1,6 +1,7 @@
 // Immutable trees of directories: read them, look up a path. Changes are made by tree-edit.ts. It keeps no head;
 // shared-tree.ts does. Errors are those of POSIX.
 import { OsError } from '../../base/errors.ts'
+import type { Kid } from '../../base/ids.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB } from '../blocks/cid.ts'
 import { MAX_DIRECTORY_ENTRIES, MAX_SYMLINKS } from '../limits.ts'
@@ -21,8 +22,8 @@ const CACHE_SIZE = 4096
 const CACHE_ENTRIES = 300_000
 /** Parts that are read at a time. */
 const PARTS_TOGETHER = 32
-/** What every new tree starts with. Times are 0, so that all new trees have the same root. */
-const FIRST_DIRECTORIES = ['home', 'tmp']
+/** What `/` starts with. Times are 0, so that all new trees have the same root. */
+export const FIRST_DIRECTORIES = ['home', 'tmp']
 
 /** One version of a tree, and where its blocks may be had. */
 export interface TreeView {
@@ -56,9 +57,9 @@ export class Tree {
   }
 
   /** The root of a new tree, stored. With a disk that is full a tab starts all the same, if it has done so before. */
-  async create(): Promise<CidText> {
+  async create(names = FIRST_DIRECTORIES): Promise<CidText> {
     const empty = await this.draft(new Map())
-    const entries = FIRST_DIRECTORIES.map((name): [string, Entry] => {
+    const entries = names.map((name): [string, Entry] => {
       return [name, { kind: 'directory', cid: empty.cid, size: 0, mode: 0o755, mtimeMs: 0 }]
     })
     const drafts = [empty, await this.draft(new Map(entries))]
@@ -154,12 +155,17 @@ export class Tree {
   }
 
   /** @throws {OsError} ELOOP, EIO. */
-  resolve({ root, options }: TreeView, names: readonly string[], how: ResolveOptions): Promise<Place> {
-    const reading = {
-      directory: (cid: CidText) => this.directory(cid, options),
-      target: (cid: CidText) => this.target(cid, options),
+  resolve(view: TreeView, names: readonly string[], how: ResolveOptions): Promise<Place> {
+    return resolve(this.reading(view), view.root, names, how)
+  }
+
+  /** @param enter leads into other kegs. */
+  reading({ options }: TreeView, enter?: Reading['enter']): Reading {
+    return {
+      directory: (cid) => this.directory(cid, options),
+      target: (cid) => this.target(cid, options),
+      ...(enter ? { enter } : {}),
     }
-    return resolve(reading, root, names, how)
   }
 
   /** Where a symbolic link leads. @throws {OsError} EIO. */
@@ -199,6 +205,10 @@ export interface Reading {
   directory(cid: CidText): Promise<Directory>
   /** Where a symbolic link leads. */
   target(cid: CidText): Promise<string>
+  /** Into a keg that is mounted on the way. Absent where paths do not leave their own keg. @throws {OsError} EHOSTUNREACH. */
+  enter?(keg: Kid): Promise<{ root: CidText; reading: Reading }>
+  /** The root is not `/`, but that of another keg: where links lead that leave it is not known here. */
+  apart?: boolean
 }
 
 /** What is at some names, which no link that was to be followed is among. */
@@ -214,6 +224,8 @@ export interface Place {
   outside?: true
   /** A link on the way, or in the last place, leads to nothing. */
   dead?: true
+  /** The mounted keg that it is in, and how many of the names lead there. */
+  mounted?: { keg: Kid; depth: number }
 }
 
 export interface ResolveOptions {
@@ -223,7 +235,7 @@ export interface ResolveOptions {
   outside?: (names: readonly string[]) => boolean
 }
 
-/** Follows symbolic links. @throws {OsError} ELOOP, EIO. */
+/** Follows symbolic links. @throws {OsError} ELOOP, EIO; EXDEV where they lead to another keg that is not entered. */
 export async function resolve(
   reading: Reading,
   root: CidText,
@@ -237,37 +249,63 @@ export async function resolve(
     if (outside(names)) return { names, entry: undefined, outside: true }
     const place = await walk(reading, root, names)
     const { entry, depth } = place
-    if (!entry && depth < led) return { ...place, names, dead: true }
-    if (entry?.kind !== 'symlink' || (depth === names.length && !last)) return { ...place, names }
+    if (!entry && depth < led) return found(place, names, { dead: true })
+    if (entry?.kind !== 'symlink' || (depth === names.length && !last)) return found(place, names)
     const rest = names.length - depth
-    names = follow(names, depth, await reading.target(entry.cid))
+    const target = await (place.within ?? reading).target(entry.cid)
+    if (reading.apart && leaves(depth - 1, target)) {
+      throw new OsError('EXDEV', `the link ${joinPath(names.slice(0, depth))} leads out of its keg`)
+    }
+    names = follow(names, depth, target)
     led = names.length - rest
   }
   throw new OsError('ELOOP', `${joinPath(path)}: more than ${MAX_SYMLINKS} symbolic links on the way: a loop?`)
 }
 
-/** As far as names lead without following a link; `depth` counts those that exist. */
-async function walk(
-  { directory }: Reading,
-  root: CidText,
-  names: readonly string[],
-): Promise<Omit<Place, 'names'> & { depth: number }> {
+interface Walked extends Omit<Place, 'names'> {
+  /** Counts the names that exist. */
+  depth: number
+  /** How the keg is read in which it ended, if that is another. */
+  within?: Reading
+}
+
+function found(
+  { depth: _depth, within: _within, ...place }: Walked,
+  names: string[],
+  more: Partial<Place> = {},
+): Place {
+  return { ...place, names, ...more }
+}
+
+/** As far as names lead without following a link. */
+async function walk(reading: Reading, root: CidText, names: readonly string[]): Promise<Walked> {
   let entry: Entry = { kind: 'directory', cid: root, size: 0, mode: 0o755, mtimeMs: 0 }
   let parent = entry
+  let way: Pick<Walked, 'within' | 'mounted'> = {}
   for (const [depth, name] of names.entries()) {
-    if (entry.kind === 'symlink') return { entry, depth }
+    if (entry.kind === 'symlink') return { entry, depth, ...way }
     if (entry.kind !== 'directory') {
       const at = joinPath(names.slice(0, depth))
-      return { entry: undefined, depth, problem: new OsError('ENOTDIR', `${at} is not a directory`) }
+      return { entry: undefined, depth, problem: new OsError('ENOTDIR', `${at} is not a directory`), ...way }
     }
-    const next = (await directory(entry.cid)).get(name)
-    if (!next && depth < names.length - 1)
-      return { entry: undefined, depth, problem: absent(names.slice(0, depth + 1)) }
+    const next = (await (way.within ?? reading).directory(entry.cid)).get(name)
+    if (!next && depth < names.length - 1) {
+      return { entry: undefined, depth, problem: absent(names.slice(0, depth + 1)), ...way }
+    }
     parent = entry
-    if (!next) return { entry: undefined, depth, parent }
+    if (!next) return { entry: undefined, depth, parent, ...way }
     entry = next
+    if (next.keg === undefined) continue
+    const mounted = { keg: next.keg, depth: depth + 1 }
+    if (reading.enter && !way.within) {
+      const into = await reading.enter(next.keg)
+      entry = { ...next, cid: into.root }
+      way = { within: into.reading, mounted }
+    } else if (mounted.depth < names.length) {
+      throw new OsError('EXDEV', `another keg is mounted at ${joinPath(names.slice(0, mounted.depth))}`)
+    }
   }
-  return { entry, depth: names.length, parent }
+  return { entry, depth: names.length, parent, ...way }
 }
 
 /** @throws {OsError} ENOENT, ENOTDIR where nothing is there. */
@@ -280,6 +318,18 @@ export function present({ names, entry, problem }: Place): Entry {
 function follow(names: readonly string[], depth: number, target: string): string[] {
   const from = target.startsWith('/') ? '' : joinPath(names.slice(0, depth - 1))
   return splitPath(`${from}/${target}/${names.slice(depth).join('/')}`)
+}
+
+/** Whether a link's target leads above the root from a directory of that depth. */
+function leaves(depth: number, target: string): boolean {
+  if (target.startsWith('/')) return true
+  let at = depth
+  for (const name of target.split('/')) {
+    if (name === '..') at--
+    else if (name !== '' && name !== '.') at++
+    if (at < 0) return true
+  }
+  return false
 }
 
 export function absent(names: readonly string[]): OsError {

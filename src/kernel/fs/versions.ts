@@ -128,6 +128,8 @@ const VERBS = {
   move: 'move',
   copy: 'copy',
   graft: 'restore',
+  mount: 'mount',
+  umount: 'umount',
 } as const satisfies Record<TreeOp['op'], string>
 
 /** What a change did, in a few words. */

@@ -10,7 +10,7 @@ import type { Tree } from './tree.ts'
 
 /** A version of whatever is at a path: changes with its content, its mode and its time. */
 export function versionOf(entry: Entry | undefined): string {
-  return entry ? `${entry.kind} ${entry.cid} ${entry.mode} ${entry.mtimeMs}` : ''
+  return entry ? `${entry.kind} ${entry.cid} ${entry.mode} ${entry.mtimeMs}${entry.keg ? ` ${entry.keg}` : ''}` : ''
 }
 
 /** The entry that a version is of, as far as a comparison needs it. */

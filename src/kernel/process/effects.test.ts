@@ -20,9 +20,11 @@ async function apply(ops: readonly TreeOp[]): Promise<void> {
   root = await edit.save(next)
 }
 /** As far as it is asked here. */
-const shared = {
-  lookup: (path: string) => tree.lookup(root, path),
-  apply: ({ ops }: { ops: readonly TreeOp[] }) => apply(ops),
+const namespace = {
+  root: {
+    lookup: (path: string) => tree.lookup(root, path),
+    apply: ({ ops }: { ops: readonly TreeOp[] }) => apply(ops),
+  },
 } as never
 
 beforeEach(async () => {
@@ -62,16 +64,16 @@ describe('changes that were perhaps made', () => {
     const start = root
     await apply(changes())
     const once = root
-    await makeChanges(shared, changes(), { perhapsMade: true, signal })
+    await makeChanges(namespace, changes(), { perhapsMade: true, signal })
     expect(root).toBe(once) // they were
     root = start
-    await makeChanges(shared, changes(), { perhapsMade: true, signal })
+    await makeChanges(namespace, changes(), { perhapsMade: true, signal })
     expect(root).toBe(once) // they were not
   })
 
   it('a lock that another event has taken is not taken for one’s own', async () => {
     await apply([link('/lock', 'winner')])
-    const made = makeChanges(shared, [link('/lock', 'loser'), put('/cfg', 1)], { perhapsMade: true, signal })
+    const made = makeChanges(namespace, [link('/lock', 'loser'), put('/cfg', 1)], { perhapsMade: true, signal })
     await expect(made).rejects.toBeInstanceOf(OsError)
     expect((await tree.lookup(root, '/cfg')).cid).toBe(cids[0])
   })

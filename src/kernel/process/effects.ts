@@ -1,20 +1,32 @@
 // File changes of a completed event, made in the tree exactly once, whatever dies in between. Above: home.ts.
 import { isOsError } from '../../base/errors.ts'
+import type { Namespace } from '../fs/namespace.ts'
 import type { SharedTree } from '../fs/shared-tree.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 
 /** Homes of the tree that may vanish under one set of file changes before the process gives up. */
 const MAX_REPEATS = 5
 
+interface Making {
+  /** They may be in the tree already: a restart came between the two. */
+  perhapsMade: boolean
+  signal: AbortSignal
+}
+
 /**
- * @param perhapsMade they may be in the tree already: a restart came between the two.
+ * All or none, where they are of one keg; of several, one after the other.
  * @throws {OsError} POSIX codes of a change that cannot be made; EHOSTUNREACH, ECANCELED.
  */
-export async function makeChanges(
-  tree: SharedTree,
-  ops: readonly TreeOp[],
-  { perhapsMade, signal }: { perhapsMade: boolean; signal: AbortSignal },
-): Promise<void> {
+export async function makeChanges(namespace: Namespace, ops: readonly TreeOp[], making: Making): Promise<void> {
+  try {
+    return await makeIn(namespace.root, ops, making)
+  } catch (error) {
+    if (!isOsError(error, 'EXDEV')) throw error
+  }
+  for await (const part of namespace.parts(ops, making.signal)) await makeIn(part.tree, part.ops, making)
+}
+
+async function makeIn(tree: SharedTree, ops: readonly TreeOp[], { perhapsMade, signal }: Making): Promise<void> {
   let perhaps = perhapsMade
   for (let attempt = 0; ; attempt++) {
     try {

@@ -14,7 +14,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { ExitStatus, HistoryRow, ProcessRow } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { holdFiles } from '../fs/copies.ts'
-import type { SharedTree } from '../fs/shared-tree.ts'
+import type { Namespace } from '../fs/namespace.ts'
 import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import { mutated } from '../mutations.ts'
@@ -48,7 +48,7 @@ export interface HomeServices {
   self: NodeId
   rpc: RpcNode
   blocks: Blocks
-  tree: SharedTree
+  namespace: Namespace
   clock: Clock
   log: LogSink
   leases: Leases
@@ -344,7 +344,7 @@ export class ProcessHome implements Lessee {
 
   async #applyFiles(event: string, ops: readonly TreeOp[], perhapsMade = false): Promise<void> {
     try {
-      await makeChanges(this.#services.tree, ops, { perhapsMade, signal: this.#stop.signal })
+      await makeChanges(this.#services.namespace, ops, { perhapsMade, signal: this.#stop.signal })
       this.#record({ t: 'applied', event })
     } catch (error) {
       if (!this.#ending) await this.#fail(`the files of event ${event}: ${errorLine(error)}`)

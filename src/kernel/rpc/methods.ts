@@ -16,6 +16,8 @@ const bytes = (max: number) =>
     v.check((value) => value.byteLength <= max, `more than ${max} bytes`),
   )
 const kid = v.custom<Kid>((value) => typeof value === 'string' && isKid(value), 'expected a KID')
+/** The same as plain text: branded types have no name where types are written out. */
+const kidText = v.pipe(v.string(), v.check(isKid, 'expected a KID'))
 const cid = v.pipe(v.string(), v.regex(/^b[a-z2-7]{20,120}$/, 'expected a CIDv1 in base32'))
 const cids = v.pipe(v.array(cid), v.maxLength(limits.MAX_CIDS_PER_CALL))
 const NODE_ID = /^[1-9A-HJ-NP-Za-km-z]{8,80}$/
@@ -34,6 +36,8 @@ export const treeHead = v.strictObject({
   version: int(),
   root: cid,
   home: nodeId,
+  /** The keg that it is a tree of; absent for `/`. */
+  keg: v.exactOptional(kid),
 })
 export type TreeHead = v.InferOutput<typeof treeHead>
 
@@ -112,10 +116,16 @@ export const treeOp = v.variant('op', [
     mode: int(0o7777),
     mtimeMs: int(),
     chunks,
+    /** Of a directory over which a keg is mounted. */
+    keg: v.exactOptional(kidText),
     /** When it is done: of directories in which a name appears or goes. */
     atMs: int(),
     exclusive: v.optional(v.boolean()),
   }),
+  /** A keg is mounted over an empty directory, which is made if nothing is there. */
+  v.strictObject({ op: v.literal('mount'), path, keg: kidText, mtimeMs: int() }),
+  /** It is an empty directory again. */
+  v.strictObject({ op: v.literal('umount'), path, mtimeMs: int() }),
 ])
 export type TreeOp = v.InferOutput<typeof treeOp>
 
@@ -234,10 +244,10 @@ export const methods = {
   },
   /** Sends those blocks as items [index, offset, total, bytes]; skips what it does not hold. */
   'blocks.get': { lane: 'bulk', args: v.strictObject({ cids }), result: v.null(), timeoutMs: 0 },
-  /** The head of that tree, or of the one that the answering node leads, when it is certain that it does. */
+  /** The head of that tree, or of the one of that keg (of `/`) that the answering node leads, when it is certain that it does. */
   'tree.head': {
     lane: 'control',
-    args: v.strictObject({ tree: v.nullable(kid) }),
+    args: v.strictObject({ tree: v.nullable(kid), keg: v.exactOptional(kid) }),
     result: v.nullable(treeHead),
     timeoutMs: 3_000,
   },
@@ -351,7 +361,7 @@ export const notes = {
   'journal.dismissed': v.strictObject({ group: groupName, term: int(), index: int() }),
   'tree.head': treeHead,
   /** The sender knows of a tree that was written, whether or not anybody leads it now. */
-  'tree.known': v.strictObject({ tree: kid }),
+  'tree.known': v.strictObject({ tree: kid, keg: v.exactOptional(kid) }),
   /** From its leader to those who keep a tree: these roots of versions are forgotten. */
   'tree.forgotten': v.strictObject({
     tree: kid,
@@ -360,7 +370,7 @@ export const notes = {
     soon: v.boolean(),
   }),
   /** The sender, which led that tree, does not know any longer who does. */
-  'tree.resigned': v.strictObject({ tree: kid }),
+  'tree.resigned': v.strictObject({ tree: kid, keg: v.exactOptional(kid) }),
   /** The process has ended: executors drop its workers. */
   'process.ended': v.strictObject({ kid }),
 } as const

@@ -28,6 +28,7 @@ import { log } from './log.ts'
 import { lookup } from './lookup.ts'
 import { ls } from './ls.ts'
 import { mkdir } from './mkdir.ts'
+import { mount } from './mount.ts'
 import { mv } from './mv.ts'
 import { peers } from './peers.ts'
 import { ps } from './ps.ts'
@@ -40,6 +41,7 @@ import { tail } from './tail.ts'
 import { touch } from './touch.ts'
 import { tree } from './tree.ts'
 import { trueProgram } from './true.ts'
+import { umount } from './umount.ts'
 import { uname } from './uname.ts'
 import { wait } from './wait.ts'
 import { why } from './why.ts'
@@ -81,6 +83,8 @@ export const programs: readonly Program[] = [
   put,
   get,
   keg,
+  mount,
+  umount,
   kid,
   // the shell
   cd,

@@ -4,7 +4,7 @@ import { defineProgram, forEachOperand, jsonOption } from '../program.ts'
 import { formatMode, formatTime } from '../table.ts'
 
 function lines(operand: string, info: FileInfo): string {
-  const { kind, size, mode, mtimeMs, kid, cid, target, chunks } = info
+  const { kind, size, mode, mtimeMs, kid, cid, target, chunks, keg } = info
   const rows: [string, string | undefined][] = [
     ['File', target === undefined ? operand : `${operand} -> ${target}`],
     ['Type', kind],
@@ -14,6 +14,7 @@ function lines(operand: string, info: FileInfo): string {
     ['KID', kid],
     ['CID', cid],
     ['Chunks', chunks],
+    ['Keg', keg],
   ]
   return rows.map(([name, value]) => (value === undefined ? '' : `${`${name}:`.padEnd(10)}${value}\n`)).join('')
 }

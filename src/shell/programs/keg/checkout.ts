@@ -8,7 +8,7 @@ export const checkout = defineProgram(
     summary: 'Make files what they were in a version',
     usage: ['VERSION [PATH]...'],
     details: [
-      'All of / unless told. That is a change like others: it makes a new version, and the one before it stays.',
+      'All of / unless told; versions are of the keg that the first PATH is in. That is a change like others: it makes a new version, and the one before it stays.',
       'What was added to a directory since then goes.',
     ].join('\n'),
     examples: ['keg checkout 12 /home/docs', 'keg checkout @10m /notes.txt', 'keg checkout before-lunch'],
@@ -16,7 +16,7 @@ export const checkout = defineProgram(
     operands: [1, Number.POSITIVE_INFINITY],
   },
   async (context, { operands: [version = '', ...paths] }) => {
-    const before = await newest(context)
+    const before = await newest(context, paths[0] === undefined ? '/' : context.path(paths[0]))
     const code = await forEachOperand(
       context,
       paths.length > 0 ? paths : ['/'],

@@ -14,22 +14,23 @@ export const gc = defineProgram(
   {
     name: 'keg gc',
     summary: 'Forget old versions',
-    usage: ['[OPTION]...'],
+    usage: ['[OPTION]... [PATH]'],
     details:
-      'Versions with a name are kept, and those that either option keeps. What only forgotten ones hold is freed soon.',
+      'Of /, or of the keg that PATH is in. Versions with a name are kept, and those that either option keeps. What only forgotten ones hold is freed soon.',
     examples: ['keg gc', 'keg gc --keep 1 --for 0s'],
     options: {
       keep: { short: 'n', value: 'COUNT', number: 'whole', help: 'keep so many of the newest (100 unless told)' },
       for: { value: 'TIME', help: 'keep those of so long ago (1d unless told)' },
       ...jsonOption,
     },
-    operands: [0, 0],
+    operands: [0, 1],
   },
-  async (context, { options }) => {
+  async (context, { options, operands: [operand = '/'] }) => {
+    const path = context.path(operand)
     const forMs = milliseconds(options.for ?? '1d')
-    const count = async () => (await context.keg.log({ limit: 10_000, ...context.cancel })).length
+    const count = async () => (await context.keg.log({ path, all: true, limit: 10_000, ...context.cancel })).length
     const before = await count()
-    await context.keg.gc({ keep: options.keep ?? 100, forMs, ...context.cancel })
+    await context.keg.gc({ keep: options.keep ?? 100, forMs, path, ...context.cancel })
     const kept = await count()
     const forgotten = Math.max(0, before - kept)
     if (options.json) await context.printJson({ forgotten, kept })

@@ -102,6 +102,50 @@ describe('keg', () => {
     expect(await out('keg export /docs/deep/a - | cat > /b.car && keg import /b.car && cat b')).toContain('one')
   })
 
+  it('makes kegs, mounts and unmounts them, and has versions of each', async () => {
+    const made = await out('keg create /data')
+    const kid = /^\/data: (K-[0-9a-f]{64})\n$/.exec(made)?.[1] as string
+    await out('echo one > /data/f && echo two > /data/f && mkdir /data/d')
+    expect(await out('mount')).toMatch(
+      new RegExp(`^KEG +PATH +VERSION +LED BY\\n${kid.slice(0, 14)}  /data +4  \\S+\\n$`),
+    )
+    expect(JSON.parse(await out('mount --json'))).toMatchObject([{ kid, paths: ['/data'], version: 4, here: true }])
+    expect(await out('stat /data')).toContain(`Keg:      ${kid}\n`)
+    expect((await out('keg log /data')).match(/(write|make) \/\w/g)).toEqual(['make /d', 'write /f', 'write /f'])
+    expect(await out('keg show 3 /data')).toContain('M  /data/f\n')
+    expect(await out('keg diff 1 /data')).toBe('A  /data/d\nA  /data/f\n')
+    expect(await out('rm /data/f && keg undo /data/f')).toBe('/data/f is as it was in 4, before: remove /f\n')
+    expect(await out('keg snapshot good /data/')).toBe(`version 6 is good: ls /keg/${kid}@good\n`)
+    expect(await out(`ls /keg/${kid}@good`)).toBe('d\nf\n')
+    expect(JSON.parse(await out('keg snapshot --json'))).toEqual([])
+    expect(JSON.parse(await out('keg snapshot --json /data'))).toHaveLength(1)
+    expect(await out('keg checkout 2 /data')).toContain('(keg checkout 6 /data brings back what was there)')
+    expect(await out('cat /data/f')).toBe('one\n')
+    await cluster.advance(1_000)
+    expect(await out('keg gc --keep 1 --for 0s /data')).toBe('5 versions forgotten, 2 kept\n')
+    await out('umount /data && rmdir /data 2>/dev/null || rm -r /data')
+    expect(await out('mount')).toBe('KEG  PATH  VERSION  LED BY\n')
+    expect(await out('keg list')).toContain(`${kid.slice(0, 14)}  -  `)
+    await out(`mount ${kid.slice(0, 9)} /home/data`)
+    expect(await out('cat /home/data/f')).toBe('one\n')
+    expect(await sh('mount K-0000 /x')).toMatchObject({
+      code: 1,
+      stderr: 'mount: no keg K-0000 is known here: see keg list, or give all of its KID (EINVAL)\n',
+    })
+    expect((await sh('rm -r /home/data')).stderr).toContain("cannot remove '/home/data'")
+    expect((await sh('umount /home')).stderr).toContain('nothing is mounted at /home')
+  })
+
+  it('moves and copies between kegs as between directories', async () => {
+    await out('keg create /data && mkdir -p /docs/deep && echo one > /docs/deep/a && ln -s deep/a /docs/l')
+    expect(await out('cp -r /docs /data && cat /data/docs/l')).toBe('one\n')
+    await out('mv /docs /data/moved && mv /data/moved/deep/a /back')
+    expect(await out('cat /back')).toBe('one\n')
+    expect(await out('ls /data /data/moved/deep')).toBe('/data:\ndocs\nmoved\n\n/data/moved/deep:\n')
+    expect((await sh('ls /docs')).code).not.toBe(0)
+    expect(await out('find /data -name a && du -s /data')).toContain('/data/docs/deep/a\n')
+  })
+
   it('says and chooses where files are cut', async () => {
     await out('mkdir /images && echo a > /images/a')
     expect(await out('keg chunks content /images')).toBe('')
@@ -144,7 +188,7 @@ describe('keg', () => {
     [
       'keg frobnicate',
       2,
-      "keg: there is no command 'frobnicate': log, show, diff, undo, checkout, snapshot, gc, export, import, chunks\n",
+      "keg: there is no command 'frobnicate': log, show, diff, undo, checkout, snapshot, gc, export, import, chunks, create, list\n",
     ],
     ['keg diff', 2, "keg diff: missing operand\nTry 'keg diff --help' for more information.\n"],
     ['keg diff 1 2 3', 2, "keg diff: two versions and one path at most\nTry 'keg diff --help' for more information.\n"],

@@ -1,22 +1,28 @@
 // keg show: one version, and what it changed.
 import { OsError } from '../../../base/errors.ts'
+import { UsageError } from '../../options.ts'
 import { defineProgram, jsonOption } from '../../program.ts'
 import { formatTime } from '../../table.ts'
-import { formatChanges } from './versions.ts'
+import { formatChanges, withPath } from './versions.ts'
 
 export const show = defineProgram(
   {
     name: 'keg show',
     summary: 'Show what a version changed',
-    usage: ['[OPTION]... [VERSION]'],
-    details: 'The newest one unless told. `ls /keg/VERSION` and `cat /keg/VERSION/PATH` show what it holds.',
+    usage: ['[OPTION]... [VERSION] [PATH]'],
+    details:
+      'The newest one unless told, of / or of the keg that PATH is in, which has a slash in it. `ls /keg/VERSION` and `cat /keg/VERSION/PATH` show what it holds.',
     options: jsonOption,
-    operands: [0, 1],
+    operands: [0, 2],
   },
-  async (context, { options, operands: [version = 'HEAD'] }) => {
-    const [row, before] = await context.keg.log({ from: version, limit: 2, ...context.cancel })
+  async (context, { options, operands }) => {
+    const { words, path } = withPath(context, operands)
+    const [version = 'HEAD', extra] = words
+    if (extra !== undefined) throw new UsageError(`extra operand '${extra}'`)
+    const [row, before] = await context.keg.log({ path, all: true, from: version, limit: 2, ...context.cancel })
     if (!row) throw new OsError('ENOENT', `no version '${version}' is remembered`)
-    const past = before && (await context.keg.diff(String(before.version), String(row.version), context.cancel))
+    const past =
+      before && (await context.keg.diff(String(before.version), String(row.version), { path, ...context.cancel }))
     const { changes, more } = past ?? { changes: [], more: false }
     if (options.json) {
       await context.printJson({ ...row, changes, more })
@@ -30,7 +36,7 @@ export const show = defineProgram(
       ['KID', row.kid],
     ]
     const lines = rows.filter(([, text]) => text !== '').map(([name, text]) => `${`${name}:`.padEnd(10)}${text}\n`)
-    await context.print(`${lines.join('')}\n${formatChanges(changes, more, '/')}`)
+    await context.print(`${lines.join('')}\n${formatChanges(changes, more, path)}`)
     return 0
   },
 )

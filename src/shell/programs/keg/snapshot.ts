@@ -1,34 +1,40 @@
 // keg snapshot: names for versions, which are then kept.
 import { UsageError } from '../../options.ts'
 import { defineProgram, jsonOption } from '../../program.ts'
-import { formatVersions, newest } from './versions.ts'
+import { formatVersions, newest, withPath } from './versions.ts'
 
 export const snapshot = defineProgram(
   {
     name: 'keg snapshot',
     summary: 'Name a version, so that it is kept',
-    usage: ['[OPTION]... [NAME [VERSION]]'],
-    details: 'The newest one unless told. Without a NAME, lists versions that have one.',
+    usage: ['[OPTION]... [NAME [VERSION]] [PATH]'],
+    details:
+      'The newest one unless told, of / or of the keg that PATH is in, which has a slash in it. Without a NAME, lists versions that have one.',
     examples: ['keg snapshot before-lunch', 'keg snapshot --delete before-lunch'],
     options: { delete: { short: 'd', help: 'give the NAME up' }, ...jsonOption },
-    operands: [0, 2],
+    operands: [0, 3],
   },
-  async (context, { options, operands: [name, version] }) => {
+  async (context, { options, operands }) => {
+    const { words, path } = withPath(context, operands)
+    const [name, version, extra] = words
+    if (extra !== undefined) throw new UsageError(`extra operand '${extra}'`)
+    const of = { path, ...context.cancel }
     if (name === undefined) {
       if (options.delete) throw new UsageError('missing NAME')
-      const rows = (await context.keg.log({ limit: 10_000, ...context.cancel })).filter(({ names }) => names.length > 0)
+      const rows = (await context.keg.log({ all: true, limit: 10_000, ...of })).filter(({ names }) => names.length > 0)
       if (options.json) await context.printJson(rows)
       else await context.print(formatVersions(rows))
       return 0
     }
     if (options.delete) {
       if (version !== undefined) throw new UsageError(`extra operand '${version}'`)
-      await context.keg.unname(name, context.cancel)
+      await context.keg.unname(name, of)
       return 0
     }
-    const which = version ?? String((await newest(context))?.version ?? 'HEAD')
-    await context.keg.snapshot(name, which, context.cancel)
-    await context.print(`version ${which} is ${name}: ls /keg/${name}\n`)
+    const which = version ?? String((await newest(context, path))?.version ?? 'HEAD')
+    await context.keg.snapshot(name, which, of)
+    const { keg } = (await context.fs.stat(path, context.cancel)).info
+    await context.print(`version ${which} is ${name}: ls /keg/${keg ? `${keg}@` : ''}${name}\n`)
     return 0
   },
 )

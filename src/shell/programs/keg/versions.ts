@@ -3,6 +3,7 @@ import type { OsError } from '../../../base/errors.ts'
 import { shortNode } from '../../../base/ids.ts'
 import type { PathChange, VersionRow } from '../../../syscalls/types.ts'
 import { reason } from '../../messages.ts'
+import { UsageError } from '../../options.ts'
 import type { ProgramContext } from '../../program.ts'
 import { formatTable, formatTime, printable } from '../../table.ts'
 
@@ -30,9 +31,19 @@ export function isPath(operand: string): boolean {
   return operand.includes('/') || operand === '.' || operand === '..'
 }
 
-/** The newest version. */
-export async function newest(context: ProgramContext): Promise<VersionRow | undefined> {
-  return (await context.keg.log({ limit: 1, ...context.cancel }))[0]
+/** Operands that are no paths, and the one that is. @throws {UsageError} for several. */
+export function withPath(context: ProgramContext, operands: readonly string[]): { words: string[]; path: string } {
+  const [first, second] = operands.filter(isPath)
+  if (second !== undefined) throw new UsageError(`extra operand '${second}'`)
+  return {
+    words: operands.filter((operand) => !isPath(operand)),
+    path: first === undefined ? '/' : context.path(first),
+  }
+}
+
+/** The newest version of the keg that a path is in. */
+export async function newest(context: ProgramContext, path = '/'): Promise<VersionRow | undefined> {
+  return (await context.keg.log({ path, all: true, limit: 1, ...context.cancel }))[0]
 }
 
 /** What is not there is a version as often as a file: the kernel says which. */

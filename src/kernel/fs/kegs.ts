@@ -1,0 +1,198 @@
+// All kegs that this node knows: `/`, those that are mounted somewhere and were looked into, and those whose journals are
+// kept here. Hands each what others say of its trees. Above: files.ts, namespace.ts. Below: shared-tree.ts, tree-keeper.ts.
+import { errorLine, OsError } from '../../base/errors.ts'
+import { type Kid, shortKid } from '../../base/ids.ts'
+import { MAX_KEGS } from '../limits.ts'
+import type { TreeHead } from '../rpc/methods.ts'
+import { SharedTree, type SharedTreeOptions } from './shared-tree.ts'
+import type { TreeView } from './tree.ts'
+import { versionPage } from './tree-calls.ts'
+
+export interface KegsOptions extends Omit<SharedTreeOptions, 'keg' | 'onChange'> {
+  /** @param keg undefined for `/`. */
+  onChange(keg: Kid | undefined, head: TreeHead, notice?: string): void
+  /** This node leads a keg. */
+  publishHome(keg: Kid): void
+}
+
+interface Opened {
+  shared: SharedTree
+  started: Promise<void>
+  ready: boolean
+  /** Callers that look into it. */
+  users: number
+}
+
+export class Kegs {
+  readonly #options: KegsOptions
+  readonly root: SharedTree
+  readonly #others = new Map<Kid, Opened>()
+  /** Kegs of which this node leads a tree. */
+  readonly #led = new Set<Kid>()
+  #closed = false
+
+  constructor(options: KegsOptions) {
+    this.#options = options
+    this.root = this.#make(undefined)
+  }
+
+  async start(): Promise<void> {
+    const { rpc, membership, keeper } = this.#options
+    rpc.handle('tree.head', async ({ tree, keg }, { peer }) => (await this.#known(keg)?.ownHead(peer, tree)) ?? null)
+    rpc.handle('tree.apply', async (args, { peer }) => {
+      const keg = keeper.kegOf(args.tree) ?? undefined
+      return (keg ? await this.open(keg) : this.root).applyFor(peer, args)
+    })
+    rpc.handle('tree.versions', async ({ tree, before }) => versionPage(keeper, tree, before))
+    rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
+    rpc.onNote('tree.head', (peer, head) => this.#known(head.keg)?.heard(peer, head))
+    rpc.onNote('tree.known', (peer, { keg }) => this.#known(keg)?.knows(peer))
+    rpc.onNote('tree.resigned', (peer, { tree, keg }) => this.#known(keg)?.resigned(peer, tree))
+    membership.onLink((peer) => {
+      for (const shared of this.#all()) shared.linked(peer)
+    })
+    membership.events.on((event) => {
+      if (event.type === 'left') for (const shared of this.#all()) shared.left(event.peer)
+    })
+    await this.root.start()
+  }
+
+  /** The journals are read: what is kept here is known. */
+  recall(): void {
+    const { keeper } = this.#options
+    this.root.recall()
+    const kept = new Set(keeper.kept().flatMap((tree) => keeper.kegOf(tree) ?? []))
+    for (const keg of kept) this.#look(keg, (shared) => shared.recall())
+  }
+
+  /** Kegs that are known here beside `/`. */
+  get names(): Kid[] {
+    return [...this.#others.keys()]
+  }
+
+  /** The keg, to read and to change it. @throws {OsError} EMFILE when this node looks after too many. */
+  async open(keg: Kid): Promise<SharedTree> {
+    const { shared, started } = this.#opened(keg)
+    await started
+    return shared
+  }
+
+  /** The keg as it is now, to look around in. @throws {OsError} EHOSTUNREACH, EMFILE. */
+  async view(keg: Kid, signal: AbortSignal): Promise<TreeView> {
+    const { root, home } = await this.head(keg, signal)
+    return { root, options: { signal, hints: [home] } }
+  }
+
+  /** The head of a keg. One that nobody knows is forgotten again. @throws {OsError} EHOSTUNREACH, EMFILE. */
+  async head(keg: Kid, signal: AbortSignal): Promise<TreeHead> {
+    const opened = this.#opened(keg)
+    opened.users++
+    try {
+      await opened.started
+      return await opened.shared.head(signal)
+    } finally {
+      opened.users--
+      if (opened.users === 0 && opened.shared.version === 0 && this.#others.get(keg) === opened) {
+        this.#others.delete(keg)
+        opened.shared.close()
+      }
+    }
+  }
+
+  /** Forgets a keg that this node leads, everywhere. */
+  async discard(keg: Kid): Promise<void> {
+    await this.#options.keeper.retire(keg)
+    this.#others.get(keg)?.shared.close()
+    this.#others.delete(keg)
+    this.#led.delete(keg)
+  }
+
+  /** A keg of its own, empty, that this node leads. @throws {OsError} ETIMEDOUT, ENOSPC, EMFILE. */
+  async create(signal: AbortSignal): Promise<Kid> {
+    const { keeper, tree } = this.#options
+    if (this.#others.size >= MAX_KEGS) throw tooMany()
+    const { kid, bornMs } = await keeper.name()
+    const root = await tree.create([])
+    const birth = { t: 'tree' as const, kid, bornMs, root, version: 1, absorbed: [], base: null, keg: kid }
+    await keeper.begin(birth, signal)
+    await this.open(kid)
+    return kid
+  }
+
+  /** For the keeper: a tree that this node leads, as it is now. */
+  led(head: TreeHead): void {
+    const { keg } = head
+    if (keg === undefined) return this.root.led(head)
+    this.#look(keg, (shared) => shared.led(head))
+    if (this.#led.has(keg) || this.#closed) return
+    this.#led.add(keg)
+    this.#options.publishHome(keg)
+  }
+
+  /** For the keeper: this node keeps a tree of that keg (of `/`) and does not lead it, or no longer. */
+  unled(keg: Kid | undefined): void {
+    if (keg === undefined) return this.root.unled()
+    this.#led.delete(keg)
+    this.#look(keg, (shared) => shared.unled())
+  }
+
+  /** Makes sure of what this node remembers of all that it looks after. @throws {OsError} */
+  async holdAgain(): Promise<void> {
+    for (const shared of this.#all()) await shared.holdAgain()
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const shared of this.#all()) shared.close()
+  }
+
+  #all(): SharedTree[] {
+    return [this.root, ...[...this.#others.values()].map(({ shared }) => shared)]
+  }
+
+  /** @param keg undefined for `/`. */
+  #known(keg: Kid | undefined): SharedTree | undefined {
+    return keg === undefined ? this.root : this.#others.get(keg)?.shared
+  }
+
+  #opened(keg: Kid): Opened {
+    const known = this.#others.get(keg)
+    if (known) return known
+    if (this.#closed) throw new OsError('ECANCELED', 'this tab is closing')
+    if (this.#others.size >= MAX_KEGS) throw tooMany()
+    const shared = this.#make(keg)
+    const started = shared.start().then(() => {
+      opened.ready = true
+    })
+    const opened: Opened = { shared, started, ready: false, users: 0 }
+    this.#others.set(keg, opened)
+    started.catch(() => this.#others.delete(keg)) // told to whoever opens it
+    return opened
+  }
+
+  /** What the keeper tells of a keg that this node has not looked into yet is told when it has. */
+  #look(keg: Kid, tell: (shared: SharedTree) => void): void {
+    if (this.#closed) return
+    const known = this.#others.get(keg)
+    if (known?.ready) return tell(known.shared)
+    this.open(keg)
+      .then(tell)
+      .catch((error: unknown) => {
+        this.#options.log.log('error', 'fs', `keg ${shortKid(keg)} cannot be looked after: ${errorLine(error)}`)
+      })
+  }
+
+  #make(keg: Kid | undefined): SharedTree {
+    const { onChange } = this.#options
+    const more = keg ? { keg } : {}
+    return new SharedTree({
+      ...this.#options,
+      ...more,
+      onChange: (head, notice) => onChange(keg, head, notice),
+    })
+  }
+}
+
+function tooMany(): OsError {
+  return new OsError('EMFILE', `this tab looks after ${MAX_KEGS} kegs already: umount some, and reload it`)
+}
