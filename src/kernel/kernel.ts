@@ -131,7 +131,7 @@ export class Kernel {
     })
     const notice = (message: string) => void this.#events.push({ type: 'notice', message })
     this.#files = new Files({
-      ...{ self: network.self, device, clock, hasher, random, log, store: logStore, builtin: options.builtin },
+      ...{ self: network.self, device, clock, hasher, signer, random, log, store: logStore, builtin: options.builtin },
       ...{ rpc: this.#rpc, membership: this.#membership, groups: this.#groups, blocks: this.#blocks },
       node: async () => this.#nodeInfo(),
       processes: {

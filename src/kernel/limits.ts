@@ -110,6 +110,8 @@ export const FETCH_ROUNDS = 3
 /** While a member's link is broken and may come back: pauses between asking again, together beyond its grace. */
 export const FETCH_PAUSE_MS = 700
 export const FETCH_PAUSES = 5
+/** An ed25519 signature has 64 bytes. */
+export const MAX_SIGNATURE_BYTES = 128
 /** Kegs that a node looks after, beside `/`. */
 export const MAX_KEGS = 256
 /** So long a list of kegs waits for those that do not answer. */

@@ -224,6 +224,11 @@ export interface VersionRow {
   /** Of its root: /keg/<KID> is that version, read-only. */
   kid: Kid
   cid: string
+  /** CID of the root that it was made of, and the node that made it of that: whoever led its keg then. null: it is not told. */
+  parent: string | null
+  committer: string | null
+  /** Whether the committer has signed it; wrong: it has not, and that version is not used. */
+  proof: 'signed' | 'none' | 'wrong'
 }
 
 /** A block that is on too few devices. */

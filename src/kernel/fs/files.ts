@@ -3,7 +3,7 @@
 import { OsError } from '../../base/errors.ts'
 import { type DeviceId, type Kid, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { Hasher } from '../../ports/crypto.ts'
+import type { Hasher, Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import type { Random } from '../../ports/random.ts'
@@ -41,6 +41,7 @@ export interface FilesOptions {
   device: DeviceId
   clock: Clock
   hasher: Hasher
+  signer: Signer
   random: Random
   log: LogSink
   store: LogStore
@@ -78,7 +79,7 @@ export class Files {
 
   constructor(options: FilesOptions) {
     this.#options = options
-    const { rpc, membership, blocks, clock, processes, self, device } = options
+    const { rpc, membership, blocks, processes, self, device } = options
     const tree = new Tree(blocks)
     this.#tree = tree
     this.#keeper = new TreeKeeper({
@@ -113,7 +114,7 @@ export class Files {
     this.#kegs = kegs
     this.namespace = new Namespace({ kegs, tree })
     const { namespace } = this
-    this.past = new Past({ kegs, namespace, tree, clock })
+    this.past = new Past({ ...options, kegs, namespace, tree })
     this.mounts = new MountTable({ ...options, kegs, keeper, tree })
     this.fs = new Fs({
       ...options,

@@ -363,7 +363,15 @@ describe('the history of /', () => {
 })
 
 describe('versions', () => {
-  const row = (version: number, atMs = version) => ({ version, root: `r${version}`, atMs, by: null, what: '' })
+  const row = (version: number, atMs = version) => ({
+    version,
+    root: `r${version}`,
+    atMs,
+    by: null,
+    what: '',
+    parent: null,
+    signed: null,
+  })
 
   it('are thinned out where there are too many: the newest, the first and the named ones stay', () => {
     const versions = new Versions(row(1))
@@ -385,10 +393,16 @@ describe('versions', () => {
     }
   })
 
+  /** Some are not signed; the parent of some is not the row before. */
+  const signature = (i: number) =>
+    i % 3 === 0
+      ? {}
+      : { parent: `r${i % 4 ? i - 1 : 0}`, signed: { by: `node-${i % 2}` as never, signature: new Uint8Array([i]) } }
+
   it('are the same when they are read back', () => {
     const versions = new Versions(row(1))
     for (let i = 2; i <= 9; i++)
-      versions.add({ ...row(i), by: i % 2 ? ('node-a' as never) : null, what: `write /${i}` })
+      versions.add({ ...row(i), by: i % 2 ? ('node-a' as never) : null, what: `write /${i}`, ...signature(i) })
     versions.name('five', 5)
     const again = new Versions(row(99), versions.stored())
     expect(again.rows()).toEqual(versions.rows())

@@ -1,12 +1,15 @@
 // The past of a keg: which versions are remembered, what changed between them, and how to have one back. Above: past.ts,
 // keg-mount.ts. Below: shared-tree.ts, tree.ts, watch.ts.
 import { OsError } from '../../base/errors.ts'
+import type { Kid } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { Signer } from '../../ports/crypto.ts'
 import type { CallArgs, Changes, VersionChange } from '../../syscalls/table.ts'
 import type { Ack, VersionRow } from '../../syscalls/types.ts'
 import { kidOfCid, parseCid } from '../blocks/cid.ts'
 import { MAX_VERSIONS } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
+import { isSigned } from './commit-signature.ts'
 import type { Entry } from './directory.ts'
 import { splitPath } from './path.ts'
 import type { SharedTree } from './shared-tree.ts'
@@ -20,6 +23,8 @@ type Names = VersionPage['names']
 interface Known {
   rows: Version[]
   names: Names
+  /** The tree whose versions they are. */
+  tree: Kid
 }
 
 /** So long an answer serves whoever looks at many files of a version. */
@@ -32,12 +37,14 @@ export class TreeHistory {
   readonly shared: SharedTree
   readonly #tree: Tree
   readonly #clock: Clock
+  readonly #signer: Signer
   #known: { now: string; atMs: number; answer: Promise<Known> } | undefined
 
-  constructor(options: { shared: SharedTree; tree: Tree; clock: Clock }) {
+  constructor(options: { shared: SharedTree; tree: Tree; clock: Clock; signer: Signer }) {
     this.shared = options.shared
     this.#tree = options.tree
     this.#clock = options.clock
+    this.#signer = options.signer
   }
 
   /** From the newest on. @throws {OsError} EHOSTUNREACH, EINVAL; EIO when directories of an old version cannot be had. */
@@ -47,7 +54,7 @@ export class TreeHistory {
   ): Promise<VersionRow[]> {
     const { path = '/', all = false, from, before = Number.MAX_SAFE_INTEGER, limit = PAGE } = args
     const names = all ? [] : splitPath(path)
-    const { rows, names: given } = await this.all(signal)
+    const { rows, names: given, tree } = await this.all(signal)
     const newest = from === undefined ? Number.MAX_SAFE_INTEGER : this.#one(from, rows, given).version
     const found: VersionRow[] = []
     for (const [i, row] of rows.entries()) {
@@ -55,7 +62,7 @@ export class TreeHistory {
       if (row.version > newest || row.version >= before) continue
       const older = rows[i + 1]
       if (names.length > 0 && !(await this.#changed(names, older, row, signal))) continue
-      found.push(versionRow(row, given))
+      found.push(versionRow(row, given, await this.#proof(tree, row)))
     }
     return found
   }
@@ -67,7 +74,7 @@ export class TreeHistory {
     const known = this.#known
     // Names and forgetting make no version: what was asked a moment ago is still good for a walk through a version.
     if (known?.now === now && this.#clock.nowMs() - known.atMs < KNOWN_MS) return known.answer
-    const answer = this.#askAll(signal)
+    const answer = this.#askAll(head.tree, signal)
     this.#known = { now, atMs: this.#clock.nowMs(), answer }
     answer.catch(() => {
       this.#known = undefined
@@ -75,7 +82,7 @@ export class TreeHistory {
     return answer
   }
 
-  async #askAll(signal: AbortSignal): Promise<Known> {
+  async #askAll(tree: Kid, signal: AbortSignal): Promise<Known> {
     const rows: Version[] = []
     for (;;) {
       const last = rows.at(-1)?.version ?? null
@@ -85,16 +92,24 @@ export class TreeHistory {
         if ((above && row.version >= above.version) || rows.length >= MAX_VERSIONS) {
           throw new OsError('EPROTO', 'who leads it tells of versions that cannot be')
         }
-        rows.push(row)
+        rows.push(row as Version)
       }
-      if (!page.more || page.rows.length === 0) return { rows, names: page.names }
+      if (!page.more || page.rows.length === 0) return { rows, names: page.names, tree }
     }
   }
 
   /** What a version that somebody speaks of is. @throws {OsError} ENOENT, EINVAL. */
   async find(text: string, signal: AbortSignal): Promise<Version> {
-    const { rows, names } = await this.all(signal)
-    return this.#one(text, rows, names)
+    const { rows, names, tree } = await this.all(signal)
+    const found = this.#one(text, rows, names)
+    if ((await this.#proof(tree, found)) !== 'wrong') return found
+    throw new OsError('EPROTO', `version ${found.version} has a signature that is not of the node that is named`)
+  }
+
+  /** Whether a version is what the node that is said to have made it has signed. */
+  async #proof(tree: Kid, { parent, signed, ...row }: Version): Promise<Proof> {
+    if (!signed || parent === null) return 'none'
+    return (await isSigned(this.#signer, { ...row, tree, parent }, signed)) ? 'signed' : 'wrong'
   }
 
   /** What stood at a path in a version: [version, ...names]. @param last whether a link in the last place is followed. @throws {OsError} ENOENT. */
@@ -191,7 +206,14 @@ export class TreeHistory {
   }
 }
 
-export function versionRow({ version, root, atMs, by, what }: Version, names: Names): VersionRow {
+type Proof = VersionRow['proof']
+
+export function versionRow(
+  { version, root, atMs, by, what, parent, signed }: Version,
+  names: Names,
+  proof: Proof,
+): VersionRow {
   const own = names.filter(([, named]) => named === version).map(([name]) => name)
-  return { version, atMs, by, what, names: own, kid: kidOfCid(parseCid(root)), cid: root }
+  const committed = { parent, committer: signed?.by ?? null, proof }
+  return { version, atMs, by, what, names: own, kid: kidOfCid(parseCid(root)), cid: root, ...committed }
 }

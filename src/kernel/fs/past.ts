@@ -2,6 +2,7 @@
 // keg-mount.ts. Below: history.ts, namespace.ts, kegs.ts.
 import type { Kid } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { Signer } from '../../ports/crypto.ts'
 import type { CallArgs, Changes, VersionChange } from '../../syscalls/table.ts'
 import type { Ack, VersionRow } from '../../syscalls/types.ts'
 import { TreeHistory } from './history.ts'
@@ -15,6 +16,7 @@ export interface PastOptions {
   namespace: Namespace
   tree: Tree
   clock: Clock
+  signer: Signer
 }
 
 export class Past {

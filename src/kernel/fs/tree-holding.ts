@@ -1,20 +1,30 @@
 // What a member of a tree's journal has to have before it may acknowledge an entry or a snapshot: directories and the
 // content of files. Above: tree-keeper.ts. Below: copies.ts, tree-edit.ts, the blocks.
-import { errorLine } from '../../base/errors.ts'
-import type { NodeId } from '../../base/ids.ts'
+import { errorLine, OsError } from '../../base/errors.ts'
+import { type Kid, type NodeId, shortNode } from '../../base/ids.ts'
+import type { Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { mutated } from '../mutations.ts'
 import type { TreeOp } from '../rpc/methods.ts'
+import { isSigned } from './commit-signature.ts'
 import { holdFiles, isLost, TreeCopies } from './copies.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
-import { decodeTreeEntry, type TreeBirth, type TreeChange } from './tree-journal.ts'
+import { commitOf, decodeTreeEntry, signedBy, type TreeBirth, type TreeChange } from './tree-journal.ts'
 
 export interface TreeHoldingOptions {
   tree: Tree
   blocks: Blocks
   log: LogSink
+  signer: Signer
+}
+
+/** An entry or a snapshot, and whose word it is. */
+interface Sent {
+  kind: 'entry' | 'snapshot'
+  bytes: Uint8Array
+  from: NodeId
 }
 
 export class TreeHolding {
@@ -33,18 +43,24 @@ export class TreeHolding {
   }
 
   /** Fetches what an entry or a snapshot stands for. @returns undefined when all is here. */
-  hold(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined {
+  hold(tree: Kid, { kind, bytes, from }: Sent): Promise<void> | undefined {
     if (mutated('skip-hold')) return undefined
     const entry = decodeTreeEntry(bytes)
     if (entry.t !== 'tree' && entry.t !== 'changed') return undefined
     if (entry.t === 'tree') this.#holdOlder(entry, from)
-    if (this.copies.has(entry.root)) return undefined
+    const checked = entry.t === 'changed' ? this.#check(tree, entry) : undefined
+    if (this.copies.has(entry.root)) return checked
     const key = `${kind} ${entry.root}`
-    const running = this.#holding.get(key)
-    if (running) return running
-    const held = this.#fetch(entry, from).finally(() => this.#holding.delete(key))
+    const held = this.#holding.get(key) ?? this.#fetch(entry, from).finally(() => this.#holding.delete(key))
     this.#holding.set(key, held)
-    return held
+    return checked ? Promise.all([checked, held]).then(() => undefined) : held
+  }
+
+  /** @throws {OsError} EPROTO for a commit that whoever is said to have signed it has not. */
+  async #check(tree: Kid, change: TreeChange): Promise<void> {
+    const [commit, signed] = [commitOf(tree, change), signedBy(change)]
+    if (!commit || !signed || (await isSigned(this.#options.signer, commit, signed))) return
+    throw new OsError('EPROTO', `version ${commit.version} has a signature that ${shortNode(signed.by)} did not make`)
   }
 
   /** For a leader: all that these changes put into the tree. @returns whether all of it is here. @throws {OsError} EIO, ENOSPC. */

@@ -6,14 +6,18 @@ import { OsError } from '../../base/errors.ts'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import { versionName } from '../../syscalls/table.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { MAX_ABSORBED, MAX_WHAT_CHARS } from '../limits.ts'
+import { MAX_ABSORBED, MAX_SIGNATURE_BYTES, MAX_WHAT_CHARS } from '../limits.ts'
 import { treeOp } from '../rpc/methods.ts'
+import type { Commit, Signed } from './commit-signature.ts'
 import { storedVersions, type Version, Versions } from './versions.ts'
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const text = v.pipe(v.string(), v.maxLength(256))
 /** As far as a snapshot has to hold it. */
 const nodeText = v.pipe(v.string(), v.minLength(1), v.maxLength(80))
+const signature = v.custom<Uint8Array>(
+  (value) => value instanceof Uint8Array && value.byteLength <= MAX_SIGNATURE_BYTES,
+)
 const kid = v.custom<Kid>((value) => typeof value === 'string' && isKid(value))
 /** A tree and one of its versions. */
 const versionOf = v.strictTuple([kid, int])
@@ -47,6 +51,8 @@ const entry = v.variant('t', [
     absorbs: v.nullable(versionOf),
     /** What is said of the version that it makes: when, by whom, in words. */
     said: v.exactOptional(v.strictTuple([int, nodeText, v.pipe(v.string(), v.maxLength(MAX_WHAT_CHARS))])),
+    /** The number of that version, and its leader's signature (commit-signature.ts). Absent in journals from before there were any. */
+    signed: v.exactOptional(v.strictTuple([int, nodeText, signature])),
   }),
   v.strictObject({
     t: v.literal('named'),
@@ -99,7 +105,10 @@ export class TreeState {
     this.base = birth.base
     this.keg = birth.keg
     const { version, root, bornMs: atMs } = birth
-    this.versions = new Versions({ version, root, atMs, by: null, what: '' }, birth.versions)
+    this.versions = new Versions(
+      { version, root, atMs, by: null, what: '', parent: null, signed: null },
+      birth.versions,
+    )
     this.#absorbed = new Map(birth.absorbed.map(([kid, version, root]) => [kid, { version, root }]))
   }
 
@@ -131,7 +140,9 @@ export class TreeState {
     this.root = change.root
     this.version++
     const [atMs, by, what] = change.said ?? [this.versions.newestMs, null, '']
-    const thinned = this.versions.add({ version: this.version, root: this.root, atMs, by: by as NodeId | null, what })
+    const { version, root } = this
+    const made = { version, root, atMs, by: by as NodeId | null, what, parent: change.from }
+    const thinned = this.versions.add({ ...made, signed: signedBy(change) })
     if (change.absorbs) this.#absorb(change.absorbs, change.root)
     return thinned
   }
@@ -163,6 +174,18 @@ export class TreeState {
     const birth = { t: 'tree' as const, kid, bornMs, root, version, base, absorbed, versions: this.versions.stored() }
     return keg ? { ...birth, keg } : birth
   }
+}
+
+/** Who has signed a change, as it says. */
+export function signedBy({ signed }: TreeChange): Signed | null {
+  return signed ? { by: signed[1] as NodeId, signature: signed[2] } : null
+}
+
+/** What a change of a tree is as a commit; undefined for one that is not signed. */
+export function commitOf(tree: Kid, { from, root, said, signed }: TreeChange): Commit | undefined {
+  if (!said || !signed) return undefined
+  const [atMs, by, what] = said
+  return { tree, version: signed[0], parent: from, root, atMs, by: by as NodeId, what }
 }
 
 /** The entry of a change, without its operations where those are more than `mostBytes`. */

@@ -6,7 +6,7 @@ import { toHex } from '../../base/bytes.ts'
 import { errorLine, OsError, toOsError } from '../../base/errors.ts'
 import { type Kid, kidFromHex, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { Hasher } from '../../ports/crypto.ts'
+import type { Hasher, Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import type { Ack } from '../../syscalls/types.ts'
@@ -16,6 +16,7 @@ import type { Groups } from '../journal/groups.ts'
 import type { Journal, Journalled, JournalOwner } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import type { TreeHead, TreeMark, TreeOp } from '../rpc/methods.ts'
+import { signCommit } from './commit-signature.ts'
 import type { TreeCopies } from './copies.ts'
 import { MalformedDag } from './dag.ts'
 import type { Tree } from './tree.ts'
@@ -84,6 +85,7 @@ export interface KeeperOptions {
   groups: Groups
   clock: Clock
   hasher: Hasher
+  signer: Signer
   random: Random
   log: LogSink
   /** This node leads that tree from now on, or it has changed. */
@@ -130,7 +132,7 @@ export class TreeKeeper {
         // Of one that is not here yet nobody knows; it is told again.
         if (led || keg !== undefined) this.#options.onFollow(keg ?? undefined)
       },
-      hold: (kind, bytes, from) => this.#holding.hold(kind, bytes, from),
+      hold: (kind, bytes, from, name) => this.#holding.hold(kidOf(name), { kind, bytes, from }),
       fold: (before) => {
         const snapshot = encodeTreeEntry(TreeState.replay([before.snapshot, ...before.entries]).birth())
         return { snapshot, bytes: snapshot.byteLength }
@@ -384,7 +386,8 @@ export class TreeKeeper {
       const entries: TreeEntry[] = [...marks]
       root = await edit.save(root).catch((error: unknown) => Promise.reject(this.#unstored(led.state.kid, error)))
       if (root !== from || absorbs) {
-        entries.unshift(this.#changeEntry({ from, root, absorbs: absorbs && [...absorbs] }, made))
+        const change = { from, root, absorbs: absorbs && [...absorbs] } satisfies Partial<TreeChange>
+        entries.unshift(await this.#changeEntry(led.state, change, made))
       }
       const ack =
         entries.length > 0 ? await this.#journalled(led, entries, made) : { level: 'local' as const, devices: 1 }
@@ -413,11 +416,18 @@ export class TreeKeeper {
     return new OsError('EAGAIN', 'the node that leads / cannot store it: another takes over', { cause: problem })
   }
 
-  #changeEntry(change: Pick<TreeChange, 'from' | 'root' | 'absorbs'>, made: readonly Request[]): TreeChange {
+  async #changeEntry(
+    { kid, version }: TreeState,
+    change: Pick<TreeChange, 'from' | 'root' | 'absorbs'>,
+    made: readonly Request[],
+  ): Promise<TreeChange> {
     const ops = made.flatMap((request) => request.ops)
     const by = made.find((request) => request.ops.length > 0)?.from ?? this.#options.self
-    const said: TreeChange['said'] = [this.#options.clock.wallMs(), by, inWords(ops, change.absorbs !== null)]
-    return { t: 'changed', ...change, ops, said }
+    const [atMs, what] = [this.#options.clock.wallMs(), inWords(ops, change.absorbs !== null)]
+    const { from: parent, root } = change
+    const commit = { tree: kid, version: version + 1, parent, root, atMs, by, what }
+    const { by: signer, signature } = await signCommit(this.#options.signer, commit)
+    return { t: 'changed', ...change, ops, said: [atMs, by, what], signed: [version + 1, signer, signature] }
   }
 
   async #journalled(led: Led, entries: readonly TreeEntry[], made: readonly Request[]): Promise<Ack> {

@@ -249,7 +249,7 @@ export class TreeSweep {
     for (const name of groups.names('process/')) {
       const { snapshot, entries } = groups.find(name)?.stored() ?? {}
       const hold = async (kind: 'entry' | 'snapshot', bytes: Uint8Array) => {
-        await owner.hold?.(kind, bytes, keeper.self)
+        await owner.hold?.(kind, bytes, keeper.self, name)
       }
       if (snapshot && snapshot.byteLength > 0) await hold('snapshot', snapshot)
       for (const entry of entries ?? []) await hold('entry', entry)

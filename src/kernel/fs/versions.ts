@@ -3,8 +3,9 @@
 import * as v from 'valibot'
 import type { NodeId } from '../../base/ids.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { MAX_NEWEST_VERSIONS, MAX_VERSION_NAMES, MAX_VERSIONS, MAX_WHAT_CHARS } from '../limits.ts'
+import { MAX_NEWEST_VERSIONS, MAX_SIGNATURE_BYTES, MAX_VERSION_NAMES, MAX_VERSIONS, MAX_WHAT_CHARS } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
+import type { Signed } from './commit-signature.ts'
 
 export interface Version {
   version: number
@@ -15,17 +16,29 @@ export interface Version {
   by: NodeId | null
   /** Its first change in words, and how many more there were. */
   what: string
+  /** The root that it was made of; null when the journal does not tell. */
+  parent: CidText | null
+  /** By its leader then; null for a tree's beginning, and for what was made before commits were signed. */
+  signed: Signed | null
 }
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const signature = v.custom<Uint8Array>(
+  (value) => value instanceof Uint8Array && value.byteLength <= MAX_SIGNATURE_BYTES,
+)
 const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
+
+const unsigned = [int, text(256), int, v.nullable(int), text(MAX_WHAT_CHARS)] as const
 
 /** As a journal holds it: nodes by their number, rows from the oldest on. */
 export const storedVersions = v.strictObject({
   nodes: v.pipe(v.array(text(80)), v.maxLength(MAX_VERSIONS)),
-  /** version, root, time, number of the node or null, what */
+  /**
+   * version, root, time, number of the node or null, what; its parent, where that is not the root of the row before, number of
+   * the node that signed it, and how.
+   */
   rows: v.pipe(
-    v.array(v.strictTuple([int, text(256), int, v.nullable(int), text(MAX_WHAT_CHARS)])),
+    v.array(v.union([v.strictTuple(unsigned), v.strictTuple([...unsigned, v.nullable(text(256)), int, signature])])),
     v.maxLength(MAX_VERSIONS),
   ),
   /** name, version */
@@ -41,9 +54,13 @@ export class Versions {
   /** @param first what a tree without a past begins with. */
   constructor(first: Version, stored?: StoredVersions) {
     this.#names = new Map(stored?.names)
-    this.#rows = stored?.rows.map(([version, root, atMs, node, what]) => {
-      const by = node === null ? null : ((stored.nodes[node] ?? null) as NodeId | null)
-      return { version, root, atMs, by, what }
+    const nodeOf = (number: number | null) =>
+      (number === null ? null : (stored?.nodes[number] ?? null)) as NodeId | null
+    this.#rows = stored?.rows.map(([version, root, atMs, node, what, parent, signer, signature], i) => {
+      const by = nodeOf(signer ?? null)
+      const signed = by && signature ? { by, signature } : null
+      const made = signed ? (parent ?? stored.rows[i - 1]?.[1] ?? null) : null
+      return { version, root, atMs, by: nodeOf(node), what, parent: made, signed }
     }) ?? [first]
   }
 
@@ -93,10 +110,14 @@ export class Versions {
   }
 
   stored(): StoredVersions {
-    const nodes = [...new Set(this.#rows.flatMap(({ by }) => by ?? []))]
+    const nodes = [...new Set(this.#rows.flatMap(({ by, signed }) => [by ?? [], signed?.by ?? []].flat()))]
     const numbers = new Map(nodes.map((node, i) => [node, i]))
-    const rows = this.#rows.map(({ version, root, atMs, by, what }): StoredVersions['rows'][number] => {
-      return [version, root, atMs, by === null ? null : (numbers.get(by) ?? null), what]
+    const rows = this.#rows.map((row, i): StoredVersions['rows'][number] => {
+      const { version, root, atMs, by, what, parent, signed } = row
+      const plain = [version, root, atMs, by === null ? null : (numbers.get(by) ?? null), what] as const
+      if (!signed) return [...plain]
+      const told = parent === this.#rows[i - 1]?.root ? null : parent
+      return [...plain, told, numbers.get(signed.by) as number, signed.signature]
     })
     return { nodes, rows, names: [...this.#names] }
   }

@@ -73,7 +73,7 @@ export class Intake {
     const owner = this.#ownerOf(name)
     const hold = (kind: 'entry' | 'snapshot', bytes: Uint8Array) => {
       try {
-        return owner?.hold?.(kind, bytes, peer) ?? []
+        return owner?.hold?.(kind, bytes, peer, name) ?? []
       } catch (error) {
         return Promise.reject(error) // bytes that make no sense
       }

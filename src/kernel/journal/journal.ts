@@ -40,7 +40,7 @@ export interface JournalOwner {
    * Fetches what an entry or a snapshot refers to: it counts as stored here only with that. Undefined: nothing to fetch.
    * It may throw for bytes that make no sense, and reject when they cannot be had: the sender tries again.
    */
-  hold?(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId): Promise<void> | undefined
+  hold?(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId, name: string): Promise<void> | undefined
   /** A snapshot of all that: the journal goes on from it. Without this the journal grows. */
   fold?(before: Journalled): Folded | Promise<Folded>
 }

@@ -145,6 +145,8 @@ const treeVersion = v.strictObject({
   atMs: int(),
   by: v.nullable(nodeId),
   what: text(limits.MAX_WHAT_CHARS),
+  parent: v.nullable(cid),
+  signed: v.nullable(v.strictObject({ by: nodeText, signature: bytes(limits.MAX_SIGNATURE_BYTES) })),
 })
 
 const ackLevel = v.picklist(['local', 'majority', 'all'])

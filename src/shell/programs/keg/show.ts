@@ -1,9 +1,16 @@
 // keg show: one version, and what it changed.
 import { OsError } from '../../../base/errors.ts'
+import type { VersionRow } from '../../../syscalls/types.ts'
 import { UsageError } from '../../options.ts'
 import { defineProgram, jsonOption } from '../../program.ts'
 import { formatTime } from '../../table.ts'
 import { formatChanges, withPath } from './versions.ts'
+
+/** Who made it, and whether that is certain. */
+function committed({ committer, proof }: VersionRow): string {
+  if (committer === null) return proof === 'none' ? 'not signed' : ''
+  return proof === 'signed' ? `signed by ${committer}` : `NOT signed by ${committer}, as it says`
+}
 
 export const show = defineProgram(
   {
@@ -33,6 +40,8 @@ export const show = defineProgram(
       ['Names', row.names.join(' ')],
       ['When', formatTime(row.atMs)],
       ['By', row.by ?? ''],
+      ['Commit', committed(row)],
+      ['Parent', row.parent ?? ''],
       ['KID', row.kid],
     ]
     const lines = rows.filter(([, text]) => text !== '').map(([name, text]) => `${`${name}:`.padEnd(10)}${text}\n`)

@@ -13,7 +13,7 @@ export function formatVersions(rows: readonly VersionRow[]): string {
     { title: 'WHEN', text: ({ atMs }) => formatTime(atMs) },
     { title: 'BY', text: ({ by }) => (by === null ? '-' : shortNode(by)) },
     { title: 'NAME', text: ({ names }) => (names.length > 0 ? names.join(',') : '-') },
-    { title: 'WHAT', text: ({ what }) => what || '-' },
+    { title: 'WHAT', text: ({ what, proof }) => (proof === 'wrong' ? `FORGED: ${what}` : what || '-') },
   ])
 }
 
