@@ -33,7 +33,8 @@ export function generate(seed: number, profile: Profile): Schedule {
   const rounds = Array.from({ length: profile.rounds }, (_, i) => {
     return random.float() < 0.4 ? losing(random, profile, i) : disturbed(random, profile, i, kinds)
   })
-  return { seed, devices, rounds }
+  // Every second storm has a keg beside /.
+  return { seed, devices, rounds, ...(seed % 2 === 0 ? { keg: true } : {}) }
 }
 
 function disturbed(random: SeededRandom, { seats, roundMs }: Profile, index: number, kinds: readonly Kind[]): Round {

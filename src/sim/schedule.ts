@@ -60,6 +60,8 @@ export interface Schedule {
   /** The device of each seat: two seats may be tabs of one browser. */
   devices: number[]
   rounds: Round[]
+  /** What is written in whole files is in a keg of its own. */
+  keg?: boolean
 }
 
 /** @throws {TypeError} for what is no schedule: enough to catch a wrong file. */

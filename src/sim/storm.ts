@@ -83,10 +83,10 @@ class Storm {
   }
 
   async run(): Promise<StormReport> {
-    const { rounds, devices, seed } = this.#schedule
+    const { rounds, devices, seed, keg = false } = this.#schedule
     await this.#faults.open(devices)
     await agree(this.cluster)
-    await this.#work.prepare()
+    await this.#work.prepare(keg)
     await repaired(this.cluster)
     for (const round of rounds) await this.#round(round)
     const failed = await this.#judge()
@@ -141,10 +141,11 @@ class Storm {
   async #judge(): Promise<number> {
     const claims = this.#work.claims()
     await checkFiles(this.cluster, claims)
-    this.#versions = await checkVersions(this.cluster)
-    await forgetVersions(this.cluster)
+    const kegs = this.#schedule.keg ? ['/', '/work'] : ['/']
+    this.#versions = await checkVersions(this.cluster, kegs)
+    await forgetVersions(this.cluster, kegs)
     // And nothing that is needed went with them.
-    await checkVersions(this.cluster)
+    await checkVersions(this.cluster, kegs)
     await checkFiles(this.cluster, claims)
     await checkBlocks(
       this.cluster,

@@ -41,8 +41,10 @@ export class Workload {
   }
 
   /** Everybody needs the program, and somewhere to write. */
-  async prepare(): Promise<void> {
-    for (const path of ['/work', '/log', '/past']) await this.#cluster.run(this.#faults.at(0).fs.mkdir(path))
+  async prepare(keg: boolean): Promise<void> {
+    const node = this.#faults.at(0)
+    for (const path of ['/log', '/past', ...(keg ? [] : ['/work'])]) await this.#cluster.run(node.fs.mkdir(path))
+    if (keg) await this.#cluster.run(new Keg(node.os).create('/work'))
     await this.#cluster.run(this.#faults.at(0).fs.writeFile(PROGRAM_PATH, PROGRAM, { ack: 'majority' }))
   }
 

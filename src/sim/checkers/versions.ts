@@ -6,15 +6,17 @@ import { allCids } from '../../kernel/fs/dag.ts'
 import { decodeDirectory } from '../../kernel/fs/directory.ts'
 import { SWEEP_AFTER_MS } from '../../kernel/limits.ts'
 import { Keg } from '../../syscalls/keg.ts'
+import type { VersionRow } from '../../syscalls/types.ts'
 import type { Cluster, SimNode } from '../cluster.ts'
 import { Violation } from '../violation.ts'
 
 const ALL = 10_000
 
 /** @returns how many there are. @throws {Violation} when a block of a version is on no disk. */
-export async function checkVersions(cluster: Cluster): Promise<number> {
+export async function checkVersions(cluster: Cluster, kegs: readonly string[] = ['/']): Promise<number> {
   const [reader] = cluster.up() as [SimNode]
-  const rows = await cluster.run(new Keg(reader.os).log({ limit: ALL }))
+  const rows: VersionRow[] = []
+  for (const path of kegs) rows.push(...(await cluster.run(new Keg(reader.os).log({ path, all: true, limit: ALL }))))
   const seen = new Set<CidText>()
   const get = async (cid: CidText) => {
     const found = cluster
@@ -33,7 +35,8 @@ export async function checkVersions(cluster: Cluster): Promise<number> {
       else for (const each of await allCids({ get }, entry, {})) await get(each)
     }
   }
-  for (const { version, cid } of rows) {
+  for (const { version, cid, proof } of rows) {
+    if (proof === 'wrong') throw new Violation(`version ${version} is not what was signed`)
     try {
       await visit(cid)
     } catch (error) {
@@ -44,8 +47,8 @@ export async function checkVersions(cluster: Cluster): Promise<number> {
 }
 
 /** Somebody forgets all but the newest few; then the blocks of the others are freed. */
-export async function forgetVersions(cluster: Cluster): Promise<void> {
+export async function forgetVersions(cluster: Cluster, kegs: readonly string[]): Promise<void> {
   const [reader] = cluster.up() as [SimNode]
-  await cluster.run(new Keg(reader.os).gc({ keep: 2, forMs: 0 }))
+  for (const path of kegs) await cluster.run(new Keg(reader.os).gc({ keep: 2, forMs: 0, path }))
   await cluster.advance(SWEEP_AFTER_MS + 10_000)
 }
