@@ -76,6 +76,7 @@ export const helloOf = (change: Partial<Hello> = {}): Hello => ({
   device: DEVICE,
   session: '0123456789abcdef',
   slots: 2,
+  storage: 2,
   ...change,
 })
 

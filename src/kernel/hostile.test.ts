@@ -158,6 +158,7 @@ function randomFrame(random: SeededRandom): Frame {
       FRAME.PING,
       id,
       {
+        storage: random.pick([0, 1, 2, 3]),
         state: random.pick(['alive', 'hidden', 'frozen']),
         running: random.below(9),
         watch: random.float() < 0.5,

@@ -16,6 +16,7 @@ import type { MessageLink } from '../syscalls/protocol.ts'
 import type { RecordNamespace } from '../syscalls/table.ts'
 import type { KernelEvent, LogLine, NodeInfo, RecordAnswer, StorageRow } from '../syscalls/types.ts'
 import { Blocks } from './blocks/blocks.ts'
+import { StorageGauge } from './blocks/storage-gauge.ts'
 import { Directory, type Namespace } from './directory/directory.ts'
 import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts'
 import { EventLog } from './events.ts'
@@ -89,6 +90,7 @@ export class Kernel {
   readonly #bootedMs: number
   /** Nodes that left without a word, the latest last. */
   readonly #died = new Set<NodeId>()
+  readonly #gauge: StorageGauge
   #pulse: Pulse['state'] = 'alive'
   #relay: { state: RelayState; detail: string } = { state: 'connecting', detail: 'not tried yet' }
   readonly #arrival = new Arrival(() => this.#membership.linked())
@@ -103,9 +105,14 @@ export class Kernel {
     const { device } = options
     const session = [...random.bytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
     const own = { v: PROTOCOL_VERSION, device, session, ...(options.goodbye ? { goodbye: options.goodbye } : {}) }
-    const hello = () => ({ ...own, cluster: options.cluster(), slots: sandbox.slots })
+    this.#gauge = new StorageGauge({ store: blockStore, clock, log })
+    const hello = () => ({ ...own, cluster: options.cluster(), slots: sandbox.slots, storage: this.#gauge.level })
     this.#rpc = new RpcNode({ network, clock, log, hello })
-    const pulse = (): OwnPulse => ({ state: this.#pulse, running: this.#executor.running })
+    const pulse = (): OwnPulse => ({
+      state: this.#pulse,
+      running: this.#executor.running,
+      storage: this.#gauge.level,
+    })
     this.#membership = new Membership({ rpc: this.#rpc, network, clock, hasher, random, log, pulse })
     this.#directory = new Directory({ dht, signer, clock, log })
     this.#blocks = new Blocks({
@@ -221,6 +228,7 @@ export class Kernel {
       } else this.#events.push({ type: 'peer-changed', peer: event.peer, state: event.state })
     })
     this.#ports.network.on((event) => this.#heard(event))
+    void this.#gauge.level // looks, so that it is known when others are met
     await this.#files.start()
     this.#groups.own('process/', this.#processes.owner)
     this.#groups.own('tree/', this.#files.owner)

@@ -22,6 +22,13 @@ export const DEFAULT_CALL_TIMEOUT_MS = 10_000
 // --- membership --------------------------------------------------------------------------------------------
 /** Full mesh up to here (one class of laptops); beyond, Kademlia neighbours and a spread. */
 export const MAX_MESH_PEERS = 32
+/** Who stayed so long stays longer, mostly. */
+export const SETTLED_MS = 60_000
+/** Room on a disk that counts as none, and as ample. */
+export const FULL_BYTES = 64 * 1024 * 1024
+export const AMPLE_BYTES = 1024 * 1024 * 1024
+/** How old what is known of the own disk may be when it is told: asking the browser costs some ms. */
+export const STORAGE_CLASS_MS = 60_000
 /** Candidates remembered: a class many times over, but not whatever a hostile peer invents. */
 export const MAX_CANDIDATES = 4096
 /** Dials under way at once: each costs an RTCPeerConnection and CPU on both sides. */

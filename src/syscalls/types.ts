@@ -94,7 +94,15 @@ export interface PeerRow {
   slots: number
   /** Events that it is running now, for anybody. */
   running: number
+  /** How well it can keep what others count on. */
+  storage: StorageClass
+  /** How long this node has known it without a break, in ms. */
+  knownMs: number
 }
+
+/** Next to no room; some; a gibibyte or more; as much, and the browser has promised not to evict it. */
+export const storageClasses = ['full', 'scarce', 'ample', 'persistent'] as const
+export type StorageClass = (typeof storageClasses)[number]
 
 /** `stopped`: it starts no events until it is continued. */
 export type ProcessState = 'running' | 'stopped' | 'exited' | 'failed' | 'killed'

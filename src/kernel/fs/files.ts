@@ -92,6 +92,7 @@ export class Files {
         this.#sweep.forgotten(kid, roots, soon)
         rpc.noteAll('tree.forgotten', { tree: kid, roots, soon })
       },
+      onDismissed: (kid, roots) => this.#sweep.surplus(kid, roots),
     })
     const keeper = this.#keeper
     this.#sweep = new TreeSweep({

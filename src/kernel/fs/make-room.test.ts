@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { SimNode } from '../../sim/cluster.ts'
 import { boot, codeOf, newCluster, oneHome } from '../cluster.contract.ts'
-import { MAKE_ROOM_AGAIN_MS, TOUCHED_MS } from '../limits.ts'
+import { MAKE_ROOM_AGAIN_MS, SWEEP_AGAIN_MS, TOUCHED_MS } from '../limits.ts'
 
 const MIB = 1024 * 1024
 
@@ -61,5 +61,64 @@ describe('a full disk', () => {
     const write = (nodes[0] as SimNode).fs.writeFile('/more', cluster.random.bytes(4 * MIB))
     expect(await codeOf(cluster.run(write))).toBe('ENOSPC')
     for (const node of nodes) expect(await cluster.run(node.fs.readdir('/'))).not.toContain('more')
+  })
+})
+
+/** Whether anybody counts on that node for `/`. */
+async function isMemberOf(up: readonly SimNode[], { id }: SimNode): Promise<boolean> {
+  return up.some((node) =>
+    node.kernel?.journals.some(({ leads, config }) => leads && config.voters.some((each) => each.id === id)),
+  )
+}
+
+describe('when a node that keeps / is away, and another keeps it', () => {
+  it.each([
+    ['it', true],
+    ['the other', false],
+  ])('%s frees what is too much when it is back', async (_who, replaced) => {
+    const cluster = newCluster({ seed: 34 })
+    const nodes = await boot<[SimNode, SimNode, SimNode]>(cluster, 3)
+    await oneHome(cluster)
+    const bytes = cluster.random.bytes(3 * MIB)
+    await cluster.run(nodes[0].fs.writeFile('/file', bytes))
+    await cluster.advance(5_000)
+    const fourth = cluster.addNode()
+    await cluster.run(fourth.boot())
+    await oneHome(cluster)
+    const [away] = nodes
+    expect(away.disk.usedBytes()).toBeGreaterThan(3 * MIB)
+    await cluster.run(away.close())
+    await cluster.until(() => fourth.disk.usedBytes() > 3 * MIB, 'another keeps it', 120_000)
+    if (replaced) await cluster.until(async () => !(await isMemberOf(cluster.up(), away)), 'it is replaced', 120_000)
+    await cluster.run(away.boot())
+    const all = [...nodes, fourth]
+    await cluster.until(() => all.filter(({ disk }) => disk.logs.size === 0).length === 1, 'one is told', 120_000)
+    const surplus = all.find(({ disk }) => disk.logs.size === 0) as SimNode
+    expect(surplus === away).toBe(replaced)
+    await cluster.until(() => surplus.disk.usedBytes() < MIB, 'the surplus is gone', 2 * SWEEP_AGAIN_MS)
+    expect(all.filter(({ disk }) => disk.usedBytes() > 3 * MIB)).toHaveLength(3)
+    expect(await cluster.run(surplus.fs.readFile('/file'))).toEqual(bytes)
+  })
+
+  it('it keeps what the others have lost meanwhile', async () => {
+    const cluster = newCluster({ seed: 35 })
+    const nodes = await boot<[SimNode, SimNode, SimNode]>(cluster, 3)
+    await oneHome(cluster)
+    const [away, one] = nodes
+    await cluster.run(away.fs.writeFile('/file', cluster.random.bytes(MIB)))
+    await cluster.advance(5_000)
+    const fourth = cluster.addNode()
+    await cluster.run(fourth.boot())
+    await oneHome(cluster)
+    const cid = (await cluster.run(away.fs.stat('/file'))).info.cid as string
+    await cluster.run(away.close())
+    await cluster.until(() => fourth.disk.usedBytes() > MIB, 'another keeps it', 120_000)
+    for (const { disk } of [nodes[1], nodes[2], fourth]) disk.blocks.delete(cid)
+    await cluster.until(async () => !(await isMemberOf(cluster.up(), away)), 'it is replaced', 120_000)
+    await cluster.run(away.boot())
+    await cluster.until(() => away.disk.logs.size === 0, 'it is told', 120_000)
+    await cluster.advance(2 * SWEEP_AGAIN_MS)
+    expect(away.disk.blocks.has(cid)).toBe(true)
+    expect(await cluster.run(one.fs.readFile('/file'))).toHaveLength(MIB)
   })
 })

@@ -94,6 +94,8 @@ export interface KeeperOptions {
   onFollow(keg: Kid | undefined): void
   /** A tree that this node leads has forgotten some of its versions: because somebody asked, or to make room. */
   onForgotten(tree: Kid, versions: Version[], asked: boolean): void
+  /** Others keep that tree now instead of this node: roots of its versions. */
+  onDismissed(tree: Kid, roots: CidText[]): void
 }
 
 export class TreeKeeper {
@@ -133,6 +135,11 @@ export class TreeKeeper {
         if (led || keg !== undefined) this.#options.onFollow(keg ?? undefined)
       },
       hold: (kind, bytes, from, name) => this.#holding.hold(kidOf(name), { kind, bytes, from }),
+      dismissed: (name, before) => {
+        if (before.snapshot.byteLength === 0) return // it had not begun
+        const { root, versions } = TreeState.replay([before.snapshot, ...before.entries])
+        this.#options.onDismissed(kidOf(name), [root, ...versions.rows().map((row) => row.root)])
+      },
       fold: (before) => {
         const snapshot = encodeTreeEntry(TreeState.replay([before.snapshot, ...before.entries]).birth())
         return { snapshot, bytes: snapshot.byteLength }

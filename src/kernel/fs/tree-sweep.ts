@@ -20,6 +20,7 @@ import {
   MAX_CIDS_PER_CALL,
   MAX_FORGOTTEN,
   MAX_THINNED,
+  REPLICAS,
   SWEEP_AFTER_MS,
   SWEEP_AGAIN_MS,
   WRITE_BATCH_BLOCKS,
@@ -88,7 +89,16 @@ export class TreeSweep {
    * @param soon otherwise when there are many.
    */
   forgotten(kid: Kid, roots: readonly CidText[], soon: boolean): void {
-    if (this.#closed || !this.#options.keeper.keeps(kid)) return
+    if (this.#options.keeper.keeps(kid)) this.#add(kid, roots, soon)
+  }
+
+  /** Others keep a tree instead of this node: what only that tree means goes here, as far as they say that they have it. */
+  surplus(kid: Kid, roots: readonly CidText[]): void {
+    this.#add(kid, roots, true)
+  }
+
+  #add(kid: Kid, roots: readonly CidText[], soon: boolean): void {
+    if (this.#closed) return
     const waiting = this.#waiting.get(kid) ?? new Set()
     const before = waiting.size
     for (const root of roots) if (waiting.size < MAX_FORGOTTEN) waiting.add(root)
@@ -164,21 +174,21 @@ export class TreeSweep {
     }
   }
 
-  /** Whether anybody else who is here says that it has them. */
-  async #elsewhere(cids: readonly CidText[]): Promise<boolean[]> {
+  /** Which of them so many others who are here say that they have. */
+  async #elsewhere(cids: readonly CidText[], least = 1): Promise<boolean[]> {
     const { rpc, membership, log } = this.#options
-    const had = cids.map(() => false)
+    const had = cids.map(() => 0)
     await Promise.all(
       membership.linked().map(async (peer) => {
         try {
           const held = await rpc.call(peer, 'blocks.have', { cids: [...cids], rely: true })
-          for (const i of had.keys()) had[i] ||= held[i] === 1
+          for (const i of had.keys()) had[i] = (had[i] ?? 0) + (held[i] === 1 ? 1 : 0)
         } catch (error) {
           log.log('debug', 'fs', `${shortNode(peer)} does not say what it has: ${errorLine(error)}`)
         }
       }),
     )
-    return had
+    return had.map((count) => count >= least)
   }
 
   /** In so long, or before. */
@@ -206,10 +216,10 @@ export class TreeSweep {
     for (const [kid, roots] of [...this.#waiting]) {
       const some = [...roots]
       try {
-        const { count, later } = await this.#sweep(some)
+        const { count, later } = await this.#sweep(kid, some)
         if (!later) for (const root of some) roots.delete(root)
         if (roots.size === 0) this.#waiting.delete(kid)
-        log.log('info', 'fs', `freed ${count} blocks of forgotten versions of ${shortKid(kid)}`)
+        log.log('info', 'fs', `freed ${count} blocks of versions of ${shortKid(kid)} that are not kept here`)
       } catch (error) {
         log.log('info', 'fs', `blocks of forgotten versions of ${shortKid(kid)} are kept for now: ${errorLine(error)}`)
       }
@@ -220,8 +230,8 @@ export class TreeSweep {
   }
 
   /** @returns how many blocks were freed, and whether more may be later. @throws {OsError} when it is not certain what is in use. */
-  async #sweep(roots: readonly CidText[]): Promise<{ count: number; later: boolean }> {
-    const { blocks, keeper } = this.#options
+  async #sweep(kid: Kid, roots: readonly CidText[]): Promise<{ count: number; later: boolean }> {
+    const { blocks, keeper, remembered } = this.#options
     // From here on whatever anybody stores here, or makes sure of, stays.
     const release = blocks.pin()
     try {
@@ -229,11 +239,16 @@ export class TreeSweep {
       keeper.copies.forget()
       const dead = await this.#heldBy(roots)
       if (!mutated('sweep-live')) await this.#holdAll(new Set(roots))
+      const surplus = !keeper.keeps(kid)
+      if (surplus) await remembered()
       const later = [...dead].some((cid) => blocks.touchedLately(cid, mark))
       const doomed = [...dead].filter((cid) => !blocks.touchedSince(cid, mark))
       let count = 0
-      for (let at = 0; at < doomed.length && !this.#closed; at += WRITE_BATCH_BLOCKS) {
-        count += await blocks.drop(doomed.slice(at, at + WRITE_BATCH_BLOCKS), mark)
+      const step = surplus ? MAX_CIDS_PER_CALL : WRITE_BATCH_BLOCKS
+      for (let at = 0; at < doomed.length && !this.#closed; at += step) {
+        const some = doomed.slice(at, at + step)
+        const elsewhere = surplus ? await this.#elsewhere(some, REPLICAS) : undefined
+        count += await blocks.drop(elsewhere ? some.filter((_cid, i) => elsewhere[i]) : some, mark)
       }
       return { count, later }
     } finally {

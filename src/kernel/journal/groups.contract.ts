@@ -73,7 +73,7 @@ export class JournalNode {
     this.network = new MemoryNetwork(hub, this.id)
     const hello = () => helloOf({ device: this.device, session })
     this.rpc = new RpcNode({ network: this.network, clock, log, hello })
-    const pulse = () => ({ state: 'alive' as const, running: 0 })
+    const pulse = () => ({ state: 'alive' as const, running: 0, storage: 2 as const })
     const hasher = new MemoryHasher()
     this.membership = new Membership({ rpc: this.rpc, network: this.network, clock, hasher, random, log, pulse })
     const liveness = livenessOf(this.membership, { id: this.id, device: this.device, fit: () => true })

@@ -99,6 +99,7 @@ export class Groups {
       liveness: options.liveness,
       witness: options.witness,
       find: (name) => this.find(name),
+      dismissed: (id, group) => this.#dismiss(id, group, group.configIndex),
       released: ({ name, term }) => {
         if (options.witness.id !== undefined) this.#host.send(options.witness.id, name, { t: 'released', term })
       },
@@ -189,7 +190,7 @@ export class Groups {
   }
 
   async #found(name: string, data: Uint8Array): Promise<void> {
-    const created = Group.create(name, this.#host, firstConfig(this.#rpc.self, this.#liveness.nodes()), data)
+    const created = Group.create(name, this.#host, firstConfig(this.#rpc.self, this.#liveness.nodes(name)), data)
     this.#loading.set(name, created)
     try {
       const group = await created
@@ -345,6 +346,7 @@ export class Groups {
     if (!beginning && !isMember(group.config, peer)) return
     // A former leader, or anybody else, must not take a copy away that the present one counts on.
     if (term < group.term || (group.leader !== undefined && group.leader !== peer)) return
+    this.#ownerOf(name)?.dismissed?.(name, group.stored())
     this.remove(name).catch((error: unknown) =>
       this.#log.log('warn', 'journal', `${name} cannot be removed: ${errorLine(error)}`),
     )

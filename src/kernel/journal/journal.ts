@@ -41,6 +41,8 @@ export interface JournalOwner {
    * It may throw for bytes that make no sense, and reject when they cannot be had: the sender tries again.
    */
   hold?(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId, name: string): Promise<void> | undefined
+  /** Others keep it instead of this node, which forgets it: what was journalled, or perhaps was. */
+  dismissed?(name: string, before: Journalled): void
   /** A snapshot of all that: the journal goes on from it. Without this the journal grows. */
   fold?(before: Journalled): Folded | Promise<Folded>
 }

@@ -1,13 +1,14 @@
 // Who is here, as the journals want to know it, from membership.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
 import type { PeerRow } from '../../syscalls/types.ts'
+import { SETTLED_MS } from '../limits.ts'
 import type { Leave, Membership } from '../membership/membership.ts'
 import type { Candidate } from './policy.ts'
 
 /** What the journals need to know about who is here; membership tells it. */
 export interface Liveness {
-  /** This node included. */
-  nodes(): readonly Candidate[]
+  /** This node included, with how well each would keep that journal. */
+  nodes(journal: string): readonly Candidate[]
   has(id: NodeId): boolean
   /** Asked with every acknowledgement. */
   deviceOf(id: NodeId): DeviceId | undefined
@@ -25,9 +26,12 @@ export function livenessOf(
   self: { id: NodeId; device: DeviceId; fit: () => boolean },
 ): Liveness {
   return {
-    nodes: () => [
-      { id: self.id, device: self.device, fit: self.fit() },
-      ...membership.rows().map((row) => ({ id: row.id as NodeId, device: row.device as DeviceId, fit: mayKeep(row) })),
+    nodes: (journal) => [
+      { id: self.id, device: self.device, fit: self.fit(), rank: 0 }, // it keeps what it leads
+      ...membership.rows().map((row) => {
+        const rank = rankOf(row, journal)
+        return { id: row.id as NodeId, device: row.device as DeviceId, fit: mayKeep(row), rank }
+      }),
     ],
     has: (id) => membership.has(id),
     deviceOf: (id) => (id === self.id ? self.device : (membership.row(id)?.device as DeviceId | undefined)),
@@ -48,6 +52,28 @@ export function livenessOf(
       })
     },
   }
+}
+
+/**
+ * How well a node would keep a journal: one whose disk has room and is not evicted, that people look at (hidden tabs are
+ * throttled and frozen first), and that did not come just now, as those do who are gone soon. Among equals each journal
+ * has an order of its own, so that all are spread over all (rendezvous hashing).
+ */
+export function rankOf(
+  { id, state, storage, knownMs }: Pick<PeerRow, 'id' | 'state' | 'storage' | 'knownMs'>,
+  journal: string,
+): number {
+  const room = { full: -8, scarce: 0, ample: 2, persistent: 3 }[storage]
+  return room + (state === 'hidden' ? 0 : 1) + (knownMs >= SETTLED_MS ? 1 : 0) + spread(`${journal} ${id}`)
+}
+
+/** FNV-1a, as a number from 0 to 1. */
+function spread(text: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  // The last characters count as much as the first.
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+  return ((hash ^ (hash >>> 13)) >>> 0) / 2 ** 32
 }
 
 /** Whether that node could keep a journal now. */

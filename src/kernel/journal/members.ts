@@ -6,10 +6,10 @@ import type { Clock, Timer } from '../../ports/clock.ts'
 import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
 import { mutated } from '../mutations.ts'
-import type { Group } from './group.ts'
+import { type Group, isMember } from './group.ts'
 import type { Liveness } from './liveness.ts'
 import { nextConfig } from './policy.ts'
-import { type GroupConfig, voterOf } from './raft/config.ts'
+import { type GroupConfig, membersOf, voterOf } from './raft/config.ts'
 
 export interface MembersOptions {
   self: NodeId
@@ -19,6 +19,8 @@ export interface MembersOptions {
   find(name: string): Group | undefined
   /** The journal does not count on the witness any more. */
   released(group: Group): void
+  /** The journal does not count on that node any more. */
+  dismissed(id: NodeId, group: Group): void
 }
 
 export class Members {
@@ -86,9 +88,10 @@ export class Members {
 
   #adjust(group: Group): void {
     this.#release(group)
+    this.#dismiss(group)
     const { self, clock, liveness, witness } = this.#options
     const nowMs = clock.nowMs()
-    const nodes = liveness.nodes()
+    const nodes = liveness.nodes(group.name)
     const here = (id: NodeId) => nodes.some((node) => node.id === id)
     // Who closed its tab may be back after a reload, and is waited for; but where nobody can take its place, the next
     // tab that closes would leave too few to decide anything.
@@ -115,6 +118,16 @@ export class Members {
     } catch (error) {
       if (!isOsError(error, 'EAGAIN')) throw error
       this.reviewSoon(group)
+    }
+  }
+
+  /** Tells those who were members when they were considered last, and are not now. */
+  #dismiss(group: Group): void {
+    const before = this.#reviewed.get(group.name)
+    if (!before || before === group.config) return
+    const { self, witness, dismissed } = this.#options
+    for (const id of membersOf(before)) {
+      if (id !== self && id !== witness.id && !isMember(group.config, id)) dismissed(id, group)
     }
   }
 

@@ -5,11 +5,12 @@ import { type Candidate, firstConfig, nextConfig } from './policy.ts'
 import { type GroupConfig, isSingleStep } from './raft/config.ts'
 
 const id = (name: string) => name as NodeId
-/** `a1 b2`: node a on device 1, node b on device 2; a trailing `-` marks one that should not be chosen. */
+/** `a1 b2`: node a on device 1, node b on device 2; a trailing `-` marks one that should not be chosen, `+` one that keeps well. */
 function nodesOf(text: string): Candidate[] {
-  return text
-    .split(' ')
-    .map((each) => ({ id: id(each[0] ?? ''), device: (each[1] ?? '') as DeviceId, fit: each[2] !== '-' }))
+  return text.split(' ').map((each) => {
+    const [name = '', device = '', mark] = each
+    return { id: id(name), device: device as DeviceId, fit: mark !== '-', rank: mark === '+' ? 1 : 0 }
+  })
 }
 const show = ({ voters, learners }: GroupConfig) =>
   [...voters.map((voter) => voter.id + (voter.witness ? 'w' : '')), ...learners.map((each) => `${each}?`)].join(' ')
@@ -47,6 +48,8 @@ describe('a new journal', () => {
     expect(show(firstConfig(id('a'), nodesOf('a1 b1 c2 d3')))).toBe('a c d')
     expect(show(firstConfig(id('a'), nodesOf('a1 b1 c1')))).toBe('a b c')
     expect(show(firstConfig(id('a'), nodesOf('a1 b2- c3 d4')))).toBe('a c d')
+    expect(show(firstConfig(id('a'), nodesOf('a1 b2 c3+ d4 e5+')))).toBe('a c e')
+    expect(show(firstConfig(id('a'), nodesOf('a1 b1+ c2 d3')))).toBe('a c d')
   })
 
   it('is kept by one node where there are two: each of two voters could stop the other', () => {

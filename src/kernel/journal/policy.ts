@@ -1,5 +1,5 @@
 // Who should keep a journal: the next change of members, if one is due. A pure function, so that it can be tested.
-// Wanted are GROUP_SIZE voters, on distinct devices where there are as many. Two voters would be worse than one, because
+// Wanted are GROUP_SIZE voters, on distinct devices where there are as many, and of those on the ones that keep best. Two voters would be worse than one, because
 // either could stop the other: with two nodes a witness is the third vote, and without one the second only learns.
 // One change at a time; newcomers catch up as learners before they count.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
@@ -11,6 +11,8 @@ export interface Candidate {
   device: DeviceId
   /** May keep journals now: not frozen, not silent. */
   fit: boolean
+  /** How well it would keep this journal: higher goes first. */
+  rank: number
 }
 
 export interface PolicyView {
@@ -41,7 +43,9 @@ export function nextConfig(view: PolicyView): GroupConfig | undefined {
 /** Up to `count` nodes that may join these, on other devices first. */
 function best(nodes: readonly Candidate[], kept: readonly NodeId[], count: number): NodeId[] {
   const devices = new Set(kept.map((id) => deviceOf(nodes, id)))
-  const free = nodes.filter(({ id, fit }) => fit && !kept.includes(id)).sort((a, b) => (a.id < b.id ? -1 : 1))
+  const free = nodes
+    .filter(({ id, fit }) => fit && !kept.includes(id))
+    .sort((a, b) => b.rank - a.rank || (a.id < b.id ? -1 : 1))
   const chosen: NodeId[] = []
   for (const { id, device } of free) {
     if (chosen.length >= count || devices.has(device)) continue

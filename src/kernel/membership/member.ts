@@ -1,7 +1,7 @@
 // What membership knows about one peer. Above: membership.ts, which alone changes it.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
 import type { Timer } from '../../ports/clock.ts'
-import type { PeerRow, PeerState } from '../../syscalls/types.ts'
+import { type PeerRow, type PeerState, type StorageClass, storageClasses } from '../../syscalls/types.ts'
 import type { Hello, Pulse } from '../rpc/frames.ts'
 import { SilenceDetector } from './detector.ts'
 
@@ -15,6 +15,9 @@ export interface Member {
   detector: SilenceDetector
   announced: Pulse['state']
   running: number
+  storage: StorageClass
+  /** Since when it is known without a break. */
+  sinceMs: number
   rttMs: number | null
   rttSamples: number
   pingSentMs: number
@@ -48,6 +51,8 @@ export function newMember(peer: NodeId, hello: Hello, nowMs: number): Member {
     detector: new SilenceDetector(nowMs),
     announced: 'alive',
     running: 0,
+    storage: storageClasses[hello.storage],
+    sinceMs: nowMs,
     rttMs: null,
     rttSamples: 0,
     pingSentMs: 0,
@@ -76,7 +81,8 @@ export function relink(member: Member, nowMs: number): void {
   member.detector = new SilenceDetector(nowMs)
 }
 
-export function rowOf(member: Member): PeerRow {
+/** @param nowMs of the same clock. */
+export function rowOf(member: Member, nowMs: number): PeerRow {
   return {
     id: member.id,
     device: member.device,
@@ -85,5 +91,7 @@ export function rowOf(member: Member): PeerRow {
     rttMs: member.rttMs === null ? null : Math.round(member.rttMs * 100) / 100,
     slots: member.slots,
     running: member.running,
+    storage: member.storage,
+    knownMs: Math.round(nowMs - member.sinceMs),
   }
 }

@@ -18,7 +18,7 @@ import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Network, NetworkEvent } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
-import type { PeerRow, PeerState } from '../../syscalls/types.ts'
+import { type PeerRow, type PeerState, storageClasses } from '../../syscalls/types.ts'
 import {
   ANSWER_MS,
   GOSSIP_MS,
@@ -72,7 +72,7 @@ export class Membership {
   #lastGossipMs = 0
   #pingCount = 0
   /** Load that the others were told last. */
-  #toldRunning = 0
+  #told: Pick<OwnPulse, 'running' | 'storage'> | undefined
   #closed = false
 
   constructor(options: {
@@ -129,11 +129,12 @@ export class Membership {
 
   row(peer: NodeId): PeerRow | undefined {
     const member = this.#members.get(peer)
-    return member && rowOf(member)
+    return member && rowOf(member, this.#clock.nowMs())
   }
 
   rows(): PeerRow[] {
-    return [...this.#members.values()].map(rowOf).sort((a, b) => (a.id < b.id ? -1 : 1))
+    const nowMs = this.#clock.nowMs()
+    return [...this.#members.values()].map((member) => rowOf(member, nowMs)).sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   /** Makes sure of a link to a node that is not a neighbour. @throws {OsError} EHOSTUNREACH, ECANCELED. */
@@ -338,6 +339,7 @@ export class Membership {
     const member = this.#members.get(peer)
     if (!member) return
     member.running = pulse.running
+    member.storage = storageClasses[pulse.storage]
     member.detector.promise(pulse.watch)
     if (member.announced !== pulse.state) {
       member.announced = pulse.state
@@ -416,17 +418,19 @@ export class Membership {
     // Whoever is frozen cannot tell anybody.
     const awake = this.linked().filter((id) => this.#members.get(id)?.announced !== 'frozen')
     const watchers = watchersOf(this.#rpc.self, awake, WATCHERS)
-    const { running } = this.#own()
+    const { running, storage } = this.#own()
+    const told = this.#told ?? { running: 0, storage } // the hello said that
+    const news = running !== told.running || storage !== told.storage
     for (const member of this.#members.values()) {
       if (!member.linked) continue
-      const changed = running !== this.#toldRunning || member.watching !== watchers.has(member.id)
+      const changed = news || member.watching !== watchers.has(member.id)
       member.watching = watchers.has(member.id)
       if (member.watching || changed || this.#measureDue(member)) this.#ping(member)
       // It missed a beat: judged when that counts, not a beat later.
       const inMs = member.evidenceTimer ? Number.POSITIVE_INFINITY : countsInMs(member, this.#clock.nowMs())
       if (inMs > 0 && inMs < HEARTBEAT_MS) this.#judgeIn(member, inMs)
     }
-    this.#toldRunning = running
+    this.#told = { running, storage }
   }
 
   #judge(member: Member, nowMs: number): void {

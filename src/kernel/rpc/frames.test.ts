@@ -36,7 +36,11 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.tuple(fc.constant(FRAME.CANCEL), id),
   fc.tuple(fc.constant(FRAME.ITEM), id, value),
   fc.tuple(fc.constant(FRAME.CREDIT), id, small),
-  fc.tuple(fc.constant(FRAME.PING), id, fc.constant({ state: 'hidden' as const, running: 3, watch: false })),
+  fc.tuple(
+    fc.constant(FRAME.PING),
+    id,
+    fc.constant({ state: 'hidden' as const, running: 3, storage: 2, watch: false }),
+  ),
   fc.tuple(fc.constant(FRAME.PONG), id),
   fc.tuple(fc.constant(FRAME.BYE), name),
   fc.tuple(fc.constant(FRAME.NOTE), name, value),

@@ -13,6 +13,9 @@ const id = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
 const small = v.pipe(v.number(), v.minValue(0), v.maxValue(1e15))
 
+/** How well a node can keep what others count on: number of its StorageClass. */
+const storage = v.picklist([0, 1, 2, 3])
+
 /** What each side says first on every stream. The node id itself is authenticated by the transport. */
 export const hello = v.object({
   v: v.pipe(v.number(), v.integer()),
@@ -25,6 +28,7 @@ export const hello = v.object({
   goodbye: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))),
   /** Workers offered. */
   slots: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1024)),
+  storage,
 })
 export type Hello = v.InferOutput<typeof hello>
 
@@ -32,6 +36,7 @@ export type Hello = v.InferOutput<typeof hello>
 export const pulse = v.object({
   state: v.picklist(['alive', 'hidden', 'frozen']),
   running: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1e6)),
+  storage,
   /** The receiver is a watcher: it will hear from the sender with every heartbeat, and may hold silence against it. */
   watch: v.boolean(),
 })

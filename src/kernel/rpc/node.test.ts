@@ -54,7 +54,7 @@ describe('a peer that breaks the protocol is dropped with a logged reason, and h
   })
 
   it('for another frame instead of a hello', async () => {
-    control.send([FRAME.PING, 1, { state: 'alive', running: 0, watch: true }])
+    control.send([FRAME.PING, 1, { state: 'alive', running: 0, storage: 2, watch: true }])
     await expectDropped('did not say hello first')
   })
 

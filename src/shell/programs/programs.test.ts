@@ -288,6 +288,8 @@ describe('the cluster', () => {
       rttMs: 1.5,
       slots: 2,
       running: 0,
+      storage: 'ample',
+      knownMs: 7,
     } as const
     kernel.peers = [peer]
     kernel.storage = [
