@@ -118,3 +118,27 @@ test('what rm -rf took comes back, on another tab and when the one that did it i
   const health = async () => JSON.parse((await c.sh('fsck --json')).stdout)
   await expect.poll(health, { timeout: 30_000 }).toMatchObject({ under: 0, lost: 0, devices: 2 })
 })
+
+test('a keg that one tab made is there for all when that one is killed, and so are its versions', async ({
+  tab,
+  cluster,
+}) => {
+  const [a, b, c] = await cluster(3)
+  if (!a || !b || !c) throw new Error('three tabs')
+  const kid = /K-[0-9a-f]{64}/.exec(await a.out('keg create /data'))?.[0] as string
+  await b.out('mkdir /data/d && echo one > /data/d/f && cp /data/d/f /outside')
+  await a.out('echo two > /data/d/f && ln -s /outside /data/link')
+  await a.crash()
+  for (const each of [b, c]) expect(await each.out('cat /data/d/f /data/link')).toBe('two\none\n')
+  expect(await c.out('keg undo /data/d/f && cat /data/d/f')).toContain('\none\n')
+  const rows = JSON.parse(await c.out('keg log --json /data/d/f')) as { proof: string; what: string }[]
+  expect(rows.map(({ what }) => what)).toEqual(['restore /d/f', 'write /d/f', 'write /d/f'])
+  expect(rows.every(({ proof }) => proof === 'signed')).toBe(true)
+  expect((await b.sh('rm -r /data')).stderr).toContain("cannot remove '/data': Device or resource busy")
+  await b.out('umount /data && mount | grep -c data || true')
+  expect(await c.out('ls /data')).toBe('')
+  const late = await tab()
+  await late.out(`mount ${kid} /home/kept`)
+  expect(await late.out('cat /home/kept/d/f')).toBe('one\n')
+  expect(JSON.parse(await b.out('mount --json'))).toMatchObject([{ kid, paths: ['/home/kept'] }])
+})
