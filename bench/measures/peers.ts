@@ -25,8 +25,8 @@ interface PeerOptions {
 
 declare global {
   var benchPeer: PeerPage
-  /** All connections of a page. */
-  var benchConnections: RTCPeerConnection[]
+  /** Bytes that came over a page's data channels. */
+  var benchReceived: number
 }
 
 interface Sample {
@@ -101,12 +101,13 @@ async function peer(lab: Lab, what: PeerSetup, file: FileSpec, sources: number):
       }
       const reader = await peerPage(site, what.script)
       await reader.evaluate(([a, b]) => globalThis.benchPeer.connect(a, b), [kept, options] as const)
-      const before = await receivedBytes(reader)
+      const before = await reader.evaluate(() => globalThis.benchReceived)
       const peaks = await watched(site, [reader, ...keepers])
       const { seconds, size } = await reader.evaluate(() => globalThis.benchPeer.read())
       const [most, ...senders] = peaks()
       if (size < file.mebibytes * MIB) throw new Error(`${what.script} read ${size} bytes`)
-      const carried = (await receivedBytes(reader)) - before
+      // What came through a relay is not among them.
+      const carried = (await reader.evaluate(() => globalThis.benchReceived)) - before
       if (carried < size) throw new Error(`${what.script} received ${carried} bytes of ${size} over data channels`)
       await verify(reader, file, () => globalThis.benchPeer.stored())
       return { speed: file.mebibytes / seconds, reader: most ?? Number.NaN, sender: Math.max(...senders) }
@@ -126,11 +127,20 @@ interface PeerSetup {
 async function peerPage(site: Site, script: string): Promise<Page> {
   const page = await site.page()
   await page.addInitScript(() => {
-    globalThis.benchConnections = []
+    globalThis.benchReceived = 0
+    const counted = (channel: RTCDataChannel) => {
+      channel.addEventListener('message', ({ data }) => {
+        globalThis.benchReceived += data.byteLength ?? data.size ?? 0
+      })
+      return channel
+    }
     globalThis.RTCPeerConnection = class extends RTCPeerConnection {
       constructor(configuration?: RTCConfiguration) {
         super(configuration)
-        globalThis.benchConnections.push(this)
+        this.addEventListener('datachannel', ({ channel }) => counted(channel))
+      }
+      override createDataChannel(label: string, options?: RTCDataChannelInit): RTCDataChannel {
+        return counted(super.createDataChannel(label, options))
       }
     }
   })
@@ -139,20 +149,6 @@ async function peerPage(site: Site, script: string): Promise<Page> {
   await page.addScriptTag({ type: 'module', url: `/scripts/${script}.js` })
   await page.waitForFunction(() => 'benchPeer' in globalThis, undefined, { polling: 20 })
   return page
-}
-
-/** Over data channels, of all connections: what came through a relay is not among them. */
-function receivedBytes(page: Page): Promise<number> {
-  return page.evaluate(async () => {
-    let sum = 0
-    for (const connection of globalThis.benchConnections) {
-      if (connection.connectionState !== 'connected') continue
-      for (const [, each] of (await connection.getStats()) as unknown as Map<string, RTCStats>) {
-        if (each.type === 'transport') sum += (each as RTCTransportStats).bytesReceived ?? 0
-      }
-    }
-    return sum
-  })
 }
 
 export async function peers(lab: Lab): Promise<Row[]> {
