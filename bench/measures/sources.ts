@@ -1,14 +1,12 @@
 // A file that three tabs hold, read by a fourth from all of them and from one: as fast as it goes, where all share the
 // processors of one machine, and with what each may send limited, as a line at home limits it. A build with switches
 // (vite.config.ts) sets both.
-import type { Lab, Tab } from '../lab.ts'
+import type { Lab, Site, Tab } from '../lab.ts'
 import { type Row, row } from '../report.ts'
 import { readFile, untilKept, writeFile } from './blocks.ts'
 
-/** What each may send when it is limited: 16 Mbit/s. */
-const LIMIT_MIB = 2
-/** Read before: each connection is warm then. */
-const WARM_UP_MIB = 32
+/** What each may send when it is limited: 4 Mbit/s, so that three together are no work for a loaded machine either. */
+const LIMIT_MIB = 0.5
 
 interface Read {
   sources: number
@@ -20,10 +18,12 @@ interface Read {
 export async function sources(lab: Lab): Promise<Row[]> {
   const dist = lab.builtWithSwitches()
   const read = (sources: number, limited: boolean): Read => {
-    return { sources, limited, mebibytes: limited ? lab.pick(32, 8) : lab.pick(64, 16), samples: [] }
+    return { sources, limited, mebibytes: limited ? lab.pick(16, 4) : lab.pick(64, 16), samples: [] }
   }
   const reads = [read(3, false), read(1, false), read(3, true), read(1, true)] as const
-  for (let i = 0; i < lab.pick(3, 1); i++) await lab.site((site) => run(site.cluster.bind(site), reads), dist)
+  // Read before: each connection is warm then.
+  const warmUp = lab.pick(32, 4)
+  for (let i = 0; i < lab.pick(3, 1); i++) await lab.site((site) => run(site, warmUp, reads), dist)
   const [three, one, threeLimited, oneLimited] = reads
   return [
     row({
@@ -42,13 +42,13 @@ export async function sources(lab: Lab): Promise<Row[]> {
   ]
 }
 
-async function run(cluster: (count: number, tabs?: Tab[]) => Promise<Tab[]>, reads: readonly Read[]): Promise<void> {
-  const tabs = await cluster(3)
+async function run(site: Site, warmUp: number, reads: readonly Read[]): Promise<void> {
+  const tabs = await site.cluster(3)
   const [writer] = tabs as [Tab]
-  await writeFile(writer, '/warm-up', WARM_UP_MIB)
+  await writeFile(writer, '/warm-up', warmUp)
   for (const [i, { mebibytes }] of reads.entries()) await writeFile(writer, `/file-${i}`, mebibytes)
   await untilKept(writer)
-  const reader = (await cluster(4, tabs))[3] as Tab
+  const reader = (await site.cluster(4, tabs))[3] as Tab
   await readFile(reader, '/warm-up')
   for (const [i, { sources, limited, samples }] of reads.entries()) {
     for (const tab of tabs.slice(0, 3)) await tab.limitSending(limited ? (LIMIT_MIB * 2 ** 20) / 1000 : 0)
