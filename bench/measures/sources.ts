@@ -18,7 +18,7 @@ interface Read {
 export async function sources(lab: Lab): Promise<Row[]> {
   const dist = lab.builtWithSwitches()
   const read = (sources: number, limited: boolean): Read => {
-    return { sources, limited, mebibytes: limited ? lab.pick(16, 4) : lab.pick(64, 16), samples: [] }
+    return { sources, limited, mebibytes: limited ? lab.pick(24, 8) : lab.pick(64, 16), samples: [] }
   }
   const reads = [read(3, false), read(1, false), read(3, true), read(1, true)] as const
   // Read before: each connection is warm then.
