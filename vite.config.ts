@@ -70,7 +70,38 @@ function memoryJournals(): Plugin {
     },
   }
 }
-const forMeasuring = process.env['BRITTLESTAR_BENCH_JOURNALS'] === 'memory' ? [memoryJournals] : []
+
+/** What `switches` puts in the place of one line of a module. */
+const SWITCHED: Readonly<Record<string, readonly [ours: string, theirs: string]>> = {
+  '/src/kernel/blocks/fetch.ts': [
+    'holders.slice(0, limits.FETCH_SOURCES)',
+    'holders.slice(0, globalThis.benchSources ?? limits.FETCH_SOURCES)',
+  ],
+  '/src/kernel/blocks/blocks.ts': [
+    'await context.item([index, at, total, piece])',
+    'await globalThis.benchSend?.(piece.byteLength); await context.item([index, at, total, piece])',
+  ],
+}
+
+/** For a measurement only: how many holders a reader asks at once, and what each may send, can be set in a kernel's worker. */
+function switches(): Plugin {
+  return {
+    name: 'brittlestar-switches',
+    enforce: 'pre',
+    transform(code, id) {
+      const [, switched] = Object.entries(SWITCHED).find(([path]) => id.endsWith(path)) ?? []
+      if (!switched) return undefined
+      const [ours, theirs] = switched
+      if (code.split(ours).length !== 2) this.error(`the line that the measurement replaces has changed: ${ours}`)
+      return code.replace(ours, theirs)
+    },
+  }
+}
+
+const forMeasuring = [
+  ...(process.env['BRITTLESTAR_BENCH_JOURNALS'] === 'memory' ? [memoryJournals] : []),
+  ...(process.env['BRITTLESTAR_BENCH_SWITCHES'] === 'blocks' ? [switches] : []),
+]
 
 export default defineConfig({
   plugins: [examples(), replacements(), taskRuntime()],

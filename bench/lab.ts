@@ -2,7 +2,7 @@
 // beside it. It drives the product from outside, as a person or a script would, and imports nothing of it.
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
-import { type Browser, type BrowserContext, type CDPSession, chromium, type Page } from 'playwright'
+import { type Browser, type BrowserContext, type CDPSession, chromium, type Page, type Worker } from 'playwright'
 import { Relay } from '../e2e/relay.ts'
 import { Pages } from './pages.ts'
 
@@ -18,6 +18,9 @@ interface OpenFile {
 }
 
 declare global {
+  /** In the kernel's worker of a build with switches (vite.config.ts). */
+  var benchSources: number | undefined
+  var benchSend: ((bytes: number) => Promise<void>) | undefined
   /** The public surface of the product's page, as far as measurements use it. */
   var os: {
     ready: Promise<unknown>
@@ -102,6 +105,34 @@ export class Tab {
 
   async untilRelay(): Promise<void> {
     await this.page.waitForFunction(() => globalThis.os.node.relay === 'connected', undefined, { polling: 20 })
+  }
+
+  /** In a build with switches: of how many holders at a time it reads blocks. */
+  async limitSources(count: number): Promise<void> {
+    await this.#kernel().evaluate((most) => {
+      globalThis.benchSources = most
+    }, count)
+  }
+
+  /** In a build with switches: how many bytes of blocks it sends in each ms, to all others together; 0: as it can. */
+  async limitSending(bytesPerMs: number): Promise<void> {
+    await this.#kernel().evaluate((rate) => {
+      // What a timer is late is made up for; so much may go at once.
+      const burstMs = 50
+      let freeMs = 0
+      globalThis.benchSend = async (bytes) => {
+        if (rate === 0) return
+        freeMs = Math.max(freeMs, performance.now() - burstMs) + bytes / rate
+        const waitMs = freeMs - performance.now()
+        if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
+      }
+    }, bytesPerMs)
+  }
+
+  #kernel(): Worker {
+    const worker = this.page.workers().find((each) => each.url().includes('kernel'))
+    if (!worker) throw new Error('this tab has no kernel worker')
+    return worker
   }
 
   /** Ends the tab's renderer at once. */
@@ -194,8 +225,17 @@ export class Lab {
 
   /** The product built so that its journals are written to memory only. @returns its folder. */
   builtWithMemoryJournals(): string {
-    const folder = join(import.meta.dirname, '../.cache/bench-memory-journals')
-    const env = { ...process.env, BRITTLESTAR_BENCH_JOURNALS: 'memory' }
+    return this.#built('memory-journals', { BRITTLESTAR_BENCH_JOURNALS: 'memory' })
+  }
+
+  /** The product built so that its kernels can be told whom to ask for blocks (`Tab.limitSources`). @returns its folder. */
+  builtWithSwitches(): string {
+    return this.#built('switches', { BRITTLESTAR_BENCH_SWITCHES: 'blocks' })
+  }
+
+  #built(name: string, more: Record<string, string>): string {
+    const folder = join(import.meta.dirname, `../.cache/bench-${name}`)
+    const env = { ...process.env, ...more }
     const vite = join(import.meta.dirname, '../node_modules/vite/bin/vite.js')
     execFileSync(process.execPath, [vite, 'build', '--outDir', folder, '--logLevel', 'error'], {
       env,

@@ -13,7 +13,10 @@ import { job } from './measures/job.ts'
 import { join } from './measures/join.ts'
 import { journal } from './measures/journal.ts'
 import { memory } from './measures/memory.ts'
+import { peers } from './measures/peers.ts'
+import { repair } from './measures/repair.ts'
 import { rpc } from './measures/rpc.ts'
+import { sources } from './measures/sources.ts'
 import { transfer } from './measures/transfer.ts'
 import { versions } from './measures/versions.ts'
 import { wordcount } from './measures/wordcount.ts'
@@ -30,6 +33,9 @@ export const measures: Readonly<Record<string, (lab: Lab) => Promise<Row[]>>> = 
   files,
   versions,
   transfer,
+  sources,
+  peers,
+  repair,
   memory,
   job,
   wordcount,

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -33,14 +33,17 @@ const FILES: Readonly<Record<string, { type: string; path: string }>> = {
 
 export class Pages {
   #server: Server | undefined
+  /** A folder of scripts that a measurement brings along; they are at /scripts/. */
+  scripts = ''
   url = ''
 
   async start(): Promise<this> {
     const server = createServer((request, response) => {
       const path = request.url ?? '/'
-      const file = FILES[path]
+      const script = this.#scriptAt(path)
+      const file = script ? { type: 'text/javascript', path: script } : FILES[path]
       const html = path === '/' ? '<!doctype html><title>empty</title>' : path === '/xterm' ? XTERM_PAGE : undefined
-      const body = file ? readFileSync(join(ROOT, file.path)) : html
+      const body = file ? readFileSync(resolve(ROOT, file.path)) : html
       const type = file?.type ?? 'text/html; charset=utf-8'
       if (body === undefined) response.writeHead(404).end()
       else response.writeHead(200, { 'content-type': type, 'cache-control': 'max-age=3600' }).end(body)
@@ -49,6 +52,12 @@ export class Pages {
     await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve))
     this.url = `http://localhost:${(server.address() as AddressInfo).port}`
     return this
+  }
+
+  #scriptAt(path: string): string | undefined {
+    const [, folder, name, ...more] = path.split('/')
+    if (this.scripts === '' || folder !== 'scripts' || !name?.endsWith('.js') || more.length > 0) return undefined
+    return join(this.scripts, basename(name))
   }
 
   async stop(): Promise<void> {

@@ -14,13 +14,13 @@ async function open(site: Site): Promise<Renderer> {
   return { tab, pid: await site.rendererOf(tab.page) }
 }
 
-function residentMiB(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+export function residentMiB(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? Number.NaN) / 1024
 }
 
 /** Forgets the high-water mark so far. */
-function resetPeak(pid: number): void {
+export function resetPeak(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5')
 }
 

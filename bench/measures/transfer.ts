@@ -7,11 +7,11 @@ import { readFile, untilKept, writeFile } from './blocks.ts'
 
 const MEBIBYTES = 64
 /** What naive code lets the channel buffer. */
-const NAIVE_BUFFERED_BYTES = 8 * 2 ** 20
+export const NAIVE_BUFFERED_BYTES = 8 * 2 ** 20
 /** What careful code does, measured too: the larger of the two is the platform's limit when warm. */
-const CAREFUL_BUFFERED_BYTES = 2 ** 20
+export const CAREFUL_BUFFERED_BYTES = 2 ** 20
 
-interface Speeds {
+export interface Speeds {
   cold: number[]
   warm: number[]
 }
@@ -29,13 +29,20 @@ async function product(lab: Lab, into: Speeds, warm: number): Promise<void> {
   })
 }
 
-async function raw(lab: Lab, into: Speeds, warm: number, bufferedBytes: number): Promise<void> {
+/** A raw data channel of a fresh browser: once cold, `warm` times warm. */
+export async function raw(
+  lab: Lab,
+  into: Speeds,
+  warm: number,
+  bufferedBytes: number,
+  mebibytes = MEBIBYTES,
+): Promise<void> {
   await lab.site(async (site) => {
     const pair = { caller: await site.page(), callee: await site.page() }
     for (const page of [pair.caller, pair.callee]) await page.goto(site.pages.url)
     await connectRaw(pair)
-    into.cold.push(await sendRaw(pair, MEBIBYTES * 2 ** 20, bufferedBytes))
-    for (let i = 1; i <= warm; i++) into.warm.push(await sendRaw(pair, MEBIBYTES * 2 ** 20, bufferedBytes))
+    into.cold.push(await sendRaw(pair, mebibytes * 2 ** 20, bufferedBytes))
+    for (let i = 1; i <= warm; i++) into.warm.push(await sendRaw(pair, mebibytes * 2 ** 20, bufferedBytes))
   })
 }
 

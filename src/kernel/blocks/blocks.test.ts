@@ -315,6 +315,13 @@ describe('several holders', () => {
     expect(blocks.liars().size).toBe(0)
   })
 
+  it('are not slow for coming second with what another was asked for first', async () => {
+    for (const name of ['p', 'q', 'r']) await slow(name, MILLISECONDS)
+    const slowest: NodeId[] = []
+    await timed({ onSlow: (peer: NodeId) => slowest.push(peer) })
+    expect(slowest).toEqual([])
+  })
+
   it('overtake one that lies, and it is noted', async () => {
     await slow('p', MILLISECONDS)
     const liar = await crook('q', (item) => item([0, 0, 5, utf8('wrong')]))

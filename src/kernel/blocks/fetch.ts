@@ -18,7 +18,7 @@ export interface FetchOptions {
   hints?: readonly NodeId[]
   /** Told who sent blocks: hints for the next ones of the same file. */
   onSource?: (peer: NodeId) => void
-  /** Told who was asked, and was overtaken before it had sent any. */
+  /** Told who was asked, and was overtaken before it had sent any, by somebody who was asked later. */
   onSlow?: (peer: NodeId) => void
   /** Keep what was fetched in the local store (default true). */
   keep?: boolean
@@ -58,6 +58,8 @@ interface Holder {
 interface Request {
   peer: NodeId
   cids: readonly CidText[]
+  /** Another was asked for the same before: to come second says nothing of this one. */
+  again: boolean
   /** Aborted when others have delivered all of it. */
   overtaken: AbortController
 }
@@ -94,16 +96,17 @@ class Batch {
   }
 
   /** What to ask a holder for next: what nobody is asked for, or else what just one other is. */
-  next({ peer, cids }: Holder, most: number): CidText[] {
+  next({ peer, cids }: Holder, most: number): Pick<Request, 'cids' | 'again'> {
     const asked = new Map<CidText, NodeId[]>()
     for (const request of this.requests) {
       for (const cid of request.cids) asked.set(cid, [...(asked.get(cid) ?? []), request.peer])
     }
     const wanted = this.missing().filter((cid) => cids.has(cid))
     const fresh = wanted.filter((cid) => !asked.has(cid)).slice(0, most)
-    if (fresh.length > 0) return fresh
+    if (fresh.length > 0) return { cids: fresh, again: false }
     const others = (cid: CidText) => asked.get(cid) ?? []
-    return wanted.filter((cid) => others(cid).length === 1 && !others(cid).includes(peer)).slice(0, 1)
+    const one = wanted.filter((cid) => others(cid).length === 1 && !others(cid).includes(peer)).slice(0, 1)
+    return { cids: one, again: true }
   }
 }
 
@@ -230,9 +233,9 @@ export class BlockFetcher {
     const { options, requests, passed, stalled, found } = batch
     const { peer } = holder
     while (!passed.has(peer)) {
-      const cids = batch.next(holder, most)
+      const { cids, again } = batch.next(holder, most)
       if (cids.length === 0) return
-      const request = { peer, cids, overtaken: new AbortController() }
+      const request = { peer, cids, again, overtaken: new AbortController() }
       const before = cids.filter((cid) => found.has(cid)).length
       let sent = before
       requests.add(request)
@@ -242,7 +245,7 @@ export class BlockFetcher {
       }).finally(() => requests.delete(request))
       if (sent > before) options.onSource?.(peer)
       if (request.overtaken.signal.aborted) {
-        if (sent === before) options.onSlow?.(peer)
+        if (sent === before && !again) options.onSlow?.(peer)
         return
       }
       if (!answered) stalled.add(peer)
