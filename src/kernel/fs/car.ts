@@ -6,7 +6,7 @@ import * as dagPb from '@ipld/dag-pb'
 import { decode, encode } from 'cborg'
 import { UnixFS } from 'ipfs-unixfs'
 import { CID } from 'multiformats/cid'
-import { concat } from '../../base/bytes.ts'
+import { concat, utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
@@ -17,9 +17,11 @@ import {
   MAX_CAR_HEADER_BYTES,
   MAX_TREE_DEPTH,
   MAX_TREE_DIRECTORIES,
+  SHARD_ABOVE_BYTES,
 } from '../limits.ts'
-import { allCids, decodeNode, MalformedDag } from './dag.ts'
+import { allCids, decodeNode, findLeaf, MalformedDag } from './dag.ts'
 import type { Entry } from './directory.ts'
+import type { NamedLink } from './hamt.ts'
 import type { Tree } from './tree.ts'
 
 /** A CIDv1 with sha2-256. */
@@ -75,10 +77,8 @@ export async function readCar(
 ): Promise<Uint8Array> {
   const end = Math.min(size, offset + length)
   const parts: Uint8Array[] = offset < header.byteLength ? [header.subarray(offset, end)] : []
-  let first = sections.findIndex(({ start, length: whole }) => start + whole > offset)
-  if (first < 0) first = sections.length
   const wanted: Section[] = []
-  for (let i = first; i < sections.length && (sections[i] as Section).start < end; i++) {
+  for (let i = findLeaf(sections, offset); i < sections.length && (sections[i] as Section).start < end; i++) {
     wanted.push(sections[i] as Section)
     if (wanted.length >= CAR_READ_BLOCKS) break
   }
@@ -126,20 +126,37 @@ class Planner {
   }
 
   async #directory(cid: CidText, depth: number): Promise<Planned> {
-    const { tree, blocks, options } = this.#source
+    const { tree, options } = this.#source
     if (++this.#directories > MAX_TREE_DIRECTORIES) throw new OsError('EFBIG', 'too many directories for a CAR')
-    const links: dagPb.PBLink[] = []
+    const links: NamedLink[] = []
+    let counted = EMPTY_DIRECTORY_BYTES
     for (const [name, child] of [...(await tree.directory(cid, options))].reverse()) {
       const planned = await this.plan(child, depth + 1)
-      links.push({ Name: name, Hash: parseCid(planned.cid), Tsize: planned.size })
+      const link = { Name: name, Hash: parseCid(planned.cid), Tsize: planned.size }
+      links.push(link)
+      // An importer decides before it knows what directories in it are called, unless they are empty.
+      if (!planned.holds) counted += linkBytes(link)
     }
-    const bytes = dagPb.encode(dagPb.prepare({ Data: new UnixFS({ type: 'directory' }).marshal(), Links: links }))
-    if (bytes.byteLength > MAX_BLOCK_BYTES) {
-      throw new OsError('EFBIG', `a directory of ${links.length} entries is too large for a block of a CAR`)
+    options.signal?.throwIfAborted()
+    const holds = links.length > 0
+    if (counted <= SHARD_ABOVE_BYTES) {
+      const bytes = dagPb.encode(
+        dagPb.prepare({ Data: new UnixFS({ type: 'directory' }).marshal(), Links: [...links] }),
+      )
+      if (bytes.byteLength <= MAX_BLOCK_BYTES) {
+        return { cid: await this.#made(bytes), size: sizeOf(bytes.byteLength, links), holds }
+      }
     }
-    const own = await blocks.cidOf(DAG_PB, bytes)
-    this.#add(own, bytes.byteLength, bytes)
-    return { cid: own, size: sizeOf(bytes.byteLength, links) }
+    const { shardDirectory } = await loadHamt()
+    const root = await shardDirectory(links, (bytes) => this.#made(bytes))
+    return { cid: root.cid, size: exact(root.bytes), holds }
+  }
+
+  /** A block that is made here. @returns its name. */
+  async #made(bytes: Uint8Array): Promise<CidText> {
+    const cid = await this.#source.blocks.cidOf(DAG_PB, bytes)
+    this.#add(cid, bytes.byteLength, bytes)
+    return cid
   }
 
   async #file(entry: Entry): Promise<Planned> {
@@ -186,11 +203,35 @@ class Planner {
 interface Planned {
   cid: CidText
   size: number
+  /** It is a directory with something in it. */
+  holds?: boolean
+}
+
+/** Bytes of a directory without links. */
+const EMPTY_DIRECTORY_BYTES = 4
+
+/** Bytes that a link adds to the block that it is in. */
+function linkBytes({ Name, Hash, Tsize }: NamedLink): number {
+  const field = (length: number) => 1 + varint(length).byteLength + length
+  return field(field(Hash.byteLength) + field(utf8(Name).byteLength) + 1 + varint(Tsize).byteLength)
+}
+
+/** @throws {OsError} EAGAIN. */
+async function loadHamt(): Promise<typeof import('./hamt.ts')> {
+  try {
+    return await import('./hamt.ts')
+  } catch (error) {
+    throw new OsError('EAGAIN', 'what large directories need could not be loaded: the relay is away', { cause: error })
+  }
 }
 
 /** Bytes of a node and all below it, as its parent tells them. @throws {OsError} EFBIG. */
 function sizeOf(own: number, links: readonly dagPb.PBLink[]): number {
-  const size = links.reduce((sum, { Tsize = 0 }) => sum + Tsize, own)
+  return exact(links.reduce((sum, { Tsize = 0 }) => sum + Tsize, own))
+}
+
+/** @throws {OsError} EFBIG. */
+function exact(size: number): number {
   if (!Number.isSafeInteger(size)) throw new OsError('EFBIG', 'it unfolds into more bytes than a number can tell')
   return size
 }
