@@ -82,9 +82,9 @@ function fileHandlers(
       const handle = keep ? refs.get(ref) : refs.take(ref)
       const closed = discard ? {} : await handle.commit(signal, wanted).finally(() => !keep && handle.release?.())
       if (discard && !keep) handle.release?.()
-      const { file, ack } = closed as Closed
+      const { file, ack, alreadyHere = 0 } = closed as Closed
       if (!file) return {}
-      const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size }
+      const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size, alreadyHere }
       return ack ? { ...written, ack } : written
     },
     change: async (args: CallArgs<'change'>, signal: AbortSignal) => {

@@ -8,6 +8,8 @@ export const PIPE_BYTES = 1024 * 1024
 export const FILE_BUFFER_BYTES = 256 * 1024
 /** One piece of a file that comes from or goes to the host: a syscall's worth that never fills memory. */
 export const TRANSFER_BYTES = 1024 * 1024
+/** A file of which so much was here already is said to go on where it was: less takes no time worth a word. */
+export const RESUMED_BYTES = 1024 * 1024
 /** Longest command in characters; the kernel bounds arguments again (ARG_MAX). */
 export const MAX_LINE_LENGTH = 1024 * 1024
 /** Paths that one pattern may expand to; more is a mistake such as a pattern over a million files. */

@@ -1,6 +1,7 @@
 // Blocks of this node: hold, serve, and those of others (fetch.ts). Above: fs. Below: the block store port, rpc. A block
 // handed to a reader always hashes to its CID.
 
+import { equalBytes } from '../../base/bytes.ts'
 import { errorLine, isOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
@@ -75,11 +76,32 @@ export class Blocks {
     this.#makeRoom = makeRoom
   }
 
-  /** The same, but for those that are known to be in the store. @throws {OsError} ENOSPC, EIO. */
-  async putNew(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
+  /**
+   * The same, but for those that are known to be in the store, or found there.
+   * @returns those that had to be stored. @throws {OsError} ENOSPC, EIO.
+   */
+  async putNew(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<CidText[]> {
     this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
-    await this.putMany(entries.filter(([cid]) => !this.#here.has(cid)))
+    const fresh = await this.#withoutStored(entries.filter(([cid]) => !this.#here.has(cid)))
+    await this.putMany(fresh)
+    return fresh.map(([cid]) => cid)
+  }
+
+  /**
+   * A write that was interrupted, also by a reload, has stored whole batches, which the same write comes with again. So
+   * where the first block of one is not here, the others are not looked for; and what is here is compared, because a
+   * block that the disk has corrupted is to be stored anew.
+   */
+  async #withoutStored(entries: readonly (readonly [CidText, Uint8Array])[]) {
+    const [first] = entries
+    if (!first || entries.length < limits.WRITE_BATCH_BLOCKS) return entries
+    const [here] = await this.#store.hasMany([first[0]])
+    if (!here) return entries
+    const stored = await this.#store.getMany(entries.map(([cid]) => cid))
+    const same = entries.map(([, bytes], i) => stored[i] !== undefined && equalBytes(stored[i], bytes))
+    this.#note(entries.flatMap(([cid], i) => (same[i] ? [cid] : [])))
+    return entries.filter((_entry, i) => !same[i])
   }
 
   /** Somebody is about to name it without storing it anew. @returns whether it is known to be in the store. */

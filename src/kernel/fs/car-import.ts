@@ -44,11 +44,11 @@ export async function importCar(target: CarTarget, pieces: AsyncIterable<Uint8Ar
     batch.push([cid, block])
     bytes += block.byteLength
     if (bytes < WRITE_BATCH_BLOCKS * BLOCK_BYTES && batch.length < MAX_BATCH) continue
-    await blocks.putMany(batch)
+    await blocks.putNew(batch)
     batch = []
     bytes = 0
   }
-  await blocks.putMany(batch)
+  await blocks.putNew(batch)
   if (root === undefined) throw new OsError('EINVAL', 'it has no root')
   return new Adoption(target).entry(root, 0)
 }
