@@ -94,12 +94,7 @@ function fileHandlers(
       const paths = 'from' in args ? { from: resolve(args.from), to: resolve(args.to) } : { path: resolve(args.path) }
       return { ack: await fs.change({ ...args, ...paths } as FileChange, context(signal)) }
     },
-    list: async ({ path, after, limit }, signal) => {
-      const all = await fs.list(resolve(path), context(signal))
-      const start = after === undefined ? 0 : all.findIndex((entry) => entry.name > after)
-      const page = start < 0 ? [] : all.slice(start, start + (limit ?? LIST_PAGE))
-      return { entries: page, more: start >= 0 && start + page.length < all.length }
-    },
+    list: ({ path, after, limit = LIST_PAGE }, signal) => fs.list(resolve(path), { after, limit }, context(signal)),
   } satisfies Partial<Handlers>
 }
 

@@ -126,7 +126,7 @@ class Planner {
   }
 
   async #directory(cid: CidText, depth: number): Promise<Planned> {
-    const { tree, options } = this.#source
+    const { tree, blocks, options } = this.#source
     if (++this.#directories > MAX_TREE_DIRECTORIES) throw new OsError('EFBIG', 'too many directories for a CAR')
     const links: NamedLink[] = []
     let counted = EMPTY_DIRECTORY_BYTES
@@ -144,19 +144,15 @@ class Planner {
         dagPb.prepare({ Data: new UnixFS({ type: 'directory' }).marshal(), Links: [...links] }),
       )
       if (bytes.byteLength <= MAX_BLOCK_BYTES) {
-        return { cid: await this.#made(bytes), size: sizeOf(bytes.byteLength, links), holds }
+        const own = await blocks.cidOf(DAG_PB, bytes)
+        this.#add(own, bytes.byteLength, bytes)
+        return { cid: own, size: sizeOf(bytes.byteLength, links), holds }
       }
     }
     const { shardDirectory } = await loadHamt()
-    const root = await shardDirectory(links, (bytes) => this.#made(bytes))
-    return { cid: root.cid, size: exact(root.bytes), holds }
-  }
-
-  /** A block that is made here. @returns its name. */
-  async #made(bytes: Uint8Array): Promise<CidText> {
-    const cid = await this.#source.blocks.cidOf(DAG_PB, bytes)
-    this.#add(cid, bytes.byteLength, bytes)
-    return cid
+    const shards = await shardDirectory(links, (bytes) => blocks.cidOf(DAG_PB, bytes))
+    for (const { cid: each, block } of shards.blocks) this.#add(each, block.byteLength, block)
+    return { cid: shards.blocks.at(-1)?.cid as CidText, size: exact(shards.bytes), holds }
   }
 
   async #file(entry: Entry): Promise<Planned> {

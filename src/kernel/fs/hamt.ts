@@ -30,58 +30,98 @@ interface Hashed {
   hash: Uint8Array
 }
 
-/** What the shards of a directory are, together. */
+/** A node of the trie: in each place a name, or another node. The last place comes first. */
 interface Shard {
-  cid: CidText
+  places: readonly (readonly [number, NamedLink | Shard])[]
+  /** Set once those below have theirs. */
+  cid?: CidText
+  block?: Uint8Array
   /** Of it and all below it. */
-  bytes: number
+  bytes?: number
 }
+
+/** A block that is made of it. */
+export interface ShardBlock {
+  cid: CidText
+  block: Uint8Array
+}
+
+/** Hashed at a time. */
+const TOGETHER = 256
 
 /**
  * @param links names are all different; at least one.
- * @param add takes a block, those below it first. @returns its name.
- * @returns the first shard of all.
+ * @param nameOf hashes a block.
+ * @returns the blocks, each after those below it; the last is the directory, and it with all below has so many bytes.
  * @throws {OsError} EFBIG when more names have the same hash than chance would have it.
  */
-export function shardDirectory(
+export async function shardDirectory(
   links: readonly NamedLink[],
-  add: (block: Uint8Array) => Promise<CidText>,
-): Promise<Shard> {
+  nameOf: (block: Uint8Array) => Promise<CidText>,
+): Promise<{ blocks: ShardBlock[]; bytes: number }> {
   const hashed = links.map((link): Hashed => {
     const name = utf8(link.Name)
     return { link, name, hash: hashOf(name) }
   })
-  return shard(hashed, 0, add)
+  const levels: Shard[][] = []
+  const root = shard(hashed, 0, levels)
+  for (const level of levels.reverse()) {
+    for (let at = 0; at < level.length; at += TOGETHER) {
+      await Promise.all(
+        level.slice(at, at + TOGETHER).map(async (each) => {
+          each.cid = await nameOf(encodeShard(each))
+        }),
+      )
+    }
+  }
+  return { blocks: [...blocksOf(root)], bytes: root.bytes as number }
 }
 
-async function shard(
-  names: readonly Hashed[],
-  depth: number,
-  add: (block: Uint8Array) => Promise<CidText>,
-): Promise<Shard> {
-  const links: NamedLink[] = []
+function shard(names: readonly Hashed[], depth: number, levels: Shard[][]): Shard {
+  const made: Shard = {
+    places: byNumber(names, depth).map(([number, some]) => {
+      const [{ link }] = some as [Hashed]
+      return [number, some.length === 1 ? link : shard(some, depth + 1, levels)]
+    }),
+  }
+  const level = levels[depth] ?? []
+  levels[depth] = level
+  level.push(made)
+  return made
+}
+
+function encodeShard(made: Shard): Uint8Array {
   const present = new Uint8Array(FANOUT / 8)
   let bytes = 0
-  for (const [number, some] of byNumber(names, depth)) {
+  const links = made.places.map(([number, there]): NamedLink => {
     const prefix = number.toString(16).toUpperCase().padStart(2, '0')
     // The first number's bit is the last of all.
-    present[FANOUT / 8 - 1 - (number >> 3)] = (present[FANOUT / 8 - 1 - (number >> 3)] ?? 0) | (1 << (number & 7))
-    const [{ link }] = some as [Hashed]
-    if (some.length === 1) links.push({ ...link, Name: prefix + link.Name })
-    else {
-      const below = await shard(some, depth + 1, add)
-      links.push({ Name: prefix, Hash: parseCid(below.cid), Tsize: below.bytes })
-    }
-    bytes += links.at(-1)?.Tsize ?? 0
-  }
+    const at = FANOUT / 8 - 1 - (number >> 3)
+    present[at] = (present[at] ?? 0) | (1 << (number & 7))
+    const link = isName(there)
+      ? { ...there, Name: prefix + there.Name }
+      : { Name: prefix, Hash: parseCid(there.cid as CidText), Tsize: there.bytes as number }
+    bytes += link.Tsize
+    return link
+  })
   const data = new UnixFS({
     type: 'hamt-sharded-directory',
     data: present.subarray(present.findIndex((byte) => byte !== 0)),
     fanout: BigInt(FANOUT),
     hashType: HASH_CODE,
   })
-  const block = dagPb.encode(dagPb.prepare({ Data: data.marshal(), Links: links }))
-  return { cid: await add(block), bytes: bytes + block.byteLength }
+  made.block = dagPb.encode(dagPb.prepare({ Data: data.marshal(), Links: links }))
+  made.bytes = bytes + made.block.byteLength
+  return made.block
+}
+
+function* blocksOf({ places, cid, block }: Shard): Generator<ShardBlock> {
+  for (const [, there] of places) if (!isName(there)) yield* blocksOf(there)
+  yield { cid: cid as CidText, block: block as Uint8Array }
+}
+
+function isName(there: NamedLink | Shard): there is NamedLink {
+  return 'Name' in there
 }
 
 /** Which of them have the same byte in that place of their hashes; the last first. */

@@ -6,6 +6,7 @@ import { infoOf } from './directory.ts'
 import type { Mount } from './fs.ts'
 import { fileReader } from './handles.ts'
 import type { TreeHistory } from './history.ts'
+import { pageOf } from './parted.ts'
 import { permit, READ } from './permissions.ts'
 import type { Place, Tree } from './tree.ts'
 
@@ -43,7 +44,7 @@ export function kegMount({ history, tree, blocks }: KegMountOptions): Mount {
       const info = { ...infoOf(found.entry), mode: mode & 0o555, mtimeMs: time }
       return kind === 'symlink' ? { ...info, target: await tree.target(cid) } : info
     },
-    async list(names) {
+    async list(names, page) {
       if (names.length === 0) {
         const { rows, names: given } = await history.all(signal)
         const at = new Map(rows.map(({ version, atMs }) => [version, atMs]))
@@ -55,9 +56,9 @@ export function kegMount({ history, tree, blocks }: KegMountOptions): Mount {
       if (!found?.entry) throw new OsError('ENOENT', `/keg/${names.join('/')}: no such directory`)
       permit(`/keg/${names.join('/')}`, found.entry, READ)
       const directory = await tree.directory(found.entry.cid)
-      return [...directory]
-        .map(([name, { kind, size, mode, mtimeMs }]) => ({ name, kind, size, mode: mode & 0o555, mtimeMs }))
-        .sort((a, b) => (a.name < b.name ? -1 : 1))
+      return pageOf(directory, { ...page, limit: page.limit + 1 }).map(([name, { kind, size, mode, mtimeMs }]) => {
+        return { name, kind, size, mode: mode & 0o555, mtimeMs }
+      })
     },
     async open(names) {
       const found = await place(names)
