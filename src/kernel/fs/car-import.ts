@@ -4,7 +4,7 @@ import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import { MAX_NAME_BYTES } from '../../syscalls/limits.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
-import { type CidText, type Codec, parseCid, RAW } from '../blocks/cid.ts'
+import { type CidText, checkedCid, DAG_PB, isRawCid, RAW } from '../blocks/cid.ts'
 import {
   BLOCK_BYTES,
   HOLD_BATCH_BLOCKS,
@@ -48,7 +48,7 @@ export async function importCar(target: CarTarget, pieces: AsyncIterable<Uint8Ar
     const { cid, bytes: block } = section
     batch.push([cid, block])
     bytes += block.byteLength
-    if (parseCid(cid).code === RAW && sizes.size < MAX_CAR_BLOCKS) sizes.set(cid, block.byteLength)
+    if (isRawCid(cid) && sizes.size < MAX_CAR_BLOCKS) sizes.set(cid, block.byteLength)
     if (bytes < WRITE_BATCH_BLOCKS * BLOCK_BYTES && batch.length < MAX_BATCH) continue
     await storeChecked(target.blocks, batch)
     batch = []
@@ -61,7 +61,7 @@ export async function importCar(target: CarTarget, pieces: AsyncIterable<Uint8Ar
 
 /** @throws {OsError} EINVAL, ENOSPC, EIO. */
 async function storeChecked(blocks: Blocks, batch: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
-  const names = await Promise.all(batch.map(([cid, bytes]) => blocks.cidOf(parseCid(cid).code as Codec, bytes)))
+  const names = await Promise.all(batch.map(([cid, bytes]) => blocks.cidOf(isRawCid(cid) ? RAW : DAG_PB, bytes)))
   const wrong = batch.find(([cid], i) => names[i] !== cid)
   if (wrong) throw new OsError('EINVAL', `block ${wrong[0]} in it is not what its CID says`)
   await blocks.putNew(batch)
@@ -95,7 +95,7 @@ class Adoption {
     const known = this.#sizes.get(cid)
     if (known !== undefined) return { ...file, size: known }
     const bytes = await blocks.get(cid, options)
-    if (parseCid(cid).code === RAW) return { ...file, size: bytes.byteLength }
+    if (isRawCid(cid)) return { ...file, size: bytes.byteLength }
     const { unixfs } = decodeNode(cid, bytes)
     if (unixfs.type === 'file' || unixfs.type === 'raw') {
       const size = rootSize(cid, bytes)
@@ -128,7 +128,7 @@ class Adoption {
     if (!sharded && unixfs.type !== 'directory') throw new MalformedDag(`block ${cid} is a ${unixfs.type}`)
     const below: CidText[] = []
     for (const { Name = '', Hash } of node.Links) {
-      const child = String(parseCid(String(Hash)))
+      const child = String(checkedCid(Hash))
       if (sharded && !/^[0-9A-F]{2}/.test(Name)) throw new MalformedDag(`shard ${cid} has a link without a number`)
       if (sharded && Name.length === 2) {
         if (shards.has(child)) throw new MalformedDag(`a directory in it has shard ${child} twice`)

@@ -9,7 +9,7 @@ import { CID } from 'multiformats/cid'
 import { concat, utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
-import { type CidText, DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
+import { type CidText, checkedCid, DAG_PB, isRawCid, parseCid, RAW } from '../blocks/cid.ts'
 import {
   BLOCK_BYTES,
   MAX_BLOCK_BYTES,
@@ -50,7 +50,12 @@ export interface CarSource {
   tree: Tree
   blocks: Blocks
   options: FetchOptions
+  /** Lets whatever else there is to do go first. */
+  breathe?: () => Promise<void>
 }
+
+/** Names that are worked at in one go: some milliseconds. */
+const BREATHE_EVERY = 2_048
 
 /** @throws {OsError} EFBIG for more blocks than one CAR may have; EIO when a directory cannot be had. */
 export async function planCar(source: CarSource, entry: Entry): Promise<CarPlan> {
@@ -126,7 +131,7 @@ class Planner {
   }
 
   async #directory(cid: CidText, depth: number): Promise<Planned> {
-    const { tree, blocks, options } = this.#source
+    const { tree, blocks, options, breathe } = this.#source
     if (++this.#directories > MAX_TREE_DIRECTORIES) throw new OsError('EFBIG', 'too many directories for a CAR')
     const links: NamedLink[] = []
     let counted = EMPTY_DIRECTORY_BYTES
@@ -135,7 +140,8 @@ class Planner {
       const link = { Name: name, Hash: parseCid(planned.cid), Tsize: planned.size }
       links.push(link)
       // An importer decides before it knows what directories in it are called, unless they are empty.
-      if (!planned.holds) counted += linkBytes(link)
+      if (!planned.holds && counted <= SHARD_ABOVE_BYTES) counted += linkBytes(link)
+      if (links.length % BREATHE_EVERY === 0) await breathe?.()
     }
     options.signal?.throwIfAborted()
     const holds = links.length > 0
@@ -150,14 +156,14 @@ class Planner {
       }
     }
     const { shardDirectory } = await loadHamt()
-    const shards = await shardDirectory(links, (bytes) => blocks.cidOf(DAG_PB, bytes))
+    const shards = await shardDirectory(links, (bytes) => blocks.cidOf(DAG_PB, bytes), breathe)
     for (const { cid: each, block } of shards.blocks) this.#add(each, block.byteLength, block)
     return { cid: shards.blocks.at(-1)?.cid as CidText, size: exact(shards.bytes), holds }
   }
 
   async #file(entry: Entry): Promise<Planned> {
     const { blocks, options } = this.#source
-    if (parseCid(entry.cid).code === RAW) {
+    if (isRawCid(entry.cid)) {
       this.#add(entry.cid, entry.size)
       return { cid: entry.cid, size: entry.size }
     }
@@ -177,7 +183,7 @@ class Planner {
     const known = this.#lengths.get(cid)
     if (known !== undefined) return known
     const bytes = await this.#source.blocks.get(cid, this.#source.options)
-    if (parseCid(cid).code === RAW) return bytes.byteLength
+    if (isRawCid(cid)) return bytes.byteLength
     const { node, unixfs } = decodeNode(cid, bytes)
     for (const [i, { Hash }] of node.Links.entries()) {
       const length = Number(unixfs.blockSizes[i] ?? 0)
@@ -260,7 +266,7 @@ export function rootOf(header: Uint8Array): CidText {
 /** @throws {OsError} EINVAL. */
 function stored(cid: CID): CidText {
   if (cid.version === 0) throw new OsError('EINVAL', `it has CIDs of version 0, such as ${cid}: make it with version 1`)
-  return String(parseCid(String(cid)))
+  return String(checkedCid(cid))
 }
 
 /** Sections of a CAR, in order. @throws {OsError} EINVAL for what is no CAR; nothing is believed of it. */

@@ -2,7 +2,7 @@
 // shared-tree.ts, process/. Below: dag.ts, the blocks.
 import { OsError } from '../../base/errors.ts'
 import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
-import { type CidText, parseCid, RAW } from '../blocks/cid.ts'
+import { type CidText, isRawCid } from '../blocks/cid.ts'
 import { MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { allCids, MalformedDag } from './dag.ts'
@@ -163,7 +163,7 @@ export class TreeCopies {
     { options, quiet }: Walk,
   ): Promise<boolean> {
     const files = entries.filter(([, { kind }]) => kind !== 'directory')
-    const isSmall = ([, { kind, cid }]: readonly [string, Entry]) => kind === 'symlink' || parseCid(cid).code === RAW
+    const isSmall = ([, { kind, cid }]: readonly [string, Entry]) => kind === 'symlink' || isRawCid(cid)
     const small = files.filter(isSmall)
     const together = await this.#held(async () => small.map(([, { cid }]) => cid), options)
     let whole = true

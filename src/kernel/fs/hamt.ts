@@ -46,23 +46,28 @@ export interface ShardBlock {
   block: Uint8Array
 }
 
-/** Hashed at a time. */
+/** Blocks that are hashed at a time. */
 const TOGETHER = 256
+/** Names that are hashed in one go: some milliseconds. */
+const BREATHE_EVERY = 2_048
 
 /**
  * @param links names are all different; at least one.
- * @param nameOf hashes a block.
+ * @param nameOf hashes a block. @param breathe lets whatever else there is to do go first.
  * @returns the blocks, each after those below it; the last is the directory, and it with all below has so many bytes.
  * @throws {OsError} EFBIG when more names have the same hash than chance would have it.
  */
 export async function shardDirectory(
   links: readonly NamedLink[],
   nameOf: (block: Uint8Array) => Promise<CidText>,
+  breathe?: () => Promise<void>,
 ): Promise<{ blocks: ShardBlock[]; bytes: number }> {
-  const hashed = links.map((link): Hashed => {
+  const hashed: Hashed[] = []
+  for (const link of links) {
     const name = utf8(link.Name)
-    return { link, name, hash: hashOf(name) }
-  })
+    hashed.push({ link, name, hash: hashOf(name) })
+    if (hashed.length % BREATHE_EVERY === 0) await breathe?.()
+  }
   const levels: Shard[][] = []
   const root = shard(hashed, 0, levels)
   for (const level of levels.reverse()) {

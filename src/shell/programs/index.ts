@@ -42,6 +42,7 @@ import { tree } from './tree.ts'
 import { trueProgram } from './true.ts'
 import { uname } from './uname.ts'
 import { wait } from './wait.ts'
+import { wc } from './wc.ts'
 import { why } from './why.ts'
 
 export const programs: readonly Program[] = [
@@ -71,6 +72,7 @@ export const programs: readonly Program[] = [
   cat,
   head,
   tail,
+  wc,
   cp,
   mv,
   ln,
