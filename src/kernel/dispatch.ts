@@ -82,9 +82,9 @@ function fileHandlers(
       const handle = keep ? refs.get(ref) : refs.take(ref)
       const closed = discard ? {} : await handle.commit(signal, wanted).finally(() => !keep && handle.release?.())
       if (discard && !keep) handle.release?.()
-      const { file, ack } = closed as Closed
+      const { file, ack, alreadyHere = 0 } = closed as Closed
       if (!file) return {}
-      const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size }
+      const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size, alreadyHere }
       return ack ? { ...written, ack } : written
     },
     change: async (args: CallArgs<'change'>, signal: AbortSignal) => {
@@ -94,12 +94,7 @@ function fileHandlers(
       const paths = 'from' in args ? { from: resolve(args.from), to: resolve(args.to) } : { path: resolve(args.path) }
       return { ack: await fs.change({ ...args, ...paths } as FileChange, context(signal)) }
     },
-    list: async ({ path, after, limit }, signal) => {
-      const all = await fs.list(resolve(path), context(signal))
-      const start = after === undefined ? 0 : all.findIndex((entry) => entry.name > after)
-      const page = start < 0 ? [] : all.slice(start, start + (limit ?? LIST_PAGE))
-      return { entries: page, more: start >= 0 && start + page.length < all.length }
-    },
+    list: ({ path, after, limit = LIST_PAGE }, signal) => fs.list(resolve(path), { after, limit }, context(signal)),
   } satisfies Partial<Handlers>
 }
 

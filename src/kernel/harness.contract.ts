@@ -212,9 +212,9 @@ export class RawPeer {
 export function blocksOf(
   lab: Lab,
   node: LabNode,
-  options: { findProviders?: () => Promise<NodeId[]>; mayReturn?: () => boolean } = {},
+  options: { findProviders?: () => Promise<NodeId[]>; mayReturn?: () => boolean; disk?: Disk } = {},
 ) {
-  const disk = new Disk()
+  const disk = options.disk ?? new Disk()
   const blocks = new Blocks({
     store: new MemoryBlockStore(disk),
     hasher: new MemoryHasher(),

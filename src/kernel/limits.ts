@@ -200,6 +200,10 @@ export const MAX_CHECKED_BLOCKS = 262_144
 export const MAX_TROUBLES = 100
 /** Blocks of one CAR: 1 TiB of full ones; what is known of each while it is written is some 100 bytes. */
 export const MAX_CAR_BLOCKS = 1_000_000
+/** A directory in a CAR whose block would be larger is cut into shards: what the unixfs-v1-2025 profile says. */
+export const SHARD_ABOVE_BYTES = 256 * 1024
+/** Shards below each other: a million names make four; more were made to have the same hash. */
+export const MAX_SHARD_DEPTH = 32
 /** A CAR's header is a root and a version. */
 export const MAX_CAR_HEADER_BYTES = 4096
 /** Directory depth of the tree: POSIX paths end before. */

@@ -45,6 +45,8 @@ const encoder = new TextEncoder()
 export class FakeKernel {
   /** What the journal of any process tells. */
   history: HistoryRow[] = []
+  /** What files that are written are said to have been here before. */
+  alreadyHere = 0
   readonly entries = new Map<string, Entry>([['/', 'directory']])
   /** Of paths that have other ones than usual. */
   readonly attributes = new Map<string, { mode: number; mtimeMs: number }>()
@@ -220,7 +222,7 @@ export class FakeKernel {
       if (ack !== 'local') throw new OsError('ENOQUORUM', 'too few nodes')
       this.entries.set(path, concat(parts))
       this.raise({ type: 'tree', version: this.entries.size })
-      return { ack: ACK }
+      return { ack: ACK, alreadyHere: this.alreadyHere }
     },
     change: (args) => {
       this.#change(args)

@@ -4,10 +4,17 @@
 export const MAX_CAPTURE_BYTES = 64 * 1024 * 1024
 /** Bytes that a pipe holds before its writer waits: one block, so that both stages keep working. */
 export const PIPE_BYTES = 1024 * 1024
+/** What a terminal is given at a time: it needs some milliseconds for it, and hears the keyboard in between. */
+export const PRINT_BYTES = 64 * 1024
+/** Lines are joined until they are so long together, or the last ones were printed so long ago: nobody sees the difference. */
+export const LINES_BYTES = 16 * 1024
+export const LINES_MS = 50
 /** Small writes to a redirected file are collected up to this size: one syscall instead of thousands. */
 export const FILE_BUFFER_BYTES = 256 * 1024
 /** One piece of a file that comes from or goes to the host: a syscall's worth that never fills memory. */
 export const TRANSFER_BYTES = 1024 * 1024
+/** A file of which so much was here already is said to go on where it was: less takes no time worth a word. */
+export const RESUMED_BYTES = 1024 * 1024
 /** Longest command in characters; the kernel bounds arguments again (ARG_MAX). */
 export const MAX_LINE_LENGTH = 1024 * 1024
 /** Paths that one pattern may expand to; more is a mistake such as a pattern over a million files. */

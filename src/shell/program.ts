@@ -7,6 +7,7 @@ import type { FileSystem } from '../syscalls/fs.ts'
 import type { Keg } from '../syscalls/keg.ts'
 import type { EventFeed } from './events.ts'
 import type { ShellHost } from './host.ts'
+import { PRINT_BYTES } from './limits.ts'
 import { reason } from './messages.ts'
 import { formatHelp, type HelpText, type OptionTable, type OptionValues, parseOptions, UsageError } from './options.ts'
 import { resolvePath } from './paths.ts'
@@ -82,8 +83,13 @@ export class ProgramContext {
   path(text: string): string {
     return resolvePath(this.session.cwd, text)
   }
-  print(text: string): Promise<void> {
-    return this.stdout.write(utf8(text))
+  /** A long text goes out in pieces: a terminal shows one before it takes the next, and Ctrl-C ends it between two. */
+  async print(text: string): Promise<void> {
+    const bytes = utf8(text)
+    for (let at = 0; at < bytes.byteLength || at === 0; at += PRINT_BYTES) {
+      if (at > 0) this.signal.throwIfAborted()
+      await this.stdout.write(bytes.subarray(at, at + PRINT_BYTES))
+    }
   }
   printJson(value: unknown): Promise<void> {
     return this.print(`${JSON.stringify(value, null, 2)}\n`)

@@ -13,7 +13,7 @@ export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map(({ text }) => printable(text(row)))),
   ]
-  const widths = columns.map((_, i) => Math.max(...cells.map((line) => line[i]?.length ?? 0)))
+  const widths = columns.map((_, i) => cells.reduce((most, line) => Math.max(most, line[i]?.length ?? 0), 0))
   const lines = cells.map((line) =>
     line
       .map((cell, i) => (columns[i]?.right ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
@@ -31,16 +31,14 @@ export function printable(name: string): string {
 /** Names in as many columns as fit, filled downwards, as `ls` does on a terminal. */
 export function formatColumns(names: readonly string[], width: number): string {
   if (names.length === 0) return ''
-  const cell = Math.max(...names.map((name) => name.length)) + 2
+  const cell = names.reduce((most, name) => Math.max(most, name.length), 0) + 2
   const perLine = Math.max(1, Math.floor(width / cell))
   const rows = Math.ceil(names.length / perLine)
-  const lines = Array.from({ length: rows }, (_, row) =>
-    names
-      .filter((_, i) => i % rows === row)
-      .map((name) => printable(name).padEnd(cell))
-      .join('')
-      .trimEnd(),
-  )
+  const lines = Array.from({ length: rows }, (_, row) => {
+    let line = ''
+    for (let at = row; at < names.length; at += rows) line += printable(names[at] ?? '').padEnd(cell)
+    return line.trimEnd()
+  })
   return `${lines.join('\n')}\n`
 }
 

@@ -3,6 +3,7 @@ import { formatBytes } from '../base/bytes.ts'
 import { isOsError, OsError } from '../base/errors.ts'
 import type { Ack } from '../syscalls/types.ts'
 import type { HostFile } from './host.ts'
+import { RESUMED_BYTES } from './limits.ts'
 import { reason } from './messages.ts'
 import { joinPath, parentPath } from './paths.ts'
 import type { ProgramContext } from './program.ts'
@@ -56,12 +57,22 @@ async function importFile(
     }
   }
   let ack: Ack | undefined
+  let alreadyHere = 0
   try {
-    ;({ ack } = await context.fs.writeFile(path, counted(), { ...context.cancel, ...(level ? { ack: level } : {}) }))
+    ;({ ack, alreadyHere = 0 } = await context.fs.writeFile(path, counted(), {
+      ...context.cancel,
+      ...(level ? { ack: level } : {}),
+    }))
   } finally {
     await progress.clear()
   }
-  await context.print(`${path}  ${formatBytes(done)}${ack ? `  ${ackText(ack)}` : ''}\n`)
+  const resumed = resumedText(alreadyHere)
+  await context.print(`${path}  ${formatBytes(done)}${resumed && `  ${resumed}`}${ack ? `  ${ackText(ack)}` : ''}\n`)
+}
+
+/** What a write found here, of an earlier attempt or of a copy; empty when that is not worth a word. */
+export function resumedText(alreadyHere: number): string {
+  return alreadyHere < RESUMED_BYTES ? '' : `${formatBytes(alreadyHere)} were here already`
 }
 
 /** How safe something is, in words. */

@@ -71,6 +71,33 @@ export interface Dirent extends DirectoryEntry {
   isSymbolicLink(): boolean
 }
 
+class Listed implements Dirent {
+  name: string
+  kind: DirectoryEntry['kind']
+  size: number
+  mtimeMs: number
+  mode: number
+  parentPath: string
+
+  constructor({ name, kind, size, mtimeMs, mode }: DirectoryEntry, parentPath: string) {
+    this.name = name
+    this.kind = kind
+    this.size = size
+    this.mtimeMs = mtimeMs
+    this.mode = mode
+    this.parentPath = parentPath
+  }
+  isFile(): boolean {
+    return this.kind === 'file'
+  }
+  isDirectory(): boolean {
+    return this.kind === 'directory'
+  }
+  isSymbolicLink(): boolean {
+    return this.kind === 'symlink'
+  }
+}
+
 export class FileHandle {
   readonly #client: SyscallClient
   readonly ref: number
@@ -239,22 +266,24 @@ export class FileSystem {
   readdir(path: string, options?: CallOptions): Promise<string[]>
   async readdir(path: string, options: CallOptions & { withFileTypes?: boolean } = {}): Promise<string[] | Dirent[]> {
     const rows: Dirent[] = []
-    let after: string | undefined
-    for (;;) {
-      const page = await this.#client.call('list', { path, ...(after === undefined ? {} : { after }) }, options)
-      for (const entry of page.entries) {
-        rows.push({
-          ...entry,
-          parentPath: path,
-          isFile: () => entry.kind === 'file',
-          isDirectory: () => entry.kind === 'directory',
-          isSymbolicLink: () => entry.kind === 'symlink',
-        })
-      }
-      if (!page.more) break
-      after = page.entries.at(-1)?.name
-    }
+    for await (const row of this.opendir(path, options)) rows.push(row)
     return options.withFileTypes ? rows : rows.map((row) => row.name)
+  }
+
+  /**
+   * What is in a directory, sorted by name, a piece at a time; the next is on its way already.
+   * @throws {OsError} with the first entry: ENOENT, ENOTDIR, EACCES.
+   */
+  async *opendir(path: string, options?: CallOptions): AsyncGenerator<Dirent> {
+    const pageAfter = (after?: string) =>
+      this.#client.call('list', { path, ...(after === undefined ? {} : { after }) }, options)
+    let ahead: Promise<CallResults['list']> | undefined = pageAfter()
+    while (ahead) {
+      const { entries, more }: CallResults['list'] = await ahead
+      ahead = more ? pageAfter(entries.at(-1)?.name) : undefined
+      ahead?.catch(() => undefined) // thrown when its turn comes, unless the reader has enough
+      for (const entry of entries) yield new Listed(entry, path)
+    }
   }
 
   async mkdir(path: string, options: CallOptions & { recursive?: boolean; mode?: number } = {}): Promise<void> {

@@ -268,8 +268,11 @@ export interface CallResults {
   open: { ref: number; kind: FileKind; size: number }
   read: { bytes: Uint8Array }
   write: { size: number }
-  /** `kid`, `cid` and `ack` are there when the reference had written a file. */
-  close: { kid?: Kid; cid?: string; size?: number; ack?: Ack }
+  /**
+   * All is there when the reference had written a file, but `ack` for tasks. `alreadyHere`: bytes at its beginning that this
+   * node had before they were written, as of an attempt that was interrupted.
+   */
+  close: { kid?: Kid; cid?: string; size?: number; alreadyHere?: number; ack?: Ack }
   change: { ack: Ack }
   list: { entries: DirectoryEntry[]; more: boolean }
   info: InfoResults[InfoTopic]

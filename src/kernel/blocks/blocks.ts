@@ -1,6 +1,7 @@
 // Blocks of this node: hold, serve, and those of others (fetch.ts). Above: fs. Below: the block store port, rpc. A block
 // handed to a reader always hashes to its CID.
 
+import { equalBytes } from '../../base/bytes.ts'
 import { errorLine, isOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
@@ -75,11 +76,32 @@ export class Blocks {
     this.#makeRoom = makeRoom
   }
 
-  /** The same, but for those that are known to be in the store. @throws {OsError} ENOSPC, EIO. */
-  async putNew(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
+  /**
+   * The same, but for those that are known to be in the store, or found there.
+   * @returns those that had to be stored. @throws {OsError} ENOSPC, EIO.
+   */
+  async putNew(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<CidText[]> {
     this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
-    await this.putMany(entries.filter(([cid]) => !this.#here.has(cid)))
+    const fresh = await this.#withoutStored(entries.filter(([cid]) => !this.#here.has(cid)))
+    await this.putMany(fresh)
+    return fresh.map(([cid]) => cid)
+  }
+
+  /**
+   * A write that was interrupted, also by a reload, has stored whole batches, which the same write comes with again. So
+   * where the first block of one is not here, the others are not looked for; and what is here is compared, because a
+   * block that the disk has corrupted is to be stored anew.
+   */
+  async #withoutStored(entries: readonly (readonly [CidText, Uint8Array])[]) {
+    const [first] = entries
+    if (!first || entries.length < limits.WRITE_BATCH_BLOCKS) return entries
+    const [here] = await this.#store.hasMany([first[0]])
+    if (!here) return entries
+    const stored = await this.#store.getMany(entries.map(([cid]) => cid))
+    const same = entries.map(([, bytes], i) => stored[i] !== undefined && equalBytes(stored[i], bytes))
+    this.#note(entries.flatMap(([cid], i) => (same[i] ? [cid] : [])))
+    return entries.filter((_entry, i) => !same[i])
   }
 
   /** Somebody is about to name it without storing it anew. @returns whether it is known to be in the store. */
@@ -225,22 +247,20 @@ export class Blocks {
     await this.#dropping
     const sought = cids.filter((cid) => !this.#here.has(cid))
     let count: number = limits.WRITE_BATCH_BLOCKS
-    for (let at = 0; at < sought.length; ) {
+    for (let at = 0; at < sought.length; at += limits.MAX_CIDS_PER_CALL) {
       const batch = sought.slice(at, at + limits.MAX_CIDS_PER_CALL)
       await this.#dropping
       const held = await this.#store.hasMany(batch)
       this.#note(batch.filter((_cid, i) => held[i]))
-      // So many at a time as are together as large as a few full ones, if they are like the last.
-      const missing = batch.filter((_cid, i) => !held[i]).slice(0, count)
-      const last = missing.length === count ? batch.indexOf(missing.at(-1) as CidText) + 1 : batch.length
-      if (missing.length > 0) {
-        const fetched = [...(await this.#fetcher.fetch(missing, options, () => undefined))]
+      const missing = batch.filter((_cid, i) => !held[i])
+      while (missing.length > 0) {
+        const fetched = [...(await this.#fetcher.fetch(missing.splice(0, count), options, () => undefined))]
         await this.putMany(fetched)
+        // So many at a time as are together as large as a few full ones, if they are like the last.
         const bytes = fetched.reduce((sum, [, block]) => sum + block.byteLength, 0)
         const fit = Math.floor((limits.WRITE_BATCH_BLOCKS * limits.BLOCK_BYTES * fetched.length) / Math.max(1, bytes))
         count = Math.min(limits.HOLD_BATCH_BLOCKS, Math.max(limits.WRITE_BATCH_BLOCKS, fit))
       }
-      at += last
     }
   }
 
@@ -258,20 +278,29 @@ export class Blocks {
     void this.#makeRoom()
   }
 
-  /** The next block is read from the store while one is being sent. */
+  /** The next block, or small ones together, are read from the store while those before are being sent. */
   async #serve(cids: readonly CidText[], context: ServeContext): Promise<void> {
-    const read = async (cid: CidText | undefined) => (cid === undefined ? [] : this.#store.getMany([cid]))
-    let next = read(cids[0])
-    for (const index of cids.keys()) {
-      const [bytes] = await next
-      next = read(cids[index + 1])
+    const read = async (from: number, count: number) => this.#store.getMany(cids.slice(from, from + count))
+    let count = 1
+    let next = read(0, count)
+    for (let from = 0; from < cids.length; ) {
+      const some = await next
+      const first = from
+      from += some.length
+      const bytes = some.reduce((sum, block) => sum + (block?.byteLength ?? 0), 0)
+      // So many as make one large block, if they are like the last.
+      const fit = Math.floor((limits.MAX_BLOCK_BYTES * some.length) / Math.max(1, bytes))
+      count = Math.min(limits.HOLD_BATCH_BLOCKS, Math.max(1, fit))
+      next = read(from, count)
       next.catch(() => undefined) // thrown when its turn comes, unless the caller has gone
-      if (!bytes) continue
-      const total = bytes.byteLength
-      for (let at = 0; at < total || at === 0; at += limits.BLOCK_ITEM_BYTES) {
-        const piece = bytes.subarray(at, at + limits.BLOCK_ITEM_BYTES)
-        await context.item([index, at, total, piece])
-      }
+      for (const [i, block] of some.entries()) if (block) await this.#send(context, first + i, block)
+    }
+  }
+
+  async #send(context: ServeContext, index: number, block: Uint8Array): Promise<void> {
+    const total = block.byteLength
+    for (let at = 0; at < total || at === 0; at += limits.BLOCK_ITEM_BYTES) {
+      await context.item([index, at, total, block.subarray(at, at + limits.BLOCK_ITEM_BYTES)])
     }
   }
 }

@@ -4,8 +4,15 @@ import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import { MAX_NAME_BYTES } from '../../syscalls/limits.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
-import { type CidText, type Codec, parseCid, RAW } from '../blocks/cid.ts'
-import { BLOCK_BYTES, MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES, WRITE_BATCH_BLOCKS } from '../limits.ts'
+import { type CidText, checkedCid, DAG_PB, isRawCid, RAW } from '../blocks/cid.ts'
+import {
+  BLOCK_BYTES,
+  HOLD_BATCH_BLOCKS,
+  MAX_CAR_BLOCKS,
+  MAX_TREE_DEPTH,
+  MAX_TREE_DIRECTORIES,
+  WRITE_BATCH_BLOCKS,
+} from '../limits.ts'
 import { carSections } from './car.ts'
 import { DagReader, decodeNode, MalformedDag, rootSize } from './dag.ts'
 import { decodeLink, type Entry } from './directory.ts'
@@ -27,10 +34,11 @@ export interface CarTarget {
  * EFBIG for directories that are too large.
  */
 export async function importCar(target: CarTarget, pieces: AsyncIterable<Uint8Array>): Promise<Entry> {
-  const { blocks } = target
   let root: CidText | undefined
   let batch: [CidText, Uint8Array][] = []
   let bytes = 0
+  /** Bytes of the blocks that are files, or leaves of files: they need not be read again to be known. */
+  const sizes = new Map<CidText, number>()
   for await (const section of carSections(pieces)) {
     target.options.signal?.throwIfAborted()
     if ('root' in section) {
@@ -38,28 +46,38 @@ export async function importCar(target: CarTarget, pieces: AsyncIterable<Uint8Ar
       continue
     }
     const { cid, bytes: block } = section
-    if ((await blocks.cidOf(parseCid(cid).code as Codec, block)) !== cid) {
-      throw new OsError('EINVAL', `block ${cid} in it is not what its CID says`)
-    }
     batch.push([cid, block])
     bytes += block.byteLength
+    if (isRawCid(cid) && sizes.size < MAX_CAR_BLOCKS) sizes.set(cid, block.byteLength)
     if (bytes < WRITE_BATCH_BLOCKS * BLOCK_BYTES && batch.length < MAX_BATCH) continue
-    await blocks.putMany(batch)
+    await storeChecked(target.blocks, batch)
     batch = []
     bytes = 0
   }
-  await blocks.putMany(batch)
+  await storeChecked(target.blocks, batch)
   if (root === undefined) throw new OsError('EINVAL', 'it has no root')
-  return new Adoption(target).entry(root, 0)
+  return new Adoption(target, sizes).entry(root, 0)
+}
+
+/** @throws {OsError} EINVAL, ENOSPC, EIO. */
+async function storeChecked(blocks: Blocks, batch: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
+  const names = await Promise.all(batch.map(([cid, bytes]) => blocks.cidOf(isRawCid(cid) ? RAW : DAG_PB, bytes)))
+  const wrong = batch.find(([cid], i) => names[i] !== cid)
+  if (wrong) throw new OsError('EINVAL', `block ${wrong[0]} in it is not what its CID says`)
+  await blocks.putNew(batch)
 }
 
 class Adoption {
   readonly #target: CarTarget
+  readonly #sizes: ReadonlyMap<CidText, number>
   readonly #known = new Map<CidText, Entry>()
   #directories = 0
+  /** Of shards that wait for their turn. */
+  #heldBytes = 0
 
-  constructor(target: CarTarget) {
+  constructor(target: CarTarget, sizes: ReadonlyMap<CidText, number>) {
     this.#target = target
+    this.#sizes = sizes
   }
 
   async entry(cid: CidText, depth: number): Promise<Entry> {
@@ -73,9 +91,11 @@ class Adoption {
 
   async #adopt(cid: CidText, depth: number): Promise<Entry> {
     const { blocks, options, mtimeMs } = this.#target
-    const bytes = await blocks.get(cid, options)
     const file = { kind: 'file' as const, cid, mode: 0o644, mtimeMs }
-    if (parseCid(cid).code === RAW) return { ...file, size: bytes.byteLength }
+    const known = this.#sizes.get(cid)
+    if (known !== undefined) return { ...file, size: known }
+    const bytes = await blocks.get(cid, options)
+    if (isRawCid(cid)) return { ...file, size: bytes.byteLength }
     const { unixfs } = decodeNode(cid, bytes)
     if (unixfs.type === 'file' || unixfs.type === 'raw') {
       const size = rootSize(cid, bytes)
@@ -106,14 +126,14 @@ class Adoption {
     const { node, unixfs } = decodeNode(cid, bytes)
     const sharded = unixfs.type === 'hamt-sharded-directory'
     if (!sharded && unixfs.type !== 'directory') throw new MalformedDag(`block ${cid} is a ${unixfs.type}`)
+    const below: CidText[] = []
     for (const { Name = '', Hash } of node.Links) {
-      const child = String(parseCid(String(Hash)))
+      const child = String(checkedCid(Hash))
       if (sharded && !/^[0-9A-F]{2}/.test(Name)) throw new MalformedDag(`shard ${cid} has a link without a number`)
       if (sharded && Name.length === 2) {
         if (shards.has(child)) throw new MalformedDag(`a directory in it has shard ${child} twice`)
         shards.add(child)
-        if (depth > MAX_TREE_DEPTH) throw new OsError('EFBIG', 'shards in it lie too deep')
-        await this.#directory(child, await blocks.get(child, options), depth + 1, { into, shards })
+        below.push(child)
         continue
       }
       const name = sharded ? Name.slice(2) : Name
@@ -121,6 +141,20 @@ class Adoption {
         throw new OsError('EINVAL', `a directory in it has a name that cannot be: '${name.slice(0, 80)}'`)
       }
       into.set(name, await this.entry(child, depth + 1))
+    }
+    if (below.length > 0 && depth > MAX_TREE_DEPTH) throw new OsError('EFBIG', 'shards in it lie too deep')
+    for (let at = 0; at < below.length; ) {
+      // Those above hold some too.
+      const count = this.#heldBytes < WRITE_BATCH_BLOCKS * BLOCK_BYTES ? HOLD_BATCH_BLOCKS : 1
+      const some = below.slice(at, at + count)
+      const contents = await blocks.getMany(some, options)
+      const held = contents.reduce((sum, { byteLength }) => sum + byteLength, 0)
+      this.#heldBytes += held
+      for (const [i, child] of some.entries()) {
+        await this.#directory(child, contents[i] as Uint8Array, depth + 1, { into, shards })
+      }
+      this.#heldBytes -= held
+      at += some.length
     }
   }
 }

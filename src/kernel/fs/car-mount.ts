@@ -7,24 +7,36 @@ import type { Mount } from './fs.ts'
 import { madeReader } from './handles.ts'
 
 const SUFFIX = '.car'
-/** Plans of the last ones that were looked at, so that stat, open and read make one. */
+/** Plans of the last ones that were looked at, so that stat, open, read and whoever wants to know the CID make one. */
 const KEPT_PLANS = 4
 
+export class CarPlans {
+  readonly source: CarSource
+  readonly #plans = new Map<CidText, Promise<CarPlan>>()
+
+  constructor(source: CarSource) {
+    this.source = source
+  }
+
+  /** @param signal ends one that is made for nobody else. @throws {OsError} as `planCar`. */
+  async of(entry: Entry, signal?: AbortSignal): Promise<CarPlan> {
+    const known = this.#plans.get(entry.cid)
+    if (known) return known
+    const plan = planCar(signal ? { ...this.source, options: { signal } } : this.source, entry)
+    if (signal) await plan
+    this.#plans.set(entry.cid, plan)
+    plan.catch(() => this.#plans.delete(entry.cid))
+    for (const oldest of this.#plans.keys()) if (this.#plans.size > KEPT_PLANS) this.#plans.delete(oldest)
+    return plan
+  }
+}
+
 export function carMount(
-  source: CarSource,
+  plans: CarPlans,
   /** What stands at a path of the tree, or of a version below /keg; undefined for nothing. */
   entryAt: (names: readonly string[]) => Promise<Entry | undefined>,
 ): Mount {
-  const plans = new Map<CidText, Promise<CarPlan>>()
-  const planOf = (entry: Entry): Promise<CarPlan> => {
-    const known = plans.get(entry.cid)
-    if (known) return known
-    const plan = planCar(source, entry)
-    plans.set(entry.cid, plan)
-    plan.catch(() => plans.delete(entry.cid))
-    for (const oldest of plans.keys()) if (plans.size > KEPT_PLANS) plans.delete(oldest)
-    return plan
-  }
+  const { source } = plans
   const carAt = async (names: readonly string[]): Promise<Entry | undefined> => {
     const last = names.at(-1)
     if (last === undefined || !last.endsWith(SUFFIX) || last === SUFFIX) return undefined
@@ -34,7 +46,7 @@ export function carMount(
   return {
     async stat(names) {
       const entry = await carAt(names)
-      if (entry) return { kind: 'file', size: (await planOf(entry)).size, mtimeMs: entry.mtimeMs, mode: 0o444 }
+      if (entry) return { kind: 'file', size: (await plans.of(entry)).size, mtimeMs: entry.mtimeMs, mode: 0o444 }
       return (await entryAt(names))?.kind === 'directory' ? directory : undefined
     },
     async list(names) {
@@ -51,7 +63,7 @@ export function carMount(
     async open(names) {
       const entry = await carAt(names)
       if (!entry) throw new OsError('ENOENT', `/car/${names.join('/')}: no such file`)
-      const plan = await planOf(entry)
+      const plan = await plans.of(entry)
       return madeReader(plan.size, (offset, length, signal) => readCar(source, plan, offset, length, signal))
     },
   }

@@ -3,7 +3,6 @@ import * as dagPb from '@ipld/dag-pb'
 import { sha256 } from '@noble/hashes/sha2.js'
 import fc from 'fast-check'
 import { UnixFS } from 'ipfs-unixfs'
-import { importer } from 'ipfs-unixfs-importer'
 import { CID } from 'multiformats/cid'
 import { create as createDigest } from 'multiformats/hashes/digest'
 import { beforeEach, describe, expect, it } from 'vitest'
@@ -11,42 +10,12 @@ import { SeededRandom } from '../../adapters/memory/random.ts'
 import { concat, fromUtf8, utf8 } from '../../base/bytes.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { codeOf, newCluster, snapshot, type TestCluster } from '../cluster.contract.ts'
+import { carOf, imported } from './importer.contract.ts'
 
 const MIB = 1024 * 1024
 const noise = new SeededRandom(5).bytes(3 * MIB)
 
 type Files = Record<string, Uint8Array>
-
-/** What other IPFS tools make of the same files: the unixfs-v1-2025 profile. */
-async function imported(files: Files, options = {}): Promise<{ root: CID; blocks: Map<string, Uint8Array> }> {
-  const blocks = new Map<string, Uint8Array>()
-  const store = {
-    put: async (cid: CID, block: Uint8Array) => {
-      blocks.set(String(cid), block)
-      return cid
-    },
-    get: async function* (cid: CID) {
-      yield blocks.get(String(cid)) as Uint8Array
-    },
-  }
-  const source = Object.entries(files).map(([path, content]) => ({ path: `root${path}`, content }))
-  let root: CID | undefined
-  const all = { profile: 'unixfs-v1-2025', ...options } as const
-  for await (const entry of importer(source, store as never, all)) root = entry.cid
-  return { root: root as CID, blocks }
-}
-
-async function carOf({ root, blocks }: { root: CID; blocks: ReadonlyMap<string, Uint8Array> }): Promise<Uint8Array> {
-  const { writer, out } = CarWriter.create([root])
-  const bytes = (async () => {
-    const parts: Uint8Array[] = []
-    for await (const part of out) parts.push(part)
-    return concat(parts)
-  })()
-  for (const [cid, block] of blocks) await writer.put({ cid: CID.parse(cid), bytes: block })
-  await writer.close()
-  return bytes
-}
 
 let cluster: TestCluster
 let node: SimNode

@@ -6,10 +6,10 @@ import * as dagPb from '@ipld/dag-pb'
 import { decode, encode } from 'cborg'
 import { UnixFS } from 'ipfs-unixfs'
 import { CID } from 'multiformats/cid'
-import { concat } from '../../base/bytes.ts'
+import { concat, utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
-import { type CidText, DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
+import { type CidText, checkedCid, DAG_PB, isRawCid, parseCid, RAW } from '../blocks/cid.ts'
 import {
   BLOCK_BYTES,
   MAX_BLOCK_BYTES,
@@ -17,9 +17,11 @@ import {
   MAX_CAR_HEADER_BYTES,
   MAX_TREE_DEPTH,
   MAX_TREE_DIRECTORIES,
+  SHARD_ABOVE_BYTES,
 } from '../limits.ts'
-import { allCids, decodeNode, MalformedDag } from './dag.ts'
+import { allCids, decodeNode, findLeaf, MalformedDag } from './dag.ts'
 import type { Entry } from './directory.ts'
+import type { NamedLink } from './hamt.ts'
 import type { Tree } from './tree.ts'
 
 /** A CIDv1 with sha2-256. */
@@ -48,7 +50,12 @@ export interface CarSource {
   tree: Tree
   blocks: Blocks
   options: FetchOptions
+  /** Lets whatever else there is to do go first. */
+  breathe?: () => Promise<void>
 }
+
+/** Names that are worked at in one go: some milliseconds. */
+const BREATHE_EVERY = 2_048
 
 /** @throws {OsError} EFBIG for more blocks than one CAR may have; EIO when a directory cannot be had. */
 export async function planCar(source: CarSource, entry: Entry): Promise<CarPlan> {
@@ -75,10 +82,8 @@ export async function readCar(
 ): Promise<Uint8Array> {
   const end = Math.min(size, offset + length)
   const parts: Uint8Array[] = offset < header.byteLength ? [header.subarray(offset, end)] : []
-  let first = sections.findIndex(({ start, length: whole }) => start + whole > offset)
-  if (first < 0) first = sections.length
   const wanted: Section[] = []
-  for (let i = first; i < sections.length && (sections[i] as Section).start < end; i++) {
+  for (let i = findLeaf(sections, offset); i < sections.length && (sections[i] as Section).start < end; i++) {
     wanted.push(sections[i] as Section)
     if (wanted.length >= CAR_READ_BLOCKS) break
   }
@@ -126,25 +131,39 @@ class Planner {
   }
 
   async #directory(cid: CidText, depth: number): Promise<Planned> {
-    const { tree, blocks, options } = this.#source
+    const { tree, blocks, options, breathe } = this.#source
     if (++this.#directories > MAX_TREE_DIRECTORIES) throw new OsError('EFBIG', 'too many directories for a CAR')
-    const links: dagPb.PBLink[] = []
+    const links: NamedLink[] = []
+    let counted = EMPTY_DIRECTORY_BYTES
     for (const [name, child] of [...(await tree.directory(cid, options))].reverse()) {
       const planned = await this.plan(child, depth + 1)
-      links.push({ Name: name, Hash: parseCid(planned.cid), Tsize: planned.size })
+      const link = { Name: name, Hash: parseCid(planned.cid), Tsize: planned.size }
+      links.push(link)
+      // An importer decides before it knows what directories in it are called, unless they are empty.
+      if (!planned.holds && counted <= SHARD_ABOVE_BYTES) counted += linkBytes(link)
+      if (links.length % BREATHE_EVERY === 0) await breathe?.()
     }
-    const bytes = dagPb.encode(dagPb.prepare({ Data: new UnixFS({ type: 'directory' }).marshal(), Links: links }))
-    if (bytes.byteLength > MAX_BLOCK_BYTES) {
-      throw new OsError('EFBIG', `a directory of ${links.length} entries is too large for a block of a CAR`)
+    options.signal?.throwIfAborted()
+    const holds = links.length > 0
+    if (counted <= SHARD_ABOVE_BYTES) {
+      const bytes = dagPb.encode(
+        dagPb.prepare({ Data: new UnixFS({ type: 'directory' }).marshal(), Links: [...links] }),
+      )
+      if (bytes.byteLength <= MAX_BLOCK_BYTES) {
+        const own = await blocks.cidOf(DAG_PB, bytes)
+        this.#add(own, bytes.byteLength, bytes)
+        return { cid: own, size: sizeOf(bytes.byteLength, links), holds }
+      }
     }
-    const own = await blocks.cidOf(DAG_PB, bytes)
-    this.#add(own, bytes.byteLength, bytes)
-    return { cid: own, size: sizeOf(bytes.byteLength, links) }
+    const { shardDirectory } = await loadHamt()
+    const shards = await shardDirectory(links, (bytes) => blocks.cidOf(DAG_PB, bytes), breathe)
+    for (const { cid: each, block } of shards.blocks) this.#add(each, block.byteLength, block)
+    return { cid: shards.blocks.at(-1)?.cid as CidText, size: exact(shards.bytes), holds }
   }
 
   async #file(entry: Entry): Promise<Planned> {
     const { blocks, options } = this.#source
-    if (parseCid(entry.cid).code === RAW) {
+    if (isRawCid(entry.cid)) {
       this.#add(entry.cid, entry.size)
       return { cid: entry.cid, size: entry.size }
     }
@@ -164,7 +183,7 @@ class Planner {
     const known = this.#lengths.get(cid)
     if (known !== undefined) return known
     const bytes = await this.#source.blocks.get(cid, this.#source.options)
-    if (parseCid(cid).code === RAW) return bytes.byteLength
+    if (isRawCid(cid)) return bytes.byteLength
     const { node, unixfs } = decodeNode(cid, bytes)
     for (const [i, { Hash }] of node.Links.entries()) {
       const length = Number(unixfs.blockSizes[i] ?? 0)
@@ -186,11 +205,35 @@ class Planner {
 interface Planned {
   cid: CidText
   size: number
+  /** It is a directory with something in it. */
+  holds?: boolean
+}
+
+/** Bytes of a directory without links. */
+const EMPTY_DIRECTORY_BYTES = 4
+
+/** Bytes that a link adds to the block that it is in. */
+function linkBytes({ Name, Hash, Tsize }: NamedLink): number {
+  const field = (length: number) => 1 + varint(length).byteLength + length
+  return field(field(Hash.byteLength) + field(utf8(Name).byteLength) + 1 + varint(Tsize).byteLength)
+}
+
+/** @throws {OsError} EAGAIN. */
+async function loadHamt(): Promise<typeof import('./hamt.ts')> {
+  try {
+    return await import('./hamt.ts')
+  } catch (error) {
+    throw new OsError('EAGAIN', 'what large directories need could not be loaded: the relay is away', { cause: error })
+  }
 }
 
 /** Bytes of a node and all below it, as its parent tells them. @throws {OsError} EFBIG. */
 function sizeOf(own: number, links: readonly dagPb.PBLink[]): number {
-  const size = links.reduce((sum, { Tsize = 0 }) => sum + Tsize, own)
+  return exact(links.reduce((sum, { Tsize = 0 }) => sum + Tsize, own))
+}
+
+/** @throws {OsError} EFBIG. */
+function exact(size: number): number {
   if (!Number.isSafeInteger(size)) throw new OsError('EFBIG', 'it unfolds into more bytes than a number can tell')
   return size
 }
@@ -223,7 +266,7 @@ export function rootOf(header: Uint8Array): CidText {
 /** @throws {OsError} EINVAL. */
 function stored(cid: CID): CidText {
   if (cid.version === 0) throw new OsError('EINVAL', `it has CIDs of version 0, such as ${cid}: make it with version 1`)
-  return String(parseCid(String(cid)))
+  return String(checkedCid(cid))
 }
 
 /** Sections of a CAR, in order. @throws {OsError} EINVAL for what is no CAR; nothing is believed of it. */

@@ -2,12 +2,12 @@
 // shared-tree.ts, process/. Below: dag.ts, the blocks.
 import { OsError } from '../../base/errors.ts'
 import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
-import { type CidText, parseCid, RAW } from '../blocks/cid.ts'
+import { type CidText, isRawCid } from '../blocks/cid.ts'
 import { MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { allCids, MalformedDag } from './dag.ts'
 import type { Directory, Entry } from './directory.ts'
-import { partsOf } from './parted.ts'
+import { type Part, PartedDirectory, partsOf } from './parted.ts'
 import type { Tree } from './tree.ts'
 
 /** CIDs remembered as copied: a few MB; forgetting costs a walk. */
@@ -97,13 +97,27 @@ export class TreeCopies {
       throw new OsError('EFBIG', 'a tree has too many directories, or too deep ones, to be kept')
     }
     const directory = await this.#had(root, walk)
-    const entries = [...(directory ?? [])]
-    let whole = (await this.#files(at, entries, walk)) && directory !== undefined
-    for (const [name, { kind, cid }] of entries) {
-      if (kind === 'directory') whole = (await this.#everything(cid, walk, [...at, name])) && whole
+    let whole = directory !== undefined
+    // Of a large one most parts are as they were, before something in it was changed.
+    const parts: Pick<Part, 'cid' | 'entries'>[] =
+      directory instanceof PartedDirectory ? [...directory.parts] : [{ entries: directory ?? new Map() }]
+    for (const { cid, entries } of parts) {
+      if (cid !== undefined && this.#whole.has(cid)) continue
+      const all = await this.#entries([...entries], walk, at)
+      if (all && cid !== undefined && walk.epoch === this.#epoch) remember(this.#whole, cid)
+      whole = all && whole
     }
     seen.set(root, whole)
     if (whole && walk.epoch === this.#epoch) remember(this.#whole, root)
+    return whole
+  }
+
+  /** @returns whether all that they stand for is here. */
+  async #entries(entries: readonly (readonly [string, Entry])[], walk: Walk, at: readonly string[]): Promise<boolean> {
+    let whole = await this.#files(at, entries, walk)
+    for (const [name, { kind, cid }] of entries) {
+      if (kind === 'directory') whole = (await this.#everything(cid, walk, [...at, name])) && whole
+    }
     return whole
   }
 
@@ -149,10 +163,11 @@ export class TreeCopies {
     { options, quiet }: Walk,
   ): Promise<boolean> {
     const files = entries.filter(([, { kind }]) => kind !== 'directory')
-    const small = files.filter(([, { kind, cid }]) => kind === 'symlink' || parseCid(cid).code === RAW)
+    const isSmall = ([, { kind, cid }]: readonly [string, Entry]) => kind === 'symlink' || isRawCid(cid)
+    const small = files.filter(isSmall)
     const together = await this.#held(async () => small.map(([, { cid }]) => cid), options)
     let whole = true
-    for (const [name, entry] of together ? files.filter((file) => !small.includes(file)) : files) {
+    for (const [name, entry] of together ? files.filter((file) => !isSmall(file)) : files) {
       const cids = () => (entry.kind === 'symlink' ? [entry.cid] : allCids(this.#blocks, entry, options))
       if (await this.#held(async () => cids(), options)) continue
       whole = false

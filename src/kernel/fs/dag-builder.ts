@@ -40,6 +40,8 @@ export class DagBuilder {
   #batch = new Map<CidText, Uint8Array>()
   #batchBytes = 0
   #storing: Promise<void> = Promise.resolve()
+  /** The first block that had to be stored: what comes before it was here already. */
+  #firstNew: CidText | undefined
   #onTheWay: ReadonlyMap<CidText, Uint8Array> = new Map()
 
   readonly #known: Built
@@ -86,6 +88,16 @@ export class DagBuilder {
     this.#onTheWay = new Map()
     const [root] = level as [Child]
     return { cid: root.cid, size: root.size }
+  }
+
+  /** Bytes at the beginning of the file that were here before it was written. @param leaves all of them, which are stored. */
+  alreadyHere(leaves: readonly Child[]): number {
+    let bytes = 0
+    for (const { cid, size } of leaves) {
+      if (cid === this.#firstNew) break
+      bytes += size
+    }
+    return bytes
   }
 
   async #nodes(groups: readonly (readonly Child[])[]): Promise<Child[]> {
@@ -146,7 +158,9 @@ export class DagBuilder {
     this.#batchBytes = 0
     await this.#storing
     this.#onTheWay = batch
-    this.#storing = this.#blocks.putNew([...batch])
+    this.#storing = this.#blocks.putNew([...batch]).then(([first]) => {
+      this.#firstNew ??= first
+    })
     this.#storing.catch(() => undefined) // thrown by the next flush, or at the end
   }
 }

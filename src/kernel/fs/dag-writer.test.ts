@@ -105,6 +105,57 @@ async function both(start: FileRoot, bytes: Uint8Array, ops: readonly Op[]): Pro
   return [await writer.finish(), expected]
 }
 
+describe('a file whose writing was interrupted', () => {
+  const content = new SeededRandom(11).bytes(20 * MIB + 5)
+  /** As much as is stored of it when a tab goes: then one with the same disk comes. */
+  async function interrupted(chunks?: Chunks): Promise<string[]> {
+    const writer = new DagWriter(blocks, { chunks })
+    for (let at = 0; at < 18 * MIB; at += MIB) await writer.write(content.subarray(at, at + MIB))
+    const lab = new Lab()
+    ;({ blocks } = blocksOf(lab, await lab.node('b'), { disk }))
+    return [...disk.blocks.keys()]
+  }
+  /** @returns the names of blocks that are stored meanwhile. */
+  async function again(chunks?: Chunks): Promise<{ root: FileRoot; alreadyHere: number; stored: string[] }> {
+    const stored: string[] = []
+    disk.blocks.set = function (cid, bytes) {
+      stored.push(cid)
+      return Map.prototype.set.call(this, cid, bytes) as typeof this
+    }
+    const writer = new DagWriter(blocks, { chunks })
+    for (let at = 0; at < content.byteLength; at += MIB) await writer.write(content.subarray(at, at + MIB))
+    const root = await writer.finish()
+    return { root, alreadyHere: writer.alreadyHere, stored }
+  }
+
+  it.each([[undefined], ['content'] as const])('goes on with what is here already, cut as %s', async (chunks) => {
+    const before = await interrupted(chunks)
+    expect(before.length).toBeGreaterThanOrEqual(16)
+    const { root, alreadyHere, stored } = await again(chunks)
+    expect(stored.filter((cid) => before.includes(cid))).toEqual([])
+    expect(alreadyHere).toBe(before.reduce((sum, cid) => sum + (disk.blocks.get(cid)?.byteLength ?? 0), 0))
+    expect(equalBytes(await readAll(root), content)).toBe(true)
+    expect((await again(chunks)).alreadyHere).toBe(content.byteLength)
+  })
+
+  it('stores anew what the disk has corrupted meanwhile', async () => {
+    const [first, second] = await interrupted()
+    disk.blocks.set(second as string, new Uint8Array(MIB))
+    const { alreadyHere, stored, root } = await again()
+    expect(stored).toContain(second)
+    expect(stored).not.toContain(first)
+    expect(alreadyHere).toBe(MIB)
+    expect(equalBytes(await readAll(root), content)).toBe(true)
+  })
+
+  it('is not taken for one where a block is there twice in itself', async () => {
+    const writer = new DagWriter(blocks)
+    for (let at = 0; at < 30; at++) await writer.write(new Uint8Array(MIB))
+    await writer.finish()
+    expect(writer.alreadyHere).toBe(0)
+  })
+})
+
 describe('a file that is written anywhere', () => {
   it('is what plain bytes would be, and has the CID of a file written whole', async () => {
     await fc.assert(

@@ -42,6 +42,8 @@ export class DagWriter {
   #tail: Uint8Array[] = []
   #tailBytes = 0
   #zeros: Child | undefined
+  /** Bytes at its beginning that were here before they were written, when it was stored last. */
+  alreadyHere = 0
 
   constructor(blocks: Blocks, options: DagWriterOptions = {}) {
     this.#blocks = blocks
@@ -146,7 +148,10 @@ export class DagWriter {
     const tail = whole ? [] : (await this.#cut(this.#wholeTail().slice(), true)).leaves
     if (this.#leaves.length + tail.length > MAX_DAG_LEAVES) throw tooLarge(`${MAX_DAG_LEAVES} parts`)
     const { chunks } = this.#options
-    return { ...(await this.#builder.finish([...this.#leaves, ...tail], this.#chunker)), ...(chunks ? { chunks } : {}) }
+    const leaves = [...this.#leaves, ...tail]
+    const root = await this.#builder.finish(leaves, this.#chunker)
+    this.alreadyHere = this.#builder.alreadyHere(leaves)
+    return { ...root, ...(chunks ? { chunks } : {}) }
   }
 
   /** @param end nothing follows. @returns leaves, which are stored, and what is too little to tell where it is cut. */

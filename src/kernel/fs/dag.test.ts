@@ -297,7 +297,7 @@ it('holds no more than two batches of leaves that are not stored yet', async () 
   const release: (() => void)[] = []
   const slow = Object.assign(Object.create(blocks) as Blocks, {
     cidOf: (...args: Parameters<Blocks['cidOf']>) => blocks.cidOf(...args),
-    putNew: () => new Promise<void>((resolve) => release.push(resolve)),
+    putNew: () => new Promise<string[]>((resolve) => release.push(() => resolve([]))),
   })
   const writer = new DagWriter(slow)
   let written = 0

@@ -17,8 +17,7 @@ import type { Membership } from '../membership/membership.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { builtinMount } from './builtin-mount.ts'
-import { planCar } from './car.ts'
-import { carMount } from './car-mount.ts'
+import { CarPlans, carMount } from './car-mount.ts'
 import { devMount } from './dev-mount.ts'
 import type { Entry } from './directory.ts'
 import { Fs, type Mount } from './fs.ts'
@@ -68,6 +67,7 @@ export interface FilesOptions {
 export class Files {
   readonly #options: FilesOptions
   readonly #tree: Tree
+  readonly #cars: CarPlans
   readonly #keeper: TreeKeeper
   readonly #sweep: TreeSweep
   readonly #kegs: Kegs
@@ -79,9 +79,11 @@ export class Files {
 
   constructor(options: FilesOptions) {
     this.#options = options
-    const { rpc, membership, blocks, processes, self, device } = options
+    const { rpc, membership, blocks, clock, processes, self, device } = options
     const tree = new Tree(blocks)
     this.#tree = tree
+    const breathe = () => new Promise<void>((resolve) => clock.setTimer(resolve, 0, 'breathe'))
+    this.#cars = new CarPlans({ tree, blocks, options: {}, breathe })
     this.#keeper = new TreeKeeper({
       ...options,
       tree,
@@ -165,7 +167,7 @@ export class Files {
   async plainCid(path: string, signal: AbortSignal): Promise<string> {
     const entry = await this.#entryAt(splitPath(path), signal)
     if (!entry) throw new OsError('EINVAL', `${path} is made when it is read`)
-    return (await planCar({ tree: this.#tree, blocks: this.#options.blocks, options: { signal } }, entry)).root
+    return (await this.#cars.of(entry, signal)).root
   }
 
   /** What stands in the tree, or below /keg in a version of it; undefined for nothing. */
@@ -185,7 +187,7 @@ export class Files {
     const tree = this.#tree
     return {
       bin: builtinMount(builtin, blocks),
-      car: carMount({ tree, blocks, options: {} }, (names) => this.#entryAt(names)),
+      car: carMount(this.#cars, (names) => this.#entryAt(names)),
       dev: devMount(random),
       keg: kegMount({ kegs: this.#kegs, past: this.past, tree, blocks }),
       net: netMount({ self: node, peers: async () => membership.rows() }),

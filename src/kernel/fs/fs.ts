@@ -17,6 +17,7 @@ import { DagWriter, rewritten } from './dag-writer.ts'
 import { type Entry, infoOf } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
 import type { Namespace } from './namespace.ts'
+import { type Page, pageOf } from './parted.ts'
 import { joinPath, normalPath, splitPath } from './path.ts'
 import { permit, READ, WRITE } from './permissions.ts'
 import type { Staging } from './staging.ts'
@@ -27,7 +28,8 @@ import { changesBetween, entryOfVersion, versionOf } from './watch.ts'
 export interface Mount {
   /** Undefined when there is no such thing. @param last whether a link in the last place is followed. */
   stat(names: readonly string[], last: boolean): Promise<Omit<FileInfo, 'path'> | undefined>
-  list(names: readonly string[]): Promise<DirectoryEntry[]>
+  /** Sorted by name. Whatever is not on the page, or the first behind it, may be left out. */
+  list(names: readonly string[], page: Page): Promise<DirectoryEntry[]>
   open(names: readonly string[]): Promise<Handle>
   /** Absent where everything is read-only. Called for what is there. */
   write?(names: readonly string[]): Promise<Handle>
@@ -101,22 +103,25 @@ export class Fs {
     return entry.kind === 'symlink' ? { ...info, target: await this.#tree.target(entry.cid) } : info
   }
 
-  async list(path: string, context: FsContext): Promise<DirectoryEntry[]> {
+  async list(path: string, page: Page, context: FsContext): Promise<{ entries: DirectoryEntry[]; more: boolean }> {
     const found = await this.#find(path, context)
     if (found.mount) {
       if ((await mounted(found)).kind !== 'directory') throw notDirectory(found.at)
-      return found.mount.list(found.names)
+      return onPage(await found.mount.list(found.names, page), page)
     }
     const entry = present(found.place)
     if (entry.kind !== 'directory') throw notDirectory(found.at)
     permit(found.at, entry, READ)
     const directory = await this.#tree.directory(entry.cid, { signal: context.signal })
-    const rows = [...directory].map(([name, { kind, size, mtimeMs, mode }]) => ({ name, kind, size, mtimeMs, mode }))
-    if (found.at !== '/') return rows.sort(byName)
+    // One more tells that there are more; so many could be hidden by mounts.
+    const rows = pageOf(directory, { ...page, limit: page.limit + 1 + this.#mounts.size }).map(
+      ([name, { kind, size, mtimeMs, mode }]) => ({ name, kind, size, mtimeMs, mode }),
+    )
+    if (found.at !== '/') return onPage(rows, page)
     const mounts = [...this.#mounts.keys()].map((name) => {
       return { name, kind: 'directory' as const, size: 0, mtimeMs: 0, mode: 0o555 }
     })
-    return [...rows.filter((row) => !this.#mounts.has(row.name)), ...mounts].sort(byName)
+    return onPage([...rows.filter((row) => !this.#mounts.has(row.name)), ...mounts].sort(byName), page)
   }
 
   /** The tree is another now: whoever watches a part of it looks. */
@@ -386,6 +391,13 @@ async function mounted({ at, names, mount }: { at: string; names: string[]; moun
   const info = await mount.stat(names, last)
   if (!info) throw new OsError('ENOENT', `${at}: no such file or directory`)
   return info
+}
+
+/** @param rows sorted by name. */
+function onPage(rows: readonly DirectoryEntry[], { after, limit }: Page) {
+  const start = after === undefined ? 0 : rows.findIndex(({ name }) => name > after)
+  const entries = start < 0 ? [] : rows.slice(start, start + limit)
+  return { entries, more: start >= 0 && start + entries.length < rows.length }
 }
 
 function elsewhere(path: string): OsError {

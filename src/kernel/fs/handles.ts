@@ -24,6 +24,8 @@ export interface Handle {
 export interface Closed {
   file?: FileRoot
   ack?: Ack
+  /** Bytes at its beginning that were here before they were written. */
+  alreadyHere?: number
 }
 
 const readOnly = async (): Promise<never> => {
@@ -130,10 +132,11 @@ export function fileWriter(first: DagWriter, changed: boolean, options: WriterOp
         await failed
         if (!dirty) return {}
         const written = await writer.finish()
+        const { alreadyHere } = writer
         const committed = await options.commit(written, signal, ack)
         dirty = false
         if (committed.file.cid !== written.cid) writer = await options.reopen(committed.file, signal)
-        return committed
+        return { ...committed, alreadyHere: written.size === committed.file.size ? alreadyHere : 0 }
       }),
   }
 }

@@ -8,6 +8,7 @@ import { infoOf } from './directory.ts'
 import type { Mount } from './fs.ts'
 import { fileReader } from './handles.ts'
 import type { Kegs } from './kegs.ts'
+import { pageOf } from './parted.ts'
 import type { Past } from './past.ts'
 import { permit, READ } from './permissions.ts'
 import type { Place, Tree } from './tree.ts'
@@ -68,7 +69,7 @@ export function kegMount({ kegs, past, tree, blocks }: KegMountOptions): Mount {
       const info = { ...infoOf(found.entry), mode: mode & 0o555, mtimeMs: time }
       return kind === 'symlink' ? { ...info, target: await tree.target(cid) } : info
     },
-    async list(names) {
+    async list(names, page) {
       if (names.length === 0) {
         const { rows, names: given } = await past.root.all(signal)
         const at = new Map(rows.map(({ version, atMs }) => [version, atMs]))
@@ -81,9 +82,9 @@ export function kegMount({ kegs, past, tree, blocks }: KegMountOptions): Mount {
       if (!found?.entry) throw new OsError('ENOENT', `/keg/${names.join('/')}: no such directory`)
       permit(`/keg/${names.join('/')}`, found.entry, READ)
       const directory = await tree.directory(found.entry.cid)
-      return [...directory]
-        .map(([name, { kind, size, mode, mtimeMs }]) => ({ name, kind, size, mode: mode & 0o555, mtimeMs }))
-        .sort((a, b) => (a.name < b.name ? -1 : 1))
+      return pageOf(directory, { ...page, limit: page.limit + 1 }).map(([name, { kind, size, mode, mtimeMs }]) => {
+        return { name, kind, size, mode: mode & 0o555, mtimeMs }
+      })
     },
     async open(names) {
       const found = await place(names)

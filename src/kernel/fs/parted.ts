@@ -22,6 +22,12 @@ export interface Part {
 
 type Row = readonly [string, Entry]
 
+/** A piece of a listing: so many entries after a name, or from the first on. */
+export interface Page {
+  after?: string | undefined
+  limit: number
+}
+
 export class PartedDirectory implements ReadonlyMap<string, Entry> {
   readonly parts: readonly Part[]
   readonly size: number
@@ -59,6 +65,18 @@ export class PartedDirectory implements ReadonlyMap<string, Entry> {
       next++
     }
     return new PartedDirectory([...this.parts.slice(0, at), ...cut(rows), ...this.parts.slice(next)])
+  }
+
+  page({ after, limit }: Page): Row[] {
+    const rows: Row[] = []
+    for (let at = after === undefined ? 0 : this.#find(after); at < this.parts.length; at++) {
+      for (const row of (this.parts[at] as Part).entries) {
+        if (after !== undefined && row[0] <= after) continue
+        if (rows.length === limit) return rows
+        rows.push(row)
+      }
+    }
+    return rows
   }
 
   /** Of the part that has the name, if any has; the number of parts when it comes after all. */
@@ -119,6 +137,16 @@ export function fitting(directory: Directory): Directory {
 /** Its entries in the order of parts: blocks have another, where names are of more than the most common letters. */
 export function inOrder(directory: Directory): Directory {
   return new Map([...directory].sort(byName))
+}
+
+/** Entries of a page, in the order of their names; of a large directory the others are not looked at. */
+export function pageOf(directory: Directory, page: Page): Row[] {
+  if (directory instanceof PartedDirectory) return directory.page(page)
+  const { after, limit } = page
+  return [...directory]
+    .filter(([name]) => after === undefined || name > after)
+    .sort(byName)
+    .slice(0, limit)
 }
 
 /** Blocks of a stored directory beside its own. */

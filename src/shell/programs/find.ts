@@ -1,4 +1,5 @@
 // find: paths below a directory that fulfil conditions.
+import { Lines } from '../lines.ts'
 import { UsageError } from '../options.ts'
 import { baseName } from '../paths.ts'
 import { compilePattern } from '../pattern.ts'
@@ -75,11 +76,13 @@ export const find = defineProgram(
     const failed = () => {
       unread = true
     }
+    const lines = new Lines(context)
     const code = await forEachOperand(context, operands.length > 0 ? operands : ['.'], async (operand) => {
       for await (const one of walk(context, operand, failed, most)) {
-        if (tests.every((test) => test(one))) await context.print(one.name + end)
+        if (tests.every((test) => test(one))) await lines.add(one.name + end)
       }
     })
+    await lines.flush()
     return unread ? 1 : code
   },
 )

@@ -44,6 +44,7 @@ import { trueProgram } from './true.ts'
 import { umount } from './umount.ts'
 import { uname } from './uname.ts'
 import { wait } from './wait.ts'
+import { wc } from './wc.ts'
 import { why } from './why.ts'
 
 export const programs: readonly Program[] = [
@@ -73,6 +74,7 @@ export const programs: readonly Program[] = [
   cat,
   head,
   tail,
+  wc,
   cp,
   mv,
   ln,

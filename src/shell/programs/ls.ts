@@ -4,6 +4,7 @@ import { formatBytes } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import { ASIDE } from '../../syscalls/mounts.ts'
 import type { DirectoryEntry, FileInfo } from '../../syscalls/types.ts'
+import { Lines } from '../lines.ts'
 import { baseName, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, jsonOption, type ProgramContext } from '../program.ts'
 import { formatColumns, formatMode, formatTime, printable } from '../table.ts'
@@ -13,14 +14,6 @@ interface Row extends DirectoryEntry {
   path: string
   /** Where a symbolic link leads. */
   target?: string
-}
-
-/** A directory with its entries, or anything else as it is. */
-interface Listed {
-  /** As it was asked for. */
-  operand: string
-  directory: boolean
-  rows: Row[]
 }
 
 interface Options {
@@ -55,57 +48,119 @@ export const ls = defineProgram(
     },
   },
   async (context, { options, operands }) => {
-    const listed: Listed[] = []
-    const code = await forEachOperand(
-      context,
-      operands.length > 0 ? operands : ['.'],
-      (operand) => list(context, operand, options, listed),
-      { failure: 2, describe: (operand) => `cannot access '${operand}'` },
-    )
-    if (options.json) {
-      await context.printJson(listed.flatMap(({ rows }) => rows))
-      return code
+    const files: Row[] = []
+    const directories: string[] = []
+    const failed = { failure: 2, describe: (operand: string) => `cannot access '${operand}'` }
+    const sort = async (operand: string) => {
+      const { info } = await stat(context, operand, options)
+      const directory = info.kind === 'directory'
+      if (operand.endsWith('/') && !directory) throw new OsError('ENOTDIR', `${operand} is not a directory`)
+      if (directory && !options.directory) directories.push(operand)
+      else files.push(rowOf(operand, context.path(operand), info))
     }
-    const format = (rows: readonly Row[]) => (options.long ? longFormat : shortFormat)(rows, options, context)
-    const files = listed.filter(({ directory }) => !directory).flatMap(({ rows }) => rows)
-    const blocks = files.length > 0 ? [format(sorted(files, options))] : []
-    const headed = options.recursive || operands.length > 1
-    for (const { operand, rows } of listed.filter(({ directory }) => directory)) {
-      const shown = options.all ? [...dots(rows), ...rows] : rows
-      blocks.push((headed ? `${operand}:\n` : '') + format(shown))
-    }
-    await context.print(blocks.join('\n'))
-    return code
+    const found = await forEachOperand(context, operands.length > 0 ? operands : ['.'], sort, failed)
+    const listing = new Listing(context, options, operands.length > 1)
+    if (files.length > 0) await listing.files(files)
+    const read = await forEachOperand(context, directories, (operand) => listing.directory(operand), failed)
+    if (options.json) await context.printJson(listing.rows)
+    return Math.max(found, read)
   },
 )
 
-async function list(context: ProgramContext, operand: string, options: Options, listed: Listed[]): Promise<void> {
-  const path = context.path(operand)
-  const { info } = await stat(context, operand, options)
-  if (info.kind !== 'directory' || options.directory) {
-    if (operand.endsWith('/') && info.kind !== 'directory')
-      throw new OsError('ENOTDIR', `${operand} is not a directory`)
-    listed.push({ operand, directory: false, rows: [rowOf(operand, path, info)] })
-    return
+/** Files and directories one after the other. */
+class Listing {
+  readonly #context: ProgramContext
+  readonly #options: Options
+  readonly #headed: boolean
+  #first = true
+  /** All of them, where they are to be JSON: then nothing else is printed. */
+  readonly rows: Row[] = []
+
+  constructor(context: ProgramContext, options: Options, several: boolean) {
+    this.#context = context
+    this.#options = options
+    this.#headed = several || options.recursive
   }
-  const entries = await context.fs.readdir(path, { withFileTypes: true, ...context.cancel })
-  const rows: Row[] = []
-  for (const { name, kind, size, mtimeMs, mode } of entries) {
-    if (name.startsWith('.') && !options.all) continue
+
+  files(rows: readonly Row[]): Promise<void> {
+    return this.#show(sorted(rows, this.#options))
+  }
+
+  /** With those below, where that is asked for. @throws {OsError} for the directory itself. */
+  async directory(operand: string): Promise<void> {
+    const rows = rowsIn(this.#context, operand, this.#options)
+    const below = this.#streams ? await this.#stream(operand, rows) : await this.#whole(operand, rows)
+    if (!this.#options.recursive) return
+    for (const row of below) {
+      if (row.kind !== 'directory' || ASIDE.has(row.path)) continue
+      const name = joinPath(operand, row.name)
+      await readable(this.#context, name, () => this.directory(name))
+    }
+  }
+
+  /** Whether a row can be printed before the next one is known. */
+  get #streams(): boolean {
+    const { long, time, size, reverse, one, json } = this.#options
+    return !(long || time || size || reverse || json) && (one || !this.#context.stdout.isTerminal)
+  }
+
+  /** @returns the directories among them. */
+  async #stream(operand: string, rows: AsyncIterable<Row>): Promise<Row[]> {
+    const directories: Row[] = []
+    const lines = new Lines(this.#context)
+    // Of one that cannot be read nothing is printed.
+    let heading = () => {
+      heading = () => ''
+      return this.#heading(operand) + (this.#options.all ? plain(dots([])) : '')
+    }
+    for await (const row of rows) {
+      if (row.kind === 'directory') directories.push(row)
+      await lines.add(heading() + plain([row]))
+    }
+    await lines.add(heading())
+    await lines.flush()
+    return directories
+  }
+
+  /** @returns them as they are shown. */
+  async #whole(operand: string, rows: AsyncIterable<Row>): Promise<Row[]> {
+    const all: Row[] = []
+    for await (const row of rows) all.push(row)
+    const shown = sorted(all, this.#options)
+    await this.#show(shown, operand)
+    return shown
+  }
+
+  /** @param operand of a directory that they are in. */
+  async #show(rows: readonly Row[], operand?: string): Promise<void> {
+    if (this.#options.json) {
+      for (const row of rows) this.rows.push(row)
+      return
+    }
+    const shown = operand !== undefined && this.#options.all ? [...dots(rows), ...rows] : rows
+    const format = this.#options.long ? longFormat : shortFormat
+    await this.#context.print(this.#heading(operand) + format(shown, this.#options, this.#context))
+  }
+
+  /** What stands before the rows of a directory, or before files. */
+  #heading(operand: string | undefined): string {
+    const gap = this.#first ? '' : '\n'
+    this.#first = false
+    return operand !== undefined && this.#headed ? `${gap}${operand}:\n` : gap
+  }
+}
+
+/** What is in a directory, sorted by name. @throws {OsError} */
+async function* rowsIn(context: ProgramContext, operand: string, { all, long, json }: Options): AsyncGenerator<Row> {
+  const path = context.path(operand)
+  for await (const { name, kind, size, mtimeMs, mode } of context.fs.opendir(path, context.cancel)) {
+    if (name.startsWith('.') && !all) continue
     const row: Row = { name, path: joinPath(path, name), kind, size, mtimeMs, mode }
-    if (kind === 'symlink' && (options.long || options.json)) {
+    if (kind === 'symlink' && (long || json)) {
       const target = await readable(context, row.path, () => context.fs.readlink(row.path))
       if (target !== undefined) row.target = target
     }
-    rows.push(row)
-  }
-  const shown = sorted(rows, options)
-  listed.push({ operand, directory: true, rows: shown })
-  if (!options.recursive) return
-  for (const row of shown) {
-    const name = joinPath(operand, row.name)
-    if (row.kind !== 'directory' || ASIDE.has(row.path)) continue
-    await readable(context, name, () => list(context, name, options, listed))
+    yield row
   }
 }
 
@@ -135,12 +190,16 @@ function sorted(rows: readonly Row[], { time, size, reverse }: Options): Row[] {
 
 /** `.` and `..`, which the tree does not store. */
 function dots(rows: readonly Row[]): Row[] {
-  const mtimeMs = Math.max(0, ...rows.map((row) => row.mtimeMs))
+  const mtimeMs = rows.reduce((latest, row) => Math.max(latest, row.mtimeMs), 0)
   return ['.', '..'].map((name) => ({ name, path: name, kind: 'directory', size: 0, mtimeMs, mode: 0o755 }))
 }
 
+function plain(rows: readonly Row[]): string {
+  return rows.map((row) => `${row.name}\n`).join('')
+}
+
 function shortFormat(rows: readonly Row[], { one }: Options, context: ProgramContext): string {
-  if (one || !context.stdout.isTerminal) return rows.map((row) => `${row.name}\n`).join('')
+  if (one || !context.stdout.isTerminal) return plain(rows)
   const mark = ({ kind, name }: Row) => {
     if (kind === 'symlink') return '@'
     return kind === 'directory' && baseName(name) !== '.' ? '/' : ''
@@ -154,7 +213,7 @@ function shortFormat(rows: readonly Row[], { one }: Options, context: ProgramCon
 function longFormat(rows: readonly Row[], { human }: Options, context: ProgramContext): string {
   const shown = context.stdout.isTerminal ? printable : (name: string) => name
   const sizes = rows.map(({ size }) => (human ? formatBytes(size) : String(size)))
-  const width = Math.max(0, ...sizes.map(({ length }) => length))
+  const width = sizes.reduce((most, { length }) => Math.max(most, length), 0)
   return rows
     .map((row, i) => {
       const time = row.mtimeMs > 0 ? formatTime(row.mtimeMs) : ''.padEnd(16)

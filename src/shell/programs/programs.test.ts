@@ -198,6 +198,15 @@ describe('put and get', () => {
     expect(ackText({ level: 'all', devices: 3 })).toBe('kept on 3 devices')
   })
 
+  it('say how much of a file was here already', async () => {
+    const { shell, host, kernel } = testShell(TREE)
+    Object.assign(host, { pickFiles: async () => [file('one', 'a')] })
+    kernel.alreadyHere = 312 * 1024 * 1024
+    expect((await shell.execute('put')).stdout).toBe('/one  1 B  312 MiB were here already  kept by one tab only\n')
+    kernel.alreadyHere = 1000
+    expect((await shell.execute('put')).stdout).toBe('/one  1 B  kept by one tab only\n')
+  })
+
   it('leave nothing of a file that fails half way', async () => {
     const { shell, kernel, host } = testShell()
     const broken: HostFile = {

@@ -12,7 +12,8 @@ export const put = defineProgram(
       'TARGET is a directory (this one unless given), or the new name of a single file.',
       'Files and folders can also be dropped onto the page. Says of each on how many devices it is kept: as many as',
       'can be had, up to three. With --ack a file that would be less safe is an error: `majority` of the nodes that',
-      'keep the tree, or `all` of them; `local` does not wait for others.',
+      'keep the tree, or `all` of them; `local` does not wait for others. After Ctrl-C, or when the tab was reloaded',
+      'meanwhile, the same `put` goes on where it was: what was stored of a file is not stored again.',
     ].join('\n'),
     options: {
       recursive: { short: 'r', help: 'choose a folder, and store all that is in it' },

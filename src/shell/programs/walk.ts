@@ -37,13 +37,15 @@ async function* visit(
 ): AsyncGenerator<Visited> {
   yield one
   if (one.kind !== 'directory' || one.depth >= most || (one.depth > 0 && ASIDE.has(one.path))) return
-  const entries = await readable(context, one.name, () =>
-    context.fs.readdir(one.path, { withFileTypes: true, ...context.cancel }),
-  )
-  if (!entries) return failed()
-  for (const { name, kind, size, mtimeMs, mode } of entries) {
+  const entries = context.fs.opendir(one.path, context.cancel)
+  const next = () => readable(context, one.name, () => entries.next())
+  for (let read = await next(); !read?.done; read = await next()) {
+    if (!read) return failed()
+    const { name, kind, size, mtimeMs, mode } = read.value
     const below = { name: joinPath(one.name, name), path: joinPath(one.path, name), depth: one.depth + 1 }
-    yield* visit(context, { ...below, kind, size, mtimeMs, mode }, most, failed)
+    const child = { ...below, kind, size, mtimeMs, mode }
+    if (kind === 'directory') yield* visit(context, child, most, failed)
+    else yield child
   }
 }
 
