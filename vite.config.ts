@@ -78,8 +78,8 @@ const SWITCHED: Readonly<Record<string, readonly [ours: string, theirs: string]>
     'holders.slice(0, globalThis.benchSources ?? limits.FETCH_SOURCES)',
   ],
   '/src/kernel/blocks/blocks.ts': [
-    'await context.item([index, at, total, piece])',
-    'await globalThis.benchSend?.(piece.byteLength); await context.item([index, at, total, piece])',
+    'await context.item([index, at, total, block.subarray(at, at + limits.BLOCK_ITEM_BYTES)])',
+    'const piece = block.subarray(at, at + limits.BLOCK_ITEM_BYTES); await globalThis.benchSend?.(piece.byteLength); await context.item([index, at, total, piece])',
   ],
 }
 

@@ -67,6 +67,7 @@ export function encodeDirectory(directory: Directory, parted = false): Uint8Arra
   const details: [string, (number | Kid)[]][] = names.map((name) => {
     const { kind, size, mode, mtimeMs, chunks, keg } = directory.get(name) as Entry
     const cut = chunks === 'content' ? 1 : 0
+    if (keg && kind !== 'directory') throw new OsError('EINVAL', `a keg is mounted over a directory, not a ${kind}`)
     const more = keg ? [cut, keg] : cut ? [cut] : []
     return [name, [KINDS.indexOf(kind), size, mode, mtimeMs, ...more]]
   })

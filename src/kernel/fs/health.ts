@@ -1,6 +1,6 @@
 // How well what is in `/` is kept: every block of a part of it, and on which devices it is now. Above: dispatch.ts. Below:
 // shared-tree.ts, dag.ts, blocks, rpc.
-import { OsError } from '../../base/errors.ts'
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import type { DeviceId, Kid, NodeId } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { BlockTrouble, TreeHealth } from '../../syscalls/types.ts'
@@ -51,10 +51,11 @@ export class TreeHealthService {
   async check(path: string, signal: AbortSignal): Promise<TreeHealth> {
     const { kegs, namespace } = this.#options
     const names = splitPath(path)
-    const entry = present(await namespace.resolve(names, { last: true }, signal))
+    const place = await namespace.resolve(names, { last: true }, signal)
+    const entry = present(place)
     const enter = async (keg: Kid) => (await kegs.view(keg, signal)).root
     const census = new Census(this.#options, { signal }, enter)
-    await census.add(joinPath(names), entry)
+    await census.add(joinPath(names), entry, place.mounted !== undefined)
     return this.#judge(census, signal)
   }
 
@@ -62,7 +63,14 @@ export class TreeHealthService {
   async repair(signal: AbortSignal): Promise<void> {
     const { kegs } = this.#options
     await this.#repair((await kegs.root.head(signal)).tree, signal)
-    for (const keg of kegs.names) await this.#repair((await kegs.head(keg, signal)).tree, signal)
+    for (const keg of kegs.names) {
+      try {
+        await this.#repair((await kegs.head(keg, signal)).tree, signal)
+      } catch (error) {
+        if (!isOsError(error, 'EHOSTUNREACH')) throw error
+        this.#options.log.log('info', 'fs', `not repaired: ${errorLine(error)}`)
+      }
+    }
   }
 
   async #repair(tree: Kid, signal: AbortSignal): Promise<void> {
@@ -162,15 +170,20 @@ class Census {
     this.#enter = enter
   }
 
-  async add(path: string, entry: Entry): Promise<void> {
-    const { files, directories, bytes } = await this.#count(path, entry)
+  /** @param inKeg it is in another keg than `/`, in which nothing is mounted. */
+  async add(path: string, entry: Entry, inKeg: boolean): Promise<void> {
+    const { files, directories, bytes } = await this.#count(path, entry, inKeg)
     this.files += files
     this.directories += directories
     this.logicalBytes += bytes
   }
 
   /** What stands in several places is looked at once, and counted as often. */
-  async #count(path: string, entry: Entry): Promise<{ files: number; directories: number; bytes: number }> {
+  async #count(
+    path: string,
+    entry: Entry,
+    inKeg: boolean,
+  ): Promise<{ files: number; directories: number; bytes: number }> {
     const known = this.#sizes.get(entry.cid)
     if (known) return known
     const sum = { files: 0, directories: 0, bytes: 0 }
@@ -180,7 +193,8 @@ class Census {
       if (directory) for (const cid of [entry.cid, ...partsOf(directory)]) this.#need(cid, path, 0)
       for (const [name, child] of directory ?? []) {
         const at = path === '/' ? `/${name}` : `${path}/${name}`
-        const below = await this.#count(at, await this.#entered(child))
+        const entered = inKeg ? undefined : await this.#entered(child)
+        const below = await this.#count(at, entered ?? child, inKeg || entered !== undefined)
         sum.files += below.files
         sum.directories += below.directories
         sum.bytes += below.bytes
@@ -195,8 +209,14 @@ class Census {
   }
 
   /** A keg that is mounted there counts, where somebody who has it is here. */
-  async #entered({ keg, ...entry }: Entry): Promise<Entry> {
-    return keg === undefined ? entry : { ...entry, cid: await this.#enter(keg) }
+  async #entered({ keg, ...entry }: Entry): Promise<Entry | undefined> {
+    if (keg === undefined) return undefined
+    try {
+      return { ...entry, cid: await this.#enter(keg) }
+    } catch (error) {
+      if (!isOsError(error, 'EHOSTUNREACH')) throw error
+      return undefined
+    }
   }
 
   async #file(path: string, entry: Entry): Promise<void> {

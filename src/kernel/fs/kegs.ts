@@ -49,10 +49,10 @@ export class Kegs {
     rpc.onNote('tree.known', (peer, { keg }) => this.#known(keg)?.knows(peer))
     rpc.onNote('tree.resigned', (peer, { tree, keg }) => this.#known(keg)?.resigned(peer, tree))
     membership.onLink((peer) => {
-      for (const shared of this.#all()) shared.linked(peer)
+      for (const shared of this.#ready()) shared.linked(peer)
     })
     membership.events.on((event) => {
-      if (event.type === 'left') for (const shared of this.#all()) shared.left(event.peer)
+      if (event.type === 'left') for (const shared of this.#ready()) shared.left(event.peer)
     })
     await this.root.start()
   }
@@ -92,7 +92,7 @@ export class Kegs {
       return await opened.shared.head(signal)
     } finally {
       opened.users--
-      if (opened.users === 0 && opened.shared.version === 0 && this.#others.get(keg) === opened) {
+      if (opened.users === 0 && opened.ready && opened.shared.version === 0 && this.#others.get(keg) === opened) {
         this.#others.delete(keg)
         opened.shared.close()
       }
@@ -110,12 +110,16 @@ export class Kegs {
   /** A keg of its own, empty, that this node leads. @throws {OsError} ETIMEDOUT, ENOSPC, EMFILE. */
   async create(signal: AbortSignal): Promise<Kid> {
     const { keeper, tree } = this.#options
-    if (this.#others.size >= MAX_KEGS) throw tooMany()
     const { kid, bornMs } = await keeper.name()
     const root = await tree.create([])
     const birth = { t: 'tree' as const, kid, bornMs, root, version: 1, absorbed: [], base: null, keg: kid }
     await keeper.begin(birth, signal)
-    await this.open(kid)
+    try {
+      await this.open(kid)
+    } catch (error) {
+      await this.discard(kid)
+      throw error
+    }
     return kid
   }
 
@@ -138,7 +142,14 @@ export class Kegs {
 
   /** Makes sure of what this node remembers of all that it looks after. @throws {OsError} */
   async holdAgain(): Promise<void> {
-    for (const shared of this.#all()) await shared.holdAgain()
+    await this.root.holdAgain()
+    for (const [keg, { shared, ready }] of this.#others) {
+      if (!ready) continue
+      // It is not owed: whoever keeps it has it.
+      await shared.holdAgain().catch((error: unknown) => {
+        this.#options.log.log('debug', 'fs', `not all of keg ${shortKid(keg)} is remembered: ${errorLine(error)}`)
+      })
+    }
   }
 
   close(): void {
@@ -150,19 +161,43 @@ export class Kegs {
     return [this.root, ...[...this.#others.values()].map(({ shared }) => shared)]
   }
 
+  /** Those that know what they begin with: the others look for themselves when they do. */
+  #ready(): SharedTree[] {
+    return [this.root, ...[...this.#others.values()].filter(({ ready }) => ready).map(({ shared }) => shared)]
+  }
+
+  /** Whether a tree of it is kept here. */
+  #keeps(keg: Kid): boolean {
+    const { keeper } = this.#options
+    return keeper.kept().some((tree) => keeper.kegOf(tree) === keg)
+  }
+
+  /** Of those that were only looked into, the oldest is forgotten. @throws {OsError} EMFILE when all are in use. */
+  #makeRoom(): void {
+    const visited = [...this.#others].filter(([keg]) => !this.#keeps(keg))
+    if (visited.length < MAX_KEGS) return
+    const idle = visited.find(([, { users, ready }]) => users === 0 && ready)
+    if (!idle) throw tooMany()
+    this.#others.delete(idle[0])
+    idle[1].shared.close()
+  }
+
   /** @param keg undefined for `/`. */
   #known(keg: Kid | undefined): SharedTree | undefined {
-    return keg === undefined ? this.root : this.#others.get(keg)?.shared
+    if (keg === undefined) return this.root
+    const known = this.#others.get(keg)
+    return known?.ready ? known.shared : undefined
   }
 
   #opened(keg: Kid): Opened {
     const known = this.#others.get(keg)
     if (known) return known
     if (this.#closed) throw new OsError('ECANCELED', 'this tab is closing')
-    if (this.#others.size >= MAX_KEGS) throw tooMany()
+    if (!this.#keeps(keg)) this.#makeRoom()
     const shared = this.#make(keg)
     const started = shared.start().then(() => {
       opened.ready = true
+      shared.recall()
     })
     const opened: Opened = { shared, started, ready: false, users: 0 }
     this.#others.set(keg, opened)
@@ -194,5 +229,5 @@ export class Kegs {
 }
 
 function tooMany(): OsError {
-  return new OsError('EMFILE', `this tab looks after ${MAX_KEGS} kegs already: umount some, and reload it`)
+  return new OsError('EMFILE', `${MAX_KEGS} kegs are being looked into at once: try again in a moment`)
 }

@@ -1,8 +1,11 @@
 // A disk that is full of copies of what was read, which belong to nobody here.
 import { describe, expect, it } from 'vitest'
+import { MemoryNetwork } from '../../adapters/memory/network.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { boot, codeOf, newCluster, oneHome } from '../cluster.contract.ts'
+import { nodeId, RawPeer } from '../harness.contract.ts'
 import { MAKE_ROOM_AGAIN_MS, SWEEP_AGAIN_MS, TOUCHED_MS } from '../limits.ts'
+import { FRAME } from '../rpc/frames.ts'
 
 const MIB = 1024 * 1024
 
@@ -120,5 +123,37 @@ describe('when a node that keeps / is away, and another keeps it', () => {
     await cluster.advance(2 * SWEEP_AGAIN_MS)
     expect(away.disk.blocks.has(cid)).toBe(true)
     expect(await cluster.run(one.fs.readFile('/file'))).toHaveLength(MIB)
+  })
+
+  it.each([[false], [true]])('it keeps what nobody else has, whatever a stranger says: %s', async (hostile) => {
+    const cluster = newCluster({ seed: 35 })
+    const nodes = await boot<[SimNode, SimNode, SimNode]>(cluster, 3)
+    await oneHome(cluster)
+    const [away] = nodes
+    await cluster.run(away.fs.writeFile('/file', cluster.random.bytes(MIB)))
+    await cluster.advance(5_000)
+    const fourth = cluster.addNode()
+    await cluster.run(fourth.boot())
+    await oneHome(cluster)
+    const cid = (await cluster.run(away.fs.stat('/file'))).info.cid as string
+    const [journal] = [...away.disk.logs.keys()].filter((name) => name.startsWith('tree/'))
+    await cluster.run(away.close())
+    await cluster.until(() => fourth.disk.usedBytes() > MIB, 'another keeps it', 120_000)
+    for (const { disk } of [nodes[1], nodes[2], fourth]) disk.blocks.delete(cid)
+    await cluster.until(async () => !(await isMemberOf(cluster.up(), away)), 'it is replaced', 120_000)
+    await cluster.run(away.boot())
+    await cluster.until(() => away.disk.logs.size === 0, 'it is told', 120_000)
+    if (hostile) {
+      const network = new MemoryNetwork(cluster.hub, nodeId('1'))
+      const peer = new RawPeer(network, away.id)
+      await network.start()
+      await cluster.run(network.connect(away.id))
+      const { control } = await cluster.run(peer.greet({ cluster: 'sim' }))
+      await cluster.advance(1_000)
+      const message = { t: 'append', term: 1, prevIndex: 9, prevTerm: 1, entries: [], commit: 0, round: 1 }
+      control.send([FRAME.NOTE, 'journal.step', { group: journal, message }])
+    }
+    await cluster.advance(2 * SWEEP_AGAIN_MS)
+    expect(away.disk.blocks.has(cid)).toBe(true)
   })
 })

@@ -16,6 +16,8 @@ const CONFLICT = '.conflict-'
 
 export interface Merge {
   tree: Tree
+  /** Of a keg: nothing is mounted in it, whatever a directory says. */
+  apart?: boolean
   /** Names files of which both sides have one. */
   label: string
   options?: FetchOptions
@@ -36,9 +38,13 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
   const { mine, theirs, base } = place
   if (mine === theirs || mine === base) return
   const { tree, options = {} } = merge
-  const own = await tree.directory(mine, options)
-  const other = await tree.directory(theirs, options)
-  const before = base === undefined ? undefined : await tree.directory(base, options)
+  const read = async (cid: CidText) => {
+    const directory = await tree.directory(cid, options)
+    return merge.apart ? unmounted(directory) : directory
+  }
+  const own = await read(mine)
+  const other = await read(theirs)
+  const before = base === undefined ? undefined : await read(base)
   for (const name of before?.keys() ?? []) {
     const [was, there] = [before?.get(name), other.get(name)]
     // What was removed here and not changed there is removed.
@@ -55,9 +61,9 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
     const cutAnew = was && there?.kind === 'directory' && entry.chunks !== was.chunks && there.chunks === was.chunks
     if (cutAnew && entry.kind === 'directory') yield { op: 'set', path, chunks: entry.chunks ?? 'fixed' }
     if (same(entry, there) || (was && same(entry, was))) continue
-    const unmounted = was?.keg !== undefined && entry.keg === undefined && there?.keg === was.keg
-    if (unmounted) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
-    const plain = !entry.keg && (unmounted || !there?.keg)
+    const left = was?.keg !== undefined && entry.keg === undefined && there?.keg === was.keg
+    if (left) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
+    const plain = !entry.keg && (left || !there?.keg)
     if (plain && entry.kind === 'directory' && there?.kind === 'directory') {
       const within = was?.kind === 'directory' ? was.cid : undefined
       yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, base: within }, path)
@@ -93,12 +99,13 @@ export async function lacking(
   const own = await tree.directory(mine, options)
   const other = await tree.directory(theirs, options)
   const before = base === undefined ? undefined : await tree.directory(base, options)
-  const there = new Set([...other.values()].map(({ kind, cid }) => `${kind} ${cid}`))
-  for (const [name, { kind, cid }] of own) {
+  const there = new Set([...other.values()].map(({ kind, cid, keg = '' }) => `${kind} ${cid} ${keg}`))
+  for (const [name, { kind, cid, keg = '' }] of own) {
     const was = before?.get(name)
-    if (there.has(`${kind} ${cid}`) || (was?.kind === kind && was.cid === cid)) continue
+    if (there.has(`${kind} ${cid} ${keg}`) || (was?.kind === kind && was.cid === cid && (was.keg ?? '') === keg))
+      continue
     const path = joinPath([...splitPath(at), name])
-    if (kind !== 'directory') return path
+    if (kind !== 'directory' || keg) return path
     const within = was?.kind === 'directory' ? was.cid : undefined
     let lost: string | undefined = path
     for (const [theirName, entry] of other) {
@@ -135,6 +142,12 @@ async function placing({ tree, options }: Merge, path: string, entry: Entry, was
   if (kind === 'symlink') return { op: 'symlink', path, target: await tree.target(cid, options), mtimeMs, ...over }
   const cut = chunks ? { chunks } : {}
   return { op: 'put', path, cid, size, mode, mtimeMs, ...cut, ...(was === undefined ? { exclusive: true } : over) }
+}
+
+/** The same directory with nothing mounted in it. */
+function unmounted(directory: Directory): Directory {
+  if (![...directory.values()].some(({ keg }) => keg)) return directory
+  return new Map([...directory].map(([name, { keg: _, ...entry }]) => [name, entry]))
 }
 
 function same(a: Entry, b: Entry | undefined): boolean {

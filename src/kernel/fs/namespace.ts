@@ -6,6 +6,7 @@
 import { isOsError, OsError } from '../../base/errors.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { Ack } from '../../syscalls/types.ts'
+import type { CidText } from '../blocks/cid.ts'
 import { MAX_KEGS } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Kegs } from './kegs.ts'
@@ -25,6 +26,9 @@ interface Routed {
   op: TreeOp
 }
 
+/** A few MB. */
+const MAX_REMEMBERED = 50_000
+
 type Two = Extract<TreeOp, { from: string }>
 
 export class Namespace {
@@ -32,6 +36,8 @@ export class Namespace {
   readonly #tree: Tree
   /** Where paths were seen to lead into another keg. */
   readonly #crossings = new Set<string>()
+  /** Directories that are known to hold no mount. */
+  readonly #bare = new Set<CidText>()
 
   constructor(options: { kegs: Kegs; tree: Tree }) {
     this.#kegs = options.kegs
@@ -60,31 +66,51 @@ export class Namespace {
         if (!isOsError(error, 'EXDEV')) throw error
       }
     }
-    const { keg, op: routed } = await this.#route(op, signal)
-    return (await (await this.#shared(keg)).apply({ ops: [routed], ack }, signal)).ack
+    const routed = await this.#route(op, signal)
+    return (await (await this.#shared(routed.keg)).apply({ ops: [routed.op], ack }, signal)).ack
   }
 
   /**
-   * Changes that are not all of `/`, by kegs, in their order. Each part is to be made before the next is asked for: what
-   * is copied from one keg to another has to be there.
+   * Changes that are not all of `/`, by kegs, in their order. Each part is to be made before the next is asked for: what a
+   * later one is about may be there only then.
+   * @param perhapsMade they may have been made already: then a copy between kegs that cannot be made has been.
    */
-  async *parts(ops: readonly TreeOp[], signal: AbortSignal): AsyncGenerator<Part> {
+  async *parts(ops: readonly TreeOp[], perhapsMade: boolean, signal: AbortSignal): AsyncGenerator<Part> {
     let keg: Kid | undefined
-    let group: TreeOp[] = []
+    let group: Routed[] = []
+    const flush = async function* (this: Namespace) {
+      if (group.length > 0) yield { tree: await this.#shared(keg), ops: group.map(({ op }) => op) }
+      group = []
+    }.bind(this)
+    /** Of those in the group, as they were asked for. */
+    let asked: TreeOp[] = []
     for (const op of ops) {
-      if (op.op === 'copy' && group.length > 0) {
-        yield { tree: await this.#shared(keg), ops: group }
-        group = []
+      if (asked.some((earlier) => leadsElsewhere(earlier, op))) {
+        yield* flush()
+        asked = []
       }
-      const routed = await this.#route(op, signal)
-      if (group.length > 0 && routed.keg !== keg) {
-        yield { tree: await this.#shared(keg), ops: group }
-        group = []
+      const routed = await this.#routed(op, perhapsMade, signal)
+      if (!routed) continue
+      if (routed.keg !== keg) {
+        yield* flush()
+        asked = []
       }
       keg = routed.keg
-      group.push(routed.op)
+      group.push(routed)
+      asked.push(op)
     }
-    if (group.length > 0) yield { tree: await this.#shared(keg), ops: group }
+    yield* flush()
+  }
+
+  /** @returns undefined for a copy between kegs that was made already. */
+  async #routed(op: TreeOp, perhapsMade: boolean, signal: AbortSignal): Promise<Routed | undefined> {
+    try {
+      return await this.#route(op, signal)
+    } catch (error) {
+      const made = op.op === 'copy' && ['ENOENT', 'ENOTEMPTY', 'EEXIST'].some((code) => isOsError(error, code as never))
+      if (perhapsMade && made) return undefined
+      throw error
+    }
   }
 
   /**
@@ -107,6 +133,18 @@ export class Namespace {
   async #enter(keg: Kid, signal: AbortSignal): Promise<{ root: string; reading: Reading }> {
     const view = await this.#kegs.view(keg, signal)
     return { root: view.root, reading: this.#tree.reading(view) }
+  }
+
+  /** Whether a keg is mounted anywhere below a directory of `/`. */
+  async #holdsMounts(cid: CidText, signal: AbortSignal): Promise<boolean> {
+    if (this.#bare.has(cid)) return false
+    for (const entry of (await this.#tree.directory(cid, { signal })).values()) {
+      if (entry.keg) return true
+      if (entry.kind === 'directory' && (await this.#holdsMounts(entry.cid, signal))) return true
+    }
+    if (this.#bare.size >= MAX_REMEMBERED) this.#bare.clear()
+    this.#bare.add(cid)
+    return false
   }
 
   #shared(keg: Kid | undefined): Promise<SharedTree> {
@@ -134,6 +172,9 @@ export class Namespace {
     if ('from' in op) return this.#routeTwo(op, signal)
     const place = await this.resolve(splitPath(op.path), { last: followed(op) }, signal)
     const keg = place.mounted?.keg
+    if (place.dead && (op.op === 'graft' || (op.op === 'mkdir' && op.recursive))) {
+      throw new OsError('ENOTDIR', `${op.path}: a symbolic link on the way leads to nothing`)
+    }
     if (keg && (op.op === 'mount' || op.op === 'umount')) {
       throw new OsError('EINVAL', `${op.path} is in a mounted keg: kegs are mounted in / only`)
     }
@@ -144,28 +185,33 @@ export class Namespace {
     const from = await this.resolve(splitPath(op.from), { last: false }, signal)
     const to = await this.resolve(splitPath(op.to), { last: false }, signal)
     const keg = to.mounted?.keg
+    if (isWithin(to.names, from.names)) throw new OsError('EINVAL', `cannot ${op.op} ${op.from} into itself`)
     // The place where a keg is mounted is, as what is copied, all of that keg.
     if (from.mounted?.keg === keg && !from.entry?.keg) {
       return { keg, op: { ...op, from: inside(from), to: inside(to) } }
     }
     if (op.op === 'move') throw new OsError('EXDEV', `${op.from} and ${op.to} are in different kegs: copy it`)
-    return { keg, op: await this.#copied(op, from, to, signal) }
+    return this.#copied(op, from, to, signal)
   }
 
   /** A copy from one keg to another: the same blocks, to which another tree has names from now on. */
-  async #copied(op: Two & { op: 'copy' }, from: Place, to: Place, signal: AbortSignal): Promise<TreeOp> {
+  async #copied(op: Two & { op: 'copy' }, from: Place, to: Place, signal: AbortSignal): Promise<Routed> {
     const { kind, cid, size, mode, mtimeMs, chunks } = present(from)
     const { mtimeMs: atMs, exclusive } = op
+    const keg = to.mounted?.keg
     if (exclusive && to.entry) throw new OsError('EEXIST', `${op.to} exists already`)
     if (kind === 'symlink') {
-      return { op: 'symlink', path: inside(to), target: await this.#tree.target(cid, { signal }), mtimeMs }
+      const target = await this.#tree.target(cid, { signal })
+      return { keg, op: { op: 'symlink', path: inside(to), target, mtimeMs } }
     }
     const cut = chunks ? { chunks } : {}
     if (kind === 'file') {
       permit(op.from, { mode }, READ)
       const only = exclusive ? { exclusive } : {}
+      // Through a link, as within one keg.
       const target = await this.resolve(splitPath(op.to), { last: !exclusive }, signal)
-      return { op: 'put', path: inside(target), cid, size, mode, mtimeMs: atMs, ...cut, ...only }
+      const put = { op: 'put' as const, path: inside(target), cid, size, mode, mtimeMs: atMs, ...cut, ...only }
+      return { keg: target.mounted?.keg, op: put }
     }
     if (to.entry && to.entry.kind !== 'directory') {
       throw new OsError('ENOTDIR', `cannot replace the file ${op.to} by a directory`)
@@ -173,9 +219,23 @@ export class Namespace {
     if (to.entry && (await this.#tree.directory(to.entry.cid, { signal })).size > 0) {
       throw new OsError('ENOTEMPTY', `${op.to} is not empty`)
     }
-    const there = to.entry ? {} : { exclusive: true }
-    return { op: 'graft', path: inside(to), kind, cid, size, mode, mtimeMs, ...cut, atMs, ...there }
+    if (!from.mounted && (await this.#holdsMounts(cid, signal))) {
+      throw new OsError('EXDEV', `a keg is mounted in ${op.from}: copy what is in it one by one`)
+    }
+    return { keg, op: { op: 'graft', path: inside(to), kind, cid, size, mode, mtimeMs, ...cut, atMs, beside: true } }
   }
+}
+
+/** Whether a path of the later one may lead elsewhere once the earlier one is made. */
+function leadsElsewhere(earlier: TreeOp, later: TreeOp): boolean {
+  if (!['symlink', 'move', 'copy', 'remove'].includes(earlier.op)) return false
+  const moved = 'from' in earlier ? [earlier.from, earlier.to] : [earlier.path]
+  const paths = 'from' in later ? [later.from, later.to] : [later.path]
+  return paths.some((path) => moved.some((each) => path === each || path.startsWith(`${each}/`)))
+}
+
+function isWithin(names: readonly string[], directory: readonly string[]): boolean {
+  return names.length > directory.length && directory.every((name, i) => names[i] === name)
 }
 
 /** Whether what it changes is what a link in the last place leads to: as tree-edit.ts has it. */

@@ -107,7 +107,8 @@ export class TreeBranch {
    * change of the branch. A member of the journal has all files, others the directories.
    */
   #newest(left: TreeHead): Pick<Stored, 'root' | 'version' | 'base'> {
-    const stored = this.#options.keeper.stored(left.tree, left)
+    // What nobody has said to be committed is not known to be.
+    const stored = this.#options.keeper.stored(left.tree, left.term > 0 ? left : undefined)
     if (stored) return stored
     const { complete } = this.#options.memory
     const { root, version } = complete?.tree === left.tree ? complete : left

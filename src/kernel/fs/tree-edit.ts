@@ -233,14 +233,16 @@ export class TreeEdit {
     })
   }
 
-  async #graft(root: CidText, { path, atMs, exclusive, ...op }: Op<'graft'>): Promise<CidText> {
+  async #graft(root: CidText, { path, atMs, exclusive, beside, ...op }: Op<'graft'>): Promise<CidText> {
     const { kind, cid, size, mode, mtimeMs, chunks, keg } = op
     const entry = entryOf({ kind, cid, size, mode, mtimeMs, ...(keg ? { keg: keg as Kid } : {}) }, chunks)
     const { names, dead } = await resolve(this.#reading, root, splitPath(path), { last: false })
     if (dead) throw new OsError('ENOENT', `${path}: a symbolic link on the way leads to nothing`)
+    if (keg) await this.#mountable(entry)
+    if (beside) await this.#vacant(path, names.length > 0 ? await this.#find(root, names) : rootEntry(root))
     await this.#notTooDeep([], names, entry)
     if (names.length > 0) {
-      return this.#change(root, names, { make: true, mtimeMs: atMs }, (parent, name) => {
+      return this.#change(root, names, { make: !beside, mtimeMs: atMs }, (parent, name) => {
         if (exclusive && parent.has(name)) throw new OsError('EEXIST', `${path} exists already`)
         notMounted(path, parent.get(name))
         return withEntry(parent, name, entry)
@@ -249,6 +251,20 @@ export class TreeEdit {
     if (kind !== 'directory') throw new OsError('ENOTDIR', `/ cannot become a ${kind}`)
     await this.#directory(cid)
     return cid
+  }
+
+  /** @throws {OsError} EINVAL for what no keg can be mounted over. */
+  async #mountable({ kind, cid }: Entry): Promise<void> {
+    const empty = kind === 'directory' && (await this.#directory(cid)).size === 0
+    if (!empty || this.#reading.apart) throw new OsError('EINVAL', 'kegs are mounted over empty directories of / only')
+  }
+
+  /** @throws {OsError} EEXIST, ENOTEMPTY, EBUSY where something stands that is no empty directory. */
+  async #vacant(path: string, there: Entry | undefined): Promise<void> {
+    if (!there) return
+    notMounted(path, there)
+    if (there.kind !== 'directory') throw new OsError('EEXIST', `${path} exists already`)
+    if ((await this.#directory(there.cid)).size > 0) throw new OsError('ENOTEMPTY', `${path} is not empty`)
   }
 
   async #mount(root: CidText, { path, keg, mtimeMs }: Op<'mount'>): Promise<CidText> {
@@ -401,6 +417,10 @@ export class TreeEdit {
 /** @throws {OsError} EEXIST when something else stands there than whoever asks for the change has seen. */
 function unchanged(op: { path: string; was?: CidText | undefined }, old: Entry | undefined): void {
   if (op.was !== undefined && old?.cid !== op.was) throw new OsError('EEXIST', `${op.path} was changed meanwhile`)
+}
+
+function rootEntry(cid: CidText): Entry {
+  return { kind: 'directory', cid, size: 0, mode: DIRECTORY_MODE, mtimeMs: 0 }
 }
 
 /** @throws {OsError} EBUSY for what a keg is mounted over. */

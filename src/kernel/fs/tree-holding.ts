@@ -46,6 +46,7 @@ export class TreeHolding {
   hold(tree: Kid, { kind, bytes, from }: Sent): Promise<void> | undefined {
     if (mutated('skip-hold')) return undefined
     const entry = decodeTreeEntry(bytes)
+    if (entry.t === 'tree' && kind === 'entry') throw new OsError('EPROTO', 'a tree begins twice')
     if (entry.t !== 'tree' && entry.t !== 'changed') return undefined
     if (entry.t === 'tree') this.#holdOlder(entry, from)
     const checked = entry.t === 'changed' ? this.#check(tree, entry) : undefined

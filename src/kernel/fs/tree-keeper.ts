@@ -163,12 +163,15 @@ export class TreeKeeper {
     return this.#options.groups.names(PREFIX).map(kidOf)
   }
 
-  /** The oldest tree of a keg (of `/`) as the journals here have it, whoever leads it; undefined when none is kept. */
+  /**
+   * The oldest tree of a keg (of `/`) as the journals here have it, perhaps with changes that were never committed, whoever
+   * leads it; undefined when none is kept. Its term is 0: nobody has said so.
+   */
   recall(keg: Kid | undefined): TreeHead | undefined {
     let oldest: TreeHead | undefined
     for (const kid of this.kept()) {
       if (this.kegOf(kid) !== (keg ?? null)) continue
-      const { snapshot, entries } = this.#options.groups.group(PREFIX + kid).committed()
+      const { snapshot, entries } = this.#options.groups.group(PREFIX + kid).stored()
       const { bornMs, root, version } = TreeState.replay([snapshot, ...entries])
       const head = { tree: kid, bornMs, term: 0, version, root, home: this.self, ...(keg ? { keg } : {}) }
       if (!oldest || precedes(head, oldest)) oldest = head

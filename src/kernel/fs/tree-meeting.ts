@@ -214,7 +214,8 @@ export class TreeMeeting {
     }
     const place = { mine: mine.root, theirs: theirs.root, base }
     // Files of which both have one are told apart by whose they are.
-    const merge = { tree, label: shortNode(self), options: { hints: [theirs.home] } }
+    const apart = target.keg !== undefined
+    const merge = { tree, apart, label: shortNode(self), options: { hints: [theirs.home] } }
     for await (const op of mergeOps(merge, place)) {
       const opBytes = encode(op).byteLength
       if (batch.length === BATCH || bytes + opBytes > BATCH_BYTES) await flush()

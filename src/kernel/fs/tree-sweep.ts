@@ -174,21 +174,22 @@ export class TreeSweep {
     }
   }
 
-  /** Which of them so many others who are here say that they have. */
+  /** Which of them so many other devices that are here say that they have. */
   async #elsewhere(cids: readonly CidText[], least = 1): Promise<boolean[]> {
     const { rpc, membership, log } = this.#options
-    const had = cids.map(() => 0)
+    const had = cids.map(() => new Set<string>())
     await Promise.all(
       membership.linked().map(async (peer) => {
         try {
           const held = await rpc.call(peer, 'blocks.have', { cids: [...cids], rely: true })
-          for (const i of had.keys()) had[i] = (had[i] ?? 0) + (held[i] === 1 ? 1 : 0)
+          const device = membership.row(peer)?.device ?? peer
+          for (const [i, devices] of had.entries()) if (held[i] === 1) devices.add(device)
         } catch (error) {
           log.log('debug', 'fs', `${shortNode(peer)} does not say what it has: ${errorLine(error)}`)
         }
       }),
     )
-    return had.map((count) => count >= least)
+    return had.map(({ size }) => size >= least)
   }
 
   /** In so long, or before. */
@@ -239,15 +240,17 @@ export class TreeSweep {
       keeper.copies.forget()
       const dead = await this.#heldBy(roots)
       if (!mutated('sweep-live')) await this.#holdAll(new Set(roots))
-      const surplus = !keeper.keeps(kid)
+      // A journal of which only the name was heard keeps nothing.
+      const surplus = keeper.stored(kid) === undefined
       if (surplus) await remembered()
-      const later = [...dead].some((cid) => blocks.touchedLately(cid, mark))
+      let later = [...dead].some((cid) => blocks.touchedLately(cid, mark))
       const doomed = [...dead].filter((cid) => !blocks.touchedSince(cid, mark))
       let count = 0
       const step = surplus ? MAX_CIDS_PER_CALL : WRITE_BATCH_BLOCKS
       for (let at = 0; at < doomed.length && !this.#closed; at += step) {
         const some = doomed.slice(at, at + step)
         const elsewhere = surplus ? await this.#elsewhere(some, REPLICAS) : undefined
+        later ||= elsewhere?.includes(false) ?? false
         count += await blocks.drop(elsewhere ? some.filter((_cid, i) => elsewhere[i]) : some, mark)
       }
       return { count, later }

@@ -32,7 +32,8 @@ const unsigned = [int, text(256), int, v.nullable(int), text(MAX_WHAT_CHARS)] as
 
 /** As a journal holds it: nodes by their number, rows from the oldest on. */
 export const storedVersions = v.strictObject({
-  nodes: v.pipe(v.array(text(80)), v.maxLength(MAX_VERSIONS)),
+  /** Who asked, and who signed. */
+  nodes: v.pipe(v.array(text(80)), v.maxLength(2 * MAX_VERSIONS)),
   /**
    * version, root, time, number of the node or null, what; its parent, where that is not the root of the row before, number of
    * the node that signed it, and how.

@@ -346,7 +346,11 @@ export class Groups {
     if (!beginning && !isMember(group.config, peer)) return
     // A former leader, or anybody else, must not take a copy away that the present one counts on.
     if (term < group.term || (group.leader !== undefined && group.leader !== peer)) return
-    this.#ownerOf(name)?.dismissed?.(name, group.stored())
+    try {
+      this.#ownerOf(name)?.dismissed?.(name, group.stored())
+    } catch (error) {
+      this.#log.log('warn', 'journal', `what ${name} kept here stays: ${errorLine(error)}`)
+    }
     this.remove(name).catch((error: unknown) =>
       this.#log.log('warn', 'journal', `${name} cannot be removed: ${errorLine(error)}`),
     )

@@ -20,10 +20,14 @@ async function apply(ops: readonly TreeOp[]): Promise<void> {
   root = await edit.save(next)
 }
 /** As far as it is asked here. */
+const shared = {
+  lookup: (path: string) => tree.lookup(root, path),
+  apply: ({ ops }: { ops: readonly TreeOp[] }) => apply(ops),
+}
 const namespace = {
-  root: {
-    lookup: (path: string) => tree.lookup(root, path),
-    apply: ({ ops }: { ops: readonly TreeOp[] }) => apply(ops),
+  root: shared,
+  parts: async function* (ops: readonly TreeOp[]) {
+    yield { tree: shared, ops }
   },
 } as never
 

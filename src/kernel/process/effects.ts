@@ -18,12 +18,14 @@ interface Making {
  * @throws {OsError} POSIX codes of a change that cannot be made; EHOSTUNREACH, ECANCELED.
  */
 export async function makeChanges(namespace: Namespace, ops: readonly TreeOp[], making: Making): Promise<void> {
+  const { perhapsMade, signal } = making
   try {
-    return await makeIn(namespace.root, ops, making)
+    // Whether changes of several kegs were made is asked keg by keg.
+    if (!perhapsMade) return await makeIn(namespace.root, ops, making)
   } catch (error) {
     if (!isOsError(error, 'EXDEV')) throw error
   }
-  for await (const part of namespace.parts(ops, making.signal)) await makeIn(part.tree, part.ops, making)
+  for await (const { tree, ops: some } of namespace.parts(ops, perhapsMade, signal)) await makeIn(tree, some, making)
 }
 
 async function makeIn(tree: SharedTree, ops: readonly TreeOp[], { perhapsMade, signal }: Making): Promise<void> {

@@ -121,6 +121,8 @@ export const treeOp = v.variant('op', [
     /** When it is done: of directories in which a name appears or goes. */
     atMs: int(),
     exclusive: v.optional(v.boolean()),
+    /** In the way of nothing but an empty directory, and where there is one for it: as a copy. */
+    beside: v.optional(v.boolean()),
   }),
   /** A keg is mounted over an empty directory, which is made if nothing is there. */
   v.strictObject({ op: v.literal('mount'), path, keg: kidText, mtimeMs: int() }),
