@@ -8,6 +8,8 @@ import { MAKE_ROOM_AGAIN_MS, SWEEP_AGAIN_MS, TOUCHED_MS } from '../limits.ts'
 import { FRAME } from '../rpc/frames.ts'
 
 const MIB = 1024 * 1024
+/** What the files of a full disk are made of: hashing in a simulator takes real time. */
+const UNIT = MIB / 4
 
 /** Three nodes that keep `/` with some files, and one that comes later and has a small disk. */
 async function withReader(seed: number) {
@@ -16,7 +18,7 @@ async function withReader(seed: number) {
   await oneHome(cluster)
   const contents = new Map<string, Uint8Array>()
   for (let i = 0; i < 6; i++) {
-    const bytes = cluster.random.bytes(2 * MIB)
+    const bytes = cluster.random.bytes(2 * UNIT)
     contents.set(`/file-${i}`, bytes)
     await cluster.run((nodes[0] as SimNode).fs.writeFile(`/file-${i}`, bytes))
   }
@@ -24,7 +26,7 @@ async function withReader(seed: number) {
   const reader = cluster.addNode()
   await cluster.run(reader.boot())
   await oneHome(cluster)
-  reader.disk.quotaBytes = reader.disk.usedBytes() + 7 * MIB
+  reader.disk.quotaBytes = reader.disk.usedBytes() + 7 * UNIT
   const readAll = async () => {
     for (const [path, bytes] of contents) expect(await cluster.run(reader.fs.readFile(path))).toEqual(bytes)
   }
@@ -38,7 +40,7 @@ describe('a full disk', () => {
     await cluster.advance(MAKE_ROOM_AGAIN_MS)
     expect(cluster.lines.some((line) => line.includes('that were only read here'))).toBe(true)
     await readAll()
-    const written = cluster.random.bytes(2 * MIB)
+    const written = cluster.random.bytes(2 * UNIT)
     const names = ['/written', '/at-once']
     await cluster.run(Promise.all(names.map((name) => reader.fs.writeFile(name, written))))
     for (const name of names) contents.set(name, written)
@@ -60,8 +62,8 @@ describe('a full disk', () => {
 
   it('of a node that owes all of it is full', async () => {
     const { cluster, nodes } = await withReader(33)
-    for (const { disk } of nodes) disk.quotaBytes = disk.usedBytes() + MIB / 2
-    const write = (nodes[0] as SimNode).fs.writeFile('/more', cluster.random.bytes(4 * MIB))
+    for (const { disk } of nodes) disk.quotaBytes = disk.usedBytes() + UNIT / 2
+    const write = (nodes[0] as SimNode).fs.writeFile('/more', cluster.random.bytes(4 * UNIT))
     expect(await codeOf(cluster.run(write))).toBe('ENOSPC')
     for (const node of nodes) expect(await cluster.run(node.fs.readdir('/'))).not.toContain('more')
   })
