@@ -38,7 +38,10 @@ export class Kegs {
 
   async start(): Promise<void> {
     const { rpc, membership, keeper } = this.#options
-    rpc.handle('tree.head', async ({ tree, keg }, { peer }) => (await this.#known(keg)?.ownHead(peer, tree)) ?? null)
+    rpc.handle('tree.head', async ({ tree, keg }, { peer }) => {
+      const shared = keg && this.#keeps(keg) ? await this.open(keg) : this.#known(keg)
+      return (await shared?.ownHead(peer, tree)) ?? null
+    })
     rpc.handle('tree.apply', async (args, { peer }) => {
       const keg = keeper.kegOf(args.tree) ?? undefined
       return (keg ? await this.open(keg) : this.root).applyFor(peer, args)
