@@ -100,6 +100,13 @@ describe('effects across kegs, repeated', () => {
     await makeChanges(namespace, ops, { perhapsMade: true, signal })
     expect((await keg.lookup('/d/x')).size).toBe(1)
   })
+  it('a directory that was made in a keg and is copied out of it', async () => {
+    const { root, namespace } = await two()
+    const mkdir: TreeOp = { op: 'mkdir', path: '/data/d', recursive: false, mtimeMs: 5 }
+    const ops: TreeOp[] = [mkdir, await put('/data/d/x', 1), { op: 'copy', from: '/data/d', to: '/out', mtimeMs: 5 }]
+    await makeChanges(namespace, ops, { perhapsMade: false, signal })
+    expect((await root.lookup('/out/x')).size).toBe(1)
+  })
   it('a link and what is written through it, in a keg', async () => {
     const { root, namespace } = await two()
     const ops: TreeOp[] = [{ op: 'symlink', path: '/data/l', target: '/home', mtimeMs: 5 }, await put('/data/l/z', 1)]

@@ -85,7 +85,8 @@ export class Namespace {
     /** Of those in the group, as they were asked for. */
     let asked: TreeOp[] = []
     for (const op of ops) {
-      if (asked.some((earlier) => leadsElsewhere(earlier, op))) {
+      // What is copied from one keg to another is looked at when it is copied.
+      if (op.op === 'copy' || asked.some((earlier) => leadsElsewhere(earlier, op))) {
         yield* flush()
         asked = []
       }
