@@ -74,11 +74,11 @@ export class TreeBranch {
     return notice
   }
 
-  /** Who begins a branch first: members of the journal, who have all files, then others, so that mostly one does. */
+  /** Who begins a branch first: those who vote in the journal, who have all files, then others, so that mostly one does. */
   turnMs(): number {
     const { membership, self, keeper, known } = this.#options
     const turn = [...membership.linked(), self].sort().indexOf(self)
-    return (keeper.keeps(known().tree) ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
+    return (keeper.votes(known().tree) ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
   }
 
   /** Nobody leads for long: then it is kept on as a branch even if nobody changes it, so that its copies are renewed. */

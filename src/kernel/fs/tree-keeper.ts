@@ -201,6 +201,12 @@ export class TreeKeeper {
     return this.#options.groups.find(PREFIX + kid) !== undefined
   }
 
+  /** Whether this node votes in that tree's journal: then it lacks less of it than one that still learns. */
+  votes(kid: Kid): boolean {
+    const { groups, self } = this.#options
+    return groups.find(PREFIX + kid)?.config.voters.some(({ id }) => id === self) ?? false
+  }
+
   /**
    * Whether the journal that is kept here knows of another leader than who says to be it. A later term is another matter:
    * a member that was cut off may have been replaced, and then nobody else tells it who leads.
