@@ -25,6 +25,7 @@ import { TreeHealthService } from './health.ts'
 import { kegMount, versionAt } from './keg-mount.ts'
 import { Kegs } from './kegs.ts'
 import { MountTable } from './mount-table.ts'
+import { Mountless } from './mountless.ts'
 import { Namespace } from './namespace.ts'
 import { netMount } from './net-mount.ts'
 import { Past } from './past.ts'
@@ -115,10 +116,11 @@ export class Files {
       },
     })
     this.#kegs = kegs
-    this.namespace = new Namespace({ kegs, tree })
+    const mountless = new Mountless()
+    this.namespace = new Namespace({ kegs, tree, mountless })
     const { namespace } = this
     this.past = new Past({ ...options, kegs, namespace, tree })
-    this.mounts = new MountTable({ ...options, kegs, keeper, tree })
+    this.mounts = new MountTable({ ...options, kegs, keeper, tree, mountless })
     this.fs = new Fs({
       ...options,
       tree,

@@ -8,6 +8,7 @@ import type { CidText } from '../blocks/cid.ts'
 import { KEG_LOOK_MS, MAX_KEGS, MAX_TREE_DIRECTORIES } from '../limits.ts'
 import { Timers } from '../timers.ts'
 import type { Kegs } from './kegs.ts'
+import type { Mountless } from './mountless.ts'
 import { joinPath } from './path.ts'
 import type { Tree, TreeView } from './tree.ts'
 import type { TreeKeeper } from './tree-keeper.ts'
@@ -16,16 +17,13 @@ export interface MountTableOptions {
   kegs: Kegs
   keeper: TreeKeeper
   tree: Tree
+  mountless: Mountless
   clock: Clock
   log: LogSink
 }
 
-/** Directories that are known to hold no mount: a few MB. */
-const MAX_REMEMBERED = 50_000
-
 export class MountTable {
   readonly #options: MountTableOptions
-  readonly #bare = new Set<CidText>()
 
   constructor(options: MountTableOptions) {
     this.#options = options
@@ -46,10 +44,11 @@ export class MountTable {
     cid: CidText,
     at: readonly string[],
   ): Promise<boolean> {
-    if (this.#bare.has(cid)) return false
+    const { tree, mountless } = this.#options
+    if (mountless.has(cid)) return false
     if (++walk.seen > MAX_TREE_DIRECTORIES) throw new OsError('EFBIG', '/ has too many directories to look through')
     let found = false
-    for (const [name, entry] of await this.#options.tree.directory(cid, walk.view.options)) {
+    for (const [name, entry] of await tree.directory(cid, walk.view.options)) {
       if (entry.kind !== 'directory') continue
       if (entry.keg === undefined) found = (await this.#walk(walk, entry.cid, [...at, name])) || found
       else {
@@ -59,10 +58,7 @@ export class MountTable {
         else if (walk.paths.size < MAX_KEGS) walk.paths.set(entry.keg, [joinPath([...at, name])])
       }
     }
-    if (!found) {
-      if (this.#bare.size >= MAX_REMEMBERED) this.#bare.clear()
-      this.#bare.add(cid)
-    }
+    if (!found) mountless.add(cid)
     return found
   }
 

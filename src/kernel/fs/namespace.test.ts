@@ -9,6 +9,7 @@ import { makeChanges } from '../process/effects.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Entry } from './directory.ts'
 import { lacking, mergeOps } from './merge.ts'
+import { Mountless } from './mountless.ts'
 import { Namespace } from './namespace.ts'
 import { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
@@ -54,7 +55,7 @@ async function two() {
   keg.root = await tree.create([])
   await root.apply({ ops: [{ op: 'mount', path: '/data', keg: KEG, mtimeMs: 1 }] })
   const kegs = { root, open: async () => keg, view: async () => keg.view() }
-  return { root, keg, namespace: new Namespace({ kegs: kegs as never, tree }) }
+  return { root, keg, namespace: new Namespace({ kegs: kegs as never, tree, mountless: new Mountless() }) }
 }
 async function put(path: string, n: number, more = {}): Promise<TreeOp> {
   const cid = await blocks.put(RAW, new Uint8Array([n]))

@@ -10,7 +10,8 @@ import type { CidText } from '../blocks/cid.ts'
 import { MAX_KEGS } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import type { Kegs } from './kegs.ts'
-import { joinPath, splitPath } from './path.ts'
+import type { Mountless } from './mountless.ts'
+import { isWithin, joinPath, splitPath } from './path.ts'
 import { permit, READ } from './permissions.ts'
 import type { SharedTree } from './shared-tree.ts'
 import { type Place, present, type Reading, type ResolveOptions, resolve, type Tree } from './tree.ts'
@@ -26,9 +27,6 @@ interface Routed {
   op: TreeOp
 }
 
-/** A few MB. */
-const MAX_REMEMBERED = 50_000
-
 type Two = Extract<TreeOp, { from: string }>
 
 export class Namespace {
@@ -36,12 +34,12 @@ export class Namespace {
   readonly #tree: Tree
   /** Where paths were seen to lead into another keg. */
   readonly #crossings = new Set<string>()
-  /** Directories that are known to hold no mount. */
-  readonly #bare = new Set<CidText>()
+  readonly #mountless: Mountless
 
-  constructor(options: { kegs: Kegs; tree: Tree }) {
+  constructor(options: { kegs: Kegs; tree: Tree; mountless: Mountless }) {
     this.#kegs = options.kegs
     this.#tree = options.tree
+    this.#mountless = options.mountless
   }
 
   get root(): SharedTree {
@@ -138,13 +136,12 @@ export class Namespace {
 
   /** Whether a keg is mounted anywhere below a directory of `/`. */
   async #holdsMounts(cid: CidText, signal: AbortSignal): Promise<boolean> {
-    if (this.#bare.has(cid)) return false
+    if (this.#mountless.has(cid)) return false
     for (const entry of (await this.#tree.directory(cid, { signal })).values()) {
       if (entry.keg) return true
       if (entry.kind === 'directory' && (await this.#holdsMounts(entry.cid, signal))) return true
     }
-    if (this.#bare.size >= MAX_REMEMBERED) this.#bare.clear()
-    this.#bare.add(cid)
+    this.#mountless.add(cid)
     return false
   }
 
@@ -233,10 +230,6 @@ function leadsElsewhere(earlier: TreeOp, later: TreeOp): boolean {
   const moved = 'from' in earlier ? [earlier.from, earlier.to] : [earlier.path]
   const paths = 'from' in later ? [later.from, later.to] : [later.path]
   return paths.some((path) => moved.some((each) => path === each || path.startsWith(`${each}/`)))
-}
-
-function isWithin(names: readonly string[], directory: readonly string[]): boolean {
-  return names.length > directory.length && directory.every((name, i) => names[i] === name)
 }
 
 /** Whether what it changes is what a link in the last place leads to: as tree-edit.ts has it. */

@@ -37,3 +37,8 @@ export function joinPath(names: readonly string[]): string {
 export function normalPath(path: string): string {
   return joinPath(splitPath(path))
 }
+
+/** Whether these names lead to something below a directory. */
+export function isWithin(names: readonly string[], directory: readonly string[]): boolean {
+  return names.length > directory.length && directory.every((name, i) => names[i] === name)
+}

@@ -11,7 +11,7 @@ import type { TreeOp } from '../rpc/methods.ts'
 import type { Chunks } from './chunker.ts'
 import type { Directory, Entry } from './directory.ts'
 import { fitting, withEntry, withoutEntry } from './parted.ts'
-import { joinPath, splitPath } from './path.ts'
+import { isWithin, joinPath, splitPath } from './path.ts'
 import { permit, READ, WRITE } from './permissions.ts'
 import { absent, type Draft, present, type Reading, resolve, type Tree } from './tree.ts'
 
@@ -436,8 +436,4 @@ function entryOf(entry: Omit<Entry, 'chunks'>, chunks: Chunks | undefined): Entr
 /** Of what is replaced, if that is a file: it keeps its own. */
 function fileMode(old: Entry | undefined): number | undefined {
   return old?.kind === 'file' ? old.mode : undefined
-}
-
-function isWithin(names: readonly string[], directory: readonly string[]): boolean {
-  return names.length > directory.length && directory.every((name, i) => names[i] === name)
 }
