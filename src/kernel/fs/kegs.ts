@@ -222,10 +222,9 @@ export class Kegs {
 
   #make(keg: Kid | undefined): SharedTree {
     const { onChange } = this.#options
-    const more = keg ? { keg } : {}
     return new SharedTree({
       ...this.#options,
-      ...more,
+      keg,
       onChange: (head, notice) => onChange(keg, head, notice),
     })
   }

@@ -1,12 +1,12 @@
 // A keg, `/` or one that is mounted, as this node sees it: which tree it is, who leads it, how to read and to change it.
-// Above: kegs.ts, namespace.ts. Below: tree-keeper.ts (trees whose journals are kept here), tree-meeting.ts (what is done where trees meet),
-// tree-claims.ts, tree-memory.ts, rpc, membership.
+// Above: kegs.ts, namespace.ts. Below: tree-keeper.ts (trees whose journals are kept here), tree-meeting.ts (what is done
+// where trees meet), tree-claims.ts, tree-memory.ts, rpc, membership.
 //
 // A tree is kept by the members of its journal, one of which leads it; all others ask the leader. For `/` every node begins
 // with a tree that nobody has written yet, which counts for nothing where another is; any other keg begins with a tree that
-// has its name. Where nobody can lead the tree,
-// because too few of its members are here, a change begins a branch: a new tree with all that is known here. When trees
-// meet, the older one stays, and the younger one is merged into it and forgotten.
+// has its name. Where nobody can lead the tree, because too few of its members are here, a change begins a branch: a new
+// tree with all that is known here. When trees meet, the older one stays, and the younger one is merged into it and
+// forgotten.
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
@@ -24,7 +24,7 @@ import { TreeArrival } from './tree-arrival.ts'
 import { TreeBranch } from './tree-branch.ts'
 import { TreeCalls, type VersionPage, versionPage } from './tree-calls.ts'
 import { TreeClaims } from './tree-claims.ts'
-import { precedes } from './tree-head.ts'
+import { ofKeg, precedes } from './tree-head.ts'
 import { TreeHearsay } from './tree-hearsay.ts'
 import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
 import { TreeMeeting } from './tree-meeting.ts'
@@ -135,7 +135,7 @@ export class SharedTree {
     const { rpc, keeper, tree, clock, keg } = this.#options
     const { kid, bornMs } = keg ? { kid: keg, bornMs: 0 } : await keeper.name()
     const root = await tree.create(keg ? [] : FIRST_DIRECTORIES)
-    const unborn = { tree: kid, bornMs, term: 0, version: 0, root, home: rpc.self, ...(keg ? { keg } : {}) }
+    const unborn = ofKeg({ tree: kid, bornMs, term: 0, version: 0, root, home: rpc.self }, keg)
     const recorded = await this.#memory.recorded()
     this.#known = recorded ?? unborn
     this.#orphanedMs = clock.nowMs()
@@ -575,10 +575,6 @@ export class SharedTree {
       if (!this.#news.closed) this.#options.log.log('error', 'fs', `${this.#name}: ${errorLine(error)}`)
     })
   }
-}
-
-function ofKeg<T extends object>(message: T, keg: Kid | undefined): T & { keg?: Kid } {
-  return keg ? { ...message, keg } : message
 }
 
 /** What a keg is called to people. */

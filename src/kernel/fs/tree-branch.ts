@@ -7,6 +7,7 @@ import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { TreeHead } from '../rpc/methods.ts'
+import { ofKeg } from './tree-head.ts'
 import type { TreeBirth } from './tree-journal.ts'
 import type { Stored, TreeKeeper } from './tree-keeper.ts'
 import type { TreeMemory } from './tree-memory.ts'
@@ -45,7 +46,7 @@ export class TreeBranch {
    */
   async begin(head: Begun, base: TreeBirth['base'], signal?: AbortSignal): Promise<void> {
     const { tree: kid, bornMs, root, keg } = head
-    const birth: TreeBirth = { t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base, ...(keg ? { keg } : {}) }
+    const birth: TreeBirth = ofKeg({ t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base }, keg)
     this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
       this.#beginning = undefined
     })

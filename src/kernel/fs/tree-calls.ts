@@ -6,6 +6,7 @@ import { MAX_VERSION_ROWS } from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { MethodResult, TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import { ofKeg } from './tree-head.ts'
 import type { Absorbed } from './tree-journal.ts'
 import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
 
@@ -31,7 +32,7 @@ export class TreeCalls {
     const { rpc, membership, keeper, answered } = this.#options
     if (home === rpc.self) return keeper.confirm(tree)
     await membership.reach(home, signal)
-    const head = await rpc.call(home, 'tree.head', { tree, ...(keg ? { keg } : {}) }, { signal })
+    const head = await rpc.call(home, 'tree.head', ofKeg({ tree }, keg), { signal })
     answered(home, head)
     if (head?.tree !== tree) throw new OsError('EAGAIN', 'it does not lead that tree')
     return head

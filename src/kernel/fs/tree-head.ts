@@ -1,4 +1,5 @@
 // Which of several trees, and of several nodes that say they lead one, is the one to use. Pure. Above: tree-claims.ts.
+import type { Kid } from '../../base/ids.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 
 /**
@@ -10,4 +11,9 @@ export function precedes(a: TreeHead, b: TreeHead): boolean {
   if (aBorn !== bBorn) return aBorn
   if (a.tree !== b.tree) return a.bornMs === b.bornMs ? a.tree < b.tree : a.bornMs < b.bornMs
   return a.term === b.term ? a.version > b.version : a.term > b.term
+}
+
+/** What is said of a tree of that keg: nothing more where it is `/`. */
+export function ofKeg<T extends object>(said: T, keg: Kid | undefined): T & { keg?: Kid } {
+  return keg ? { ...said, keg } : said
 }

@@ -10,6 +10,7 @@ import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import { ofKeg } from './tree-head.ts'
 
 export interface TreeHearsayOptions {
   /** The keg whose trees these are; undefined for `/`. */
@@ -76,7 +77,7 @@ export class TreeHearsay {
     this.#asking = true
     membership
       .reach(home)
-      .then(() => rpc.call(home, 'tree.head', { tree: null, ...(keg ? { keg } : {}) }))
+      .then(() => rpc.call(home, 'tree.head', ofKeg({ tree: null }, keg)))
       .then((head) => answered(home, head))
       .catch((error: unknown) => log.log('debug', 'fs', `${shortNode(home)} leads no tree: ${errorLine(error)}`))
       .finally(() => {

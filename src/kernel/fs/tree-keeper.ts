@@ -21,7 +21,7 @@ import type { TreeCopies } from './copies.ts'
 import { MalformedDag } from './dag.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
-import { precedes } from './tree-head.ts'
+import { ofKeg, precedes } from './tree-head.ts'
 import { TreeHolding } from './tree-holding.ts'
 import {
   type Absorbed,
@@ -173,7 +173,7 @@ export class TreeKeeper {
       if (this.kegOf(kid) !== (keg ?? null)) continue
       const { snapshot, entries } = this.#options.groups.group(PREFIX + kid).stored()
       const { bornMs, root, version } = TreeState.replay([snapshot, ...entries])
-      const head = { tree: kid, bornMs, term: 0, version, root, home: this.self, ...(keg ? { keg } : {}) }
+      const head = ofKeg({ tree: kid, bornMs, term: 0, version, root, home: this.self }, keg)
       if (!oldest || precedes(head, oldest)) oldest = head
     }
     return oldest
@@ -348,8 +348,7 @@ export class TreeKeeper {
 
   #headOf({ state, journal }: Led): TreeHead {
     const { kid, bornMs, root, version, keg } = state
-    const head = { tree: kid, bornMs, term: journal.term, version, root, home: this.#options.self }
-    return keg ? { ...head, keg } : head
+    return ofKeg({ tree: kid, bornMs, term: journal.term, version, root, home: this.#options.self }, keg)
   }
 
   #lead(kid: Kid, journal: Journal, before: Journalled): void {
