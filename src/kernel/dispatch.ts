@@ -51,7 +51,7 @@ const refuse = (call: string) => async (): Promise<never> => {
 }
 
 function isVersionChange(args: CallArgs<'change'>): args is VersionChange {
-  return args.op === 'restore' || args.op === 'name' || args.op === 'forget'
+  return ['restore', 'name', 'forget', 'copies'].includes(args.op)
 }
 
 /** Calls about files: the same for both kinds of caller. */

@@ -140,6 +140,7 @@ export class Kernel {
     this.#files = new Files({
       ...{ self: network.self, device, clock, hasher, signer, random, log, store: logStore, builtin: options.builtin },
       ...{ rpc: this.#rpc, membership: this.#membership, groups: this.#groups, blocks: this.#blocks },
+      own: () => ({ state: this.#pulse, storage: this.#gauge.class }),
       node: async () => this.#nodeInfo(),
       processes: {
         owner: () => this.#processes.owner,

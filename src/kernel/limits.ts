@@ -194,6 +194,26 @@ export const TREE_RECORD_MS = 2_000
 export const MAX_TREE_DIRECTORIES = 1_000_000
 /** Devices on which each block should be, where there are as many: its own, and one that may stay when that goes. */
 export const REPLICAS = 2
+/**
+ * Devices that keep each leaf of a file, unless the keg says otherwise: one more than REPLICAS, so that these are still there
+ * while what a lost one kept is copied.
+ */
+export const COPIES = 3
+/** Leaves from this size on are placed one by one where there are more devices than that; smaller ones are where the tree is. */
+export const PLACED_BYTES = 64 * 1024
+/** What one call asks a node to keep: it takes some seconds at most, and the next node need not wait longer. */
+export const KEEP_BATCH_BYTES = 4 * 1024 * 1024
+export const KEEP_TIMEOUT_MS = 60_000
+/** Such calls that a leader has under way: all of them may pull from the same node. */
+export const KEEP_CALLS = 4
+/** Nodes that are named as having what is to be kept: each is tried for seconds. */
+export const MAX_HINTS = 8
+/** Leaves of one tree whose holders are known (some 300 MB): a tebibyte of full ones. */
+export const MAX_PLACED = 1_000_000
+/** So long after this node leads a tree, or somebody came, it looks who keeps what. */
+export const PLACE_REVIEW_MS = 5_000
+/** Pins in one record: all of it is written when one is added. 150 KB. */
+export const PINS_PER_RECORD = 4_096
 /** Blocks that one check looks for: 256 GiB of full ones. */
 export const MAX_CHECKED_BLOCKS = 262_144
 /** Blocks that one check names as in danger or lost; it counts the others. */

@@ -59,6 +59,15 @@ export class Keg {
   }
 
   /**
+   * How many devices are to keep each block of files, 1 to 8, where there are as many: of small files, and of directories,
+   * those keep them that keep the keg's journal. Fewer: there is more room. More: more may be lost at once.
+   * @throws {OsError} EINVAL.
+   */
+  copies(count: number, { path, ...rest }: OfKeg = {}): Promise<Ack> {
+    return this.#change({ op: 'copies', copies: count, ...(path ? { path } : {}) }, rest)
+  }
+
+  /**
    * Where the content of a file is cut into blocks: 'content' for one of which many versions are kept, 'fixed' for all
    * others. The file is rewritten; of a directory, files that are made in it from now on are cut so.
    */

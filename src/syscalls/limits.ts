@@ -24,6 +24,8 @@ export const MAX_KEY_LENGTH = 256
 export const MAX_GATHER_BYTES = 16 * 1024 * 1024
 /** Events one handler may emit: the home journals them in one entry. */
 export const MAX_EMITS_PER_EVENT = 65_536
+/** Devices that keep one block: beyond, more copies cost more than they save. */
+export const MAX_COPIES = 8
 /** Events of one process not yet finished from which on `emit` waits for room. */
 export const QUEUE_EVENTS = 65_536
 /** Events of one process not yet finished: with more it ends. */

@@ -62,6 +62,13 @@ export const versionName = v.pipe(
     'a name has up to 64 letters, digits, dots and dashes, a letter first',
   ),
 )
+/** Devices that are to keep each block of a file's content. */
+export const copiesCount = v.pipe(
+  v.number(),
+  v.integer('copies are counted in whole numbers'),
+  v.minValue(1, 'at least 1 copy is kept'),
+  v.maxValue(limits.MAX_COPIES, `at most ${limits.MAX_COPIES} copies are kept`),
+)
 const data = v.custom<Data>(() => true) // checked and measured by the kernel when it encodes it (kernel/process/data.ts)
 const count = (max: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(max))
 
@@ -142,6 +149,8 @@ export const syscalls = {
     v.strictObject({ op: v.literal('name'), name: versionName, version: v.nullable(version), path: v.optional(path) }),
     /** Forgets versions, of `/` or of the keg that a path is in, that are neither named, nor among the `keep` newest, nor from the last `forMs`. */
     v.strictObject({ op: v.literal('forget'), keep: count(1_000_000), forMs: offset, path: v.optional(path) }),
+    /** How many devices are to keep each block of files, of `/` or of the keg that a path is in. */
+    v.strictObject({ op: v.literal('copies'), copies: copiesCount, path: v.optional(path) }),
   ]),
   /** Entries of a directory, sorted by name, at most `limit` after the name `after`. */
   list: v.strictObject({
@@ -236,7 +245,7 @@ export const syscalls = {
 export type CallName = keyof typeof syscalls
 export type CallArgs<K extends CallName> = v.InferOutput<(typeof syscalls)[K]>
 /** Changes of the versions of `/`, and those of files. */
-export type VersionChange = Extract<CallArgs<'change'>, { op: 'restore' | 'name' | 'forget' }>
+export type VersionChange = Extract<CallArgs<'change'>, { op: 'restore' | 'name' | 'forget' | 'copies' }>
 export type FileChange = Exclude<CallArgs<'change'>, VersionChange | { op: 'repair' }>
 
 export interface InfoResults {

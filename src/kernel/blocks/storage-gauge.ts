@@ -24,11 +24,16 @@ export class StorageGauge {
 
   /** As it was when it was looked at last; looks again when that is long ago. @returns its number in storageClasses. */
   get level(): 0 | 1 | 2 | 3 {
+    return storageClasses.indexOf(this.class) as 0 | 1 | 2 | 3
+  }
+
+  /** The same by its name. */
+  get class(): StorageClass {
     const { clock, log } = this.#options
     if (clock.nowMs() - this.#lookedMs >= STORAGE_CLASS_MS) {
       this.look().catch((error: unknown) => log.log('debug', 'blocks', `how full the disk is: ${errorLine(error)}`))
     }
-    return storageClasses.indexOf(this.#class) as 0 | 1 | 2 | 3
+    return this.#class
   }
 
   /** @throws {OsError} EIO. */

@@ -71,7 +71,13 @@ describe('a member of a journal', () => {
     const { blocks } = blocksOf(lab, node)
     const tree = new Tree(blocks)
     const signer = new MemorySigner(node.id)
-    const holding = new TreeHolding({ tree, blocks, signer, log: { log: () => undefined } })
+    const holding = new TreeHolding({
+      elsewhere: () => async (leaves) => leaves.map(() => false),
+      tree,
+      blocks,
+      signer,
+      log: { log: () => undefined },
+    })
     const parent = await tree.create()
     const edit = new TreeEdit(tree)
     const op = { op: 'mkdir' as const, path: '/d', recursive: false, mtimeMs: 5 }

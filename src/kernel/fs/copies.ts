@@ -3,10 +3,11 @@
 import { OsError } from '../../base/errors.ts'
 import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, isRawCid } from '../blocks/cid.ts'
-import { MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES } from '../limits.ts'
+import { MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES, PLACED_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
-import { allCids, MalformedDag } from './dag.ts'
+import { MalformedDag } from './dag.ts'
 import type { Directory, Entry } from './directory.ts'
+import { type Elsewhere, owedOf } from './leaves.ts'
 import { type Part, PartedDirectory, partsOf } from './parted.ts'
 import type { Tree } from './tree.ts'
 
@@ -18,21 +19,40 @@ export function isLost(error: unknown): boolean {
   return error instanceof MalformedDag || (error instanceof BlockMissing && error.certain)
 }
 
-/** Makes sure that every file which these changes put into the tree is here. @throws {OsError} EIO, ENOSPC. */
-export async function holdFiles(blocks: Blocks, ops: readonly TreeOp[], options: FetchOptions): Promise<void> {
+/**
+ * Makes sure that every file which these changes put into the tree is here, but for leaves that others keep.
+ * @throws {OsError} EIO, ENOSPC.
+ */
+export async function holdFiles(
+  blocks: Blocks,
+  ops: readonly TreeOp[],
+  options: FetchOptions,
+  elsewhere?: Elsewhere,
+): Promise<void> {
   for (const op of ops) {
     if (op.op === 'put' || (op.op === 'graft' && op.kind === 'file')) {
-      await blocks.hold(await allCids(blocks, op, options), options)
+      await blocks.hold(await owedOf(blocks, op, options, elsewhere), options)
     } else if (op.op === 'graft' && op.kind === 'symlink') await blocks.hold([op.cid], options)
   }
+}
+
+/** How a whole tree is looked after. */
+export interface Care {
+  /** Nobody is told of what is missing, and a directory that is lost is passed over. */
+  quiet?: boolean
+  /** The tree that it is for: what others keep for one they need not keep for another. */
+  scope?: string
+  /** Which leaves need not be here. */
+  elsewhere?: Elsewhere | undefined
 }
 
 interface Walk {
   options: FetchOptions
   /** What became of each directory: hostile ones name the same one over and over. */
   seen: Map<CidText, boolean>
-  /** Nobody is told of what is missing, and a directory that is lost is passed over. */
   quiet: boolean
+  scope: string
+  elsewhere: Elsewhere | undefined
   /** When it began: what was freed since makes what it has seen worth nothing. */
   epoch: number
 }
@@ -43,7 +63,8 @@ export class TreeCopies {
   /** Told of a file that nobody who is here has. */
   readonly #onMissing: (path: string) => void
   readonly #directories = new Set<CidText>()
-  readonly #whole = new Set<CidText>()
+  /** With the tree that they are for. */
+  readonly #whole = new Set<string>()
   /** Counts the times that blocks were freed. */
   #epoch = 0
 
@@ -58,12 +79,12 @@ export class TreeCopies {
    * @param how `quiet`: what is lost is passed over. @throws {OsError} EIO, ENOSPC.
    */
   async directories(root: CidText, options: FetchOptions, how: { quiet?: boolean } = {}): Promise<void> {
-    await this.#allDirectories(root, { options, seen: new Map(), quiet: how.quiet ?? false, epoch: this.#epoch })
+    await this.#allDirectories(root, this.#walk(options, how))
   }
 
   /** @returns whether all are here. */
   async #allDirectories(root: CidText, walk: Walk): Promise<boolean> {
-    if (this.#directories.has(root) || this.#whole.has(root)) return true
+    if (this.#directories.has(root)) return true
     const directory = await this.#had(root, walk)
     let whole = directory !== undefined
     for (const entry of directory?.values() ?? []) {
@@ -78,20 +99,23 @@ export class TreeCopies {
     return whole
   }
 
+  #walk(options: FetchOptions, { quiet = false, scope = '', elsewhere }: Care): Walk {
+    return { options, seen: new Map(), quiet, scope, elsewhere, epoch: this.#epoch }
+  }
+
   /**
-   * Makes sure that everything below is here, but for files that nobody has: a tree that lost one has to survive all
-   * the same. @returns whether all is here.
+   * Makes sure that everything below is here, but for leaves that others keep, and for files that nobody has: a tree that
+   * lost one has to survive all the same. @returns whether all is here, or with others.
    * @throws {OsError} ENOSPC; EIO when a directory or a file that somebody may have cannot be had now, or the disk fails;
    * EFBIG for more than a tree can hold.
    */
-  everything(root: CidText, options: FetchOptions, how: { quiet?: boolean } = {}): Promise<boolean> {
-    const walk = { options, seen: new Map(), quiet: how.quiet ?? false, epoch: this.#epoch }
-    return this.#everything(root, walk, [])
+  everything(root: CidText, options: FetchOptions, how: Care = {}): Promise<boolean> {
+    return this.#everything(root, this.#walk(options, how), [])
   }
 
   async #everything(root: CidText, walk: Walk, at: readonly string[]): Promise<boolean> {
     const { seen } = walk
-    const known = this.#whole.has(root) ? true : seen.get(root)
+    const known = this.has(root, walk.scope) ? true : seen.get(root)
     if (known !== undefined) return known
     if (seen.size >= MAX_TREE_DIRECTORIES || at.length > MAX_TREE_DEPTH) {
       throw new OsError('EFBIG', 'a tree has too many directories, or too deep ones, to be kept')
@@ -102,13 +126,13 @@ export class TreeCopies {
     const parts: Pick<Part, 'cid' | 'entries'>[] =
       directory instanceof PartedDirectory ? [...directory.parts] : [{ entries: directory ?? new Map() }]
     for (const { cid, entries } of parts) {
-      if (cid !== undefined && this.#whole.has(cid)) continue
+      if (cid !== undefined && this.has(cid, walk.scope)) continue
       const all = await this.#entries([...entries], walk, at)
-      if (all && cid !== undefined && walk.epoch === this.#epoch) remember(this.#whole, cid)
+      if (all && cid !== undefined && walk.epoch === this.#epoch) this.note(cid, walk.scope)
       whole = all && whole
     }
     seen.set(root, whole)
-    if (whole && walk.epoch === this.#epoch) remember(this.#whole, root)
+    if (whole && walk.epoch === this.#epoch) this.note(root, walk.scope)
     return whole
   }
 
@@ -122,8 +146,9 @@ export class TreeCopies {
   }
 
   /** Everything below is here: somebody has seen to it. */
-  note(root: CidText): void {
-    remember(this.#whole, root)
+  note(root: CidText, scope: string): void {
+    remember(this.#whole, scope + root)
+    remember(this.#directories, root)
   }
 
   /** Blocks were freed: what is here has to be looked for again. */
@@ -135,8 +160,8 @@ export class TreeCopies {
   }
 
   /** @returns whether everything below is known to be here. */
-  has(root: CidText): boolean {
-    return this.#whole.has(root)
+  has(root: CidText, scope: string): boolean {
+    return this.#whole.has(scope + root)
   }
 
   /** @returns undefined for one that is lost, where that may be. */
@@ -160,16 +185,22 @@ export class TreeCopies {
   async #files(
     at: readonly string[],
     entries: readonly (readonly [string, Entry])[],
-    { options, quiet }: Walk,
+    { options, quiet, elsewhere }: Walk,
   ): Promise<boolean> {
     const files = entries.filter(([, { kind }]) => kind !== 'directory')
-    const isSmall = ([, { kind, cid }]: readonly [string, Entry]) => kind === 'symlink' || isRawCid(cid)
-    const small = files.filter(isSmall)
-    const together = await this.#held(async () => small.map(([, { cid }]) => cid), options)
+    const isSingle = ([, { kind, cid }]: readonly [string, Entry]) => kind === 'symlink' || isRawCid(cid)
+    const single = files.filter(isSingle).map(([, entry]) => entry)
+    const placed = elsewhere ? single.filter(({ kind, size }) => kind === 'file' && size >= PLACED_BYTES) : []
+    const kept = elsewhere && placed.length > 0 ? await elsewhere(placed, options) : []
+    const spared = new Set(placed.filter((_leaf, i) => kept[i]).map(({ cid }) => cid))
+    const owing = single.map(({ cid }) => cid).filter((cid) => !spared.has(cid))
+    const together = await this.#held(async () => owing, options)
     let whole = true
-    for (const [name, entry] of together ? files.filter((file) => !isSmall(file)) : files) {
-      const cids = () => (entry.kind === 'symlink' ? [entry.cid] : allCids(this.#blocks, entry, options))
-      if (await this.#held(async () => cids(), options)) continue
+    for (const [name, entry] of together ? files.filter((file) => !isSingle(file)) : files) {
+      const owed = async () => {
+        return entry.kind === 'symlink' ? [entry.cid] : owedOf(this.#blocks, entry, options, elsewhere)
+      }
+      if (await this.#held(owed, options)) continue
       whole = false
       if (!quiet) this.#onMissing(`/${[...at, name].join('/')}`)
     }
@@ -189,7 +220,7 @@ export class TreeCopies {
   }
 }
 
-function remember(set: Set<CidText>, cid: CidText): void {
+function remember(set: Set<string>, name: string): void {
   if (set.size >= MAX_REMEMBERED) set.clear()
-  set.add(cid)
+  set.add(name)
 }

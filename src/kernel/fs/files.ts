@@ -8,14 +8,17 @@ import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import type { Random } from '../../ports/random.ts'
 import type { MOUNTS } from '../../syscalls/mounts.ts'
-import type { NodeInfo } from '../../syscalls/types.ts'
+import type { NodeInfo, PeerRow } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
+import { Pins } from '../blocks/pins.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { JournalOwner } from '../journal/journal.ts'
+import { mayKeep } from '../journal/liveness.ts'
 import type { Arrival } from '../membership/arrival.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import { BlockHolder } from './block-holder.ts'
 import { builtinMount } from './builtin-mount.ts'
 import { CarPlans, carMount } from './car-mount.ts'
 import { devMount } from './dev-mount.ts'
@@ -24,12 +27,15 @@ import { Fs, type Mount } from './fs.ts'
 import { TreeHealthService } from './health.ts'
 import { kegMount, versionAt } from './keg-mount.ts'
 import { Kegs } from './kegs.ts'
+import { censusOf } from './leaves.ts'
 import { MountTable } from './mount-table.ts'
 import { Mountless } from './mountless.ts'
 import { Namespace } from './namespace.ts'
 import { netMount } from './net-mount.ts'
 import { Past } from './past.ts'
 import { splitPath } from './path.ts'
+import { Placement } from './placement.ts'
+import { type Keeper, weightOf } from './placement-plan.ts'
 import { type ProcSource, procMount } from './proc-mount.ts'
 import type { SharedTree } from './shared-tree.ts'
 import { Tree } from './tree.ts'
@@ -49,6 +55,8 @@ export interface FilesOptions {
   membership: Membership
   groups: Groups
   blocks: Blocks
+  /** How well this node can keep something now. */
+  own(): Pick<PeerRow, 'state' | 'storage'>
   /** Files of /bin, by path below it. */
   builtin: Readonly<Record<string, string>>
   node(): Promise<NodeInfo>
@@ -71,6 +79,8 @@ export class Files {
   readonly #cars: CarPlans
   readonly #keeper: TreeKeeper
   readonly #sweep: TreeSweep
+  readonly #pins: Pins
+  readonly #placement: Placement
   readonly #kegs: Kegs
   readonly namespace: Namespace
   readonly past: Past
@@ -88,8 +98,13 @@ export class Files {
     this.#keeper = new TreeKeeper({
       ...options,
       tree,
-      onHead: (head) => this.#kegs.led(head),
+      onHead: (head) => {
+        this.#placement.led(head.tree)
+        this.#kegs.led(head)
+      },
       onFollow: (keg) => this.#kegs.unled(keg),
+      elsewhere: (kid, leader) => this.#placement.elsewhere(kid, leader),
+      placing: (kid) => this.#placement.begin(kid),
       onForgotten: (kid, versions, soon) => {
         const roots = versions.map(({ root }) => root)
         this.#sweep.forgotten(kid, roots, soon)
@@ -98,9 +113,29 @@ export class Files {
       onDismissed: (kid, roots) => this.#sweep.surplus(kid, roots),
     })
     const keeper = this.#keeper
+    this.#pins = new Pins(options.store, options.log)
+    const holder = new BlockHolder({
+      ...options,
+      pins: this.#pins,
+      full: () => options.own().storage === 'full',
+      keeps: (kid) => keeper.keeps(kid),
+      leaderOf: (kid, keg) => this.#kegs.leaderOf(kid, keg),
+      onReleased: (kid, cids) => this.#sweep.released(kid, cids),
+    })
+    this.#placement = new Placement({
+      ...options,
+      holder,
+      keepers: () => this.#keepers(),
+      led: (kid) => keeper.ledTree(kid),
+      confirm: (kid) => keeper.confirm(kid),
+      census: (roots) => censusOf({ tree, blocks, breathe }, roots),
+    })
     this.#sweep = new TreeSweep({
       ...options,
       keeper,
+      holder,
+      pins: this.#pins,
+      needs: (kid, cids) => this.#placement.needs(kid, cids),
       processes: () => processes.owner(),
       remembered: () => this.#kegs.holdAgain(),
     })
@@ -135,7 +170,10 @@ export class Files {
       })
       return [{ id: self, device }, ...others]
     }
-    this.health = new TreeHealthService({ ...options, tree, kegs, namespace, keeper, nodes })
+    this.health = new TreeHealthService({
+      ...{ ...options, tree, kegs, namespace, keeper, nodes },
+      review: (kid) => this.#placement.review(kid),
+    })
     rpc.onNote('tree.forgotten', (_peer, { tree: kid, roots, soon }) => this.#sweep.forgotten(kid, roots, soon))
   }
 
@@ -150,7 +188,8 @@ export class Files {
   }
 
   /** Resolves when files can be read and written; the journals have to be there for what follows. */
-  start(): Promise<void> {
+  async start(): Promise<void> {
+    await this.#pins.load()
     return this.#kegs.start()
   }
 
@@ -162,6 +201,7 @@ export class Files {
 
   close(): void {
     this.#sweep.close()
+    this.#placement.close()
     this.#kegs.close()
   }
 
@@ -170,6 +210,17 @@ export class Files {
     const entry = await this.#entryAt(splitPath(path), signal)
     if (!entry) throw new OsError('EINVAL', `${path} is made when it is read`)
     return (await this.#cars.of(entry, signal)).root
+  }
+
+  /** Every node that could keep something now, and how much of what is placed it should get. */
+  #keepers(): Keeper[] {
+    const { self, device, own, membership } = this.#options
+    const others = membership.rows().filter(mayKeep)
+    const weigh = (row: Pick<PeerRow, 'state' | 'storage' | 'knownMs'>) => weightOf(row)
+    return [
+      { id: self, device, weight: weigh({ ...own(), knownMs: Number.POSITIVE_INFINITY }) },
+      ...others.map((row) => ({ id: row.id as NodeId, device: row.device as DeviceId, weight: weigh(row) })),
+    ]
   }
 
   /** What stands in the tree, or below /keg in a version of it; undefined for nothing. */

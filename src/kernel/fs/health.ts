@@ -6,7 +6,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { BlockTrouble, TreeHealth } from '../../syscalls/types.ts'
 import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { MAX_CHECKED_BLOCKS, MAX_CIDS_PER_CALL, MAX_TROUBLES, REPLICAS } from '../limits.ts'
+import { MAX_CHECKED_BLOCKS, MAX_CIDS_PER_CALL, MAX_TROUBLES, PLACED_BYTES, REPLICAS } from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { allCids, DagReader, MalformedDag } from './dag.ts'
 import type { Entry } from './directory.ts'
@@ -25,14 +25,22 @@ export interface HealthOptions {
   blocks: Blocks
   rpc: RpcNode
   log: LogSink
+  /** Has lost copies of leaves made anew, of a tree that this node leads. @throws {OsError} EIO. */
+  review(tree: Kid): Promise<void>
   /** Every node that is here with its device, this one included. */
   nodes(): { id: NodeId; device: DeviceId }[]
 }
 
-/** One block: the first file or directory that needs it, and its bytes, as far as they are known. */
+/** One block: the first file or directory that needs it, its bytes, as far as they are known, and devices that should keep it. */
 interface Needed {
   path: string
   bytes: number
+  target: number
+}
+
+/** Of so many copies all but one have to be there: the last is for the time that repair takes. */
+function targetOf(copies: number | undefined): number {
+  return copies === undefined ? REPLICAS : Math.max(Math.min(REPLICAS, copies), copies - 1)
 }
 
 export class TreeHealthService {
@@ -53,10 +61,15 @@ export class TreeHealthService {
     const names = splitPath(path)
     const place = await namespace.resolve(names, { last: true }, signal)
     const entry = present(place)
-    const enter = async (keg: Kid) => (await kegs.view(keg, signal)).root
+    const enter = async (keg: Kid) => {
+      const { root, copies } = await kegs.head(keg, signal)
+      return { root, target: targetOf(copies) }
+    }
+    const { mounted } = place
+    const target = mounted ? (await enter(mounted.keg)).target : targetOf((await kegs.root.head(signal)).copies)
     const census = new Census(this.#options, { signal }, enter)
-    await census.add(joinPath(names), entry, place.mounted !== undefined)
-    return this.#judge(census, signal)
+    await census.add(joinPath(names), entry, { inKeg: mounted !== undefined, target })
+    return this.#judge(census, target, signal)
   }
 
   /** Everybody who keeps `/` and the kegs that are known here looks for what it should have, and fetches what it has not. @throws {OsError} EHOSTUNREACH. */
@@ -95,32 +108,38 @@ export class TreeHealthService {
   }
 
   async #holdAll(kid: Kid): Promise<boolean | null> {
-    const { keeper, log } = this.#options
+    const { keeper, log, review } = this.#options
     const stored = keeper.stored(kid)
     if (!stored) return null
     keeper.copies.forget()
-    const whole = await keeper.copies.everything(stored.root, {})
-    for (const { root } of stored.versions.rows()) await keeper.copies.everything(root, {}, { quiet: true })
+    const care = keeper.care(kid)
+    const whole = await keeper.copies.everything(stored.root, {}, care)
+    for (const { root } of stored.versions.rows()) await keeper.copies.everything(root, {}, { ...care, quiet: true })
+    await review(kid)
     log.log('info', 'fs', `looked for all of / here: ${whole ? 'it is' : 'some of it is nowhere'}`)
     return whole
   }
 
-  async #judge({ needed, files, directories, logicalBytes, broken }: Census, signal: AbortSignal): Promise<TreeHealth> {
+  async #judge(
+    { needed, files, directories, logicalBytes, broken }: Census,
+    wanted: number,
+    signal: AbortSignal,
+  ): Promise<TreeHealth> {
     const { nodes } = this.#options
     const here = nodes()
     const devices = new Set(here.map(({ device }) => device))
     const holders = await this.#holders([...needed.keys()], here, signal)
-    const target = Math.min(REPLICAS, devices.size)
+    const target = Math.min(wanted, devices.size)
     const health: TreeHealth = {
       ...{ files, directories, blocks: needed.size, logicalBytes, storedBytes: 0, physicalBytes: 0 },
       ...{ devices: devices.size, target, under: 0, lost: broken.length, troubles: broken.slice(0, MAX_TROUBLES) },
     }
-    for (const [cid, { path, bytes }] of needed) {
+    for (const [cid, { path, bytes, target: each }] of needed) {
       const on = holders.get(cid) ?? []
       const count = new Set(on.map(({ device }) => device)).size
       health.storedBytes += bytes
       health.physicalBytes += bytes * on.length
-      if (count >= target) continue
+      if (count >= Math.min(each, devices.size)) continue
       if (count === 0) health.lost++
       else health.under++
       if (health.troubles.length < MAX_TROUBLES) health.troubles.push({ path, cid, devices: count })
@@ -147,11 +166,24 @@ export class TreeHealthService {
   }
 }
 
+/** A keg that is mounted. */
+interface Entered {
+  root: CidText
+  /** Devices that should keep each of its leaves. */
+  target: number
+}
+
+interface Where {
+  /** In another keg than `/`, in which nothing is mounted. */
+  inKeg: boolean
+  target: number
+}
+
 /** All blocks below a path, each once. */
 class Census {
   readonly #options: Pick<HealthOptions, 'tree' | 'blocks'>
   readonly #fetch: FetchOptions
-  readonly #enter: (keg: Kid) => Promise<CidText>
+  readonly #enter: (keg: Kid) => Promise<Entered>
   readonly needed = new Map<CidText, Needed>()
   /** What cannot be read: nobody knows what else would be needed. */
   readonly broken: BlockTrouble[] = []
@@ -163,16 +195,15 @@ class Census {
   constructor(
     options: Pick<HealthOptions, 'tree' | 'blocks'>,
     fetch: FetchOptions,
-    enter: (keg: Kid) => Promise<CidText>,
+    enter: (keg: Kid) => Promise<Entered>,
   ) {
     this.#options = options
     this.#fetch = fetch
     this.#enter = enter
   }
 
-  /** @param inKeg it is in another keg than `/`, in which nothing is mounted. */
-  async add(path: string, entry: Entry, inKeg: boolean): Promise<void> {
-    const { files, directories, bytes } = await this.#count(path, entry, inKeg)
+  async add(path: string, entry: Entry, where: Where): Promise<void> {
+    const { files, directories, bytes } = await this.#count(path, entry, where)
     this.files += files
     this.directories += directories
     this.logicalBytes += bytes
@@ -182,7 +213,7 @@ class Census {
   async #count(
     path: string,
     entry: Entry,
-    inKeg: boolean,
+    where: Where,
   ): Promise<{ files: number; directories: number; bytes: number }> {
     const known = this.#sizes.get(entry.cid)
     if (known) return known
@@ -190,11 +221,14 @@ class Census {
     if (entry.kind === 'directory') {
       sum.directories = 1
       const directory = await this.#had(path, entry, () => this.#options.tree.directory(entry.cid, this.#fetch))
-      if (directory) for (const cid of [entry.cid, ...partsOf(directory)]) this.#need(cid, path, 0)
+      if (directory)
+        for (const cid of [entry.cid, ...partsOf(directory)]) this.#need(cid, path, { bytes: 0, target: REPLICAS })
       for (const [name, child] of directory ?? []) {
         const at = path === '/' ? `/${name}` : `${path}/${name}`
-        const entered = inKeg ? undefined : await this.#entered(child)
-        const below = await this.#count(at, entered ?? child, inKeg || entered !== undefined)
+        const entered = where.inKeg ? undefined : await this.#entered(child)
+        const below = entered
+          ? await this.#count(at, { ...child, cid: entered.root }, { inKeg: true, target: entered.target })
+          : await this.#count(at, child, where)
         sum.files += below.files
         sum.directories += below.directories
         sum.bytes += below.bytes
@@ -202,30 +236,34 @@ class Census {
     } else {
       sum.files = 1
       sum.bytes = entry.size
-      await this.#file(path, entry)
+      await this.#file(path, entry, where.target)
     }
     this.#sizes.set(entry.cid, sum)
     return sum
   }
 
   /** A keg that is mounted there counts, where somebody who has it is here. */
-  async #entered({ keg, ...entry }: Entry): Promise<Entry | undefined> {
+  async #entered({ keg }: Entry): Promise<Entered | undefined> {
     if (keg === undefined) return undefined
     try {
-      return { ...entry, cid: await this.#enter(keg) }
+      return await this.#enter(keg)
     } catch (error) {
       if (!isOsError(error, 'EHOSTUNREACH')) throw error
       return undefined
     }
   }
 
-  async #file(path: string, entry: Entry): Promise<void> {
+  async #file(path: string, entry: Entry, target: number): Promise<void> {
     const { blocks } = this.#options
     const options = { ...this.#fetch, keep: false }
-    if (entry.kind === 'symlink') return this.#need(entry.cid, path, entry.size)
+    if (entry.kind === 'symlink') {
+      return this.#need(entry.cid, path, { bytes: entry.size, target: REPLICAS })
+    }
     await this.#had(path, entry, async () => {
-      for (const { cid, size } of await new DagReader(blocks, entry, options).leaves()) this.#need(cid, path, size)
-      for (const cid of await allCids(blocks, entry, options)) this.#need(cid, path, 0)
+      for (const { cid, size } of await new DagReader(blocks, entry, options).leaves()) {
+        this.#need(cid, path, { bytes: size, target: size >= PLACED_BYTES ? target : REPLICAS })
+      }
+      for (const cid of await allCids(blocks, entry, options)) this.#need(cid, path, { bytes: 0, target: REPLICAS })
     })
   }
 
@@ -240,11 +278,11 @@ class Census {
     }
   }
 
-  #need(cid: CidText, path: string, bytes: number): void {
+  #need(cid: CidText, path: string, { bytes, target }: Omit<Needed, 'path'>): void {
     if (this.needed.has(cid)) return
     if (this.needed.size >= MAX_CHECKED_BLOCKS) {
       throw new OsError('EFBIG', `more than ${MAX_CHECKED_BLOCKS} blocks: check one folder after the other`)
     }
-    this.needed.set(cid, { path, bytes })
+    this.needed.set(cid, { path, bytes, target })
   }
 }

@@ -152,6 +152,10 @@ export class TreeHistory {
         const { keep, forMs } = args
         return (await this.shared.apply({ ops: [], mark: { mark: 'forget', keep, forMs } }, signal)).ack
       }
+      case 'copies': {
+        const { copies } = args
+        return (await this.shared.apply({ ops: [], mark: { mark: 'copies', copies } }, signal)).ack
+      }
     }
   }
 

@@ -1,7 +1,7 @@
 // All kegs that this node knows: `/`, those that are mounted somewhere and were looked into, and those whose journals are
 // kept here. Hands each what others say of its trees. Above: files.ts, namespace.ts. Below: shared-tree.ts, tree-keeper.ts.
 import { errorLine, OsError } from '../../base/errors.ts'
-import { type Kid, shortKid } from '../../base/ids.ts'
+import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
 import { MAX_KEGS } from '../limits.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 import { SharedTree, type SharedTreeOptions } from './shared-tree.ts'
@@ -153,6 +153,13 @@ export class Kegs {
         this.#options.log.log('debug', 'fs', `not all of keg ${shortKid(keg)} is remembered: ${errorLine(error)}`)
       })
     }
+  }
+
+  /** Who leads that tree of a keg (of `/`), as far as can be known. @throws {OsError} EHOSTUNREACH, EMFILE. */
+  async leaderOf(tree: Kid, keg: Kid | undefined): Promise<NodeId | undefined> {
+    if (keg === undefined) return this.root.leaderOf(tree)
+    await this.head(keg, new AbortController().signal)
+    return this.#known(keg)?.leaderOf(tree)
   }
 
   close(): void {

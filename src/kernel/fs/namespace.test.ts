@@ -194,7 +194,13 @@ describe('trees with mounts', () => {
     const birth = { t: 'tree' as const, kid: KEG, bornMs: 1, root: cid, version: 1, absorbed: [], base: null }
     const bytes = encodeTreeEntry(birth)
     const signer = new MemorySigner('a' as NodeId)
-    const holding = new TreeHolding({ tree, blocks, signer, log: { log: () => undefined } })
+    const holding = new TreeHolding({
+      elsewhere: () => async (leaves) => leaves.map(() => false),
+      tree,
+      blocks,
+      signer,
+      log: { log: () => undefined },
+    })
     expect(() => holding.hold(KEG, { kind: 'entry', bytes, from: signer.nodeId })).toThrow('begins twice')
   })
 })

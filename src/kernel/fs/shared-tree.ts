@@ -168,6 +168,11 @@ export class SharedTree {
     this.#tellNewcomers(head)
   }
 
+  /** Who leads that tree of the keg, as far as is known here. */
+  leaderOf(tree: Kid): NodeId | undefined {
+    return this.#claims.best(tree)?.home
+  }
+
   /** Another node is linked. */
   linked(peer: NodeId): void {
     const { rpc, keg } = this.#options

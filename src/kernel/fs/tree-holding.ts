@@ -8,7 +8,8 @@ import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { mutated } from '../mutations.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { isSigned } from './commit-signature.ts'
-import { holdFiles, isLost, TreeCopies } from './copies.ts'
+import { type Care, holdFiles, isLost, TreeCopies } from './copies.ts'
+import type { Elsewhere } from './leaves.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
 import { commitOf, decodeTreeEntry, signedBy, type TreeBirth, type TreeChange } from './tree-journal.ts'
@@ -18,6 +19,8 @@ export interface TreeHoldingOptions {
   blocks: Blocks
   log: LogSink
   signer: Signer
+  /** Of a tree: which leaves need not be here, as that node says, which leads it. */
+  elsewhere(tree: Kid, leader: NodeId): Elsewhere
 }
 
 /** An entry or a snapshot, and whose word it is. */
@@ -26,6 +29,9 @@ interface Sent {
   bytes: Uint8Array
   from: NodeId
 }
+
+/** The tree that something is for, and which of its leaves others keep. */
+type TreeCare = Required<Pick<Care, 'scope' | 'elsewhere'>>
 
 export class TreeHolding {
   readonly #options: TreeHoldingOptions
@@ -48,11 +54,11 @@ export class TreeHolding {
     const entry = decodeTreeEntry(bytes)
     if (entry.t === 'tree' && kind === 'entry') throw new OsError('EPROTO', 'a tree begins twice')
     if (entry.t !== 'tree' && entry.t !== 'changed') return undefined
-    if (entry.t === 'tree') this.#holdOlder(entry, from)
+    if (entry.t === 'tree') this.#holdOlder(tree, entry, from)
     const checked = entry.t === 'changed' ? this.#check(tree, entry) : undefined
-    if (this.copies.has(entry.root)) return checked
-    const key = `${kind} ${entry.root}`
-    const held = this.#holding.get(key) ?? this.#fetch(entry, from).finally(() => this.#holding.delete(key))
+    if (this.copies.has(entry.root, tree)) return checked
+    const key = `${kind} ${tree} ${entry.root}`
+    const held = this.#holding.get(key) ?? this.#fetch(tree, entry, from).finally(() => this.#holding.delete(key))
     this.#holding.set(key, held)
     return checked ? Promise.all([checked, held]).then(() => undefined) : held
   }
@@ -64,64 +70,72 @@ export class TreeHolding {
     throw new OsError('EPROTO', `version ${commit.version} has a signature that ${shortNode(signed.by)} did not make`)
   }
 
-  /** For a leader: all that these changes put into the tree. @returns whether all of it is here. @throws {OsError} EIO, ENOSPC. */
-  async holdAll(ops: readonly TreeOp[], options: FetchOptions): Promise<boolean> {
-    await holdFiles(this.#options.blocks, ops, options)
+  /**
+   * For a leader: all that these changes put into the tree.
+   * @returns whether all of it is here, or with others. @throws {OsError} EIO, ENOSPC.
+   */
+  async holdAll(ops: readonly TreeOp[], options: FetchOptions, care: TreeCare): Promise<boolean> {
+    await holdFiles(this.#options.blocks, ops, options, care.elsewhere)
     let whole = true
     for (const op of ops) {
-      if (op.op === 'graft' && op.kind === 'directory') whole = (await this.copies.everything(op.cid, options)) && whole
+      if (op.op !== 'graft' || op.kind !== 'directory') continue
+      whole = (await this.copies.everything(op.cid, options, care)) && whole
     }
     return whole
   }
 
   /** @returns false when nobody has some of them any more: then the tree goes on without them, as for a newcomer. */
-  async #has(ops: readonly TreeOp[], options: FetchOptions): Promise<boolean> {
+  async #has(ops: readonly TreeOp[], options: FetchOptions, care: TreeCare): Promise<boolean> {
     try {
-      return await this.holdAll(ops, options)
+      return await this.holdAll(ops, options, care)
     } catch (error) {
       if (!isLost(error)) throw error
       return false
     }
   }
 
-  async #fetch(entry: TreeBirth | TreeChange, from: NodeId): Promise<void> {
+  async #fetch(tree: Kid, entry: TreeBirth | TreeChange, from: NodeId): Promise<void> {
     const release = this.#options.blocks.pin()
     try {
-      await this.#fetchAll(entry, { hints: [from] })
+      const care = { scope: tree, elsewhere: this.#options.elsewhere(tree, from) }
+      await this.#fetchAll(entry, { hints: [from] }, care)
     } finally {
       release()
     }
   }
 
-  async #fetchAll(entry: TreeBirth | TreeChange, options: FetchOptions): Promise<void> {
+  async #fetchAll(entry: TreeBirth | TreeChange, options: FetchOptions, care: TreeCare): Promise<void> {
+    const { copies } = this
     if (entry.t === 'changed' && entry.ops) {
-      if (!(await this.#has(entry.ops, options))) return void (await this.copies.everything(entry.root, options))
+      if (!(await this.#has(entry.ops, options, care))) return void (await copies.everything(entry.root, options, care))
       const edit = new TreeEdit(this.#options.tree, options)
       let root = entry.from
       for (const op of entry.ops) root = await edit.apply(root, op)
       const settled = await edit.settle(root)
       if (settled.root === entry.root) {
         await this.#options.tree.keep(settled.drafts)
-        if (this.copies.has(entry.from)) this.copies.note(entry.root)
+        if (copies.has(entry.from, care.scope)) copies.note(entry.root, care.scope)
         return
       }
     }
-    await this.copies.everything(entry.root, options)
+    await copies.everything(entry.root, options, care)
   }
 
   /**
    * Copies what only older versions have, the newest of them first, when the tree itself is here. A newcomer counts as a
    * member before it has them: what is lost of the past makes no tree unsafe.
    */
-  #holdOlder({ root, versions }: TreeBirth, from: NodeId): void {
-    const roots = (versions?.rows ?? []).map(([, old]) => old).filter((old) => old !== root && !this.copies.has(old))
+  #holdOlder(tree: Kid, { root, versions }: TreeBirth, from: NodeId): void {
+    const all = (versions?.rows ?? []).map(([, old]) => old)
+    const roots = all.filter((old) => old !== root && !this.copies.has(old, tree))
     if (roots.length === 0) return
     const { log } = this.#options
+    const care = { quiet: true, scope: tree, elsewhere: this.#options.elsewhere(tree, from) }
     this.#older = this.#older.then(async () => {
       const release = this.#options.blocks.pin()
-      await this.#holding.get(`snapshot ${root}`)?.catch(() => undefined) // whoever waits for it hears of it
+      await this.#holding.get(`snapshot ${tree} ${root}`)?.catch(() => undefined) // whoever waits for it hears of it
       try {
-        for (const old of roots.toReversed()) await this.copies.everything(old, { hints: [from] }, { quiet: true })
+        for (const old of roots.toReversed()) await this.copies.everything(old, { hints: [from] }, care)
       } catch (error) {
         log.log('debug', 'fs', `older versions of / are not all copied: ${errorLine(error)}`)
       } finally {

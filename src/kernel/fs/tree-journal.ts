@@ -4,9 +4,9 @@ import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { OsError } from '../../base/errors.ts'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
-import { versionName } from '../../syscalls/table.ts'
+import { copiesCount, versionName } from '../../syscalls/table.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { MAX_ABSORBED, MAX_SIGNATURE_BYTES, MAX_WHAT_CHARS } from '../limits.ts'
+import { COPIES, MAX_ABSORBED, MAX_SIGNATURE_BYTES, MAX_WHAT_CHARS } from '../limits.ts'
 import { treeOp } from '../rpc/methods.ts'
 import type { Commit, Signed } from './commit-signature.ts'
 import { storedVersions, type Version, Versions } from './versions.ts'
@@ -38,6 +38,8 @@ const entry = v.variant('t', [
     base: v.nullable(v.strictObject({ tree: kid, root: text })),
     /** The keg that it is a tree of; absent for `/`. */
     keg: v.exactOptional(kid),
+    /** Devices that are to keep each leaf of a file; absent: COPIES. */
+    copies: v.exactOptional(copiesCount),
     /** Absent in the birth of a tree, and in journals from before there were any. */
     versions: v.exactOptional(storedVersions),
   }),
@@ -60,6 +62,7 @@ const entry = v.variant('t', [
     version: v.nullable(int),
   }),
   v.strictObject({ t: v.literal('forgot'), keep: int, beforeMs: int }),
+  v.strictObject({ t: v.literal('copies'), copies: copiesCount }),
 ])
 export type TreeEntry = v.InferOutput<typeof entry>
 export type TreeChange = Extract<TreeEntry, { t: 'changed' }>
@@ -94,6 +97,8 @@ export class TreeState {
   readonly base: TreeBirth['base']
   readonly keg: Kid | undefined
   readonly versions: Versions
+  /** Devices that are to keep each leaf of a file. */
+  copies: number
   /** Trees whose content is part of this one; the latest last. */
   readonly #absorbed: Map<Kid, Absorbed>
 
@@ -104,6 +109,7 @@ export class TreeState {
     this.version = birth.version
     this.base = birth.base
     this.keg = birth.keg
+    this.copies = birth.copies ?? COPIES
     const { version, root, bornMs: atMs } = birth
     this.versions = new Versions(
       { version, root, atMs, by: null, what: '', parent: null, signed: null },
@@ -133,6 +139,9 @@ export class TreeState {
         return []
       case 'forgot':
         return this.versions.forget(change.keep, change.beforeMs)
+      case 'copies':
+        this.copies = change.copies
+        return []
     }
   }
 
@@ -172,7 +181,8 @@ export class TreeState {
     const { kid, bornMs, root, version, base, keg } = this
     const absorbed = [...this.#absorbed].map(([other, at]): [Kid, number, CidText] => [other, at.version, at.root])
     const birth = { t: 'tree' as const, kid, bornMs, root, version, base, absorbed, versions: this.versions.stored() }
-    return keg ? { ...birth, keg } : birth
+    const more = { ...(keg ? { keg } : {}), ...(this.copies === COPIES ? {} : { copies: this.copies }) }
+    return { ...birth, ...more }
   }
 }
 

@@ -14,11 +14,14 @@ import { BlockMissing, type Blocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { Journal, Journalled, JournalOwner } from '../journal/journal.ts'
+import { membersOf } from '../journal/raft/config.ts'
 import * as limits from '../limits.ts'
 import type { TreeHead, TreeMark, TreeOp } from '../rpc/methods.ts'
 import { signCommit } from './commit-signature.ts'
 import type { TreeCopies } from './copies.ts'
 import { MalformedDag } from './dag.ts'
+import type { Elsewhere } from './leaves.ts'
+import type { LedTree, Placing } from './placement.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
 import { ofKeg, precedes } from './tree-head.ts'
@@ -96,6 +99,10 @@ export interface KeeperOptions {
   onForgotten(tree: Kid, versions: Version[], asked: boolean): void
   /** Others keep that tree now instead of this node: roots of its versions. */
   onDismissed(tree: Kid, roots: CidText[]): void
+  /** Which leaves of a tree that this node keeps need not be here, as whoever leads it says. */
+  elsewhere(tree: Kid, leader: NodeId): Elsewhere
+  /** A change of a tree that this node leads begins, for which leaves have to be kept. */
+  placing(tree: Kid): Placing
 }
 
 export class TreeKeeper {
@@ -232,14 +239,30 @@ export class TreeKeeper {
   async holdAgain(kid: Kid, forgotten: ReadonlySet<CidText>): Promise<void> {
     const stored = this.stored(kid)
     if (!stored) return
-    if (!(await this.copies.everything(stored.root, {}, { quiet: true }))) {
+    const care = { quiet: true, ...this.care(kid) }
+    if (!(await this.copies.everything(stored.root, {}, care))) {
       throw new OsError('EAGAIN', 'some of the tree is lost, unless a device that is away has it')
     }
     const perhaps = (this.versions(kid)?.rows() ?? []).filter(({ root }) => !forgotten.has(root))
-    for (const { root } of [...stored.versions.rows(), ...perhaps]) {
-      await this.copies.everything(root, {}, { quiet: true })
-    }
+    for (const { root } of [...stored.versions.rows(), ...perhaps]) await this.copies.everything(root, {}, care)
     for (const root of stored.absorbedRoots) await this.copies.directories(root, {}, { quiet: true })
+  }
+
+  /** How all of a tree that is kept here is looked after: without what others keep, if somebody leads it who says so. */
+  care(kid: Kid): { scope: string; elsewhere: Elsewhere | undefined } {
+    const leader = this.#options.groups.find(PREFIX + kid)?.leader
+    return { scope: kid, elsewhere: leader === undefined ? undefined : this.#options.elsewhere(kid, leader) }
+  }
+
+  /** A tree that this node leads, for whoever places its leaves. */
+  ledTree(kid: Kid): LedTree | undefined {
+    const led = this.#led.get(kid)
+    const group = this.#options.groups.find(PREFIX + kid)
+    if (!led || !group) return undefined
+    const { root, keg, versions, copies } = led.state
+    const members = membersOf(group.config)
+    const changing = group.config.learners.length > 0 || !group.settled
+    return { keg, roots: [root, ...versions.rows().map((row) => row.root)], copies, members, changing }
   }
 
   /** The name of a tree to come. */
@@ -280,16 +303,18 @@ export class TreeKeeper {
   async apply(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
     const { self, blocks } = this.#options
     const release = blocks.pin()
+    const placing = this.#options.placing(kid)
     try {
-      // What the leader lacks itself no member could ever store.
+      // What nobody has no member could ever store.
       const options = { hints: from === self ? [] : [from] }
-      if (!(await this.#holding.holdAll(change.ops, options))) {
+      if (!(await this.#holding.holdAll(change.ops, options, { scope: kid, elsewhere: placing.elsewhere }))) {
         throw new BlockMissing('some of what was there is held by no tab that is here', { certain: true })
       }
       return await this.#enqueue(kid, change, from)
     } catch (error) {
       throw this.#unstored(kid, error)
     } finally {
+      placing.end(change.absorbs !== undefined || change.mark?.mark === 'copies')
       release()
     }
   }
@@ -347,8 +372,9 @@ export class TreeKeeper {
   }
 
   #headOf({ state, journal }: Led): TreeHead {
-    const { kid, bornMs, root, version, keg } = state
-    return ofKeg({ tree: kid, bornMs, term: journal.term, version, root, home: this.#options.self }, keg)
+    const { kid, bornMs, root, version, keg, copies } = state
+    const head = { tree: kid, bornMs, term: journal.term, version, root, home: this.#options.self }
+    return ofKeg(copies === limits.COPIES ? head : { ...head, copies }, keg)
   }
 
   #lead(kid: Kid, journal: Journal, before: Journalled): void {
@@ -448,7 +474,9 @@ export class TreeKeeper {
   async #journalled(led: Led, entries: readonly TreeEntry[], made: readonly Request[]): Promise<Ack> {
     const { kid } = led.state
     const level = made.some((request) => request.ack === 'all') ? 'all' : 'majority'
-    for (const each of entries) if (each.t === 'changed' && this.copies.has(each.from)) this.copies.note(each.root)
+    for (const each of entries) {
+      if (each.t === 'changed' && this.copies.has(each.from, kid)) this.copies.note(each.root, kid)
+    }
     const ack = await led.journal.append(
       entries.map((each) =>
         each.t === 'changed' ? entryOf(each, limits.MAX_TREE_ENTRY_BYTES) : encodeTreeEntry(each),
@@ -476,6 +504,7 @@ function notLed(): OsError {
 
 /** @throws {OsError} ENOENT for a version that is not remembered; ENOSPC for too many names. */
 function markEntry(mark: TreeMark, versions: Versions, nowMs: number): TreeEntry {
+  if (mark.mark === 'copies') return { t: 'copies', copies: mark.copies }
   if (mark.mark === 'forget') return { t: 'forgot', keep: mark.keep, beforeMs: Math.max(0, nowMs - mark.forMs) }
   const { name, version } = mark
   const names = versions.names()

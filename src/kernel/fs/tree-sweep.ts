@@ -12,6 +12,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
+import type { Pins } from '../blocks/pins.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { JournalOwner } from '../journal/journal.ts'
 import {
@@ -28,6 +29,7 @@ import {
 import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import type { BlockHolder } from './block-holder.ts'
 import { allCids } from './dag.ts'
 import { decodeDirectory } from './directory.ts'
 import type { TreeKeeper } from './tree-keeper.ts'
@@ -45,6 +47,11 @@ export interface TreeSweepOptions {
   membership: Membership
   /** Holds anew what this node remembers of the tree in use beside journals. @throws {OsError} */
   remembered(): Promise<void>
+  /** What is kept here for trees, whoever keeps their journals. */
+  holder: BlockHolder
+  pins: Pins
+  /** For trees that are led here: see Placement. */
+  needs(tree: Kid, cids: readonly CidText[]): Promise<Uint8Array>
 }
 
 /** Where the roots stand that are to be swept. */
@@ -57,6 +64,12 @@ export class TreeSweep {
   readonly #options: TreeSweepOptions
   /** Roots of forgotten versions, by tree. */
   readonly #waiting = new Map<Kid, Set<CidText>>()
+  /** Leaves that were kept here and that no version needs any longer, by tree. */
+  readonly #unneeded = new Map<Kid, Set<CidText>>()
+  /** How many versions of a tree were forgotten for which only leaves are kept here, since that was looked into. */
+  readonly #thinned = new Map<Kid, number>()
+  /** Leaves that enough others keep, by tree. */
+  readonly #released = new Map<Kid, Set<CidText>>()
   #timer: Timer | undefined
   #dueMs = 0
   #sweeping = false
@@ -89,7 +102,23 @@ export class TreeSweep {
    * @param soon otherwise when there are many.
    */
   forgotten(kid: Kid, roots: readonly CidText[], soon: boolean): void {
-    if (this.#options.keeper.keeps(kid)) this.#add(kid, roots, soon)
+    const { keeper, pins } = this.#options
+    // Whoever keeps only leaves for it does not know what else the versions were made of.
+    if (keeper.keeps(kid)) this.#add(kid, roots, soon)
+    else if (pins.trees().includes(kid)) {
+      const count = (this.#thinned.get(kid) ?? 0) + roots.length
+      this.#thinned.set(kid, soon || count >= MAX_THINNED ? 0 : count)
+      if (soon || count >= MAX_THINNED) this.#add(kid, [], true)
+    }
+  }
+
+  /** Enough others keep these leaves, which were kept here for a tree: they go, as far as the others say so too. */
+  released(kid: Kid, cids: readonly CidText[]): void {
+    if (this.#closed) return
+    const waiting = this.#released.get(kid) ?? new Set()
+    for (const cid of cids) waiting.add(cid)
+    this.#released.set(kid, waiting)
+    this.#later(SWEEP_AFTER_MS)
   }
 
   /** Others keep a tree instead of this node: what only that tree means goes here, as far as they say that they have it. */
@@ -214,12 +243,13 @@ export class TreeSweep {
     this.#timer = undefined
     await this.#makingRoom
     this.#sweeping = true
+    await this.#sweepReleased()
     for (const [kid, roots] of [...this.#waiting]) {
       const some = [...roots]
       try {
         const { count, later } = await this.#sweep(kid, some)
         if (!later) for (const root of some) roots.delete(root)
-        if (roots.size === 0) this.#waiting.delete(kid)
+        if (!later && roots.size === 0) this.#waiting.delete(kid)
         log.log('info', 'fs', `freed ${count} blocks of versions of ${shortKid(kid)} that are not kept here`)
       } catch (error) {
         log.log('info', 'fs', `blocks of forgotten versions of ${shortKid(kid)} are kept for now: ${errorLine(error)}`)
@@ -227,33 +257,74 @@ export class TreeSweep {
     }
     this.#sweeping = false
     this.#record()
-    if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
+    if (this.#waiting.size > 0 || this.#released.size > 0) this.#later(SWEEP_AGAIN_MS)
+  }
+
+  /** Those that are still needed here for another reason, or that others do not have, stay as copies. */
+  async #sweepReleased(): Promise<void> {
+    const { blocks, keeper, log } = this.#options
+    if (this.#released.size === 0) return
+    const release = blocks.pin()
+    try {
+      const mark = blocks.mark()
+      keeper.copies.forget()
+      await this.#holdAll(new Set())
+      let count = 0
+      for (const [kid, cids] of [...this.#released]) {
+        const lately = [...cids].filter((cid) => blocks.touchedLately(cid, mark))
+        const doomed = [...cids].filter((cid) => !blocks.touchedSince(cid, mark))
+        for (let at = 0; at < doomed.length && !this.#closed; at += MAX_CIDS_PER_CALL) {
+          const some = doomed.slice(at, at + MAX_CIDS_PER_CALL)
+          const elsewhere = await this.#elsewhere(some, REPLICAS)
+          count += await blocks.drop(
+            some.filter((_cid, i) => elsewhere[i]),
+            mark,
+          )
+        }
+        if (lately.length > 0) this.#released.set(kid, new Set(lately))
+        else this.#released.delete(kid)
+      }
+      log.log('info', 'fs', `freed ${count} blocks that enough others keep`)
+    } catch (error) {
+      log.log('info', 'fs', `blocks that others keep as well are kept for now: ${errorLine(error)}`)
+    } finally {
+      release()
+    }
   }
 
   /** @returns how many blocks were freed, and whether more may be later. @throws {OsError} when it is not certain what is in use. */
   async #sweep(kid: Kid, roots: readonly CidText[]): Promise<{ count: number; later: boolean }> {
-    const { blocks, keeper, remembered } = this.#options
+    const { blocks, keeper, remembered, holder, needs } = this.#options
     // From here on whatever anybody stores here, or makes sure of, stays.
     const release = blocks.pin()
     try {
       const mark = blocks.mark()
       keeper.copies.forget()
       const dead = await this.#heldBy(roots)
+      const unneeded = this.#unneeded.get(kid) ?? new Set()
+      this.#unneeded.set(kid, unneeded)
+      for (const cid of await holder.audit(kid, (cids) => needs(kid, cids))) unneeded.add(cid)
       if (!mutated('sweep-live')) await this.#holdAll(new Set(roots))
       // A journal of which only the name was heard keeps nothing.
       const surplus = keeper.stored(kid) === undefined
       if (surplus) await remembered()
+      for (const cid of unneeded) dead.add(cid)
       let later = [...dead].some((cid) => blocks.touchedLately(cid, mark))
       const doomed = [...dead].filter((cid) => !blocks.touchedSince(cid, mark))
       let count = 0
       const step = surplus ? MAX_CIDS_PER_CALL : WRITE_BATCH_BLOCKS
       for (let at = 0; at < doomed.length && !this.#closed; at += step) {
         const some = doomed.slice(at, at + step)
-        const elsewhere = surplus ? await this.#elsewhere(some, REPLICAS) : undefined
-        later ||= elsewhere?.includes(false) ?? false
-        count += await blocks.drop(elsewhere ? some.filter((_cid, i) => elsewhere[i]) : some, mark)
+        // Whoever asks keeps others from freeing the same: only what is asked about has to be with others.
+        const asked = surplus ? some.filter((cid) => !unneeded.has(cid)) : []
+        const elsewhere = asked.length > 0 ? await this.#elsewhere(asked, REPLICAS) : []
+        const stays = new Set(asked.filter((_cid, i) => !elsewhere[i]))
+        const goes = some.filter((cid) => !stays.has(cid))
+        later ||= goes.length < some.length
+        for (const cid of goes) if (!blocks.touchedSince(cid, mark)) unneeded.delete(cid)
+        count += await blocks.drop(goes, mark)
       }
-      return { count, later }
+      return { count, later: later || unneeded.size > 0 }
     } finally {
       release()
     }
@@ -261,7 +332,8 @@ export class TreeSweep {
 
   /** Touches all that the journals which are kept here mean. @throws {OsError} when some of it cannot be had. */
   async #holdAll(forgotten: ReadonlySet<CidText>): Promise<void> {
-    const { keeper, groups, processes } = this.#options
+    const { keeper, groups, processes, holder } = this.#options
+    holder.touchAll()
     for (const kid of keeper.kept()) await keeper.holdAgain(kid, forgotten)
     const owner = processes()
     for (const name of groups.names('process/')) {

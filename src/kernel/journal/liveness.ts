@@ -68,7 +68,7 @@ export function rankOf(
 }
 
 /** FNV-1a, as a number from 0 to 1. */
-function spread(text: string): number {
+export function spread(text: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
   // The last characters count as much as the first.

@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import type { StreamKind } from '../../ports/network.ts'
-import { versionName } from '../../syscalls/table.ts'
+import { copiesCount, versionName } from '../../syscalls/table.ts'
 import type { ExitStatus, HistoryRow, ProcessRow, StorageRow } from '../../syscalls/types.ts'
 import { groupName, raftMessage } from '../journal/raft/messages.ts'
 import * as limits from '../limits.ts'
@@ -38,6 +38,8 @@ export const treeHead = v.strictObject({
   home: nodeId,
   /** The keg that it is a tree of; absent for `/`. */
   keg: v.exactOptional(kid),
+  /** Devices that are to keep each leaf of its files; absent: COPIES. */
+  copies: v.exactOptional(copiesCount),
 })
 export type TreeHead = v.InferOutput<typeof treeHead>
 
@@ -137,6 +139,8 @@ export const treeMark = v.variant('mark', [
   v.strictObject({ mark: v.literal('name'), name: versionName, version: v.nullable(int()) }),
   /** All but the `keep` newest, those of the last `forMs` and the named ones are forgotten. */
   v.strictObject({ mark: v.literal('forget'), keep: int(), forMs: int() }),
+  /** So many devices are to keep each leaf of its files. */
+  v.strictObject({ mark: v.literal('copies'), copies: copiesCount }),
 ])
 export type TreeMark = v.InferOutput<typeof treeMark>
 
@@ -282,6 +286,44 @@ export const methods = {
     result: v.nullable(v.boolean()),
     timeoutMs: 600_000,
   },
+  /** From whoever leads a tree: keep these leaves for it, which `hints` have. One byte per CID, 1 for those that are kept now. */
+  'tree.keep': {
+    lane: 'control',
+    args: v.strictObject({
+      tree: kid,
+      keg: v.exactOptional(kid),
+      cids,
+      hints: v.pipe(v.array(nodeId), v.maxLength(limits.MAX_HINTS)),
+    }),
+    result: bytes(limits.MAX_CIDS_PER_CALL),
+    timeoutMs: limits.KEEP_TIMEOUT_MS,
+  },
+  /** Which of these do you keep for that tree? One byte per CID: 0 no, 1 as a member of its journal, 2 because you were asked to. */
+  'tree.kept': {
+    lane: 'control',
+    args: v.strictObject({ tree: kid, cids }),
+    result: bytes(limits.MAX_CIDS_PER_CALL),
+    timeoutMs: 5_000,
+  },
+  /** From a member to its leader: 1 for leaves that enough others keep. The asking node is not counted on for them then. */
+  'tree.placed': {
+    lane: 'control',
+    args: v.strictObject({
+      tree: kid,
+      cids,
+      /** It has no room: they are to be kept elsewhere, soon. */
+      relieve: v.exactOptional(v.boolean()),
+    }),
+    result: bytes(limits.MAX_CIDS_PER_CALL),
+    timeoutMs: 10_000,
+  },
+  /** From whoever keeps leaves to their tree's leader: 1 for those that some version of the tree needs. */
+  'tree.needs': {
+    lane: 'control',
+    args: v.strictObject({ tree: kid, cids }),
+    result: bytes(limits.MAX_CIDS_PER_CALL),
+    timeoutMs: 60_000,
+  },
   /** Versions of a tree that the answering node leads, older than `before`, from the newest on; and all names of versions. */
   'tree.versions': {
     lane: 'control',
@@ -373,6 +415,8 @@ export const notes = {
     /** Somebody asked for it. */
     soon: v.boolean(),
   }),
+  /** From its leader: enough others keep these leaves of that tree. */
+  'tree.release': v.strictObject({ tree: kid, cids }),
   /** The sender, which led that tree, does not know any longer who does. */
   'tree.resigned': v.strictObject({ tree: kid, keg: v.exactOptional(kid) }),
   /** The process has ended: executors drop its workers. */

@@ -1,9 +1,11 @@
 // Checker: after the faults have stopped, every journal and every block is back at its replica target in bounded time
 // (design §8, invariant 6).
+import { allCids } from '../../kernel/fs/dag.ts'
 import type { Group } from '../../kernel/journal/group.ts'
 import { GROUP_SIZE } from '../../kernel/limits.ts'
 import type { Cluster, SimNode } from '../cluster.ts'
 import { Violation } from '../violation.ts'
+import { storedOn } from './versions.ts'
 
 /** An election, a newcomer that copies, a branch that is merged: each takes seconds. */
 const REPAIR_MS = 90_000
@@ -71,15 +73,18 @@ function ended({ config }: Group, kept: readonly Kept[], up: readonly SimNode[])
   return config.voters.length === 0 || forgot.length > config.voters.length / 2
 }
 
-/** @throws {Violation} when a file's root block is on fewer devices than journals are. */
+/** @throws {Violation} when a block of a file is on fewer devices than journals are. */
 export async function checkBlocks(cluster: Cluster, paths: Iterable<string>): Promise<void> {
   const up = cluster.up()
   const [reader] = up as [SimNode]
   const wanted = Math.min(GROUP_SIZE, new Set(up.map(({ device }) => device)).size)
   for (const path of paths) {
-    const { cid } = (await cluster.run(reader.fs.stat(path))).info
+    const { info } = await cluster.run(reader.fs.stat(path))
+    const { cid, size } = info
     if (cid === undefined) continue
-    const devices = new Set(up.filter(({ disk }) => disk.blocks.has(cid)).map(({ device }) => device)).size
-    if (devices < wanted) throw new Violation(`${path} is on ${devices} of ${wanted} devices`)
+    for (const each of await allCids(storedOn(cluster), { cid, size }, {})) {
+      const devices = new Set(up.filter(({ disk }) => disk.blocks.has(each)).map(({ device }) => device)).size
+      if (devices < wanted) throw new Violation(`${path} is on ${devices} of ${wanted} devices: ${each}`)
+    }
   }
 }

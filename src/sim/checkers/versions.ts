@@ -12,20 +12,27 @@ import { Violation } from '../violation.ts'
 
 const ALL = 10_000
 
+/** Blocks on the disks of tabs that are open. */
+export function storedOn(cluster: Cluster) {
+  return {
+    get: async (cid: CidText) => {
+      const found = cluster
+        .up()
+        .find(({ disk }) => disk.blocks.has(cid))
+        ?.disk.blocks.get(cid)
+      if (!found) throw new Error(`block ${cid} is on no disk`)
+      return found
+    },
+  }
+}
+
 /** @returns how many there are. @throws {Violation} when a block of a version is on no disk. */
 export async function checkVersions(cluster: Cluster, kegs: readonly string[] = ['/']): Promise<number> {
   const [reader] = cluster.up() as [SimNode]
   const rows: VersionRow[] = []
   for (const path of kegs) rows.push(...(await cluster.run(new Keg(reader.os).log({ path, all: true, limit: ALL }))))
   const seen = new Set<CidText>()
-  const get = async (cid: CidText) => {
-    const found = cluster
-      .up()
-      .find(({ disk }) => disk.blocks.has(cid))
-      ?.disk.blocks.get(cid)
-    if (!found) throw new Error(`block ${cid} is on no disk`)
-    return found
-  }
+  const { get } = storedOn(cluster)
   const visit = async (cid: CidText): Promise<void> => {
     if (seen.has(cid)) return
     seen.add(cid)

@@ -1,0 +1,146 @@
+// Leaves of files that this node keeps for trees, whether or not it keeps their journals: because their leaders asked.
+// Above: files.ts, tree-sweep.ts. Below: pins.ts, blocks, rpc.
+//
+// What is kept stays until the tree's leader says that nobody needs it, or that enough others keep it; then it is a copy
+// like those of what was read.
+import { errorLine, OsError } from '../../base/errors.ts'
+import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { Blocks } from '../blocks/blocks.ts'
+import type { CidText } from '../blocks/cid.ts'
+import type { Pins } from '../blocks/pins.ts'
+import { MAX_CIDS_PER_CALL } from '../limits.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import { AS_MEMBER, ASKED } from './placement-site.ts'
+
+export interface BlockHolderOptions {
+  blocks: Blocks
+  pins: Pins
+  rpc: RpcNode
+  log: LogSink
+  /** Next to no room is left. */
+  full(): boolean
+  /** Whether this node is a member of that tree's journal. */
+  keeps(tree: Kid): boolean
+  /** Who leads that tree of a keg (of `/`), as far as can be known. @throws {OsError} EHOSTUNREACH, EMFILE. */
+  leaderOf(tree: Kid, keg: Kid | undefined): Promise<NodeId | undefined>
+  /** Leaves that nobody counts on here any longer, whoever else has them. */
+  onReleased(tree: Kid, cids: readonly CidText[]): void
+}
+
+export class BlockHolder {
+  readonly #options: BlockHolderOptions
+
+  constructor(options: BlockHolderOptions) {
+    this.#options = options
+    const { rpc } = options
+    rpc.handle('tree.keep', ({ cids, hints, ...tree }, { signal }) => this.keep(tree, cids, { hints, signal }))
+    rpc.handle('tree.kept', ({ tree, cids }) => this.kept(tree, cids))
+    rpc.onNote('tree.release', (peer, { tree, cids }) => {
+      this.#releaseFor(peer, tree, cids).catch((error: unknown) => {
+        options.log.log('debug', 'fs', `nothing of ${shortKid(tree)} is released: ${errorLine(error)}`)
+      })
+    })
+  }
+
+  /**
+   * Fetches what is not here, and keeps all of it for that tree. One that has no room keeps only what is here.
+   * @returns one byte per CID, 1 for what is kept now. @throws {OsError} ECANCELED.
+   */
+  async keep(
+    of: { tree: Kid; keg?: Kid | undefined },
+    cids: readonly CidText[],
+    { hints, signal }: { hints: readonly NodeId[]; signal: AbortSignal },
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { blocks, pins, rpc, log, full } = this.#options
+    const release = blocks.pin()
+    try {
+      blocks.touch(cids)
+      if (!full()) await blocks.hold(cids, { hints: hints.filter((hint) => hint !== rpc.self), signal })
+    } catch (error) {
+      signal.throwIfAborted()
+      log.log('info', 'fs', `not all that ${shortKid(of.tree)} asks for is kept here: ${errorLine(error)}`)
+    }
+    try {
+      const held = await blocks.hasMany(cids)
+      const here = cids.filter((_cid, i) => held[i])
+      await pins.add(of, here)
+      return bitsOf(held)
+    } finally {
+      release()
+    }
+  }
+
+  /** @returns one byte per CID: ASKED, AS_MEMBER, 0 for what is not kept here for that tree. */
+  async kept(tree: Kid, cids: readonly CidText[]): Promise<Uint8Array<ArrayBuffer>> {
+    const { blocks, pins, keeps } = this.#options
+    const member = keeps(tree)
+    const held = await blocks.hasMany(cids)
+    return Uint8Array.from(cids, (cid, i) => {
+      if (!held[i]) return 0
+      if (pins.has(tree, cid)) return ASKED
+      return member ? AS_MEMBER : 0
+    })
+  }
+
+  /** Whether it is kept because somebody asked. */
+  has(tree: Kid, cid: CidText): boolean {
+    return this.#options.pins.has(tree, cid)
+  }
+
+  /** Whether all are in the store here. */
+  async here(cids: readonly CidText[]): Promise<boolean> {
+    return !(await this.#options.blocks.hasMany(cids)).includes(false)
+  }
+
+  async #releaseFor(peer: NodeId, tree: Kid, cids: readonly CidText[]): Promise<void> {
+    const { pins, leaderOf } = this.#options
+    if (!cids.some((cid) => pins.has(tree, cid))) return
+    if ((await leaderOf(tree, pins.kegOf(tree))) === peer) this.release(tree, cids)
+  }
+
+  /** Enough others keep them. */
+  release(tree: Kid, cids: readonly CidText[]): void {
+    const { pins, log, onReleased } = this.#options
+    const kept = cids.filter((cid) => pins.has(tree, cid))
+    if (kept.length === 0) return
+    pins.remove(tree, kept).then(
+      () => onReleased(tree, kept),
+      (error: unknown) => log.log('info', 'fs', `what is released is kept after a reload: ${errorLine(error)}`),
+    )
+  }
+
+  /** Makes sure that nothing of what is kept is taken for a mere copy. @throws {OsError} EIO when not all of it is known. */
+  touchAll(): void {
+    const { blocks, pins } = this.#options
+    if (pins.unread) throw new OsError('EIO', 'not all that is kept here for others can be read')
+    blocks.touch(pins.all())
+  }
+
+  /**
+   * Asks the tree's leader what no version needs any longer.
+   * @returns what was given up. @throws {OsError} EHOSTUNREACH, when nobody is known to lead it; whatever the leader answers.
+   */
+  async audit(tree: Kid, needs: (cids: readonly CidText[]) => Promise<Uint8Array>): Promise<CidText[]> {
+    const { pins, rpc, leaderOf, log } = this.#options
+    const kept = pins.of(tree)
+    if (kept.length === 0) return []
+    const leader = await leaderOf(tree, pins.kegOf(tree))
+    if (leader === undefined) throw new OsError('EHOSTUNREACH', `nobody who leads ${shortKid(tree)} is here`)
+    const gone: CidText[] = []
+    for (let at = 0; at < kept.length; at += MAX_CIDS_PER_CALL) {
+      const some = kept.slice(at, at + MAX_CIDS_PER_CALL)
+      const needed =
+        leader === rpc.self ? await needs(some) : await rpc.call(leader, 'tree.needs', { tree, cids: some })
+      gone.push(...some.filter((_cid, i) => needed[i] === 0))
+    }
+    if (gone.length === 0) return []
+    log.log('info', 'fs', `${gone.length} blocks of ${shortKid(tree)} are needed no longer, ${shortNode(leader)} says`)
+    await pins.remove(tree, gone)
+    return gone
+  }
+}
+
+export function bitsOf(flags: readonly boolean[]): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(flags, (flag) => (flag ? 1 : 0))
+}

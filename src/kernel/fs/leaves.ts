@@ -1,0 +1,83 @@
+// Which blocks of files are placed one by one: large leaves. All others are where their tree is. Above: copies.ts,
+// placement.ts. Below: dag.ts, tree.ts.
+import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import { type CidText, isRawCid } from '../blocks/cid.ts'
+import { MAX_PLACED, PLACED_BYTES } from '../limits.ts'
+import { allCids, DagReader, type FileRoot, MalformedDag } from './dag.ts'
+import type { Tree } from './tree.ts'
+
+export interface PlacedLeaf {
+  cid: CidText
+  /** Bytes of content. */
+  size: number
+}
+
+/** Says of leaves whether others keep them, so that they need not be here. */
+export type Elsewhere = (leaves: readonly PlacedLeaf[], options: FetchOptions) => Promise<readonly boolean[]>
+
+/** @returns leaves that are placed one by one, each once. @throws {OsError} EIO. */
+export async function placedLeaves(
+  blocks: Blocks,
+  { cid, size }: FileRoot,
+  options: FetchOptions,
+): Promise<PlacedLeaf[]> {
+  if (size < PLACED_BYTES) return []
+  if (isRawCid(cid)) return [{ cid, size }]
+  const leaves = new Map<CidText, number>()
+  for (const leaf of await new DagReader(blocks, { cid, size }, options).leaves()) {
+    if (leaf.size >= PLACED_BYTES) leaves.set(leaf.cid, leaf.size)
+  }
+  return [...leaves].map(([leaf, bytes]) => ({ cid: leaf, size: bytes }))
+}
+
+/** What has to be here of a file: all of it, but for leaves that others keep. @throws {OsError} EIO. */
+export async function owedOf(
+  blocks: Blocks,
+  file: FileRoot,
+  options: FetchOptions,
+  elsewhere: Elsewhere | undefined,
+): Promise<CidText[]> {
+  const placed = elsewhere ? await placedLeaves(blocks, file, options) : []
+  const all = await allCids(blocks, file, options)
+  if (!elsewhere || placed.length === 0) return all
+  const kept = await elsewhere(placed, options)
+  const spared = new Set(placed.filter((_leaf, i) => kept[i]).map(({ cid }) => cid))
+  return all.filter((cid) => !spared.has(cid))
+}
+
+export interface CensusOptions {
+  tree: Tree
+  blocks: Blocks
+  /** Lets others have their turn. */
+  breathe(): Promise<void>
+}
+
+/** Files between breaths: each costs some microseconds, a large one a millisecond. */
+const BREATHE_EVERY = 2_000
+
+/**
+ * All leaves below these directories that are placed, and their sizes.
+ * @throws {OsError} EIO when some of it cannot be read: nobody knows then what is needed; EFBIG.
+ */
+export async function censusOf(
+  { tree, blocks, breathe }: CensusOptions,
+  roots: readonly CidText[],
+): Promise<Map<CidText, number>> {
+  const leaves = new Map<CidText, number>()
+  const seen = new Set<CidText>()
+  const open = [...roots]
+  let looked = 0
+  for (let root = open.pop(); root !== undefined; root = open.pop()) {
+    if (seen.has(root)) continue
+    seen.add(root)
+    for (const { kind, cid, size } of (await tree.directory(root, {})).values()) {
+      if (++looked % BREATHE_EVERY === 0) await breathe()
+      if (kind === 'directory') open.push(cid)
+      if (kind !== 'file' || size < PLACED_BYTES || seen.has(cid)) continue
+      seen.add(cid)
+      for (const leaf of await placedLeaves(blocks, { cid, size }, {})) leaves.set(leaf.cid, leaf.size)
+      if (leaves.size > MAX_PLACED) throw new MalformedDag(`more than ${MAX_PLACED} leaves: they are not looked after`)
+    }
+  }
+  return leaves
+}

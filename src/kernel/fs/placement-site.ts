@@ -1,0 +1,145 @@
+// What the leader of a tree knows of its leaves: who keeps each, and which are being put there. Above: placement.ts.
+// Below: nothing.
+import type { DeviceId, Kid, NodeId } from '../../base/ids.ts'
+import type { CidText } from '../blocks/cid.ts'
+import type { PlacedLeaf } from './leaves.ts'
+import { type Keeper, scoreOf } from './placement-plan.ts'
+
+/** How a node keeps something: as a member of the tree's journal, for as long as it is one; or because it was asked to. */
+export const AS_MEMBER = 1
+export const ASKED = 2
+
+/** Who counts: those who are here, with their devices, and the members of the journal. */
+export interface View {
+  devices: ReadonlyMap<NodeId, DeviceId>
+  members: readonly NodeId[]
+}
+
+interface Known {
+  size: number
+  holders: Map<NodeId, number>
+  /** Everybody was asked. */
+  learnt: boolean
+  /** Changes under way that put it into the tree. */
+  busy: number
+}
+
+export class PlacementSite {
+  readonly tree: Kid
+  readonly #leaves = new Map<CidText, Known>()
+  /** Nodes that were not asked for all, or did not answer. */
+  readonly unheard = new Set<NodeId>()
+  #census: { key: string; leaves: Promise<Map<CidText, number>> } | undefined
+
+  constructor(tree: Kid) {
+    this.tree = tree
+  }
+
+  begin(leaves: readonly PlacedLeaf[]): void {
+    for (const { cid, size } of leaves) {
+      const known = this.#known(cid)
+      known.size = size
+      known.busy++
+    }
+  }
+
+  end(cids: readonly CidText[]): void {
+    for (const cid of cids) {
+      const known = this.#leaves.get(cid)
+      if (known) known.busy--
+    }
+  }
+
+  /** Whether a change under way puts it into the tree. */
+  busy(cid: CidText): boolean {
+    return (this.#leaves.get(cid)?.busy ?? 0) > 0
+  }
+
+  /** Bytes, as far as they are known. */
+  size(cid: CidText): number {
+    return this.#leaves.get(cid)?.size ?? 0
+  }
+
+  /** Those of which not everybody was asked. */
+  unknown(cids: readonly CidText[]): CidText[] {
+    return cids.filter((cid) => !this.#leaves.get(cid)?.learnt)
+  }
+
+  learnt(cids: readonly CidText[]): void {
+    for (const cid of cids) this.#known(cid).learnt = true
+  }
+
+  /** @param how AS_MEMBER, ASKED; anything else: it does not keep it. */
+  heard(cid: CidText, peer: NodeId, how: number | undefined): void {
+    if (how === AS_MEMBER || how === ASKED) this.#known(cid).holders.set(peer, how)
+    else this.drop(cid, peer)
+  }
+
+  drop(cid: CidText, peer: NodeId): void {
+    this.#leaves.get(cid)?.holders.delete(peer)
+  }
+
+  holdersOf(cid: CidText): NodeId[] {
+    return [...(this.#leaves.get(cid)?.holders.keys() ?? [])]
+  }
+
+  /** Devices that keep it, without one node. */
+  devicesOf(cid: CidText, { devices, members }: View, but?: NodeId): Set<string> {
+    const on = new Set<string>()
+    for (const [id, how] of this.#leaves.get(cid)?.holders ?? []) {
+      const device = devices.get(id)
+      if (device !== undefined && id !== but && (how === ASKED || members.includes(id))) on.add(device)
+    }
+    return on
+  }
+
+  /** How many. */
+  devices(cid: CidText, view: View, but?: NodeId): number {
+    return this.devicesOf(cid, view, but).size
+  }
+
+  /** Who were asked to keep it, and need not: those that do it least well. */
+  surplus(cid: CidText, copies: number, keepers: readonly Keeper[], view: View): NodeId[] {
+    const asked = keepers.filter(({ id }) => this.#leaves.get(cid)?.holders.get(id) === ASKED)
+    asked.sort((a, b) => scoreOf(cid, a) - scoreOf(cid, b))
+    const rest = new Map(view.devices)
+    return asked.flatMap(({ id, device }) => {
+      rest.delete(id)
+      if (this.devices(cid, { ...view, devices: rest }) >= copies) return [id]
+      rest.set(id, device)
+      return []
+    })
+  }
+
+  /** Forgets what is in no version any more. */
+  keepOnly(leaves: ReadonlyMap<CidText, number>): void {
+    for (const [cid, known] of this.#leaves) if (!leaves.has(cid) && known.busy === 0) this.#leaves.delete(cid)
+    for (const [cid, size] of leaves) this.#known(cid).size = size
+  }
+
+  /** All leaves of these versions; counted once as long as they are the same. @throws whatever `count` throws. */
+  census(
+    roots: readonly CidText[],
+    count: (roots: readonly CidText[]) => Promise<Map<CidText, number>>,
+  ): Promise<Map<CidText, number>> {
+    const key = roots.join()
+    if (this.#census?.key === key) return this.#census.leaves
+    const leaves = count(roots)
+    this.#census = { key, leaves }
+    leaves.catch(() => {
+      if (this.#census?.leaves === leaves) this.#census = undefined
+    })
+    return leaves
+  }
+
+  /** Whether the last census was of these versions. */
+  counted(roots: readonly CidText[]): boolean {
+    return this.#census?.key === roots.join()
+  }
+
+  #known(cid: CidText): Known {
+    const known = this.#leaves.get(cid) ?? { size: 0, holders: new Map(), learnt: false, busy: 0 }
+    this.#leaves.set(cid, known)
+    return known
+  }
+}
