@@ -125,11 +125,17 @@ function work(random: SeededRandom, seats: number, index: number, ms: number): S
   return Array.from({ length: count }, (_, i) => ({ atMs: random.below(ms), ...piece(random, seats, `${index}-${i}`) }))
 }
 
+/** Most stand in one small block, where the tree is; larger blocks are kept one by one; the largest are a tree of blocks. */
+function length(random: SeededRandom): number {
+  const dice = random.float()
+  if (dice < 0.75) return random.below(3_000)
+  return dice < 0.92 ? 66_000 + random.below(60_000) : 1_100_000
+}
+
 function piece(random: SeededRandom, seats: number, name: string): Work {
   const seat: Seat = random.below(seats)
   const dice = random.float()
-  // Small ones stand in one block; the largest are a tree of blocks.
-  const bytes = random.float() < 0.9 ? random.below(3_000) : 1_100_000
+  const bytes = length(random)
   if (dice < 0.1) return { do: 'restore', seat, back: random.below(8) }
   if (dice < 0.45) return { do: 'write', seat, path: `/work/${name}`, bytes }
   if (dice < 0.65) return { do: 'write', seat, path: `/work/shared-${random.below(3)}`, bytes: Math.min(bytes, 3_000) }

@@ -140,6 +140,9 @@ class Storm {
   /** @returns processes that were ended before their time. */
   async #judge(): Promise<number> {
     const claims = this.#work.claims()
+    const paths = claims.map(({ path }) => path)
+    // Before anybody reads them: whoever has read one has a copy.
+    await checkBlocks(this.cluster, paths)
     await checkFiles(this.cluster, claims)
     const kegs = this.#schedule.keg ? ['/', '/work'] : ['/']
     this.#versions = await checkVersions(this.cluster, kegs)
@@ -147,10 +150,7 @@ class Storm {
     // And nothing that is needed went with them.
     await checkVersions(this.cluster, kegs)
     await checkFiles(this.cluster, claims)
-    await checkBlocks(
-      this.cluster,
-      claims.map(({ path }) => path),
-    )
+    await checkBlocks(this.cluster, paths)
     checkHashes(this.cluster)
     let failed = 0
     const excuses = { deaths: this.#faults.deaths > 2, full: this.#faults.full > 0 }

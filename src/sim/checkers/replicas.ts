@@ -40,7 +40,12 @@ export function problemOf(cluster: Cluster, name: string): string | undefined {
   if (kept.every(({ group }) => ended(group, kept, up))) return undefined
   const leading = kept.filter(({ group }) => group.leads)
   const [leader] = leading
-  if (!leader || leading.length > 1) return `is led by ${leading.length} nodes`
+  if (!leader || leading.length > 1) {
+    const who = kept.map(
+      ({ node, group }) => `${node.id.slice(-4)} (term ${group.term}, ${group.config.voters.length} voters)`,
+    )
+    return `is led by ${leading.length} nodes and kept by ${who.join(', ')}`
+  }
   const { voters, learners } = leader.group.config
   const wanted = Math.min(GROUP_SIZE, up.length)
   const keepers = voters.filter(({ witness }) => !witness).map(({ id }) => id)
@@ -73,18 +78,37 @@ function ended({ config }: Group, kept: readonly Kept[], up: readonly SimNode[])
   return config.voters.length === 0 || forgot.length > config.voters.length / 2
 }
 
-/** @throws {Violation} when a block of a file is on fewer devices than journals are. */
-export async function checkBlocks(cluster: Cluster, paths: Iterable<string>): Promise<void> {
+/** Whether it is there to stay: because that node keeps a tree, or was asked to keep it. Others have read or written it. */
+function keeps({ disk, kernel }: SimNode, cid: string): boolean {
+  if (!disk.blocks.has(cid)) return false
+  if (kernel?.journals.some(({ name }) => name.startsWith('tree/'))) return true
+  return [...disk.records].some(
+    ([name, page]) => name.startsWith('pins ') && new TextDecoder('latin1').decode(page).includes(cid),
+  )
+}
+
+/** Waits until every block of these files is kept as often as it should be. @throws {Violation} what is not. */
+export async function checkBlocks(cluster: Cluster, paths: readonly string[], limitMs = REPAIR_MS): Promise<void> {
+  const startMs = cluster.clock.nowMs()
+  for (;;) {
+    const problem = await firstRare(cluster, paths)
+    if (problem === undefined) return
+    if (cluster.clock.nowMs() - startMs > limitMs) throw new Violation(problem)
+    await cluster.advance(1_000)
+  }
+}
+
+async function firstRare(cluster: Cluster, paths: readonly string[]): Promise<string | undefined> {
   const up = cluster.up()
   const [reader] = up as [SimNode]
   const wanted = Math.min(GROUP_SIZE, new Set(up.map(({ device }) => device)).size)
   for (const path of paths) {
-    const { info } = await cluster.run(reader.fs.stat(path))
-    const { cid, size } = info
+    const { cid, size } = (await cluster.run(reader.fs.stat(path))).info
     if (cid === undefined) continue
     for (const each of await allCids(storedOn(cluster), { cid, size }, {})) {
-      const devices = new Set(up.filter(({ disk }) => disk.blocks.has(each)).map(({ device }) => device)).size
-      if (devices < wanted) throw new Violation(`${path} is on ${devices} of ${wanted} devices: ${each}`)
+      const devices = new Set(up.filter((node) => keeps(node, each)).map(({ device }) => device)).size
+      if (devices < wanted) return `${path} is kept by ${devices} of ${wanted} devices: ${each}`
     }
   }
+  return undefined
 }

@@ -4,7 +4,7 @@ import { errorLine } from '../../base/errors.ts'
 import { type CidText, DAG_PB, parseCid } from '../../kernel/blocks/cid.ts'
 import { allCids } from '../../kernel/fs/dag.ts'
 import { decodeDirectory } from '../../kernel/fs/directory.ts'
-import { SWEEP_AFTER_MS } from '../../kernel/limits.ts'
+import { SWEEP_AFTER_MS, TOUCHED_MS } from '../../kernel/limits.ts'
 import { Keg } from '../../syscalls/keg.ts'
 import type { VersionRow } from '../../syscalls/types.ts'
 import type { Cluster, SimNode } from '../cluster.ts'
@@ -56,6 +56,8 @@ export async function checkVersions(cluster: Cluster, kegs: readonly string[] = 
 /** Somebody forgets all but the newest few; then the blocks of the others are freed. */
 export async function forgetVersions(cluster: Cluster, kegs: readonly string[]): Promise<void> {
   const [reader] = cluster.up() as [SimNode]
+  // What was touched just now is not freed, whoever needs it.
+  await cluster.advance(TOUCHED_MS)
   for (const path of kegs) await cluster.run(new Keg(reader.os).gc({ keep: 2, forMs: 0, path }))
   await cluster.advance(SWEEP_AFTER_MS + 10_000)
 }
