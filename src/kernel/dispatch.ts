@@ -27,7 +27,7 @@ import type { TaskActions } from './process/lease-run.ts'
 import type { Processes } from './process/processes.ts'
 
 /** Topics about which nothing more is to be said. */
-type PlainTopic = Exclude<InfoTopic, 'path' | 'record' | 'history' | 'versions' | 'diff' | 'health'>
+type PlainTopic = Exclude<InfoTopic, 'path' | 'record' | 'history' | 'versions' | 'diff' | 'health' | 'copies'>
 
 export interface DispatchServices {
   fs: Fs
@@ -128,6 +128,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
       if (args.topic === 'versions') return past.rows(args, signal)
       if (args.topic === 'health') return services.health.check(args.path ?? '/', signal)
       if (args.topic === 'diff') return past.diff(args, signal)
+      if (args.topic === 'copies') return past.copies(args.path, signal)
       return services.info[args.topic](signal)
     },
     run: async ({ program, args, cwd, limits = {} }, signal) => {

@@ -249,7 +249,8 @@ export class FakeKernel {
         this.#find(args.kid)
         return this.history.filter(({ n }) => n > (args.after ?? -1)).slice(0, 3)
       }
-      if (args.topic === 'versions' || args.topic === 'diff') throw new OsError('ENOSYS', 'nothing is remembered here')
+      if (args.topic === 'versions' || args.topic === 'diff' || args.topic === 'copies')
+        throw new OsError('ENOSYS', 'nothing is remembered here')
       if (args.topic === 'health') return this.health
       return this.storage
     },

@@ -58,12 +58,17 @@ export class Keg {
     return this.#change({ op: 'forget', keep, forMs, ...(path ? { path } : {}) }, rest)
   }
 
+  /** How many devices are to keep each block of files: 3 unless told. */
+  async copies({ path, ...rest }: OfKeg = {}): Promise<number> {
+    return (await this.#client.call('info', { topic: 'copies', ...(path ? { path } : {}) }, rest)) as number
+  }
+
   /**
    * How many devices are to keep each block of files, 1 to 8, where there are as many: of small files, and of directories,
    * those keep them that keep the keg's journal. Fewer: there is more room. More: more may be lost at once.
    * @throws {OsError} EINVAL.
    */
-  copies(count: number, { path, ...rest }: OfKeg = {}): Promise<Ack> {
+  setCopies(count: number, { path, ...rest }: OfKeg = {}): Promise<Ack> {
     return this.#change({ op: 'copies', copies: count, ...(path ? { path } : {}) }, rest)
   }
 

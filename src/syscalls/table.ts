@@ -192,6 +192,8 @@ export const syscalls = {
       before: v.optional(offset),
       limit: v.optional(count(10_000)),
     }),
+    /** How many devices are to keep each block of files, of `/` or of the keg that a path is in. */
+    v.strictObject({ topic: v.literal('copies'), path: v.optional(path) }),
     /** How well what is at a path and below is kept: looks for every block of it on all nodes. */
     v.strictObject({ topic: v.literal('health'), path: v.optional(path) }),
     /** What is another in version `to` than in `from`, at a path and below. */
@@ -261,6 +263,7 @@ export interface InfoResults {
   history: HistoryRow[]
   versions: VersionRow[]
   diff: Changes
+  copies: number
   health: TreeHealth
 }
 export type InfoTopic = keyof InfoResults

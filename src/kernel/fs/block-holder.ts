@@ -88,15 +88,25 @@ export class BlockHolder {
     return this.#options.pins.has(tree, cid)
   }
 
+  /** What is kept for that tree because somebody asked. */
+  of(tree: Kid): CidText[] {
+    return this.#options.pins.of(tree)
+  }
+
+  /** Who leads a tree for which something is kept. @throws {OsError} EHOSTUNREACH, EMFILE. */
+  leaderOf(tree: Kid): Promise<NodeId | undefined> {
+    const { pins, leaderOf } = this.#options
+    return leaderOf(tree, pins.kegOf(tree))
+  }
+
   /** Whether all are in the store here. */
   async here(cids: readonly CidText[]): Promise<boolean> {
     return !(await this.#options.blocks.hasMany(cids)).includes(false)
   }
 
   async #releaseFor(peer: NodeId, tree: Kid, cids: readonly CidText[]): Promise<void> {
-    const { pins, leaderOf } = this.#options
-    if (!cids.some((cid) => pins.has(tree, cid))) return
-    if ((await leaderOf(tree, pins.kegOf(tree))) === peer) this.release(tree, cids)
+    if (!cids.some((cid) => this.has(tree, cid))) return
+    if ((await this.leaderOf(tree)) === peer) this.release(tree, cids)
   }
 
   /** Enough others keep them. */
@@ -122,10 +132,10 @@ export class BlockHolder {
    * @returns what was given up. @throws {OsError} EHOSTUNREACH, when nobody is known to lead it; whatever the leader answers.
    */
   async audit(tree: Kid, needs: (cids: readonly CidText[]) => Promise<Uint8Array>): Promise<CidText[]> {
-    const { pins, rpc, leaderOf, log } = this.#options
+    const { pins, rpc, log } = this.#options
     const kept = pins.of(tree)
     if (kept.length === 0) return []
-    const leader = await leaderOf(tree, pins.kegOf(tree))
+    const leader = await this.leaderOf(tree)
     if (leader === undefined) throw new OsError('EHOSTUNREACH', `nobody who leads ${shortKid(tree)} is here`)
     const gone: CidText[] = []
     for (let at = 0; at < kept.length; at += MAX_CIDS_PER_CALL) {

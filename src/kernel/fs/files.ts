@@ -103,7 +103,7 @@ export class Files {
         this.#kegs.led(head)
       },
       onFollow: (keg) => this.#kegs.unled(keg),
-      elsewhere: (kid, leader) => this.#placement.elsewhere(kid, leader),
+      elsewhere: (kid, leader, relieve) => this.#placement.elsewhere(kid, leader, relieve),
       placing: (kid) => this.#placement.begin(kid),
       onForgotten: (kid, versions, soon) => {
         const roots = versions.map(({ root }) => root)
@@ -114,10 +114,11 @@ export class Files {
     })
     const keeper = this.#keeper
     this.#pins = new Pins(options.store, options.log)
+    const full = () => options.own().storage === 'full'
     const holder = new BlockHolder({
       ...options,
       pins: this.#pins,
-      full: () => options.own().storage === 'full',
+      full,
       keeps: (kid) => keeper.keeps(kid),
       leaderOf: (kid, keg) => this.#kegs.leaderOf(kid, keg),
       onReleased: (kid, cids) => this.#sweep.released(kid, cids),
@@ -135,6 +136,8 @@ export class Files {
       keeper,
       holder,
       pins: this.#pins,
+      full,
+      relieve: (kid) => this.#placement.relieve(kid),
       needs: (kid, cids) => this.#placement.needs(kid, cids),
       processes: () => processes.owner(),
       remembered: () => this.#kegs.holdAgain(),

@@ -5,11 +5,12 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Signer } from '../../ports/crypto.ts'
 import type { CallArgs, Changes, VersionChange } from '../../syscalls/table.ts'
 import type { Ack, VersionRow } from '../../syscalls/types.ts'
+import { COPIES } from '../limits.ts'
 import { TreeHistory } from './history.ts'
 import type { Kegs } from './kegs.ts'
 import { inside, type Namespace } from './namespace.ts'
 import { splitPath } from './path.ts'
-import type { Tree } from './tree.ts'
+import { present, type Tree } from './tree.ts'
 
 export interface PastOptions {
   kegs: Kegs
@@ -56,17 +57,25 @@ export class Past {
     return history.diff({ ...args, path }, signal)
   }
 
+  /** How many devices are to keep each leaf of the keg that a path is in. */
+  async copies(path: string | undefined, signal: AbortSignal): Promise<number> {
+    const { history } = await this.#at(path, signal, true)
+    return (await history.shared.head(signal)).copies ?? COPIES
+  }
+
   /** Changes the versions of the keg that a path is of. @throws {OsError} as TreeHistory. */
   async change(args: VersionChange, signal: AbortSignal): Promise<Ack> {
-    const { history, path } = await this.#at(args.path, signal)
+    // What only tells of which keg has to be there: a slip must not change another.
+    const { history, path } = await this.#at(args.path, signal, args.op !== 'restore')
     return history.change({ ...args, path }, signal)
   }
 
   /** What is not in another keg now is looked for in `/`, as it is called: links are followed in each version. */
-  async #at(path = '/', signal: AbortSignal): Promise<{ history: TreeHistory; path: string }> {
+  async #at(path = '/', signal: AbortSignal, exists = false): Promise<{ history: TreeHistory; path: string }> {
     const names = splitPath(path)
     if (names.length === 0) return { history: this.root, path }
     const place = await this.#options.namespace.resolve(names, { last: false }, signal)
+    if (exists) present(place)
     const { mounted } = place
     return mounted ? { history: await this.of(mounted.keg), path: inside(place) } : { history: this.root, path }
   }

@@ -11,6 +11,8 @@ export const ASKED = 2
 
 /** Who counts: those who are here, with their devices, and the members of the journal. */
 export interface View {
+  /** The keg that it is a tree of; undefined: of `/`. */
+  keg: Kid | undefined
   devices: ReadonlyMap<NodeId, DeviceId>
   members: readonly NodeId[]
 }

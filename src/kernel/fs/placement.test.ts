@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { MemoryNetwork } from '../../adapters/memory/network.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { Keg } from '../../syscalls/keg.ts'
-import { boot, homeAndOthers, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import { boot, codeOf, homeAndOthers, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
 import { nodeId, RawPeer } from '../harness.contract.ts'
 import { COPIES, FULL_BYTES, GROUP_SIZE, PLACED_BYTES, SWEEP_AFTER_MS, SWEEP_AGAIN_MS, TOUCHED_MS } from '../limits.ts'
 import { FRAME } from '../rpc/frames.ts'
@@ -137,6 +137,23 @@ describe('among more devices than a leaf has copies', () => {
     for (const { path, bytes } of files) expect(await cluster.run(away.fs.readFile(path))).toEqual(bytes)
   })
 
+  it('who has no room any more is relieved', async () => {
+    const { cluster, nodes, files } = await withFiles(7, 80, 16)
+    const [, others] = await homeAndOthers(cluster, nodes.slice(1))
+    const full = others[0] as SimNode
+    const kept = files.filter((file) => keepers([full], file).length > 0)
+    expect(kept.length).toBeGreaterThan(2)
+    full.disk.quotaBytes = full.disk.usedBytes() + UNIT / 2
+    await cluster.advance(TOUCHED_MS)
+    const written = cluster.random.bytes(UNIT)
+    const tryToWrite = async () => (await codeOf(full.fs.writeFile('/more', written))) === 'ok'
+    for (let i = 0; i < 10 && !(await cluster.run(tryToWrite())); i++) await cluster.advance(TOUCHED_MS)
+    expect(await cluster.run((nodes[0] as SimNode).fs.readFile('/more'))).toEqual(written)
+    expect(kept.filter((file) => keepers([full], file).length > 0).length).toBeLessThan(kept.length)
+    for (const file of files) expect(keepers(nodes, file).length).toBeGreaterThanOrEqual(COPIES)
+    for (const { path, bytes } of files) expect(await cluster.run(full.fs.readFile(path))).toEqual(bytes)
+  })
+
   it('what no version needs is freed everywhere, and what one needs is not', async () => {
     const { cluster, nodes, files } = await withFiles(6, 77, 8)
     const writer = nodes[0] as SimNode
@@ -159,9 +176,9 @@ describe('among more devices than a leaf has copies', () => {
     const writer = nodes[0] as SimNode
     const keg = new Keg(writer.os)
     await cluster.run(keg.create('/scratch'))
-    await cluster.run(keg.copies(1, { path: '/scratch' }))
+    await cluster.run(keg.setCopies(1, { path: '/scratch' }))
     await cluster.run(keg.create('/precious'))
-    await cluster.run(keg.copies(5, { path: '/precious' }))
+    await cluster.run(keg.setCopies(5, { path: '/precious' }))
     await cluster.advance(10_000)
     const [scratch, precious] = [
       await writeAll(cluster, writer, 6, '/scratch'),
@@ -173,11 +190,11 @@ describe('among more devices than a leaf has copies', () => {
     const check = async (path: string) => cluster.run(writer.os.call('info', { topic: 'health', path }))
     expect(await check('/precious')).toMatchObject({ target: 4, under: 0, lost: 0 })
     expect(await check('/scratch')).toMatchObject({ target: 1, under: 0, lost: 0 })
-    await cluster.run(keg.copies(2, { path: '/precious' }))
+    await cluster.run(keg.setCopies(2, { path: '/precious' }))
     const fewer = () => precious.every((file) => keepers(nodes, file).length <= 2)
     await cluster.until(fewer, 'fewer are kept', 60_000)
     for (const file of precious) expect(holders(nodes.slice(1), file).length).toBeGreaterThanOrEqual(2)
-    await expect(cluster.run(keg.copies(0, { path: '/scratch' }))).rejects.toMatchObject({ code: 'EINVAL' })
+    await expect(cluster.run(keg.setCopies(0, { path: '/scratch' }))).rejects.toMatchObject({ code: 'EINVAL' })
   })
 })
 

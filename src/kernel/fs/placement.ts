@@ -10,26 +10,17 @@ import { errorLine, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
-import type { FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
-import {
-  GROUP_REPLACE_DEAD_MS,
-  GROUP_REPLACE_MS,
-  KEEP_CALLS,
-  MAX_CIDS_PER_CALL,
-  MAX_HINTS,
-  PLACE_REVIEW_MS,
-  REPLICAS,
-} from '../limits.ts'
+import { GROUP_REPLACE_DEAD_MS, GROUP_REPLACE_MS, MAX_CIDS_PER_CALL, PLACE_REVIEW_MS, REPLICAS } from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Timers } from '../timers.ts'
 import { type BlockHolder, bitsOf } from './block-holder.ts'
 import type { Elsewhere, PlacedLeaf } from './leaves.ts'
-import { batchesOf, type Keeper, planOf } from './placement-plan.ts'
-import { ASKED, PlacementSite, type View } from './placement-site.ts'
-import { ofKeg } from './tree-head.ts'
+import type { Keeper } from './placement-plan.ts'
+import { PlacementSite, type View } from './placement-site.ts'
+import { type Spread, Spreader } from './placement-spread.ts'
 
 /** A tree that this node leads, as it is now. */
 export interface LedTree {
@@ -67,32 +58,19 @@ export interface Placing {
   end(review: boolean): void
 }
 
-interface Job {
-  wanted: readonly PlacedLeaf[]
-  copies: number
-  /** Who was asked for each. */
-  tried: Map<CidText, Set<NodeId>>
-  but: NodeId | undefined
-  options: FetchOptions
-  /** Undefined when this node does not lead the tree any longer. */
-  view(): View | undefined
-  /** Something is kept, or cannot be. */
-  check(): void
-}
-
 export class Placement {
   readonly #options: PlacementOptions
   readonly #timers: Timers
   readonly #sites = new Map<Kid, PlacementSite>()
   #reviewing: Promise<void> | undefined
   #dueMs = Number.POSITIVE_INFINITY
-  #calls = 0
-  readonly #waiting: (() => void)[] = []
-  readonly #stop = new AbortController()
+  readonly #spreader: Spreader
+  #closed = false
 
   constructor(options: PlacementOptions) {
     this.#options = options
     this.#timers = new Timers(options.clock)
+    this.#spreader = new Spreader(options)
     const { rpc, membership } = options
     rpc.handle('tree.placed', async ({ tree, cids, relieve }, { peer }) => {
       return bitsOf(await this.placed(peer, tree, cids, relieve))
@@ -105,10 +83,6 @@ export class Placement {
         this.#later(PLACE_REVIEW_MS)
       }
     })
-  }
-
-  get #closed(): boolean {
-    return this.#stop.signal.aborted
   }
 
   /** This node leads that tree. */
@@ -124,30 +98,24 @@ export class Placement {
   }
 
   close(): void {
-    this.#stop.abort(new OsError('ECANCELED', 'this tab is closing'))
+    this.#closed = true
     this.#timers.cancelAll()
-    for (const next of this.#waiting.splice(0)) next()
+    this.#spreader.close()
   }
 
   /**
    * For a member of that tree's journal: which leaves others keep, as its leader says. What is kept here because somebody
-   * asked for it is not asked about. @throws {OsError} EAGAIN when the leader does not say so of what is not here.
+   * asked for it is not asked about. @param relieve there is no room here: others are to be found.
+   * @throws {OsError} EAGAIN when the leader does not say so of what is not here.
    */
-  elsewhere(tree: Kid, leader: NodeId): Elsewhere {
-    const { rpc, holder, log } = this.#options
+  elsewhere(tree: Kid, leader: NodeId, relieve = false): Elsewhere {
+    const { holder, log } = this.#options
     return async (leaves) => {
       const cids = leaves.map(({ cid }) => cid)
       const owed = cids.filter((cid) => !holder.has(tree, cid))
-      const placed = new Set<CidText>()
+      let placed = new Set<CidText>()
       try {
-        for (let at = 0; at < owed.length; at += MAX_CIDS_PER_CALL) {
-          const some = owed.slice(at, at + MAX_CIDS_PER_CALL)
-          const own = leader === rpc.self
-          const answer: ArrayLike<boolean | number> = own
-            ? await this.placed(rpc.self, tree, some)
-            : await rpc.call(leader, 'tree.placed', { tree, cids: some })
-          for (const [i, cid] of some.entries()) if (answer[i]) placed.add(cid)
-        }
+        placed = new Set(await this.#askLeader(tree, leader, owed, relieve))
       } catch (error) {
         log.log('debug', 'fs', `${shortNode(leader)} does not say where leaves are: ${errorLine(error)}`)
         if (!(await holder.here(cids)))
@@ -155,6 +123,30 @@ export class Placement {
       }
       return cids.map((cid) => placed.has(cid))
     }
+  }
+
+  /** This node has no room: of what it was asked to keep, others keep what they can. @throws {OsError} EHOSTUNREACH, EAGAIN. */
+  async relieve(tree: Kid): Promise<void> {
+    const { holder } = this.#options
+    const leader = await holder.leaderOf(tree)
+    if (leader === undefined) throw new OsError('EHOSTUNREACH', `nobody who leads ${shortKid(tree)} is here`)
+    holder.release(tree, await this.#askLeader(tree, leader, holder.of(tree), true))
+  }
+
+  /** @returns those that enough others keep. */
+  async #askLeader(tree: Kid, leader: NodeId, cids: readonly CidText[], relieve: boolean): Promise<CidText[]> {
+    const { rpc } = this.#options
+    const placed: CidText[] = []
+    for (let at = 0; at < cids.length; at += MAX_CIDS_PER_CALL) {
+      const some = cids.slice(at, at + MAX_CIDS_PER_CALL)
+      const args = { tree, cids: some, ...(relieve ? { relieve } : {}) }
+      const own = leader === rpc.self
+      const answer = own
+        ? bitsOf(await this.placed(rpc.self, tree, some, relieve))
+        : await rpc.call(leader, 'tree.placed', args)
+      placed.push(...some.filter((_cid, i) => answer[i] === 1))
+    }
+    return placed
   }
 
   /** A change of a tree begins, for which leaves have to be kept. */
@@ -168,7 +160,7 @@ export class Placement {
         site.begin(leaves)
         cids.push(...leaves.map(({ cid }) => cid))
         if (!led || devices <= led.copies) return leaves.map(() => false)
-        await this.#spread(site, led.copies, leaves, options)
+        await this.#spread(site, led, leaves, { hints: options.hints }).enough
         const least = Math.min(REPLICAS, led.copies)
         return leaves.map(({ cid }) => site.devices(cid, this.#view(led)) >= least)
       },
@@ -203,9 +195,7 @@ export class Placement {
     const left = cids.filter((_cid, i) => !placed[i])
     if (relieve && left.length > 0) {
       const leaves = left.map((cid) => ({ cid, size: site.size(cid) }))
-      this.#spread(site, led.copies, leaves, { hints: [peer] }, peer).catch((error: unknown) =>
-        this.#failed(tree, error),
-      )
+      void this.#spread(site, led, leaves, { hints: [peer], but: peer })
     }
     return placed
   }
@@ -248,7 +238,7 @@ export class Placement {
     this.#release(site, now, cids.filter((cid) => (counts.get(cid) as number) > now.copies)) // biome-ignore format: one thing
     if (under.length === 0 || mutated('place-once')) return
     const wanted = under.map((cid) => ({ cid, size: leaves.get(cid) as number }))
-    await this.#spread(site, now.copies, wanted, {}, undefined, 'all')
+    await this.#spread(site, now, wanted).all
     this.#options.log.log('info', 'fs', `${under.length} blocks of ${shortKid(tree)} had too few copies`)
   }
 
@@ -263,8 +253,8 @@ export class Placement {
   }
 
   /** Who is here and counts. */
-  #view({ members }: LedTree): View {
-    return { devices: new Map(this.#options.keepers().map(({ id, device }) => [id, device])), members }
+  #view({ keg, members }: LedTree): View {
+    return { keg, devices: new Map(this.#options.keepers().map(({ id, device }) => [id, device])), members }
   }
 
   /** Asks everybody which of these it keeps, where nobody was asked yet. */
@@ -305,85 +295,20 @@ export class Placement {
     if (this.#sites.size > 0) this.#later(said ? GROUP_REPLACE_MS : GROUP_REPLACE_DEAD_MS)
   }
 
-  // --- who keeps what -----------------------------------------------------------------------------------------
-
-  /**
-   * Has leaves kept by so many devices, by one after the other of those that are best for each.
-   * @param but whoever is to keep none.
-   * @param until when to return: as soon as each is kept by enough for now (the rest goes on), or when all is done.
-   */
   #spread(
     site: PlacementSite,
-    copies: number,
+    { copies }: LedTree,
     leaves: readonly PlacedLeaf[],
-    options: FetchOptions,
-    but?: NodeId,
-    until: 'enough' | 'all' = 'enough',
-  ): Promise<void> {
-    const { promise: enough, resolve } = Promise.withResolvers<void>()
-    const wanted = [...new Map(leaves.map((leaf) => [leaf.cid, leaf])).values()]
-    const cids = wanted.map(({ cid }) => cid)
-    const least = Math.min(REPLICAS, copies)
-    const tried = new Map<CidText, Set<NodeId>>()
+    how: Pick<Spread, 'hints' | 'but'> = {},
+  ): ReturnType<Spreader['spread']> {
     const view = () => {
       const led = this.#options.led(site.tree)
-      return led ? this.#view(led) : undefined
+      return led && this.#view(led)
     }
-    const check = () => {
-      const now = view()
-      if (!now || cids.every((cid) => site.devices(cid, now, but) >= least)) resolve()
-    }
-    site.begin(wanted)
-    const all = this.#rounds(site, { wanted, copies, tried, but, options, view, check }).finally(() => {
-      site.end(cids)
-      resolve()
-    })
-    if (until === 'all') return all
-    all.catch((error: unknown) => this.#failed(site.tree, error))
-    check()
-    return enough
+    return this.#spreader.spread({ site, leaves, copies, view, ...how })
   }
 
-  async #rounds(site: PlacementSite, job: Job): Promise<void> {
-    for (;;) {
-      const now = job.view()
-      if (!now || this.#closed) return
-      const keepers = this.#options.keepers().filter(({ id }) => id !== job.but)
-      const missing = job.wanted.map(({ cid, size }) => {
-        const tried = job.tried.get(cid) ?? new Set<NodeId>()
-        job.tried.set(cid, tried)
-        return { cid, size, tried, count: job.copies, on: site.devicesOf(cid, now, job.but) }
-      })
-      const plan = planOf(missing, keepers)
-      if (plan.length === 0) return
-      await Promise.all(batchesOf(plan).map((batch) => this.#keep(site, batch, job)))
-    }
-  }
-
-  async #keep(site: PlacementSite, { id, leaves }: { id: NodeId; leaves: readonly PlacedLeaf[] }, job: Job) {
-    await this.#turn()
-    const { rpc, holder, log } = this.#options
-    const { tree } = site
-    const cids = leaves.map(({ cid }) => cid)
-    try {
-      const led = this.#options.led(tree)
-      if (!led) return
-      const of = ofKeg({ tree }, led.keg)
-      const have = site.holdersOf(cids[0] as CidText)
-      const hints = [...new Set([...(job.options.hints ?? []), ...have])].slice(0, MAX_HINTS)
-      const signal = AbortSignal.any([this.#stop.signal, ...(job.options.signal ? [job.options.signal] : [])])
-      const own = id === rpc.self
-      const kept = own
-        ? await holder.keep(of, cids, { hints, signal })
-        : await rpc.call(id, 'tree.keep', { ...of, cids, hints }, { signal })
-      for (const [i, cid] of cids.entries()) site.heard(cid, id, kept[i] === 1 ? ASKED : 0)
-    } catch (error) {
-      log.log('info', 'fs', `${shortNode(id)} does not keep ${cids.length} blocks: ${errorLine(error)}`)
-    } finally {
-      this.#done()
-      job.check()
-    }
-  }
+  // --- who keeps too much ---------------------------------------------------------------------------------
 
   /** Those who keep them least well let them go. */
   #release(site: PlacementSite, led: LedTree, cids: readonly CidText[]): void {
@@ -403,18 +328,6 @@ export class Placement {
         else rpc.note(id, 'tree.release', { tree, cids: some })
       }
     }
-  }
-
-  /** A few calls at a time, of all that is placed. */
-  async #turn(): Promise<void> {
-    if (this.#calls >= KEEP_CALLS) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    else this.#calls++
-  }
-
-  #done(): void {
-    const next = this.#waiting.shift()
-    if (next) next()
-    else this.#calls--
   }
 
   // --- when ---------------------------------------------------------------------------------------------------

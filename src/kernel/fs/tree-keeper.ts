@@ -67,6 +67,14 @@ export interface Stored {
   absorbedRoots: CidText[]
 }
 
+/** How what is kept is made sure of. */
+export interface Again {
+  /** Roots of versions of which somebody who should know has said that they are forgotten. */
+  forgotten: ReadonlySet<CidText>
+  /** There is no room here: others are to be found for leaves. */
+  relieve: boolean
+}
+
 interface Request extends Change {
   from: NodeId
   resolve(applied: Applied): void
@@ -100,7 +108,7 @@ export interface KeeperOptions {
   /** Others keep that tree now instead of this node: roots of its versions. */
   onDismissed(tree: Kid, roots: CidText[]): void
   /** Which leaves of a tree that this node keeps need not be here, as whoever leads it says. */
-  elsewhere(tree: Kid, leader: NodeId): Elsewhere
+  elsewhere(tree: Kid, leader: NodeId, relieve?: boolean): Elsewhere
   /** A change of a tree that this node leads begins, for which leaves have to be kept. */
   placing(tree: Kid): Placing
 }
@@ -234,12 +242,12 @@ export class TreeKeeper {
   /**
    * Makes sure of all that a tree which is kept here means: every version of it, also those that it forgets with an entry
    * which is not known to be committed, unless somebody who should know has said so.
-   * @param forgotten roots of which that was said. @throws {OsError} EIO, ENOSPC; EAGAIN when it is damaged: it may be repaired.
+   * @throws {OsError} EIO, ENOSPC; EAGAIN when it is damaged: it may be repaired.
    */
-  async holdAgain(kid: Kid, forgotten: ReadonlySet<CidText>): Promise<void> {
+  async holdAgain(kid: Kid, { forgotten, relieve }: Again): Promise<void> {
     const stored = this.stored(kid)
     if (!stored) return
-    const care = { quiet: true, ...this.care(kid) }
+    const care = { quiet: true, ...this.care(kid, relieve) }
     if (!(await this.copies.everything(stored.root, {}, care))) {
       throw new OsError('EAGAIN', 'some of the tree is lost, unless a device that is away has it')
     }
@@ -249,9 +257,9 @@ export class TreeKeeper {
   }
 
   /** How all of a tree that is kept here is looked after: without what others keep, if somebody leads it who says so. */
-  care(kid: Kid): { scope: string; elsewhere: Elsewhere | undefined } {
+  care(kid: Kid, relieve = false): { scope: string; elsewhere: Elsewhere | undefined } {
     const leader = this.#options.groups.find(PREFIX + kid)?.leader
-    return { scope: kid, elsewhere: leader === undefined ? undefined : this.#options.elsewhere(kid, leader) }
+    return { scope: kid, elsewhere: leader === undefined ? undefined : this.#options.elsewhere(kid, leader, relieve) }
   }
 
   /** A tree that this node leads, for whoever places its leaves. */

@@ -50,6 +50,10 @@ export interface TreeSweepOptions {
   /** What is kept here for trees, whoever keeps their journals. */
   holder: BlockHolder
   pins: Pins
+  /** Has others keep leaves that are kept here for a tree. @throws {OsError} */
+  relieve(tree: Kid): Promise<void>
+  /** Next to no room is left. */
+  full(): boolean
   /** For trees that are led here: see Placement. */
   needs(tree: Kid, cids: readonly CidText[]): Promise<Uint8Array>
 }
@@ -179,14 +183,16 @@ export class TreeSweep {
   }
 
   async #freeCopies(): Promise<number> {
-    const { blocks, keeper, groups, remembered } = this.#options
+    const { blocks, keeper, groups, remembered, full } = this.#options
     if (groups.unread) throw new OsError('EIO', 'a journal cannot be read, so nobody knows what it means')
     const release = blocks.pin()
     try {
       const mark = blocks.mark()
       keeper.copies.forget()
-      await this.#holdAll(new Set())
+      const relieve = full()
+      await this.#holdAll(new Set(), relieve)
       await remembered()
+      if (relieve) await this.#relieveAll()
       const copies = (await blocks.keys()).filter((cid) => !blocks.touchedSince(cid, mark))
       let count = 0
       for (let at = 0; at < copies.length && !this.#closed; at += MAX_CIDS_PER_CALL) {
@@ -200,6 +206,16 @@ export class TreeSweep {
       return count
     } finally {
       release()
+    }
+  }
+
+  /** What others keep from now on is freed here later. */
+  async #relieveAll(): Promise<void> {
+    const { pins, relieve, log } = this.#options
+    for (const tree of pins.trees()) {
+      await relieve(tree).catch((error: unknown) => {
+        log.log('info', 'fs', `what is kept for ${shortKid(tree)} stays here: ${errorLine(error)}`)
+      })
     }
   }
 
@@ -331,10 +347,10 @@ export class TreeSweep {
   }
 
   /** Touches all that the journals which are kept here mean. @throws {OsError} when some of it cannot be had. */
-  async #holdAll(forgotten: ReadonlySet<CidText>): Promise<void> {
+  async #holdAll(forgotten: ReadonlySet<CidText>, relieve = false): Promise<void> {
     const { keeper, groups, processes, holder } = this.#options
     holder.touchAll()
-    for (const kid of keeper.kept()) await keeper.holdAgain(kid, forgotten)
+    for (const kid of keeper.kept()) await keeper.holdAgain(kid, { forgotten, relieve })
     const owner = processes()
     for (const name of groups.names('process/')) {
       const { snapshot, entries } = groups.find(name)?.stored() ?? {}

@@ -122,6 +122,10 @@ describe('keg', () => {
     expect(await out('keg checkout 2 /data')).toContain('(keg checkout 6 /data brings back what was there)')
     expect(await out('cat /data/f')).toBe('one\n')
     await cluster.advance(1_000)
+    expect(await sh('keg gc --keep 1 --for 0s /dta')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('/dta'),
+    })
     expect(await out('keg gc --keep 1 --for 0s /data')).toBe('5 versions forgotten, 2 kept\n')
     await out('umount /data && rmdir /data 2>/dev/null || rm -r /data')
     expect(await out('mount')).toBe('KEG  PATH  VERSION  LED BY\n')
@@ -144,6 +148,17 @@ describe('keg', () => {
     expect(await out('ls /data /data/moved/deep')).toBe('/data:\ndocs\nmoved\n\n/data/moved/deep:\n')
     expect((await sh('ls /docs')).code).not.toBe(0)
     expect(await out('find /data -name a && du -s /data')).toContain('/data/docs/deep/a\n')
+  })
+
+  it('says and chooses how many devices keep each block', async () => {
+    await out('keg create /data')
+    expect(await out('keg copies')).toBe('3\n')
+    expect(await out('keg copies 5 /data')).toBe('')
+    expect(JSON.parse(await out('keg copies --json /data/'))).toEqual({ path: '/data', copies: 5 })
+    expect(await out('keg copies && keg copies 1 && keg copies && keg copies /data')).toBe('3\n1\n5\n')
+    for (const wrong of ['0', '9', 'many', '1.5', '-2']) expect((await sh(`keg copies ${wrong}`)).code).toBe(2)
+    expect(await sh('keg copies /nowhere/x')).toMatchObject({ code: 1, stderr: expect.stringContaining('/nowhere') })
+    expect(await out('keg copies')).toBe('1\n')
   })
 
   it('says and chooses where files are cut', async () => {
@@ -188,7 +203,7 @@ describe('keg', () => {
     [
       'keg frobnicate',
       2,
-      "keg: there is no command 'frobnicate': log, show, diff, undo, checkout, snapshot, gc, export, import, chunks, create, list\n",
+      "keg: there is no command 'frobnicate': log, show, diff, undo, checkout, snapshot, gc, export, import, chunks, create, list, copies\n",
     ],
     ['keg diff', 2, "keg diff: missing operand\nTry 'keg diff --help' for more information.\n"],
     ['keg diff 1 2 3', 2, "keg diff: two versions and one path at most\nTry 'keg diff --help' for more information.\n"],

@@ -4,6 +4,7 @@ import { OsError } from '../../../base/errors.ts'
 import { type Program, ProgramContext } from '../../program.ts'
 import { checkout } from './checkout.ts'
 import { chunks } from './chunks.ts'
+import { copies } from './copies.ts'
 import { create } from './create.ts'
 import { diff } from './diff.ts'
 import { exportCar } from './export.ts'
@@ -16,7 +17,7 @@ import { snapshot } from './snapshot.ts'
 import { undo } from './undo.ts'
 import { explain } from './versions.ts'
 
-const subcommands = [log, show, diff, undo, checkout, snapshot, gc, exportCar, importCar, chunks, create, list]
+const subcommands = [log, show, diff, undo, checkout, snapshot, gc, exportCar, importCar, chunks, create, list, copies]
 const nameOf = (program: Program) => program.name.slice('keg '.length)
 
 const help = `Usage: keg COMMAND [ARGUMENT]...

@@ -1,0 +1,130 @@
+// Has leaves kept: asks those who are best for each, a few at a time, and others where these do not. Above: placement.ts.
+// Below: block-holder.ts (where this node is one of them), placement-plan.ts, rpc.
+import { errorLine, OsError } from '../../base/errors.ts'
+import { type NodeId, shortNode } from '../../base/ids.ts'
+import type { LogSink } from '../../ports/log.ts'
+import type { CidText } from '../blocks/cid.ts'
+import { KEEP_CALLS, MAX_HINTS, REPLICAS } from '../limits.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import type { BlockHolder } from './block-holder.ts'
+import type { PlacedLeaf } from './leaves.ts'
+import { batchesOf, type Keeper, planOf } from './placement-plan.ts'
+import { ASKED, type PlacementSite, type View } from './placement-site.ts'
+import { ofKeg } from './tree-head.ts'
+
+export interface Spread {
+  site: PlacementSite
+  leaves: readonly PlacedLeaf[]
+  /** Devices that are to keep each. */
+  copies: number
+  /** Nodes that have them. */
+  hints?: readonly NodeId[] | undefined
+  /** Whoever is to keep none. */
+  but?: NodeId | undefined
+  /** Who counts now; undefined when this node does not lead the tree any longer. */
+  view(): View | undefined
+}
+
+export interface SpreaderOptions {
+  rpc: RpcNode
+  log: LogSink
+  holder: BlockHolder
+  /** Every node that could keep something now, this one included. */
+  keepers(): Keeper[]
+}
+
+interface Job extends Spread {
+  /** Who was asked for each. */
+  tried: Map<CidText, Set<NodeId>>
+  /** Something is kept, or cannot be. */
+  check(): void
+}
+
+export class Spreader {
+  readonly #options: SpreaderOptions
+  #calls = 0
+  readonly #waiting: (() => void)[] = []
+  readonly #stop = new AbortController()
+
+  constructor(options: SpreaderOptions) {
+    this.#options = options
+  }
+
+  close(): void {
+    this.#stop.abort(new OsError('ECANCELED', 'this tab is closing'))
+    for (const next of this.#waiting.splice(0)) next()
+  }
+
+  /** Never rejects. @returns `enough`: each is kept by enough for now, or by as many as can be; `all`: nothing more is done. */
+  spread(what: Spread): { enough: Promise<void>; all: Promise<void> } {
+    const { promise: enough, resolve } = Promise.withResolvers<void>()
+    const leaves = [...new Map(what.leaves.map((leaf) => [leaf.cid, leaf])).values()]
+    const { site, copies, but, view } = what
+    const least = Math.min(REPLICAS, copies)
+    const check = () => {
+      const now = view()
+      if (!now || leaves.every(({ cid }) => site.devices(cid, now, but) >= least)) resolve()
+    }
+    site.begin(leaves)
+    const all = this.#rounds({ ...what, leaves, check, tried: new Map() }).finally(() => {
+      site.end(leaves.map(({ cid }) => cid))
+      resolve()
+    })
+    check()
+    return { enough, all }
+  }
+
+  /** Until nobody is left who could be asked. */
+  async #rounds(job: Job): Promise<void> {
+    const { site, leaves, copies, but, tried } = job
+    for (;;) {
+      const now = job.view()
+      if (!now || this.#stop.signal.aborted) return
+      const keepers = this.#options.keepers().filter(({ id }) => id !== but)
+      const missing = leaves.map(({ cid, size }) => {
+        const asked = tried.get(cid) ?? new Set<NodeId>()
+        tried.set(cid, asked)
+        return { cid, size, tried: asked, count: copies, on: site.devicesOf(cid, now, but) }
+      })
+      const plan = planOf(missing, keepers)
+      if (plan.length === 0) return
+      await Promise.all(batchesOf(plan).map((batch) => this.#keep(batch, job)))
+    }
+  }
+
+  async #keep({ id, leaves }: { id: NodeId; leaves: readonly PlacedLeaf[] }, job: Job): Promise<void> {
+    await this.#turn()
+    const { rpc, holder, log } = this.#options
+    const { site } = job
+    const cids = leaves.map(({ cid }) => cid)
+    try {
+      const view = job.view()
+      if (!view || this.#stop.signal.aborted) return
+      const of = ofKeg({ tree: site.tree }, view.keg)
+      const hints = [...new Set([...(job.hints ?? []), ...site.holdersOf(cids[0] as CidText)])].slice(0, MAX_HINTS)
+      const { signal } = this.#stop
+      const kept =
+        id === rpc.self
+          ? await holder.keep(of, cids, { hints, signal })
+          : await rpc.call(id, 'tree.keep', { ...of, cids, hints }, { signal })
+      for (const [i, cid] of cids.entries()) site.heard(cid, id, kept[i] === 1 ? ASKED : 0)
+    } catch (error) {
+      log.log('info', 'fs', `${shortNode(id)} does not keep ${cids.length} blocks: ${errorLine(error)}`)
+    } finally {
+      this.#done()
+      job.check()
+    }
+  }
+
+  /** A few calls at a time, of all that is placed. */
+  async #turn(): Promise<void> {
+    if (this.#calls >= KEEP_CALLS) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#calls++
+  }
+
+  #done(): void {
+    const next = this.#waiting.shift()
+    if (next) next()
+    else this.#calls--
+  }
+}
