@@ -104,7 +104,7 @@ export class Files {
       },
       onFollow: (keg) => this.#kegs.unled(keg),
       elsewhere: (kid, leader, relieve) => this.#placement.elsewhere(kid, leader, relieve),
-      placing: (kid) => this.#placement.begin(kid),
+      placing: (kid, ack) => this.#placement.begin(kid, ack),
       onForgotten: (kid, versions, soon) => {
         const roots = versions.map(({ root }) => root)
         this.#sweep.forgotten(kid, roots, soon)

@@ -188,6 +188,15 @@ describe('among more devices than a leaf has copies', () => {
     for (const file of scratch) expect(keepers(nodes, file)).toHaveLength(1)
     for (const file of precious) expect(keepers(nodes, file)).toHaveLength(5)
     const check = async (path: string) => cluster.run(writer.os.call('info', { topic: 'health', path }))
+    // What is acknowledged is so.
+    const bytes = cluster.random.bytes(UNIT)
+    const ackOf = async (path: string, ack?: 'all' | 'majority') => {
+      return (await cluster.run(writer.fs.writeFile(path, bytes, ack ? { ack } : {}))).ack
+    }
+    expect(await ackOf('/scratch/one')).toEqual({ level: 'local', devices: 1 })
+    await expect(ackOf('/scratch/two', 'majority')).rejects.toMatchObject({ code: 'ENOQUORUM' })
+    expect((await ackOf('/precious/one'))?.devices).toBeGreaterThanOrEqual(2)
+    expect(await ackOf('/precious/two', 'all')).toEqual({ level: 'all', devices: 3 })
     expect(await check('/precious')).toMatchObject({ target: 4, under: 0, lost: 0 })
     expect(await check('/scratch')).toMatchObject({ target: 1, under: 0, lost: 0 })
     await cluster.run(keg.setCopies(2, { path: '/precious' }))

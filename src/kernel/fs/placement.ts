@@ -10,6 +10,7 @@ import { errorLine, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
+import type { Ack } from '../../syscalls/types.ts'
 import type { CidText } from '../blocks/cid.ts'
 import { GROUP_REPLACE_DEAD_MS, GROUP_REPLACE_MS, MAX_CIDS_PER_CALL, PLACE_REVIEW_MS, REPLICAS } from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
@@ -54,6 +55,8 @@ export interface PlacementOptions {
 /** Leaves that are being put into a tree: nobody may say meanwhile that it does not need them. */
 export interface Placing {
   elsewhere: Elsewhere
+  /** Devices that keep each of them now, at least: of those that were placed; Infinity when none was. */
+  devices(): number
   /** @param review it brought what is kept for another tree, or what is wanted is another now. */
   end(review: boolean): void
 }
@@ -149,10 +152,11 @@ export class Placement {
     return placed
   }
 
-  /** A change of a tree begins, for which leaves have to be kept. */
-  begin(tree: Kid): Placing {
+  /** A change of a tree begins, for which leaves have to be kept. @param ack how safe it has to be. */
+  begin(tree: Kid, ack: Ack['level'] | undefined): Placing {
     const site = this.#site(tree)
     const cids: CidText[] = []
+    const placed: CidText[] = []
     return {
       elsewhere: async (leaves, options) => {
         const led = this.#options.led(tree)
@@ -160,9 +164,16 @@ export class Placement {
         site.begin(leaves)
         cids.push(...leaves.map(({ cid }) => cid))
         if (!led || devices <= led.copies) return leaves.map(() => false)
-        await this.#spread(site, led, leaves, { hints: options.hints }).enough
+        const { enough, all } = this.#spread(site, led, leaves, { hints: options.hints })
+        await (ack === 'all' ? all : enough)
         const least = Math.min(REPLICAS, led.copies)
-        return leaves.map(({ cid }) => site.devices(cid, this.#view(led)) >= least)
+        const kept = leaves.map(({ cid }) => site.devices(cid, this.#view(led)) >= least)
+        placed.push(...leaves.flatMap(({ cid }, i) => (kept[i] ? [cid] : [])))
+        return kept
+      },
+      devices: () => {
+        const led = this.#options.led(tree)
+        return Math.min(...placed.map((cid) => (led ? site.devices(cid, this.#view(led)) : 0)))
       },
       end: (review) => {
         site.end(cids)

@@ -110,7 +110,7 @@ export interface KeeperOptions {
   /** Which leaves of a tree that this node keeps need not be here, as whoever leads it says. */
   elsewhere(tree: Kid, leader: NodeId, relieve?: boolean): Elsewhere
   /** A change of a tree that this node leads begins, for which leaves have to be kept. */
-  placing(tree: Kid): Placing
+  placing(tree: Kid, ack: Ack['level'] | undefined): Placing
 }
 
 export class TreeKeeper {
@@ -311,14 +311,17 @@ export class TreeKeeper {
   async apply(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
     const { self, blocks } = this.#options
     const release = blocks.pin()
-    const placing = this.#options.placing(kid)
+    const placing = this.#options.placing(kid, change.ack)
     try {
       // What nobody has no member could ever store.
       const options = { hints: from === self ? [] : [from] }
       if (!(await this.#holding.holdAll(change.ops, options, { scope: kid, elsewhere: placing.elsewhere }))) {
         throw new BlockMissing('some of what was there is held by no tab that is here', { certain: true })
       }
-      return await this.#enqueue(kid, change, from)
+      demandCopies(placing.devices(), change.ack, this.#led.get(kid)?.state.copies ?? 1)
+      const { head, ack } = await this.#enqueue(kid, change, from)
+      const devices = Math.min(ack.devices, placing.devices())
+      return { head, ack: { level: placing.devices() > 1 ? ack.level : 'local', devices } }
     } catch (error) {
       throw this.#unstored(kid, error)
     } finally {
@@ -531,6 +534,13 @@ function tooFew(what: string): OsError {
 /** Refuses before anything is written what cannot become as safe as asked. */
 function demandReachable(journal: Journal, ack: Ack['level'] | undefined): void {
   if (ack !== undefined && ack !== 'local' && journal.reach === 1) throw tooFew('was not written')
+}
+
+/** The same of leaves that were placed. @param devices that keep each of them. */
+function demandCopies(devices: number, ack: Ack['level'] | undefined, copies: number): void {
+  if (ack === undefined || ack === 'local') return
+  if (copies === 1 && devices === 1) throw new OsError('ENOQUORUM', 'it was not written: this keg keeps one copy only')
+  if (devices < (ack === 'all' ? copies : limits.REPLICAS)) throw tooFew('was not written')
 }
 
 function reaches(ack: Ack, wanted: Ack['level'] | undefined): boolean {
