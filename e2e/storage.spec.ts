@@ -142,3 +142,44 @@ test('a keg that one tab made is there for all when that one is killed, and so a
   expect(await late.out('cat /home/kept/d/f')).toBe('one\n')
   expect(JSON.parse(await b.out('mount --json'))).toMatchObject([{ kid, paths: ['/home/kept'] }])
 })
+
+test('a large file is spread over five devices, and what a killed one kept is kept by another', async ({ cluster }) => {
+  test.setTimeout(180_000)
+  const tabs = await cluster(5)
+  const [writer, ...others] = tabs
+  const [reader, killed, last] = others
+  if (!writer || !reader || !killed || !last) throw new Error('five tabs')
+  await writer.out('echo first > /first') // the journal has its members
+  const BLOCKS = 16
+  const written = await writer.page.evaluate(async (count) => {
+    const bytes = new Uint8Array(count * 1024 * 1024)
+    for (let at = 0; at < bytes.byteLength; at += 65_536) crypto.getRandomValues(bytes.subarray(at, at + 65_536))
+    const { ack } = await globalThis.os.fs.writeFile('/large.bin', bytes)
+    const digest = [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))]
+    return { ack, sum: digest.map((byte) => byte.toString(16).padStart(2, '0')).join('') }
+  }, BLOCKS)
+  expect(written.ack?.devices).toBeGreaterThanOrEqual(2)
+  type Row = { node: string; blocks: number }
+  const own = async (tab: typeof writer) => {
+    const [id, rows] = [await tab.id(), await tab.json<Row[]>('df --json')]
+    return rows.find(({ node }) => node === id)?.blocks ?? 0
+  }
+  const before = await Promise.all(others.map(own))
+  // Everybody has some of it, and only its writer has all.
+  for (const blocks of before) expect(blocks).toBeGreaterThan(2)
+  const sum = before.reduce((all, blocks) => all + blocks, 0)
+  expect(sum).toBeGreaterThanOrEqual(2 * BLOCKS)
+  expect(sum).toBeLessThan(others.length * BLOCKS)
+  const health = async () => JSON.parse((await reader.sh('fsck --json')).stdout)
+  await expect.poll(health, { timeout: 30_000 }).toMatchObject({ devices: 5, target: 2, under: 0, lost: 0 })
+  await writer.crash()
+  await expect.poll(health, { timeout: 60_000 }).toMatchObject({ devices: 4, under: 0, lost: 0 })
+  await killed.crash()
+  await expect.poll(health, { timeout: 60_000 }).toMatchObject({ devices: 3, under: 0, lost: 0 })
+  const sumThen = await last.page.evaluate(async () => {
+    const bytes = new Uint8Array(await globalThis.os.fs.readFile('/large.bin'))
+    const digest = [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))]
+    return digest.map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  })
+  expect(sumThen).toBe(written.sum)
+})

@@ -10,6 +10,7 @@ import type { Blocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import type { Pins } from '../blocks/pins.ts'
 import { MAX_CIDS_PER_CALL } from '../limits.ts'
+import type { Membership } from '../membership/membership.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { AS_MEMBER, ASKED } from './placement-site.ts'
 
@@ -17,6 +18,7 @@ export interface BlockHolderOptions {
   blocks: Blocks
   pins: Pins
   rpc: RpcNode
+  membership: Membership
   log: LogSink
   /** Next to no room is left. */
   full(): boolean
@@ -99,9 +101,28 @@ export class BlockHolder {
     return leaderOf(tree, pins.kegOf(tree))
   }
 
-  /** Whether all are in the store here. */
-  async here(cids: readonly CidText[]): Promise<boolean> {
-    return !(await this.#options.blocks.hasMany(cids)).includes(false)
+  /** Which of them so many other devices that are here say that they have, and keep for now. */
+  async elsewhere(cids: readonly CidText[], least: number): Promise<boolean[]> {
+    const { rpc, membership, log } = this.#options
+    const had = cids.map(() => new Set<string>())
+    await Promise.all(
+      membership.linked().map(async (peer) => {
+        try {
+          const held = await rpc.call(peer, 'blocks.have', { cids: [...cids], rely: true })
+          const device = membership.row(peer)?.device ?? peer
+          for (const [i, devices] of had.entries()) if (held[i] === 1) devices.add(device)
+        } catch (error) {
+          log.log('debug', 'fs', `${shortNode(peer)} does not say what it has: ${errorLine(error)}`)
+        }
+      }),
+    )
+    return had.map(({ size }) => size >= least)
+  }
+
+  /** Those that are not in the store here. */
+  async missing(cids: readonly CidText[]): Promise<CidText[]> {
+    const held = await this.#options.blocks.hasMany(cids)
+    return cids.filter((_cid, i) => !held[i])
   }
 
   async #releaseFor(peer: NodeId, tree: Kid, cids: readonly CidText[]): Promise<void> {

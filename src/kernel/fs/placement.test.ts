@@ -120,6 +120,26 @@ describe('among more devices than a leaf has copies', () => {
       expect(await cluster.run((left[0] as SimNode).fs.readFile(path))).toEqual(bytes)
   })
 
+  it('the same when most of those that keep the tree go at once, and the others begin a branch', async () => {
+    const { cluster, nodes, files } = await withFiles(6, 81, 12)
+    const isMember = ({ disk }: SimNode) => [...disk.logs.keys()].some((name) => name.startsWith('tree/'))
+    const members = nodes.filter(isMember)
+    for (const lost of members.slice(0, 2)) {
+      lost.crash()
+      cluster.forget(lost)
+    }
+    const left = nodes.filter((node) => !members.slice(0, 2).includes(node))
+    const whole = () => files.every((file) => holders(left, file).length >= COPIES || holders(left, file).length === 0)
+    await cluster.run((left[0] as SimNode).fs.writeFile('/after', 'x'))
+    await cluster.until(whole, 'every leaf has its copies again', 90_000)
+    // Three copies, and two are lost: one is left of each.
+    for (const { path, bytes } of files)
+      expect(await cluster.run((left[1] as SimNode).fs.readFile(path))).toEqual(bytes)
+    await cluster.advance(10_000)
+    const health = await cluster.run((left[2] as SimNode).os.info('health'))
+    expect(health).toMatchObject({ under: 0, lost: 0, devices: 4 })
+  })
+
   it('who comes back keeps what it kept, and what is too much goes', async () => {
     const { cluster, nodes, files } = await withFiles(6, 76, 12)
     const [, others] = await homeAndOthers(cluster, nodes)

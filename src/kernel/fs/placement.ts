@@ -108,8 +108,8 @@ export class Placement {
 
   /**
    * For a member of that tree's journal: which leaves others keep, as its leader says. What is kept here because somebody
-   * asked for it is not asked about. @param relieve there is no room here: others are to be found.
-   * @throws {OsError} EAGAIN when the leader does not say so of what is not here.
+   * asked for it is not asked about. Where the leader does not say so, what others have counts: it is placed when somebody
+   * leads. @param relieve there is no room here: others are to be found.
    */
   elsewhere(tree: Kid, leader: NodeId, relieve = false): Elsewhere {
     const { holder, log } = this.#options
@@ -120,12 +120,25 @@ export class Placement {
       try {
         placed = new Set(await this.#askLeader(tree, leader, owed, relieve))
       } catch (error) {
+        // It may not lead before this node has what it is about to say.
         log.log('debug', 'fs', `${shortNode(leader)} does not say where leaves are: ${errorLine(error)}`)
-        if (!(await holder.here(cids)))
-          throw new OsError('EAGAIN', 'nobody says who keeps some leaves', { cause: error })
+        placed = await this.#seen(owed)
       }
       return cids.map((cid) => placed.has(cid))
     }
+  }
+
+  /** Those that are not here, and that enough others have, kept or not. */
+  async #seen(cids: readonly CidText[]): Promise<Set<CidText>> {
+    const { holder } = this.#options
+    const seen = new Set<CidText>()
+    const missing = await holder.missing(cids)
+    for (let at = 0; at < missing.length; at += MAX_CIDS_PER_CALL) {
+      const some = missing.slice(at, at + MAX_CIDS_PER_CALL)
+      const elsewhere = await holder.elsewhere(some, REPLICAS)
+      for (const [i, cid] of some.entries()) if (elsewhere[i]) seen.add(cid)
+    }
+    return seen
   }
 
   /** This node has no room: of what it was asked to keep, others keep what they can. @throws {OsError} EHOSTUNREACH, EAGAIN. */

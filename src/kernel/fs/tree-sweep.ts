@@ -6,7 +6,7 @@
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { errorLine, OsError } from '../../base/errors.ts'
-import { isKid, type Kid, shortKid, shortNode } from '../../base/ids.ts'
+import { isKid, type Kid, shortKid } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
@@ -26,9 +26,7 @@ import {
   SWEEP_AGAIN_MS,
   WRITE_BATCH_BLOCKS,
 } from '../limits.ts'
-import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
-import type { RpcNode } from '../rpc/node.ts'
 import type { BlockHolder } from './block-holder.ts'
 import { allCids } from './dag.ts'
 import { decodeDirectory } from './directory.ts'
@@ -43,8 +41,6 @@ export interface TreeSweepOptions {
   store: LogStore
   clock: Clock
   log: LogSink
-  rpc: RpcNode
-  membership: Membership
   /** Holds anew what this node remembers of the tree in use beside journals. @throws {OsError} */
   remembered(): Promise<void>
   /** What is kept here for trees, whoever keeps their journals. */
@@ -183,7 +179,7 @@ export class TreeSweep {
   }
 
   async #freeCopies(): Promise<number> {
-    const { blocks, keeper, groups, remembered, full } = this.#options
+    const { blocks, keeper, groups, remembered, full, holder } = this.#options
     if (groups.unread) throw new OsError('EIO', 'a journal cannot be read, so nobody knows what it means')
     const release = blocks.pin()
     try {
@@ -197,7 +193,7 @@ export class TreeSweep {
       let count = 0
       for (let at = 0; at < copies.length && !this.#closed; at += MAX_CIDS_PER_CALL) {
         const some = copies.slice(at, at + MAX_CIDS_PER_CALL)
-        const elsewhere = await this.#elsewhere(some)
+        const elsewhere = await holder.elsewhere(some, 1)
         count += await blocks.drop(
           some.filter((_cid, i) => elsewhere[i]),
           mark,
@@ -217,24 +213,6 @@ export class TreeSweep {
         log.log('info', 'fs', `what is kept for ${shortKid(tree)} stays here: ${errorLine(error)}`)
       })
     }
-  }
-
-  /** Which of them so many other devices that are here say that they have. */
-  async #elsewhere(cids: readonly CidText[], least = 1): Promise<boolean[]> {
-    const { rpc, membership, log } = this.#options
-    const had = cids.map(() => new Set<string>())
-    await Promise.all(
-      membership.linked().map(async (peer) => {
-        try {
-          const held = await rpc.call(peer, 'blocks.have', { cids: [...cids], rely: true })
-          const device = membership.row(peer)?.device ?? peer
-          for (const [i, devices] of had.entries()) if (held[i] === 1) devices.add(device)
-        } catch (error) {
-          log.log('debug', 'fs', `${shortNode(peer)} does not say what it has: ${errorLine(error)}`)
-        }
-      }),
-    )
-    return had.map(({ size }) => size >= least)
   }
 
   /** In so long, or before. */
@@ -278,7 +256,7 @@ export class TreeSweep {
 
   /** Those that are still needed here for another reason, or that others do not have, stay as copies. */
   async #sweepReleased(): Promise<void> {
-    const { blocks, keeper, log } = this.#options
+    const { blocks, keeper, log, holder } = this.#options
     if (this.#released.size === 0) return
     const release = blocks.pin()
     try {
@@ -291,7 +269,7 @@ export class TreeSweep {
         const doomed = [...cids].filter((cid) => !blocks.touchedSince(cid, mark))
         for (let at = 0; at < doomed.length && !this.#closed; at += MAX_CIDS_PER_CALL) {
           const some = doomed.slice(at, at + MAX_CIDS_PER_CALL)
-          const elsewhere = await this.#elsewhere(some, REPLICAS)
+          const elsewhere = await holder.elsewhere(some, REPLICAS)
           count += await blocks.drop(
             some.filter((_cid, i) => elsewhere[i]),
             mark,
@@ -333,7 +311,7 @@ export class TreeSweep {
         const some = doomed.slice(at, at + step)
         // Whoever asks keeps others from freeing the same: only what is asked about has to be with others.
         const asked = surplus ? some.filter((cid) => !unneeded.has(cid)) : []
-        const elsewhere = asked.length > 0 ? await this.#elsewhere(asked, REPLICAS) : []
+        const elsewhere = asked.length > 0 ? await holder.elsewhere(asked, REPLICAS) : []
         const stays = new Set(asked.filter((_cid, i) => !elsewhere[i]))
         const goes = some.filter((cid) => !stays.has(cid))
         later ||= goes.length < some.length
