@@ -58,8 +58,9 @@ interface Holder {
 interface Request {
   peer: NodeId
   cids: readonly CidText[]
-  /** Another was asked for the same before: to come second says nothing of this one. */
-  again: boolean
+  /** Another was asked for the same before, then: to come second says nothing of this one. */
+  again: Request | undefined
+  startedMs: number
   /** Aborted when others have delivered all of it. */
   overtaken: AbortController
 }
@@ -75,6 +76,8 @@ class Batch {
   /** Of them, those that may have it all the same: they did not say that they do not. */
   readonly stalled = new Set<NodeId>()
   readonly #onBlock: OnBlock
+  /** Told when something has come. */
+  #progress = Promise.withResolvers<void>()
 
   constructor(cids: readonly CidText[], options: FetchOptions, onBlock: OnBlock) {
     this.cids = cids
@@ -90,25 +93,39 @@ class Batch {
     if (this.found.has(cid)) return
     this.found.set(cid, bytes)
     this.#onBlock(cid, bytes)
+    this.#progress.resolve()
+    this.#progress = Promise.withResolvers()
     for (const request of this.requests) {
       if (request !== from && request.cids.every((each) => this.found.has(each))) request.overtaken.abort()
     }
   }
 
-  /** What to ask a holder for next: what nobody is asked for, or else what just one other is. */
+  /** The next block has come. */
+  get progress(): Promise<void> {
+    return this.#progress.promise
+  }
+
+  /** What to ask a holder for next: what nobody is asked for, or else what just one other is, for longest. */
   next({ peer, cids }: Holder, most: number): Pick<Request, 'cids' | 'again'> {
-    const asked = new Map<CidText, NodeId[]>()
+    const asked = new Map<CidText, Request[]>()
     for (const request of this.requests) {
-      for (const cid of request.cids) asked.set(cid, [...(asked.get(cid) ?? []), request.peer])
+      for (const cid of request.cids) asked.set(cid, [...(asked.get(cid) ?? []), request])
     }
     const wanted = this.missing().filter((cid) => cids.has(cid))
     const fresh = wanted.filter((cid) => !asked.has(cid)).slice(0, most)
-    if (fresh.length > 0) return { cids: fresh, again: false }
-    const others = (cid: CidText) => asked.get(cid) ?? []
-    const one = wanted.filter((cid) => others(cid).length === 1 && !others(cid).includes(peer)).slice(0, 1)
-    return { cids: one, again: true }
+    if (fresh.length > 0) return { cids: fresh, again: undefined }
+    let oldest: { cid: CidText; request: Request } | undefined
+    for (const cid of wanted) {
+      const [request, second] = asked.get(cid) ?? []
+      if (!request || second || request.peer === peer) continue
+      if (!oldest || request.startedMs < oldest.request.startedMs) oldest = { cid, request }
+    }
+    return { cids: oldest ? [oldest.cid] : [], again: oldest?.request }
   }
 }
+
+/** A holder that needs so many times as long for a block as another is overtaken. */
+const PATIENCE = 2
 
 export class BlockFetcher {
   readonly #options: BlockFetcherOptions
@@ -231,11 +248,22 @@ export class BlockFetcher {
   /** Asks one holder for more and more, until there is nothing left that it could send. */
   async #drain(batch: Batch, holder: Holder, most: number): Promise<void> {
     const { options, requests, passed, stalled, found } = batch
+    const { clock } = this.#options
     const { peer } = holder
+    /** What this holder needs for one block, as it seems; 0: it has sent none. */
+    let blockMs = 0
     while (!passed.has(peer)) {
       const { cids, again } = batch.next(holder, most)
       if (cids.length === 0) return
-      const request = { peer, cids, again, overtaken: new AbortController() }
+      const startedMs = clock.nowMs()
+      // What another is about to send is not sent twice: that would take from what comes next.
+      const patienceMs = again ? again.startedMs + PATIENCE * blockMs * again.cids.length - startedMs : 0
+      if (patienceMs > 0) {
+        await this.#within(batch.progress, patienceMs)
+        options.signal?.throwIfAborted()
+        continue
+      }
+      const request: Request = { peer, cids, again, startedMs, overtaken: new AbortController() }
       const before = cids.filter((cid) => found.has(cid)).length
       let sent = before
       requests.add(request)
@@ -243,7 +271,10 @@ export class BlockFetcher {
         sent++
         batch.take(cid, bytes, request)
       }).finally(() => requests.delete(request))
-      if (sent > before) options.onSource?.(peer)
+      if (sent > before) {
+        options.onSource?.(peer)
+        blockMs = (clock.nowMs() - startedMs) / (sent - before)
+      }
       if (request.overtaken.signal.aborted) {
         if (sent === before && !again) options.onSlow?.(peer)
         return
@@ -251,6 +282,14 @@ export class BlockFetcher {
       if (!answered) stalled.add(peer)
       if (cids.some((cid) => !found.has(cid))) passed.add(peer)
     }
+  }
+
+  /** Resolves with the promise, or after so long. */
+  async #within(promise: Promise<void>, ms: number): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const timer = this.#options.clock.setTimer(resolve, ms, 'a slow holder')
+    await Promise.race([promise, late])
+    timer.cancel()
   }
 
   /** @returns false when it stopped in the middle: it may have what it did not send. */
