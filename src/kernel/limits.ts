@@ -204,6 +204,15 @@ export const PLACED_BYTES = 64 * 1024
 /** What one call asks a node to keep: it takes some seconds at most, and the next node need not wait longer. */
 export const KEEP_BATCH_BYTES = 4 * 1024 * 1024
 export const KEEP_TIMEOUT_MS = 60_000
+/** So long such a call may take, and at least so fast: then somebody else is asked as well, and that node not for a while. */
+export const KEEP_PATIENCE_MS = 2_000
+export const KEEP_BYTES_PER_MS = 512
+export const KEEP_AGAIN_MS = 60_000
+/** How often it is looked meanwhile whether that node is still awake. */
+export const KEEP_LOOK_MS = 1_000
+/** So long after copies could not be made it is tried again, and at most. */
+export const PLACE_AGAIN_MS = 60_000
+export const PLACE_AGAIN_MAX_MS = 20 * 60_000
 /** Such calls that a leader has under way: all of them may pull from the same node. */
 export const KEEP_CALLS = 4
 /** Nodes that are named as having what is to be kept: each is tried for seconds. */

@@ -2,7 +2,7 @@
 // disk before anybody is told. Above: fs/block-holder.ts. Below: the log store.
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
-import { errorLine } from '../../base/errors.ts'
+import { errorLine, OsError } from '../../base/errors.ts'
 import { isKid, type Kid } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
@@ -80,6 +80,12 @@ export class Pins {
     return this.#trees.get(tree)?.has(cid) ?? false
   }
 
+  /** Whether it is kept for any tree. */
+  hasAny(cid: CidText): boolean {
+    for (const known of this.#trees.values()) if (known.has(cid)) return true
+    return false
+  }
+
   /** Trees for which something is kept. */
   trees(): Kid[] {
     return [...this.#trees.keys()]
@@ -102,15 +108,18 @@ export class Pins {
 
   /** Resolves when it is on the disk. @throws {OsError} EIO, ENOSPC: then they are not pinned. */
   async add({ tree, keg }: { tree: Kid; keg?: Kid | undefined }, cids: readonly CidText[]): Promise<void> {
+    // What could not be read would be written over.
+    if (this.#indexUnread) throw new OsError('EIO', 'what is kept here for others could not be read')
     const fresh = cids.filter((cid) => !this.has(tree, cid))
-    if (fresh.length === 0) return this.#writing // of whoever has asked for the same
     for (const cid of fresh) this.#put(this.#open(tree, keg ?? null), cid)
     try {
-      await this.#write()
+      await (fresh.length > 0 ? this.#write() : this.#written())
     } catch (error) {
       this.#drop(tree, fresh)
       throw error
     }
+    // Somebody else may have asked for the same, and failed.
+    if (!cids.every((cid) => this.has(tree, cid))) throw new OsError('EIO', 'not all of it could be recorded')
   }
 
   /** @throws {OsError} EIO, ENOSPC. */
@@ -142,12 +151,17 @@ export class Pins {
   /** A page of that tree that has room. */
   #open(tree: Kid, keg: Kid | null): Page {
     for (const page of this.#pages) {
-      if (page.tree === tree && !page.unread && page.cids.size < PINS_PER_RECORD) return page
+      if (page.tree === tree && page.keg === keg && !page.unread && page.cids.size < PINS_PER_RECORD) return page
     }
     const page: Page = { number: this.#next++, tree, keg, cids: new Set() }
     this.#pages.add(page)
     this.#indexDirty = true
     return page
+  }
+
+  /** Resolves when all that is known here is on the disk. */
+  #written(): Promise<void> {
+    return this.#dirty.size > 0 || this.#indexDirty ? this.#write() : this.#writing
   }
 
   /** One write after the other: what changes meanwhile is in the next. */

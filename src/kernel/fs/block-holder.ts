@@ -4,19 +4,24 @@
 // What is kept stays until the tree's leader says that nobody needs it, or that enough others keep it; then it is a copy
 // like those of what was read.
 import { errorLine, OsError } from '../../base/errors.ts'
-import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
+import { type DeviceId, type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import type { Pins } from '../blocks/pins.ts'
-import { MAX_CIDS_PER_CALL } from '../limits.ts'
+import { MAX_CIDS_PER_CALL, REPLICAS } from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { AS_MEMBER, ASKED } from './placement-site.ts'
 
+/** What is said of a leaf: a version needs it; who says so leads the tree. */
+export const NEEDED = 1
+export const SAYS_LEADER = 2
+
 export interface BlockHolderOptions {
   blocks: Blocks
   pins: Pins
+  device: DeviceId
   rpc: RpcNode
   membership: Membership
   log: LogSink
@@ -26,17 +31,25 @@ export interface BlockHolderOptions {
   keeps(tree: Kid): boolean
   /** Who leads that tree of a keg (of `/`), as far as can be known. @throws {OsError} EHOSTUNREACH, EMFILE. */
   leaderOf(tree: Kid, keg: Kid | undefined): Promise<NodeId | undefined>
+  /** Whether the tree that is used for a keg (for `/`) says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EMFILE. */
+  absorbed(tree: Kid, keg: Kid | undefined): Promise<boolean>
   /** Leaves that nobody counts on here any longer, whoever else has them. */
   onReleased(tree: Kid, cids: readonly CidText[]): void
 }
 
 export class BlockHolder {
   readonly #options: BlockHolderOptions
+  /** What somebody asked for while it was asked whether anybody needs it. */
+  readonly #audits = new Set<Set<CidText>>()
 
   constructor(options: BlockHolderOptions) {
     this.#options = options
     const { rpc } = options
-    rpc.handle('tree.keep', ({ cids, hints, ...tree }, { signal }) => this.keep(tree, cids, { hints, signal }))
+    rpc.handle('tree.keep', async ({ cids, hints, ...of }, { peer, signal }) => {
+      // What nobody needs would stay for ever.
+      if ((await options.leaderOf(of.tree, of.keg)) === peer) return this.keep(of, cids, { hints, signal })
+      throw new OsError('EAGAIN', `${shortNode(peer)} is not known here to lead that tree`)
+    })
     rpc.handle('tree.kept', ({ tree, cids }) => this.kept(tree, cids))
     rpc.onNote('tree.release', (peer, { tree, cids }) => {
       this.#releaseFor(peer, tree, cids).catch((error: unknown) => {
@@ -56,8 +69,11 @@ export class BlockHolder {
   ): Promise<Uint8Array<ArrayBuffer>> {
     const { blocks, pins, rpc, log, full } = this.#options
     const release = blocks.pin()
+    for (const audit of this.#audits) for (const cid of cids) audit.add(cid)
     try {
       blocks.touch(cids)
+      // The disk may have lost what was here.
+      if ((await this.missing(cids)).length > 0) blocks.lookAgain()
       if (!full()) await blocks.hold(cids, { hints: hints.filter((hint) => hint !== rpc.self), signal })
     } catch (error) {
       signal.throwIfAborted()
@@ -149,26 +165,58 @@ export class BlockHolder {
   }
 
   /**
-   * Asks the tree's leader what no version needs any longer.
-   * @returns what was given up. @throws {OsError} EHOSTUNREACH, when nobody is known to lead it; whatever the leader answers.
+   * Asks those who keep a tree what no version of it needs any longer: its leader has to say so, another device as well, and
+   * nobody may say otherwise. (Who says that it leads may lie.) What is kept for a tree that another has taken in is
+   * released.
+   * @param here what this node says itself. @returns what was given up. @throws {OsError} EHOSTUNREACH when it is not certain.
    */
-  async audit(tree: Kid, needs: (cids: readonly CidText[]) => Promise<Uint8Array>): Promise<CidText[]> {
-    const { pins, rpc, log } = this.#options
+  async audit(tree: Kid, here: (cids: readonly CidText[]) => Promise<Uint8Array>): Promise<CidText[]> {
+    const { pins, absorbed, log } = this.#options
     const kept = pins.of(tree)
-    if (kept.length === 0) return []
-    const leader = await this.leaderOf(tree)
-    if (leader === undefined) throw new OsError('EHOSTUNREACH', `nobody who leads ${shortKid(tree)} is here`)
+    const wanted = new Set<CidText>()
     const gone: CidText[] = []
-    for (let at = 0; at < kept.length; at += MAX_CIDS_PER_CALL) {
-      const some = kept.slice(at, at + MAX_CIDS_PER_CALL)
-      const needed =
-        leader === rpc.self ? await needs(some) : await rpc.call(leader, 'tree.needs', { tree, cids: some })
-      gone.push(...some.filter((_cid, i) => needed[i] === 0))
+    this.#audits.add(wanted)
+    try {
+      for (let at = 0; at < kept.length; at += MAX_CIDS_PER_CALL) {
+        const some = kept.slice(at, at + MAX_CIDS_PER_CALL)
+        const needless = await this.#needless(tree, some, here)
+        if (!needless) {
+          if (!(await absorbed(tree, pins.kegOf(tree)))) {
+            throw new OsError('EHOSTUNREACH', `those who keep ${shortKid(tree)} are not here`)
+          }
+          this.release(tree, kept)
+          break
+        }
+        const given = some.filter((cid, i) => needless[i] && !wanted.has(cid))
+        await pins.remove(tree, given)
+        gone.push(...given)
+      }
+    } finally {
+      this.#audits.delete(wanted)
     }
-    if (gone.length === 0) return []
-    log.log('info', 'fs', `${gone.length} blocks of ${shortKid(tree)} are needed no longer, ${shortNode(leader)} says`)
-    await pins.remove(tree, gone)
+    if (gone.length > 0) log.log('info', 'fs', `${gone.length} blocks of ${shortKid(tree)} are needed no longer`)
     return gone
+  }
+
+  /** @returns undefined when those who know are not here. */
+  async #needless(
+    tree: Kid,
+    cids: readonly CidText[],
+    here: (cids: readonly CidText[]) => Promise<Uint8Array>,
+  ): Promise<boolean[] | undefined> {
+    const { rpc, membership, device } = this.#options
+    const said: { device: string; answer: Uint8Array; own: boolean }[] = []
+    const ask = async (peer: NodeId) => {
+      const own = peer === rpc.self
+      const answer = own ? await here(cids) : await rpc.call(peer, 'tree.needs', { tree, cids: [...cids] })
+      said.push({ device: own ? device : (membership.row(peer)?.device ?? peer), answer, own })
+    }
+    // Most do not keep it, and say so.
+    await Promise.allSettled([rpc.self, ...membership.linked()].map(ask))
+    const leaders = said.filter(({ answer }) => answer.some((word) => word & SAYS_LEADER))
+    if (leaders.length === 0) return undefined
+    const certain = leaders.some(({ own }) => own) || new Set(said.map((each) => each.device)).size >= REPLICAS
+    return cids.map((_cid, i) => certain && said.every(({ answer }) => !((answer[i] as number) & NEEDED)))
   }
 }
 

@@ -103,8 +103,13 @@ export class Files {
         this.#kegs.led(head)
       },
       onFollow: (keg) => this.#kegs.unled(keg),
+      onUnled: (kid) => this.#placement.unled(kid),
+      onRetired: (kid) => {
+        this.#sweep.forgotten(kid, [], true)
+        rpc.noteAll('tree.forgotten', { tree: kid, roots: [], soon: true })
+      },
       elsewhere: (kid, leader, relieve) => this.#placement.elsewhere(kid, leader, relieve),
-      placing: (kid, ack) => this.#placement.begin(kid, ack),
+      placing: (kid, change) => this.#placement.begin(kid, change),
       onForgotten: (kid, versions, soon) => {
         const roots = versions.map(({ root }) => root)
         this.#sweep.forgotten(kid, roots, soon)
@@ -121,6 +126,7 @@ export class Files {
       full,
       keeps: (kid) => keeper.keeps(kid),
       leaderOf: (kid, keg) => this.#kegs.leaderOf(kid, keg),
+      absorbed: (kid, keg) => this.#kegs.absorbed(kid, keg),
       onReleased: (kid, cids) => this.#sweep.released(kid, cids),
     })
     this.#placement = new Placement({
@@ -128,6 +134,7 @@ export class Files {
       holder,
       keepers: () => this.#keepers(),
       led: (kid) => keeper.ledTree(kid),
+      roots: (kid) => keeper.roots(kid),
       confirm: (kid) => keeper.confirm(kid),
       census: (roots) => censusOf({ tree, blocks, breathe }, roots),
     })
@@ -138,7 +145,7 @@ export class Files {
       pins: this.#pins,
       full,
       relieve: (kid) => this.#placement.relieve(kid),
-      needs: (kid, cids) => this.#placement.needs(kid, cids),
+      needs: (kid, cids) => this.#placement.needs(self, kid, cids),
       processes: () => processes.owner(),
       remembered: () => this.#kegs.holdAgain(),
     })
@@ -175,7 +182,7 @@ export class Files {
     }
     this.health = new TreeHealthService({
       ...{ ...options, tree, kegs, namespace, keeper, nodes },
-      review: (kid) => this.#placement.review(kid),
+      review: (kid) => this.#placement.review(kid, 'all'),
     })
     rpc.onNote('tree.forgotten', (_peer, { tree: kid, roots, soon }) => this.#sweep.forgotten(kid, roots, soon))
   }

@@ -162,6 +162,12 @@ export class Kegs {
     return this.#known(keg)?.leaderOf(tree)
   }
 
+  /** Whether the tree that is used for a keg (for `/`) says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EMFILE. */
+  async absorbed(tree: Kid, keg: Kid | undefined): Promise<boolean> {
+    const shared = keg === undefined ? this.root : await this.open(keg)
+    return shared.absorbed(tree)
+  }
+
   close(): void {
     this.#closed = true
     for (const shared of this.#all()) shared.close()

@@ -2,6 +2,7 @@
 // Below: nothing.
 import type { DeviceId, Kid, NodeId } from '../../base/ids.ts'
 import type { CidText } from '../blocks/cid.ts'
+import { BLOCK_BYTES } from '../limits.ts'
 import type { PlacedLeaf } from './leaves.ts'
 import { type Keeper, scoreOf } from './placement-plan.ts'
 
@@ -22,8 +23,9 @@ interface Known {
   holders: Map<NodeId, number>
   /** Everybody was asked. */
   learnt: boolean
-  /** Changes under way that put it into the tree. */
+  /** Changes under way that put it into the tree, and when the last one ended. */
   busy: number
+  endedMs: number
 }
 
 export class PlacementSite {
@@ -31,7 +33,11 @@ export class PlacementSite {
   readonly #leaves = new Map<CidText, Known>()
   /** Nodes that were not asked for all, or did not answer. */
   readonly unheard = new Set<NodeId>()
-  #census: { key: string; leaves: Promise<Map<CidText, number>> } | undefined
+  /** Versions are being brought back, which may need anything that the tree ever needed; and when the last one was. */
+  #restoring = 0
+  #restoredMs = Number.NEGATIVE_INFINITY
+  /** It was looked through since this node leads the tree. */
+  counted = false
 
   constructor(tree: Kid) {
     this.tree = tree
@@ -45,11 +51,27 @@ export class PlacementSite {
     }
   }
 
-  end(cids: readonly CidText[]): void {
+  end(cids: readonly CidText[], nowMs: number): void {
     for (const cid of cids) {
       const known = this.#leaves.get(cid)
-      if (known) known.busy--
+      if (!known) continue
+      known.busy--
+      known.endedMs = nowMs
     }
+  }
+
+  /** A version is being brought back. @returns what ends it. */
+  restore(): (nowMs: number) => void {
+    this.#restoring++
+    return (nowMs) => {
+      this.#restoring--
+      this.#restoredMs = nowMs
+    }
+  }
+
+  /** Whether a version is being brought back, or was since. */
+  restored(sinceMs: number): boolean {
+    return this.#restoring > 0 || this.#restoredMs >= sinceMs
   }
 
   /** Whether a change under way puts it into the tree. */
@@ -57,9 +79,28 @@ export class PlacementSite {
     return (this.#leaves.get(cid)?.busy ?? 0) > 0
   }
 
+  /** The same, or one that ended since. */
+  busySince(cid: CidText, sinceMs: number): boolean {
+    const known = this.#leaves.get(cid)
+    return known !== undefined && (known.busy > 0 || known.endedMs >= sinceMs)
+  }
+
+  /** Whether it is a leaf of the tree, as far as is known. */
+  knows(cid: CidText): boolean {
+    return this.#leaves.has(cid)
+  }
+
+  /** Everybody is to be asked anew. */
+  forget(): void {
+    for (const known of this.#leaves.values()) {
+      known.learnt = false
+      known.holders.clear()
+    }
+  }
+
   /** Bytes, as far as they are known. */
   size(cid: CidText): number {
-    return this.#leaves.get(cid)?.size ?? 0
+    return this.#leaves.get(cid)?.size ?? BLOCK_BYTES
   }
 
   /** Those of which not everybody was asked. */
@@ -113,34 +154,18 @@ export class PlacementSite {
     })
   }
 
-  /** Forgets what is in no version any more. */
-  keepOnly(leaves: ReadonlyMap<CidText, number>): void {
-    for (const [cid, known] of this.#leaves) if (!leaves.has(cid) && known.busy === 0) this.#leaves.delete(cid)
+  /** These are all leaves of its versions at that time; what has come since is not among them. */
+  count(leaves: ReadonlyMap<CidText, number>, atMs: number): void {
+    for (const cid of this.#leaves.keys()) if (!leaves.has(cid) && !this.busySince(cid, atMs)) this.#leaves.delete(cid)
     for (const [cid, size] of leaves) this.#known(cid).size = size
-  }
-
-  /** All leaves of these versions; counted once as long as they are the same. @throws whatever `count` throws. */
-  census(
-    roots: readonly CidText[],
-    count: (roots: readonly CidText[]) => Promise<Map<CidText, number>>,
-  ): Promise<Map<CidText, number>> {
-    const key = roots.join()
-    if (this.#census?.key === key) return this.#census.leaves
-    const leaves = count(roots)
-    this.#census = { key, leaves }
-    leaves.catch(() => {
-      if (this.#census?.leaves === leaves) this.#census = undefined
-    })
-    return leaves
-  }
-
-  /** Whether the last census was of these versions. */
-  counted(roots: readonly CidText[]): boolean {
-    return this.#census?.key === roots.join()
+    this.counted = true
   }
 
   #known(cid: CidText): Known {
-    const known = this.#leaves.get(cid) ?? { size: 0, holders: new Map(), learnt: false, busy: 0 }
+    const known: Known = this.#leaves.get(cid) ?? {
+      ...{ size: BLOCK_BYTES, holders: new Map(), learnt: false },
+      ...{ busy: 0, endedMs: Number.NEGATIVE_INFINITY },
+    }
     this.#leaves.set(cid, known)
     return known
   }

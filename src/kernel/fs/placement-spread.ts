@@ -2,9 +2,18 @@
 // Below: block-holder.ts (where this node is one of them), placement-plan.ts, rpc.
 import { errorLine, OsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { KEEP_CALLS, MAX_HINTS, REPLICAS } from '../limits.ts'
+import {
+  KEEP_AGAIN_MS,
+  KEEP_BYTES_PER_MS,
+  KEEP_CALLS,
+  KEEP_LOOK_MS,
+  KEEP_PATIENCE_MS,
+  MAX_HINTS,
+  REPLICAS,
+} from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { BlockHolder } from './block-holder.ts'
 import type { PlacedLeaf } from './leaves.ts'
@@ -27,6 +36,7 @@ export interface Spread {
 
 export interface SpreaderOptions {
   rpc: RpcNode
+  clock: Clock
   log: LogSink
   holder: BlockHolder
   /** Every node that could keep something now, this one included. */
@@ -45,6 +55,8 @@ export class Spreader {
   #calls = 0
   readonly #waiting: (() => void)[] = []
   readonly #stop = new AbortController()
+  /** Nodes that did not answer in time: until when they are not asked. */
+  readonly #slow = new Map<NodeId, number>()
 
   constructor(options: SpreaderOptions) {
     this.#options = options
@@ -67,7 +79,10 @@ export class Spreader {
     }
     site.begin(leaves)
     const all = this.#rounds({ ...what, leaves, check, tried: new Map() }).finally(() => {
-      site.end(leaves.map(({ cid }) => cid))
+      site.end(
+        leaves.map(({ cid }) => cid),
+        this.#options.clock.nowMs(),
+      )
       resolve()
     })
     check()
@@ -80,7 +95,7 @@ export class Spreader {
     for (;;) {
       const now = job.view()
       if (!now || this.#stop.signal.aborted) return
-      const keepers = this.#options.keepers().filter(({ id }) => id !== but)
+      const keepers = this.#keepers().filter(({ id }) => id !== but)
       const missing = leaves.map(({ cid, size }) => {
         const asked = tried.get(cid) ?? new Set<NodeId>()
         tried.set(cid, asked)
@@ -92,8 +107,28 @@ export class Spreader {
     }
   }
 
+  /** Without those that did not answer lately. */
+  #keepers(): Keeper[] {
+    const nowMs = this.#options.clock.nowMs()
+    for (const [id, untilMs] of this.#slow) if (untilMs <= nowMs) this.#slow.delete(id)
+    return this.#options.keepers().filter(({ id }) => !this.#slow.has(id))
+  }
+
+  /** Resolves when it is done, or takes too long: then others are asked, and what comes of it all the same counts. */
   async #keep({ id, leaves }: { id: NodeId; leaves: readonly PlacedLeaf[] }, job: Job): Promise<void> {
     await this.#turn()
+    const called = this.#call(id, leaves, job)
+    const bytes = leaves.reduce((sum, { size }) => sum + size, 0)
+    const late = await this.#outlasts(called, id, KEEP_PATIENCE_MS + bytes / KEEP_BYTES_PER_MS)
+    if (late) {
+      this.#slow.set(id, this.#options.clock.nowMs() + KEEP_AGAIN_MS)
+      this.#options.log.log('info', 'fs', `${shortNode(id)} takes too long to keep ${leaves.length} blocks`)
+    }
+    this.#done()
+    job.check()
+  }
+
+  async #call(id: NodeId, leaves: readonly PlacedLeaf[], job: Job): Promise<void> {
     const { rpc, holder, log } = this.#options
     const { site } = job
     const cids = leaves.map(({ cid }) => cid)
@@ -108,12 +143,29 @@ export class Spreader {
           ? await holder.keep(of, cids, { hints, signal })
           : await rpc.call(id, 'tree.keep', { ...of, cids, hints }, { signal })
       for (const [i, cid] of cids.entries()) site.heard(cid, id, kept[i] === 1 ? ASKED : 0)
+      job.check()
     } catch (error) {
       log.log('info', 'fs', `${shortNode(id)} does not keep ${cids.length} blocks: ${errorLine(error)}`)
-    } finally {
-      this.#done()
-      job.check()
     }
+  }
+
+  /** @returns whether the call takes longer than that, or whoever was called is frozen or gone before it ends. */
+  async #outlasts(called: Promise<void>, id: NodeId, ms: number): Promise<boolean> {
+    const { clock, keepers } = this.#options
+    const untilMs = clock.nowMs() + ms
+    let done = false
+    const ended = called.then(() => {
+      done = true
+    })
+    while (!done && !this.#stop.signal.aborted) {
+      const leftMs = untilMs - clock.nowMs()
+      if (leftMs <= 0 || !keepers().some((keeper) => keeper.id === id)) return true
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const timer = clock.setTimer(resolve, Math.min(leftMs, KEEP_LOOK_MS), 'keep blocks')
+      await Promise.race([ended, promise])
+      timer.cancel()
+    }
+    return false
   }
 
   /** A few calls at a time, of all that is placed. */

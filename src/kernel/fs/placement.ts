@@ -10,18 +10,28 @@ import { errorLine, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
-import type { Ack } from '../../syscalls/types.ts'
+import type { PeerState } from '../../syscalls/types.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { GROUP_REPLACE_DEAD_MS, GROUP_REPLACE_MS, MAX_CIDS_PER_CALL, PLACE_REVIEW_MS, REPLICAS } from '../limits.ts'
+import {
+  GROUP_REPLACE_DEAD_MS,
+  GROUP_REPLACE_MS,
+  GROUP_SIZE,
+  MAX_CIDS_PER_CALL,
+  PLACE_AGAIN_MAX_MS,
+  PLACE_AGAIN_MS,
+  PLACE_REVIEW_MS,
+  REPLICAS,
+} from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Timers } from '../timers.ts'
-import { type BlockHolder, bitsOf } from './block-holder.ts'
+import { type BlockHolder, bitsOf, NEEDED, SAYS_LEADER } from './block-holder.ts'
 import type { Elsewhere, PlacedLeaf } from './leaves.ts'
 import type { Keeper } from './placement-plan.ts'
 import { PlacementSite, type View } from './placement-site.ts'
 import { type Spread, Spreader } from './placement-spread.ts'
+import type { Change } from './tree-keeper.ts'
 
 /** A tree that this node leads, as it is now. */
 export interface LedTree {
@@ -46,6 +56,8 @@ export interface PlacementOptions {
   /** Every node that could keep something now, this one included. */
   keepers(): Keeper[]
   led(tree: Kid): LedTree | undefined
+  /** Of all versions of a tree that is kept here, as far as this node knows them; undefined when it is not. */
+  roots(tree: Kid): CidText[] | undefined
   /** Resolves when it is certain that this node leads it. @throws {OsError} EAGAIN. */
   confirm(tree: Kid): Promise<unknown>
   /** All leaves below these directories, and their sizes. @throws {OsError} EIO, EFBIG. */
@@ -64,8 +76,16 @@ export interface Placing {
 export class Placement {
   readonly #options: PlacementOptions
   readonly #timers: Timers
+  /** Of trees that this node leads. */
   readonly #sites = new Map<Kid, PlacementSite>()
-  #reviewing: Promise<void> | undefined
+  /** What was counted last of each tree. */
+  readonly #counts = new Map<Kid, { key: string; atMs: number; leaves: Promise<Map<CidText, number>> }>()
+  #reviewing = false
+  #againMs = PLACE_AGAIN_MS
+  /** Peers that could keep nothing when they were looked at last. */
+  readonly #unfit = new Set<NodeId>()
+  /** Peers for which others are being looked for. */
+  readonly #relieving = new Set<NodeId>()
   #dueMs = Number.POSITIVE_INFINITY
   readonly #spreader: Spreader
   #closed = false
@@ -78,13 +98,13 @@ export class Placement {
     rpc.handle('tree.placed', async ({ tree, cids, relieve }, { peer }) => {
       return bitsOf(await this.placed(peer, tree, cids, relieve))
     })
-    rpc.handle('tree.needs', ({ tree, cids }) => this.needs(tree, cids))
+    rpc.handle('tree.needs', ({ tree, cids }, { peer }) => this.needs(peer, tree, cids))
     membership.events.on((event) => {
       if (event.type === 'left') this.#left(event.peer, event.said !== null)
-      else {
-        if (event.type === 'joined') for (const site of this.#sites.values()) site.unheard.add(event.peer)
+      else if (event.type === 'joined') {
+        for (const site of this.#sites.values()) site.unheard.add(event.peer)
         this.#later(PLACE_REVIEW_MS)
-      }
+      } else this.#changed(event.peer, event.state)
     })
   }
 
@@ -98,6 +118,7 @@ export class Placement {
   /** It does not lead it any longer. */
   unled(tree: Kid): void {
     this.#sites.delete(tree)
+    if (this.#options.roots(tree) === undefined) this.#counts.delete(tree)
   }
 
   close(): void {
@@ -165,19 +186,23 @@ export class Placement {
     return placed
   }
 
-  /** A change of a tree begins, for which leaves have to be kept. @param ack how safe it has to be. */
-  begin(tree: Kid, ack: Ack['level'] | undefined): Placing {
+  /** A change of a tree begins, for which leaves have to be kept. */
+  begin(tree: Kid, { ops, ack }: Pick<Change, 'ops' | 'ack'>): Placing {
+    const { led: ledNow, clock } = this.#options
+    if (!ledNow(tree)) return NOTHING_PLACED
     const site = this.#site(tree)
+    // What is brought back may be noted as whole, and then nobody asks for each of its leaves.
+    const restored = ops.some(({ op }) => op === 'graft') ? site.restore() : undefined
     const cids: CidText[] = []
     const placed: CidText[] = []
     return {
       elsewhere: async (leaves, options) => {
-        const led = this.#options.led(tree)
-        const devices = new Set(this.#options.keepers().map(({ device }) => device)).size
+        const led = ledNow(tree)
         site.begin(leaves)
         cids.push(...leaves.map(({ cid }) => cid))
-        if (!led || devices <= led.copies) return leaves.map(() => false)
+        if (!led || this.#devices() <= Math.min(led.copies, GROUP_SIZE)) return leaves.map(() => false)
         const { enough, all } = this.#spread(site, led, leaves, { hints: options.hints })
+        void all.then(() => this.#againIfRare(site, leaves))
         await (ack === 'all' ? all : enough)
         const least = Math.min(REPLICAS, led.copies)
         const kept = leaves.map(({ cid }) => site.devices(cid, this.#view(led)) >= least)
@@ -185,18 +210,20 @@ export class Placement {
         return kept
       },
       devices: () => {
-        const led = this.#options.led(tree)
+        const led = ledNow(tree)
         return Math.min(...placed.map((cid) => (led ? site.devices(cid, this.#view(led)) : 0)))
       },
       end: (review) => {
-        site.end(cids)
+        site.end(cids, clock.nowMs())
+        restored?.(clock.nowMs())
         if (review) this.#later(PLACE_REVIEW_MS)
       },
     }
   }
 
   /**
-   * Which of these leaves enough others keep without that peer, who is not counted on for them any more.
+   * Which of these leaves enough others keep without that peer, who is not counted on for them any more. Of what is no leaf of
+   * the tree nobody is asked.
    * @param relieve it has no room: for the others somebody else is looked for. @throws {OsError} EAGAIN when not led here.
    */
   async placed(peer: NodeId, tree: Kid, cids: readonly CidText[], relieve = false): Promise<boolean[]> {
@@ -206,64 +233,95 @@ export class Placement {
     const others = new Set([...view.devices].filter(([id]) => id !== peer).map(([, device]) => device))
     if (others.size < led.copies) return cids.map(() => false)
     const site = this.#site(tree)
+    if (!site.counted) await this.#count(site, led.roots)
     // Of what is being placed as many keep it as there will be.
     const enough = (cid: CidText) => {
       return site.devices(cid, view, peer) >= (site.busy(cid) ? Math.min(REPLICAS, led.copies) : led.copies)
     }
+    const known = cids.filter((cid) => site.knows(cid))
     await this.#learn(
       site,
-      cids.filter((cid) => !site.busy(cid) && !enough(cid)),
+      known.filter((cid) => !site.busy(cid) && !enough(cid)),
     )
-    const placed = cids.map(enough)
+    const kept = new Set(known.filter((cid) => site.holdersOf(cid).includes(peer)))
+    const placed = cids.map((cid) => site.knows(cid) && enough(cid))
     for (const [i, cid] of cids.entries()) if (placed[i]) site.drop(cid, peer)
-    const left = cids.filter((_cid, i) => !placed[i])
-    if (relieve && left.length > 0) {
-      const leaves = left.map((cid) => ({ cid, size: site.size(cid) }))
-      void this.#spread(site, led, leaves, { hints: [peer], but: peer })
-    }
+    const left = cids.filter((cid, i) => !placed[i] && kept.has(cid))
+    if (relieve && left.length > 0) this.#relieveOf(site, led, peer, left)
     return placed
   }
 
-  /** @returns one byte per CID, 1 for what some version needs, or may soon. @throws {OsError} EAGAIN, EIO. */
-  async needs(tree: Kid, cids: readonly CidText[]): Promise<Uint8Array<ArrayBuffer>> {
-    const { led, confirm, census } = this.#options
-    for (let attempt = 0; attempt < 3; attempt++) {
-      await confirm(tree)
-      const roots = led(tree)?.roots
-      if (!roots) throw notLed()
-      const site = this.#site(tree)
-      const needed = await site.census(roots, census)
-      // What has come meanwhile is not in it.
-      if (!site.counted(led(tree)?.roots ?? [])) continue
-      return bitsOf(cids.map((cid) => !mutated('need-nothing') && (needed.has(cid) || site.busy(cid))))
-    }
-    throw new OsError('EAGAIN', 'the tree changes all the time')
+  /** One after the other: whoever asks again and again must not keep everybody at work. */
+  #relieveOf(site: PlacementSite, led: LedTree, peer: NodeId, cids: readonly CidText[]): void {
+    if (this.#relieving.has(peer)) return
+    this.#relieving.add(peer)
+    const leaves = cids.map((cid) => ({ cid, size: site.size(cid) }))
+    void this.#spread(site, led, leaves, { hints: [peer], but: peer }).all.finally(() => this.#relieving.delete(peer))
   }
 
-  /** Finds out who keeps what, has made anew what is lost, and lets go what is too much. @throws {OsError} EIO. */
-  async review(tree: Kid): Promise<void> {
-    const { led, census, keepers } = this.#options
+  /**
+   * Which of these leaves a version needs, or may need soon, as far as this node knows.
+   * @returns for each NEEDED or not, with SAYS_LEADER if it leads. Whoever is told that a leaf is not needed is not counted on for
+   * it any more. @throws {OsError} EAGAIN when the tree is not kept here, or it is not certain; EIO.
+   */
+  async needs(peer: NodeId, tree: Kid, cids: readonly CidText[]): Promise<Uint8Array<ArrayBuffer>> {
+    const { led, roots, confirm, clock } = this.#options
+    const beganMs = clock.nowMs()
+    const leads = led(tree) !== undefined
+    if (leads) await confirm(tree)
+    const all = led(tree)?.roots ?? roots(tree)
+    if (!all) throw new OsError('EAGAIN', 'this node does not keep that tree')
+    const needed = await this.#leaves(tree, all)
+    if (!leads) return Uint8Array.from(cids, (cid) => (needed.has(cid) ? NEEDED : 0))
+    // Somebody else may have been elected meanwhile, who has changed it.
+    await confirm(tree)
+    const site = this.#site(tree)
+    if (site.restored(beganMs)) throw new OsError('EAGAIN', 'a version is being brought back: ask again')
+    const answer = cids.map((cid) => !mutated('need-nothing') && (needed.has(cid) || site.busySince(cid, beganMs)))
+    for (const [i, cid] of cids.entries()) if (!answer[i]) site.drop(cid, peer)
+    return Uint8Array.from(answer, (need) => SAYS_LEADER | (need ? NEEDED : 0))
+  }
+
+  /**
+   * Finds out who keeps what, has made anew what is lost, and lets go what is too much.
+   * @param whom `all`: those are asked as well that have said it before. @throws {OsError} EIO.
+   */
+  async review(tree: Kid, whom: 'new' | 'all' = 'new'): Promise<void> {
+    const { led } = this.#options
     const now = led(tree)
     if (!now) return this.unled(tree)
     if (now.changing) this.#later(PLACE_REVIEW_MS)
-    if (new Set(keepers().map(({ device }) => device)).size < 2) return
+    if (this.#devices() < 2) return
     const site = this.#site(tree)
-    const leaves = await site.census(now.roots, census)
-    site.keepOnly(leaves)
+    const leaves = await this.#count(site, now.roots)
+    if (whom === 'all') site.forget()
     const cids = [...leaves.keys()]
     await this.#learn(site, cids)
     await this.#hear(site, cids)
-    const view = this.#view(now)
-    const target = Math.min(now.copies, new Set(view.devices.values()).size)
-    const counts = new Map(cids.map((cid) => [cid, site.devices(cid, view)]))
-    const under = cids.filter((cid) => (counts.get(cid) as number) < target)
-    // What is in the greatest danger comes first.
-    under.sort((a, b) => (counts.get(a) as number) - (counts.get(b) as number))
-    this.#release(site, now, cids.filter((cid) => (counts.get(cid) as number) > now.copies)) // biome-ignore format: one thing
-    if (under.length === 0 || mutated('place-once')) return
-    const wanted = under.map((cid) => ({ cid, size: leaves.get(cid) as number }))
+    const rare = this.#rare(site, now, cids)
+    this.#release(site, now, cids)
+    if (rare.length === 0 || mutated('place-once')) return
+    const wanted = rare.map((cid) => ({ cid, size: leaves.get(cid) as number }))
     await this.#spread(site, now, wanted).all
-    this.#options.log.log('info', 'fs', `${under.length} blocks of ${shortKid(tree)} had too few copies`)
+    const left = this.#rare(site, now, rare).length
+    const { log } = this.#options
+    log.log('info', 'fs', `${rare.length} blocks of ${shortKid(tree)} had too few copies, ${left} still have`)
+    if (left > 0) this.#again()
+  }
+
+  #againIfRare(site: PlacementSite, leaves: readonly PlacedLeaf[]): void {
+    const led = this.#options.led(site.tree)
+    const cids = leaves.map(({ cid }) => cid)
+    if (led && this.#rare(site, led, cids).length > 0) this.#again()
+  }
+
+  /** Those with fewer copies than there could be; what is in the greatest danger comes first. */
+  #rare(site: PlacementSite, led: LedTree, cids: readonly CidText[]): CidText[] {
+    const view = this.#view(led)
+    const target = Math.min(led.copies, new Set(view.devices.values()).size)
+    const counts = new Map(cids.map((cid) => [cid, site.devices(cid, view)]))
+    const count = (cid: CidText) => counts.get(cid) as number
+    return cids.filter((cid) => count(cid) < target).sort((a, b) => count(a) - count(b))
   }
 
   // --- what is known ------------------------------------------------------------------------------------------
@@ -274,6 +332,32 @@ export class Placement {
     const site = new PlacementSite(tree)
     this.#sites.set(tree, site)
     return site
+  }
+
+  /** Devices that could keep something now. */
+  #devices(): number {
+    return new Set(this.#options.keepers().map(({ device }) => device)).size
+  }
+
+  /** All leaves of these versions of a tree; counted once as long as they are the same. @throws {OsError} EIO, EFBIG. */
+  #leaves(tree: Kid, roots: readonly CidText[]): Promise<Map<CidText, number>> {
+    const key = roots.join()
+    const counted = this.#counts.get(tree)
+    if (counted?.key === key) return counted.leaves
+    const leaves = this.#options.census(roots)
+    this.#counts.set(tree, { key, atMs: this.#options.clock.nowMs(), leaves })
+    leaves.catch(() => {
+      if (this.#counts.get(tree)?.leaves === leaves) this.#counts.delete(tree)
+    })
+    return leaves
+  }
+
+  /** The same, of one that is led here. */
+  async #count(site: PlacementSite, roots: readonly CidText[]): Promise<Map<CidText, number>> {
+    const atMs = this.#options.clock.nowMs()
+    const leaves = await this.#leaves(site.tree, roots)
+    site.count(leaves, atMs)
+    return leaves
   }
 
   /** Who is here and counts. */
@@ -315,8 +399,18 @@ export class Placement {
 
   #left(peer: NodeId, said: boolean): void {
     for (const site of this.#sites.values()) site.unheard.delete(peer)
+    this.#unfit.delete(peer)
     // Who closed its tab may be back after a reload.
     if (this.#sites.size > 0) this.#later(said ? GROUP_REPLACE_MS : GROUP_REPLACE_DEAD_MS)
+  }
+
+  /** Whether it could keep something matters, and nothing else. */
+  #changed(peer: NodeId, state: PeerState): void {
+    const unfit = state === 'frozen' || state === 'stalled'
+    if (unfit === this.#unfit.has(peer)) return
+    if (unfit) this.#unfit.add(peer)
+    else this.#unfit.delete(peer)
+    this.#later(PLACE_REVIEW_MS)
   }
 
   #spread(
@@ -339,9 +433,13 @@ export class Placement {
     const { rpc, holder } = this.#options
     const { tree } = site
     const released = new Map<NodeId, CidText[]>()
+    const [keepers, view] = [this.#options.keepers(), this.#view(led)]
     for (const cid of cids) {
-      for (const id of site.surplus(cid, led.copies, this.#options.keepers(), this.#view(led))) {
-        released.set(id, [...(released.get(id) ?? []), cid])
+      if (site.devices(cid, view) <= led.copies) continue
+      for (const id of site.surplus(cid, led.copies, keepers, view)) {
+        const some = released.get(id) ?? []
+        some.push(cid)
+        released.set(id, some)
         site.drop(cid, id)
       }
     }
@@ -365,20 +463,38 @@ export class Placement {
     this.#dueMs = dueMs
     this.#timers.after(ms, 'review blocks', () => {
       this.#dueMs = Number.POSITIVE_INFINITY
-      this.#reviewing = (this.#reviewing ?? Promise.resolve()).then(() => this.#reviewAll())
+      if (this.#reviewing) this.#later(PLACE_REVIEW_MS)
+      else void this.#reviewAll()
     })
   }
 
   async #reviewAll(): Promise<void> {
+    this.#reviewing = true
+    let failed = false
     for (const tree of [...this.#sites.keys()]) {
-      if (this.#closed) return
-      await this.review(tree).catch((error: unknown) => this.#failed(tree, error))
+      if (this.#closed) break
+      await this.review(tree).catch((error: unknown) => {
+        failed = true
+        const what = `blocks of ${shortKid(tree)} are not looked after now`
+        this.#options.log.log('info', 'fs', `${what}: ${errorLine(error)}`)
+      })
     }
+    this.#reviewing = false
+    if (failed) this.#again()
+    else if (this.#dueMs === Number.POSITIVE_INFINITY) this.#againMs = PLACE_AGAIN_MS
   }
 
-  #failed(tree: Kid, error: unknown): void {
-    this.#options.log.log('info', 'fs', `blocks of ${shortKid(tree)} are not looked after now: ${errorLine(error)}`)
+  /** Not all could be done: later, and later still when that does not help. */
+  #again(): void {
+    this.#later(this.#againMs)
+    this.#againMs = Math.min(2 * this.#againMs, PLACE_AGAIN_MAX_MS)
   }
+}
+
+const NOTHING_PLACED: Placing = {
+  elsewhere: async (leaves) => leaves.map(() => false),
+  devices: () => Number.POSITIVE_INFINITY,
+  end: () => undefined,
 }
 
 function notLed(): OsError {

@@ -173,6 +173,12 @@ export class SharedTree {
     return this.#claims.best(tree)?.home
   }
 
+  /** Whether the tree in use says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EAGAIN. */
+  async absorbed(tree: Kid): Promise<boolean> {
+    const best = this.#best()
+    return best !== undefined && (await this.#calls.absorbed(best, tree)) !== null
+  }
+
   /** Another node is linked. */
   linked(peer: NodeId): void {
     const { rpc, keg } = this.#options

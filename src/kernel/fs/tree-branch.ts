@@ -29,7 +29,7 @@ export interface TreeBranchOptions {
 }
 
 /** What a tree begins with. */
-export type Begun = Pick<TreeHead, 'tree' | 'bornMs' | 'root' | 'keg'>
+export type Begun = Pick<TreeHead, 'tree' | 'bornMs' | 'root' | 'keg' | 'copies'>
 
 export class TreeBranch {
   readonly #options: TreeBranchOptions
@@ -45,8 +45,9 @@ export class TreeBranch {
    * @throws {OsError} ETIMEDOUT when the nodes that should keep it do not answer; ECANCELED.
    */
   async begin(head: Begun, base: TreeBirth['base'], signal?: AbortSignal): Promise<void> {
-    const { tree: kid, bornMs, root, keg } = head
+    const { tree: kid, bornMs, root, keg, copies } = head
     const birth: TreeBirth = ofKeg({ t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base }, keg)
+    if (copies !== undefined) birth.copies = copies
     this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
       this.#beginning = undefined
     })

@@ -73,6 +73,8 @@ export interface Again {
   forgotten: ReadonlySet<CidText>
   /** There is no room here: others are to be found for leaves. */
   relieve: boolean
+  /** Takes leaves that are needed, and that others keep. */
+  spared: Set<CidText>
 }
 
 interface Request extends Change {
@@ -103,6 +105,10 @@ export interface KeeperOptions {
   onHead(head: TreeHead): void
   /** It keeps a tree of that keg (of `/`), and does not lead it, or no longer. */
   onFollow(keg: Kid | undefined): void
+  /** A tree is gone: all of it is in another. */
+  onRetired(tree: Kid): void
+  /** It does not lead that tree, or no longer. */
+  onUnled(tree: Kid): void
   /** A tree that this node leads has forgotten some of its versions: because somebody asked, or to make room. */
   onForgotten(tree: Kid, versions: Version[], asked: boolean): void
   /** Others keep that tree now instead of this node: roots of its versions. */
@@ -110,7 +116,7 @@ export interface KeeperOptions {
   /** Which leaves of a tree that this node keeps need not be here, as whoever leads it says. */
   elsewhere(tree: Kid, leader: NodeId, relieve?: boolean): Elsewhere
   /** A change of a tree that this node leads begins, for which leaves have to be kept. */
-  placing(tree: Kid, ack: Ack['level'] | undefined): Placing
+  placing(tree: Kid, change: Change): Placing
 }
 
 export class TreeKeeper {
@@ -146,6 +152,7 @@ export class TreeKeeper {
         const led = this.#led.get(kid)
         const keg = led ? led.state.keg : this.kegOf(kid)
         this.#led.delete(kid)
+        this.#options.onUnled(kid)
         // Of one that is not here yet nobody knows; it is told again.
         if (led || keg !== undefined) this.#options.onFollow(keg ?? undefined)
       },
@@ -244,10 +251,18 @@ export class TreeKeeper {
    * which is not known to be committed, unless somebody who should know has said so.
    * @throws {OsError} EIO, ENOSPC; EAGAIN when it is damaged: it may be repaired.
    */
-  async holdAgain(kid: Kid, { forgotten, relieve }: Again): Promise<void> {
+  async holdAgain(kid: Kid, { forgotten, relieve, spared }: Again): Promise<void> {
     const stored = this.stored(kid)
     if (!stored) return
-    const care = { quiet: true, ...this.care(kid, relieve) }
+    const { scope, elsewhere } = this.care(kid, relieve)
+    const sparing: Elsewhere | undefined =
+      elsewhere &&
+      (async (leaves, options) => {
+        const kept = await elsewhere(leaves, options)
+        for (const [i, { cid }] of leaves.entries()) if (kept[i]) spared.add(cid)
+        return kept
+      })
+    const care = { quiet: true, scope, elsewhere: sparing }
     if (!(await this.copies.everything(stored.root, {}, care))) {
       throw new OsError('EAGAIN', 'some of the tree is lost, unless a device that is away has it')
     }
@@ -271,6 +286,12 @@ export class TreeKeeper {
     const members = membersOf(group.config)
     const changing = group.config.learners.length > 0 || !group.settled
     return { keg, roots: [root, ...versions.rows().map((row) => row.root)], copies, members, changing }
+  }
+
+  /** Roots of all versions of a tree that is kept here, as its journal here has them, also what may not be committed. */
+  roots(kid: Kid): CidText[] | undefined {
+    const stored = this.stored(kid)
+    return stored && [...new Set([stored.root, ...stored.versions.rows().map(({ root }) => root)])]
   }
 
   /** The name of a tree to come. */
@@ -311,7 +332,7 @@ export class TreeKeeper {
   async apply(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
     const { self, blocks } = this.#options
     const release = blocks.pin()
-    const placing = this.#options.placing(kid, change.ack)
+    const placing = this.#options.placing(kid, change)
     try {
       // What nobody has no member could ever store.
       const options = { hints: from === self ? [] : [from] }
@@ -359,7 +380,9 @@ export class TreeKeeper {
     this.#led.delete(kid)
     this.#yielded.delete(kid)
     this.#kegs.delete(kid)
+    this.#options.onUnled(kid)
     await this.#options.groups.retire(PREFIX + kid)
+    this.#options.onRetired(kid)
   }
 
   /**
@@ -500,7 +523,7 @@ export class TreeKeeper {
       const forgotten = led.state.apply(each)
       if (forgotten.length > 0) this.#options.onForgotten(kid, forgotten, each.t === 'forgot')
     }
-    if (entries.some(({ t }) => t === 'changed')) this.#options.onHead(this.#headOf(led))
+    if (entries.some(({ t }) => t === 'changed' || t === 'copies')) this.#options.onHead(this.#headOf(led))
     return ack
   }
 }

@@ -30,7 +30,7 @@ import { mutated } from '../mutations.ts'
 import type { BlockHolder } from './block-holder.ts'
 import { allCids } from './dag.ts'
 import { decodeDirectory } from './directory.ts'
-import type { TreeKeeper } from './tree-keeper.ts'
+import type { Again, TreeKeeper } from './tree-keeper.ts'
 
 export interface TreeSweepOptions {
   keeper: TreeKeeper
@@ -50,7 +50,7 @@ export interface TreeSweepOptions {
   relieve(tree: Kid): Promise<void>
   /** Next to no room is left. */
   full(): boolean
-  /** For trees that are led here: see Placement. */
+  /** For trees that are kept here: see Placement. */
   needs(tree: Kid, cids: readonly CidText[]): Promise<Uint8Array>
 }
 
@@ -94,6 +94,8 @@ export class TreeSweep {
     } catch (error) {
       log.log('warn', 'fs', `what was to be freed is not known any more: ${errorLine(error)}`)
     }
+    // What was kept for others may have been given up while this tab was closed.
+    for (const kid of this.#options.pins.trees()) this.#add(kid, [], true)
     if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
   }
 
@@ -186,7 +188,7 @@ export class TreeSweep {
       const mark = blocks.mark()
       keeper.copies.forget()
       const relieve = full()
-      await this.#holdAll(new Set(), relieve)
+      await this.#holdAll({ relieve })
       await remembered()
       if (relieve) await this.#relieveAll()
       const copies = (await blocks.keys()).filter((cid) => !blocks.touchedSince(cid, mark))
@@ -262,7 +264,7 @@ export class TreeSweep {
     try {
       const mark = blocks.mark()
       keeper.copies.forget()
-      await this.#holdAll(new Set())
+      await this.#holdAll({})
       let count = 0
       for (const [kid, cids] of [...this.#released]) {
         const lately = [...cids].filter((cid) => blocks.touchedLately(cid, mark))
@@ -288,7 +290,7 @@ export class TreeSweep {
 
   /** @returns how many blocks were freed, and whether more may be later. @throws {OsError} when it is not certain what is in use. */
   async #sweep(kid: Kid, roots: readonly CidText[]): Promise<{ count: number; later: boolean }> {
-    const { blocks, keeper, remembered, holder, needs } = this.#options
+    const { blocks, keeper, remembered, holder, pins, needs } = this.#options
     // From here on whatever anybody stores here, or makes sure of, stays.
     const release = blocks.pin()
     try {
@@ -298,7 +300,12 @@ export class TreeSweep {
       const unneeded = this.#unneeded.get(kid) ?? new Set()
       this.#unneeded.set(kid, unneeded)
       for (const cid of await holder.audit(kid, (cids) => needs(kid, cids))) unneeded.add(cid)
-      if (!mutated('sweep-live')) await this.#holdAll(new Set(roots))
+      const spared = new Set<CidText>()
+      const before = [...unneeded].filter((cid) => !blocks.touchedSince(cid, mark))
+      if (!mutated('sweep-live')) await this.#holdAll({ forgotten: new Set(roots), spared })
+      // What is needed for something else is a copy like others.
+      for (const cid of before) if (blocks.touchedSince(cid, mark)) unneeded.delete(cid)
+      for (const cid of unneeded) if (pins.hasAny(cid)) unneeded.delete(cid)
       // A journal of which only the name was heard keeps nothing.
       const surplus = keeper.stored(kid) === undefined
       if (surplus) await remembered()
@@ -309,8 +316,8 @@ export class TreeSweep {
       const step = surplus ? MAX_CIDS_PER_CALL : WRITE_BATCH_BLOCKS
       for (let at = 0; at < doomed.length && !this.#closed; at += step) {
         const some = doomed.slice(at, at + step)
-        // Whoever asks keeps others from freeing the same: only what is asked about has to be with others.
-        const asked = surplus ? some.filter((cid) => !unneeded.has(cid)) : []
+        // Whoever asks keeps others from freeing the same: only what has to be with others is asked about.
+        const asked = some.filter((cid) => spared.has(cid) || (surplus && !unneeded.has(cid)))
         const elsewhere = asked.length > 0 ? await holder.elsewhere(asked, REPLICAS) : []
         const stays = new Set(asked.filter((_cid, i) => !elsewhere[i]))
         const goes = some.filter((cid) => !stays.has(cid))
@@ -325,10 +332,10 @@ export class TreeSweep {
   }
 
   /** Touches all that the journals which are kept here mean. @throws {OsError} when some of it cannot be had. */
-  async #holdAll(forgotten: ReadonlySet<CidText>, relieve = false): Promise<void> {
+  async #holdAll({ forgotten = new Set(), relieve = false, spared = new Set() }: Partial<Again>): Promise<void> {
     const { keeper, groups, processes, holder } = this.#options
     holder.touchAll()
-    for (const kid of keeper.kept()) await keeper.holdAgain(kid, { forgotten, relieve })
+    for (const kid of keeper.kept()) await keeper.holdAgain(kid, { forgotten, relieve, spared })
     const owner = processes()
     for (const name of groups.names('process/')) {
       const { snapshot, entries } = groups.find(name)?.stored() ?? {}

@@ -317,7 +317,7 @@ export const methods = {
     result: bytes(limits.MAX_CIDS_PER_CALL),
     timeoutMs: 10_000,
   },
-  /** From whoever keeps leaves to their tree's leader: 1 for those that some version of the tree needs. */
+  /** To a member of a tree's journal: 1 for leaves that some version needs as far as it knows, 0 for others; 2 more if it leads the tree. */
   'tree.needs': {
     lane: 'control',
     args: v.strictObject({ tree: kid, cids }),
