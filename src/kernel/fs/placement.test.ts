@@ -3,53 +3,11 @@ import { describe, expect, it } from 'vitest'
 import { MemoryNetwork } from '../../adapters/memory/network.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { Keg } from '../../syscalls/keg.ts'
-import { boot, codeOf, homeAndOthers, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import { boot, codeOf, homeAndOthers, newCluster, oneHome } from '../cluster.contract.ts'
 import { nodeId, RawPeer } from '../harness.contract.ts'
-import { COPIES, FULL_BYTES, GROUP_SIZE, PLACED_BYTES, SWEEP_AFTER_MS, SWEEP_AGAIN_MS, TOUCHED_MS } from '../limits.ts'
+import { COPIES, FULL_BYTES, GROUP_SIZE, SWEEP_AFTER_MS, SWEEP_AGAIN_MS, TOUCHED_MS } from '../limits.ts'
 import { FRAME } from '../rpc/frames.ts'
-
-const UNIT = PLACED_BYTES
-
-interface Stored {
-  path: string
-  cid: string
-  bytes: Uint8Array
-}
-
-/** A file of one leaf, which is large enough to be placed. */
-async function write(cluster: TestCluster, node: SimNode, path: string): Promise<Stored> {
-  const bytes = cluster.random.bytes(UNIT)
-  const { cid } = await cluster.run(node.fs.writeFile(path, bytes))
-  return { path, cid: cid as string, bytes }
-}
-
-async function writeAll(cluster: TestCluster, node: SimNode, count: number, folder = ''): Promise<Stored[]> {
-  const files: Stored[] = []
-  for (let i = 0; i < count; i++) files.push(await write(cluster, node, `${folder}/file-${i}`))
-  return files
-}
-
-const holders = (nodes: readonly SimNode[], { cid }: { cid: string }) =>
-  nodes.filter(({ disk }) => disk.blocks.has(cid))
-/** Those that keep it because they were asked to, as their disks have it. */
-const keepers = (nodes: readonly SimNode[], { cid }: { cid: string }) => {
-  return nodes.filter(({ disk }) => {
-    const pages = [...disk.records].filter(([name]) => name.startsWith('pins '))
-    return pages.some(([, page]) => Buffer.from(page).includes(cid))
-  })
-}
-
-async function withFiles<N extends SimNode[]>(size: number, seed: number, count: number) {
-  const cluster = newCluster({ seed })
-  const nodes = await boot<N>(cluster, size)
-  await oneHome(cluster)
-  // A change before, so that the journal has its members.
-  await cluster.run((nodes[0] as SimNode).fs.writeFile('/first', 'x'))
-  await cluster.advance(10_000)
-  const files = await writeAll(cluster, nodes[0] as SimNode, count)
-  await cluster.advance(10_000)
-  return { cluster, nodes, files }
-}
+import { holders, keepers, type Stored, UNIT, withFiles, write, writeAll } from './placement.contract.ts'
 
 describe('among more devices than a leaf has copies', () => {
   it('each leaf is kept by so many, and all have their share', async () => {
