@@ -168,6 +168,31 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'a former leader whose last other member had forgotten that somebody else leads',
+    {
+      seed: 3770,
+      keg: true,
+      devices: [0, 1, 1, 3, 4],
+      rounds: [
+        {
+          steps: [
+            { atMs: 4152, do: 'run', seat: 3, events: 9 },
+            { atMs: 4843, do: 'run', seat: 0, events: 23 },
+          ],
+          ms: 5843,
+        },
+        {
+          ms: 23453,
+          steps: [
+            { atMs: 437, do: 'cut', seats: [0, 1, 2], way: 'both', forMs: 27530 },
+            { atMs: 788, do: 'slow', seat: 2, factor: 9, bytesPerMs: 4, forMs: 6466 },
+            { atMs: 12433, do: 'cut', seats: [1, 2, 3, 4], way: 'both', forMs: 8361 },
+          ],
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

@@ -10,13 +10,14 @@ import { MAX_DEPARTED } from '../limits.ts'
 import { groupName } from './raft/messages.ts'
 
 const RECORD = 'journals-departed'
-const stored = v.array(groupName)
+/** With the term of its election then, but in records from before that was noted. */
+const stored = v.array(v.union([groupName, v.tuple([groupName, v.pipe(v.number(), v.safeInteger(), v.minValue(0))])]))
 
 export class Departed {
   readonly #store: LogStore
   readonly #log: LogSink
-  /** The latest last. */
-  readonly #names = new Set<string>()
+  /** Their terms by name, the latest last. */
+  readonly #terms = new Map<string, number>()
   #writing: Promise<void> | undefined
   #dirty = false
 
@@ -29,27 +30,36 @@ export class Departed {
   async load(): Promise<void> {
     try {
       const bytes = await this.#store.getRecord(RECORD)
-      for (const name of bytes ? v.parse(stored, decode(bytes)) : []) this.#names.add(name)
+      for (const each of bytes ? v.parse(stored, decode(bytes)) : []) {
+        const [name, term] = typeof each === 'string' ? [each, 0] : each
+        this.#terms.set(name, term)
+      }
     } catch (error) {
       this.#log.log('error', 'journal', `journals of earlier cannot be read: ${errorLine(error)}`)
     }
   }
 
   has(name: string): boolean {
-    return this.#names.has(name)
+    return this.#terms.has(name)
+  }
+
+  /** The highest term that was known of it: whoever leads in an older one has been deposed. 0 for one that was not kept here. */
+  termOf(name: string): number {
+    return this.#terms.get(name) ?? 0
   }
 
   /** Resolves when it is on the disk; a disk that fails is logged. */
-  add(name: string): Promise<void> {
-    this.#names.delete(name)
-    this.#names.add(name)
-    for (const oldest of this.#names) if (this.#names.size > MAX_DEPARTED) this.#names.delete(oldest)
+  add(name: string, term: number): Promise<void> {
+    const known = this.termOf(name)
+    this.#terms.delete(name)
+    this.#terms.set(name, Math.max(known, term))
+    for (const oldest of this.#terms.keys()) if (this.#terms.size > MAX_DEPARTED) this.#terms.delete(oldest)
     return this.#write()
   }
 
   /** It is kept here again. */
   delete(name: string): void {
-    if (this.#names.delete(name)) void this.#write()
+    if (this.#terms.delete(name)) void this.#write()
   }
 
   /** Many that come at once share a write. */
@@ -66,7 +76,7 @@ export class Departed {
     while (this.#dirty) {
       this.#dirty = false
       try {
-        await this.#store.putRecord(RECORD, encode([...this.#names]))
+        await this.#store.putRecord(RECORD, encode([...this.#terms]))
       } catch (error) {
         this.#log.log('warn', 'journal', `cannot record which journals are gone: ${errorLine(error)}`)
       }

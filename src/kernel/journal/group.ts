@@ -72,12 +72,12 @@ export class Group implements Journal {
   }
 
   /** The member as its disk remembers it; one that never heard of the journal waits to be told. */
-  static async load(name: string, host: GroupHost): Promise<Group> {
+  static async load(name: string, host: GroupHost, leastTerm = 0): Promise<Group> {
     const [{ snapshotIndex, snapshot, entries }, record] = await Promise.all([
       host.store.load(name),
       host.store.getRecord(recordOf(name)),
     ])
-    const hard = record ? v.parse(storedHard, decode(record)) : { term: 0, vote: null }
+    const hard = record ? v.parse(storedHard, decode(record)) : { term: leastTerm, vote: null }
     const from = snapshot && v.parse(storedSnapshot, decode(snapshot))
     const start: Snapshot = from
       ? { index: snapshotIndex, ...from }

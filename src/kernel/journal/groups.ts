@@ -225,9 +225,11 @@ export class Groups {
     this.#rpc.note(id, 'journal.dismissed', { group: name, term, index })
   }
 
-  /** Forgets a journal here. */
-  async remove(name: string): Promise<void> {
-    this.#groups.get(name)?.close('it was removed')
+  /** Forgets a journal here, but not in which term that was. */
+  async remove(name: string, leastTerm = 0): Promise<void> {
+    const group = this.#groups.get(name)
+    const term = Math.max(leastTerm, group?.term ?? 0)
+    group?.close('it was removed')
     this.#groups.delete(name)
     this.#told.delete(name)
     this.#members.forget(name)
@@ -235,7 +237,7 @@ export class Groups {
     this.#elections.delete(name)
     this.#intake.forget(name)
     // First, so that no crash comes between: without what it promised it must not be asked.
-    const removed = this.#departed.add(name).then(() => Group.forget(name, this.#store))
+    const removed = this.#departed.add(name, term).then(() => Group.forget(name, this.#store))
     const done = removed
       .catch(() => undefined) // told to whoever removes it
       .finally(() => {
@@ -263,7 +265,7 @@ export class Groups {
     if (loading) return loading
     // Who is told of it again at once must not read what is being removed.
     const loaded = (this.#removing.get(name) ?? Promise.resolve())
-      .then(() => Group.load(name, this.#host))
+      .then(() => Group.load(name, this.#host, this.#departed.termOf(name)))
       .then((group) => {
         this.#groups.set(name, group)
         return group
@@ -351,7 +353,7 @@ export class Groups {
     } catch (error) {
       this.#log.log('warn', 'journal', `what ${name} kept here stays: ${errorLine(error)}`)
     }
-    this.remove(name).catch((error: unknown) =>
+    this.remove(name, term).catch((error: unknown) =>
       this.#log.log('warn', 'journal', `${name} cannot be removed: ${errorLine(error)}`),
     )
   }
