@@ -22,7 +22,7 @@ export const mutations = [
   'drop-branch', // a branch is forgotten without being merged
   'absorb-unseen', // a tree counts as merged where nothing is known of it
   'place-once', // what a node that is gone kept nobody keeps instead
-  'need-nothing', // a leader says of leaves that no version needs them
+  'need-nothing', // those who keep a tree say of leaves that no version needs them
   'sweep-live', // blocks of forgotten versions are freed whoever else means them
   // --- processes
   'repeat-output', // what a re-run prints again is shown again

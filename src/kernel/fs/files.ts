@@ -35,6 +35,7 @@ import { netMount } from './net-mount.ts'
 import { Past } from './past.ts'
 import { splitPath } from './path.ts'
 import { Placement } from './placement.ts'
+import { PlacementMember } from './placement-member.ts'
 import { type Keeper, weightOf } from './placement-plan.ts'
 import { type ProcSource, procMount } from './proc-mount.ts'
 import type { SharedTree } from './shared-tree.ts'
@@ -81,6 +82,7 @@ export class Files {
   readonly #sweep: TreeSweep
   readonly #pins: Pins
   readonly #placement: Placement
+  readonly #member: PlacementMember
   readonly #kegs: Kegs
   readonly namespace: Namespace
   readonly past: Past
@@ -108,7 +110,7 @@ export class Files {
         this.#sweep.forgotten(kid, [], true)
         rpc.noteAll('tree.forgotten', { tree: kid, roots: [], soon: true })
       },
-      elsewhere: (kid, leader, relieve) => this.#placement.elsewhere(kid, leader, relieve),
+      elsewhere: (kid, leader, relieve) => this.#member.elsewhere(kid, leader, relieve),
       placing: (kid, change) => this.#placement.begin(kid, change),
       onForgotten: (kid, versions, soon) => {
         const roots = versions.map(({ root }) => root)
@@ -138,13 +140,18 @@ export class Files {
       confirm: (kid) => keeper.confirm(kid),
       census: (roots) => censusOf({ tree, blocks, breathe }, roots),
     })
+    this.#member = new PlacementMember({
+      ...options,
+      holder,
+      placed: (peer, kid, cids, relieve) => this.#placement.placed(peer, kid, cids, relieve),
+    })
     this.#sweep = new TreeSweep({
       ...options,
       keeper,
       holder,
       pins: this.#pins,
       full,
-      relieve: (kid) => this.#placement.relieve(kid),
+      relieve: (kid) => this.#member.relieve(kid),
       needs: (kid, cids) => this.#placement.needs(self, kid, cids),
       processes: () => processes.owner(),
       remembered: () => this.#kegs.holdAgain(),

@@ -127,65 +127,6 @@ export class Placement {
     this.#spreader.close()
   }
 
-  /**
-   * For a member of that tree's journal: which leaves others keep, as its leader says. What is kept here because somebody
-   * asked for it is not asked about. Where the leader does not say so, what others have counts: it is placed when somebody
-   * leads. @param relieve there is no room here: others are to be found.
-   */
-  elsewhere(tree: Kid, leader: NodeId, relieve = false): Elsewhere {
-    const { holder, log } = this.#options
-    return async (leaves) => {
-      const cids = leaves.map(({ cid }) => cid)
-      const owed = cids.filter((cid) => !holder.has(tree, cid))
-      let placed = new Set<CidText>()
-      try {
-        placed = new Set(await this.#askLeader(tree, leader, owed, relieve))
-      } catch (error) {
-        // It may not lead before this node has what it is about to say.
-        log.log('debug', 'fs', `${shortNode(leader)} does not say where leaves are: ${errorLine(error)}`)
-        placed = await this.#seen(owed)
-      }
-      return cids.map((cid) => placed.has(cid))
-    }
-  }
-
-  /** Those that are not here, and that enough others have, kept or not. */
-  async #seen(cids: readonly CidText[]): Promise<Set<CidText>> {
-    const { holder } = this.#options
-    const seen = new Set<CidText>()
-    const missing = await holder.missing(cids)
-    for (let at = 0; at < missing.length; at += MAX_CIDS_PER_CALL) {
-      const some = missing.slice(at, at + MAX_CIDS_PER_CALL)
-      const elsewhere = await holder.elsewhere(some, REPLICAS)
-      for (const [i, cid] of some.entries()) if (elsewhere[i]) seen.add(cid)
-    }
-    return seen
-  }
-
-  /** This node has no room: of what it was asked to keep, others keep what they can. @throws {OsError} EHOSTUNREACH, EAGAIN. */
-  async relieve(tree: Kid): Promise<void> {
-    const { holder } = this.#options
-    const leader = await holder.leaderOf(tree)
-    if (leader === undefined) throw new OsError('EHOSTUNREACH', `nobody who leads ${shortKid(tree)} is here`)
-    holder.release(tree, await this.#askLeader(tree, leader, holder.of(tree), true))
-  }
-
-  /** @returns those that enough others keep. */
-  async #askLeader(tree: Kid, leader: NodeId, cids: readonly CidText[], relieve: boolean): Promise<CidText[]> {
-    const { rpc } = this.#options
-    const placed: CidText[] = []
-    for (let at = 0; at < cids.length; at += MAX_CIDS_PER_CALL) {
-      const some = cids.slice(at, at + MAX_CIDS_PER_CALL)
-      const args = { tree, cids: some, ...(relieve ? { relieve } : {}) }
-      const own = leader === rpc.self
-      const answer = own
-        ? bitsOf(await this.placed(rpc.self, tree, some, relieve))
-        : await rpc.call(leader, 'tree.placed', args)
-      placed.push(...some.filter((_cid, i) => answer[i] === 1))
-    }
-    return placed
-  }
-
   /** A change of a tree begins, for which leaves have to be kept. */
   begin(tree: Kid, { ops, ack }: Pick<Change, 'ops' | 'ack'>): Placing {
     const { led: ledNow, clock } = this.#options
@@ -271,13 +212,13 @@ export class Placement {
     if (leads) await confirm(tree)
     const all = led(tree)?.roots ?? roots(tree)
     if (!all) throw new OsError('EAGAIN', 'this node does not keep that tree')
-    const needed = await this.#leaves(tree, all)
+    const needed = mutated('need-nothing') ? new Map() : await this.#leaves(tree, all)
     if (!leads) return Uint8Array.from(cids, (cid) => (needed.has(cid) ? NEEDED : 0))
     // Somebody else may have been elected meanwhile, who has changed it.
     await confirm(tree)
     const site = this.#site(tree)
     if (site.restored(beganMs)) throw new OsError('EAGAIN', 'a version is being brought back: ask again')
-    const answer = cids.map((cid) => !mutated('need-nothing') && (needed.has(cid) || site.busySince(cid, beganMs)))
+    const answer = cids.map((cid) => needed.has(cid) || site.busySince(cid, beganMs))
     for (const [i, cid] of cids.entries()) if (!answer[i]) site.drop(cid, peer)
     return Uint8Array.from(answer, (need) => SAYS_LEADER | (need ? NEEDED : 0))
   }
