@@ -31,7 +31,7 @@ import type { Elsewhere, PlacedLeaf } from './leaves.ts'
 import type { Keeper } from './placement-plan.ts'
 import { PlacementSite, type View } from './placement-site.ts'
 import { type Spread, Spreader } from './placement-spread.ts'
-import type { Change } from './tree-keeper.ts'
+import type { Change } from './tree-leading.ts'
 
 /** A tree that this node leads, as it is now. */
 export interface LedTree {
@@ -69,6 +69,8 @@ export interface Placing {
   elsewhere: Elsewhere
   /** Devices that keep each of them now, at least: of those that were placed; Infinity when none was. */
   devices(): number
+  /** Devices that could keep each, at most as many as are wanted. */
+  wanted(): number
   /** @param review it brought what is kept for another tree, or what is wanted is another now. */
   end(review: boolean): void
 }
@@ -154,6 +156,7 @@ export class Placement {
         const led = ledNow(tree)
         return Math.min(...placed.map((cid) => (led ? site.devices(cid, this.#view(led)) : 0)))
       },
+      wanted: () => Math.min(ledNow(tree)?.copies ?? 1, this.#devices()),
       end: (review) => {
         site.end(cids, clock.nowMs())
         restored?.(clock.nowMs())
@@ -435,6 +438,7 @@ export class Placement {
 const NOTHING_PLACED: Placing = {
   elsewhere: async (leaves) => leaves.map(() => false),
   devices: () => Number.POSITIVE_INFINITY,
+  wanted: () => 1,
   end: () => undefined,
 }
 

@@ -8,7 +8,8 @@ import type { MethodResult, TreeHead } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { ofKeg } from './tree-head.ts'
 import type { Absorbed } from './tree-journal.ts'
-import type { Applied, Change, TreeKeeper } from './tree-keeper.ts'
+import type { TreeKeeper } from './tree-keeper.ts'
+import type { Applied, Change } from './tree-leading.ts'
 
 export type VersionPage = MethodResult<'tree.versions'>
 

@@ -1,6 +1,6 @@
-// Trees whose journals this node keeps: leads some of them (changes, batches, snapshots), holds copies of the others
-// (what a member acknowledges, it has with all its files). Above: shared-tree.ts, which decides which tree is `/`.
-// Below: the journals, tree-edit.ts, tree-holding.ts.
+// Trees whose journals this node keeps: leads some of them (tree-leading.ts), holds copies of the others (what a member
+// acknowledges, it has with all its files). Above: shared-tree.ts, which decides which tree is `/`.
+// Below: the journals, tree-leading.ts, tree-holding.ts.
 import { encode } from 'cborg'
 import { toHex } from '../../base/bytes.ts'
 import { errorLine, OsError, toOsError } from '../../base/errors.ts'
@@ -9,51 +9,25 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Hasher, Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
-import type { Ack } from '../../syscalls/types.ts'
 import { BlockMissing, type Blocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { Journal, Journalled, JournalOwner } from '../journal/journal.ts'
 import { membersOf } from '../journal/raft/config.ts'
 import * as limits from '../limits.ts'
-import type { TreeHead, TreeMark, TreeOp } from '../rpc/methods.ts'
-import { signCommit } from './commit-signature.ts'
+import type { TreeHead } from '../rpc/methods.ts'
 import type { TreeCopies } from './copies.ts'
 import { MalformedDag } from './dag.ts'
 import type { Elsewhere } from './leaves.ts'
 import type { LedTree, Placing } from './placement.ts'
 import type { Tree } from './tree.ts'
-import { TreeEdit } from './tree-edit.ts'
 import { ofKeg, precedes } from './tree-head.ts'
 import { TreeHolding } from './tree-holding.ts'
-import {
-  type Absorbed,
-  decodeTreeEntry,
-  encodeTreeEntry,
-  entryOf,
-  type TreeBirth,
-  type TreeChange,
-  type TreeEntry,
-  TreeState,
-} from './tree-journal.ts'
-import { inWords, type Version, type Versions } from './versions.ts'
+import { type Absorbed, decodeTreeEntry, encodeTreeEntry, type TreeBirth, TreeState } from './tree-journal.ts'
+import { type Applied, type Change, demandCopies, notLed, TreeLeading } from './tree-leading.ts'
+import type { Version, Versions } from './versions.ts'
 
 const PREFIX = 'tree/'
-
-export interface Change {
-  ops: readonly TreeOp[]
-  /** How safe it has to be; undefined: as safe as can be had now. */
-  ack?: Ack['level'] | undefined
-  /** With it the tree contains that other one. */
-  absorbs?: readonly [Kid, number] | undefined
-  /** What is noted of its versions. */
-  mark?: TreeMark | undefined
-}
-
-export interface Applied {
-  head: TreeHead
-  ack: Ack
-}
 
 /** What a member of a journal has of a tree. */
 export interface Stored {
@@ -75,20 +49,6 @@ export interface Again {
   relieve: boolean
   /** Takes leaves that are needed, and that others keep. */
   spared: Set<CidText>
-}
-
-interface Request extends Change {
-  from: NodeId
-  resolve(applied: Applied): void
-  reject(error: OsError): void
-}
-
-/** A tree that this node leads. */
-interface Led {
-  state: TreeState
-  journal: Journal
-  requests: Request[]
-  queue: Promise<void>
 }
 
 export interface KeeperOptions {
@@ -121,7 +81,7 @@ export interface KeeperOptions {
 
 export class TreeKeeper {
   readonly #options: KeeperOptions
-  readonly #led = new Map<Kid, Led>()
+  readonly #led = new Map<Kid, TreeLeading>()
   /** Trees that are being merged into another: they take no changes, also when this node leads them anew. */
   readonly #paused = new Set<Kid>()
   /** When this node handed each over because its disk took no more. */
@@ -172,12 +132,12 @@ export class TreeKeeper {
   /** The head of a tree that this node leads. */
   head(kid: Kid): TreeHead | undefined {
     const led = this.#led.get(kid)
-    return led && this.#headOf(led)
+    return led?.head
   }
 
   /** The heads of all trees of a keg (of `/`) that this node leads. */
   heads(keg: Kid | undefined): TreeHead[] {
-    return [...this.#led.values()].filter(({ state }) => state.keg === keg).map((led) => this.#headOf(led))
+    return [...this.#led.values()].filter(({ state }) => state.keg === keg).map(({ head }) => head)
   }
 
   /** Trees kept here, led or not. */
@@ -315,7 +275,7 @@ export class TreeKeeper {
     await this.#options.groups.group(PREFIX + kid).confirm()
     const led = this.#led.get(kid)
     if (!led) throw notLed()
-    return this.#headOf(led)
+    return led.head
   }
 
   /** How far a tree that this node leads contains another. */
@@ -339,8 +299,8 @@ export class TreeKeeper {
       if (!(await this.#holding.holdAll(change.ops, options, { scope: kid, elsewhere: placing.elsewhere }))) {
         throw new BlockMissing('some of what was there is held by no tab that is here', { certain: true })
       }
-      demandCopies(placing.devices(), change.ack, this.#led.get(kid)?.state.copies ?? 1)
-      const { head, ack } = await this.#enqueue(kid, change, from)
+      demandCopies(placing, change.ack)
+      const { head, ack } = await this.#leading(kid).apply(change, from)
       const devices = Math.min(ack.devices, placing.devices())
       return { head, ack: { level: placing.devices() > 1 ? ack.level : 'local', devices } }
     } catch (error) {
@@ -351,15 +311,6 @@ export class TreeKeeper {
     }
   }
 
-  #enqueue(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
-    const led = this.#led.get(kid)
-    if (!led || this.#paused.has(kid)) throw notLed()
-    return new Promise((resolve, reject) => {
-      led.requests.push({ ...change, from, resolve, reject })
-      if (led.requests.length === 1) led.queue = led.queue.then(() => this.#commit(led))
-    })
-  }
-
   /** Where a branch that this node leads left a tree. */
   base(kid: Kid): TreeBirth['base'] {
     return this.#led.get(kid)?.state.base ?? null
@@ -368,7 +319,7 @@ export class TreeKeeper {
   /** Refuses changes of a tree from now on. Resolves when those under way are done. */
   async pause(kid: Kid): Promise<void> {
     this.#paused.add(kid)
-    await this.#led.get(kid)?.queue
+    await this.#led.get(kid)?.idle
   }
 
   resume(kid: Kid): void {
@@ -405,10 +356,11 @@ export class TreeKeeper {
     return { root, version, base, parted: state.base, versions, absorbedRoots }
   }
 
-  #headOf({ state, journal }: Led): TreeHead {
-    const { kid, bornMs, root, version, keg, copies } = state
-    const head = { tree: kid, bornMs, term: journal.term, version, root, home: this.#options.self }
-    return ofKeg(copies === limits.COPIES ? head : { ...head, copies }, keg)
+  /** @throws {OsError} EAGAIN. */
+  #leading(kid: Kid): TreeLeading {
+    const led = this.#led.get(kid)
+    if (!led || this.#paused.has(kid)) throw notLed()
+    return led
   }
 
   #lead(kid: Kid, journal: Journal, before: Journalled): void {
@@ -421,59 +373,15 @@ export class TreeKeeper {
       this.#options.log.log('error', 'fs', `the journal of ${kid} cannot be replayed: ${why}`)
       return
     }
-    const led: Led = { state, journal, requests: [], queue: Promise.resolve() }
+    const led: TreeLeading = new TreeLeading(state, journal, {
+      ...this.#options,
+      copies: this.copies,
+      current: () => this.#led.get(kid) === led,
+      unstored: (error) => this.#unstored(kid, error),
+      onForgotten: (versions, asked) => this.#options.onForgotten(kid, versions, asked),
+    })
     this.#led.set(kid, led)
-    this.#options.onHead(this.#headOf(led))
-  }
-
-  /** What notes something about versions is alone: it is judged by what there is then. */
-  #take(led: Led): Request[] {
-    const marked = led.requests.findIndex(({ mark }) => mark !== undefined)
-    const taken = led.requests.splice(0, marked < 0 ? led.requests.length : Math.max(1, marked))
-    if (led.requests.length > 0) led.queue = led.queue.then(() => this.#commit(led))
-    return taken
-  }
-
-  async #commit(led: Led): Promise<void> {
-    const requests = this.#take(led)
-    const made: Request[] = []
-    try {
-      if (this.#led.get(led.state.kid) !== led) throw notLed()
-      const edit = new TreeEdit(this.#options.tree, {}, led.state.keg !== undefined)
-      const from = led.state.root
-      let root = from
-      let absorbs: readonly [Kid, number] | null = null
-      const marks: TreeEntry[] = []
-      for (const request of requests) {
-        try {
-          if (absorbs && request.absorbs) throw new OsError('EAGAIN', 'another tree is being merged')
-          demandReachable(led.journal, request.ack)
-          let next = root
-          for (const op of request.ops) next = await edit.apply(next, op)
-          if (request.mark) marks.push(markEntry(request.mark, led.state.versions, this.#options.clock.wallMs()))
-          root = next
-          absorbs = request.absorbs ?? absorbs
-          made.push(request)
-        } catch (error) {
-          request.reject(toOsError(error))
-        }
-      }
-      const entries: TreeEntry[] = [...marks]
-      root = await edit.save(root).catch((error: unknown) => Promise.reject(this.#unstored(led.state.kid, error)))
-      if (root !== from || absorbs) {
-        const change = { from, root, absorbs: absorbs && [...absorbs] } satisfies Partial<TreeChange>
-        entries.unshift(await this.#changeEntry(led.state, change, made))
-      }
-      const ack =
-        entries.length > 0 ? await this.#journalled(led, entries, made) : { level: 'local' as const, devices: 1 }
-      const head = this.#headOf(led)
-      for (const request of made) {
-        if (reaches(ack, request.ack)) request.resolve({ head, ack })
-        else request.reject(tooFew(`was written on ${ack.devices} devices only (${ack.level})`))
-      }
-    } catch (error) {
-      for (const request of requests) request.reject(toOsError(error)) // those settled already do not hear of it
-    }
+    this.#options.onHead(led.head)
   }
 
   /** A leader whose disk takes no more makes way for a member that may have room. @returns what to tell whoever asked. */
@@ -490,83 +398,8 @@ export class TreeKeeper {
     log.log('warn', 'fs', `cannot store changes of / here, ${shortNode(to)} takes over: ${errorLine(problem)}`)
     return new OsError('EAGAIN', 'the node that leads / cannot store it: another takes over', { cause: problem })
   }
-
-  async #changeEntry(
-    { kid, version }: TreeState,
-    change: Pick<TreeChange, 'from' | 'root' | 'absorbs'>,
-    made: readonly Request[],
-  ): Promise<TreeChange> {
-    const ops = made.flatMap((request) => request.ops)
-    const by = made.find((request) => request.ops.length > 0)?.from ?? this.#options.self
-    const [atMs, what] = [this.#options.clock.wallMs(), inWords(ops, change.absorbs !== null)]
-    const { from: parent, root } = change
-    const commit = { tree: kid, version: version + 1, parent, root, atMs, by, what }
-    const { by: signer, signature } = await signCommit(this.#options.signer, commit)
-    return { t: 'changed', ...change, ops, said: [atMs, by, what], signed: [version + 1, signer, signature] }
-  }
-
-  async #journalled(led: Led, entries: readonly TreeEntry[], made: readonly Request[]): Promise<Ack> {
-    const { kid } = led.state
-    const level = made.some((request) => request.ack === 'all') ? 'all' : 'majority'
-    for (const each of entries) {
-      if (each.t === 'changed' && this.copies.has(each.from, kid)) this.copies.note(each.root, kid)
-    }
-    const ack = await led.journal.append(
-      entries.map((each) =>
-        each.t === 'changed' ? entryOf(each, limits.MAX_TREE_ENTRY_BYTES) : encodeTreeEntry(each),
-      ),
-      level,
-    )
-    // Another node may lead by now, with this change: it says so itself.
-    if (this.#led.get(kid) !== led) throw new OsError('ECONNRESET', 'another node took over meanwhile')
-    for (const each of entries) {
-      const forgotten = led.state.apply(each)
-      if (forgotten.length > 0) this.#options.onForgotten(kid, forgotten, each.t === 'forgot')
-    }
-    if (entries.some(({ t }) => t === 'changed' || t === 'copies')) this.#options.onHead(this.#headOf(led))
-    return ack
-  }
 }
 
 function kidOf(name: string): Kid {
   return name.slice(PREFIX.length) as Kid
-}
-
-function notLed(): OsError {
-  return new OsError('EAGAIN', 'this node does not lead the tree now')
-}
-
-/** @throws {OsError} ENOENT for a version that is not remembered; ENOSPC for too many names. */
-function markEntry(mark: TreeMark, versions: Versions, nowMs: number): TreeEntry {
-  if (mark.mark === 'copies') return { t: 'copies', copies: mark.copies }
-  if (mark.mark === 'forget') return { t: 'forgot', keep: mark.keep, beforeMs: Math.max(0, nowMs - mark.forMs) }
-  const { name, version } = mark
-  const names = versions.names()
-  if (version === null && !names.has(name)) throw new OsError('ENOENT', `no version is called ${name}`)
-  if (version !== null && !versions.has(version)) throw new OsError('ENOENT', `version ${version} is not remembered`)
-  if (version !== null && !names.has(name) && names.size >= limits.MAX_VERSION_NAMES) {
-    throw new OsError('ENOSPC', `${names.size} versions have names already: remove one with keg snapshot --delete`)
-  }
-  return { t: 'named', name, version }
-}
-
-function tooFew(what: string): OsError {
-  return new OsError('ENOQUORUM', `it ${what}: too few of the nodes that keep / are here`)
-}
-
-/** Refuses before anything is written what cannot become as safe as asked. */
-function demandReachable(journal: Journal, ack: Ack['level'] | undefined): void {
-  if (ack !== undefined && ack !== 'local' && journal.reach === 1) throw tooFew('was not written')
-}
-
-/** The same of leaves that were placed. @param devices that keep each of them. */
-function demandCopies(devices: number, ack: Ack['level'] | undefined, copies: number): void {
-  if (ack === undefined || ack === 'local') return
-  if (copies === 1 && devices === 1) throw new OsError('ENOQUORUM', 'it was not written: this keg keeps one copy only')
-  if (devices < (ack === 'all' ? copies : limits.REPLICAS)) throw tooFew('was not written')
-}
-
-function reaches(ack: Ack, wanted: Ack['level'] | undefined): boolean {
-  const levels = ['local', 'majority', 'all']
-  return wanted === undefined || levels.indexOf(ack.level) >= levels.indexOf(wanted)
 }

@@ -1,0 +1,214 @@
+// A tree that this node leads: takes changes, makes those that wait into one commit, journals it. Above: tree-keeper.ts.
+// Below: tree-edit.ts, tree-journal.ts, the journal.
+import { OsError, toOsError } from '../../base/errors.ts'
+import type { Kid, NodeId } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Signer } from '../../ports/crypto.ts'
+import type { Ack } from '../../syscalls/types.ts'
+import type { Journal } from '../journal/journal.ts'
+import * as limits from '../limits.ts'
+import type { TreeHead, TreeMark, TreeOp } from '../rpc/methods.ts'
+import { signCommit } from './commit-signature.ts'
+import type { TreeCopies } from './copies.ts'
+import type { Placing } from './placement.ts'
+import type { Tree } from './tree.ts'
+import { TreeEdit } from './tree-edit.ts'
+import { ofKeg } from './tree-head.ts'
+import { encodeTreeEntry, entryOf, type TreeChange, type TreeEntry, type TreeState } from './tree-journal.ts'
+import { inWords, type Version, type Versions } from './versions.ts'
+
+export interface Change {
+  ops: readonly TreeOp[]
+  /** How safe it has to be; undefined: as safe as can be had now. */
+  ack?: Ack['level'] | undefined
+  /** With it the tree contains that other one. */
+  absorbs?: readonly [Kid, number] | undefined
+  /** What is noted of its versions. */
+  mark?: TreeMark | undefined
+}
+
+export interface Applied {
+  head: TreeHead
+  ack: Ack
+}
+
+interface Request extends Change {
+  from: NodeId
+  resolve(applied: Applied): void
+  reject(error: OsError): void
+}
+
+export interface TreeLeadingOptions {
+  self: NodeId
+  tree: Tree
+  copies: TreeCopies
+  clock: Clock
+  signer: Signer
+  /** Whether this node leads the tree still. */
+  current(): boolean
+  /** Its disk took no more. @returns what to tell whoever asked. */
+  unstored(error: unknown): OsError
+  onHead(head: TreeHead): void
+  onForgotten(versions: Version[], asked: boolean): void
+}
+
+export class TreeLeading {
+  readonly #options: TreeLeadingOptions
+  readonly state: TreeState
+  readonly #journal: Journal
+  readonly #requests: Request[] = []
+  #queue: Promise<void> = Promise.resolve()
+
+  constructor(state: TreeState, journal: Journal, options: TreeLeadingOptions) {
+    this.state = state
+    this.#journal = journal
+    this.#options = options
+  }
+
+  get head(): TreeHead {
+    const { kid, bornMs, root, version, keg, copies } = this.state
+    const head = { tree: kid, bornMs, term: this.#journal.term, version, root, home: this.#options.self }
+    return ofKeg(copies === limits.COPIES ? head : { ...head, copies }, keg)
+  }
+
+  /** Resolves when nothing waits to be committed. */
+  get idle(): Promise<void> {
+    return this.#queue
+  }
+
+  /** @param from who asks. @throws {OsError} as TreeKeeper.apply. */
+  apply(change: Change, from: NodeId): Promise<Applied> {
+    return new Promise((resolve, reject) => {
+      this.#requests.push({ ...change, from, resolve, reject })
+      if (this.#requests.length === 1) this.#queue = this.#queue.then(() => this.#commit())
+    })
+  }
+
+  /** What notes something about versions is alone: it is judged by what there is then. */
+  #take(): Request[] {
+    const marked = this.#requests.findIndex(({ mark }) => mark !== undefined)
+    const taken = this.#requests.splice(0, marked < 0 ? this.#requests.length : Math.max(1, marked))
+    if (this.#requests.length > 0) this.#queue = this.#queue.then(() => this.#commit())
+    return taken
+  }
+
+  async #commit(): Promise<void> {
+    const { tree, clock, current, unstored } = this.#options
+    const { state } = this
+    const requests = this.#take()
+    const made: Request[] = []
+    try {
+      if (!current()) throw notLed()
+      const edit = new TreeEdit(tree, {}, state.keg !== undefined)
+      const from = state.root
+      let root = from
+      let absorbs: readonly [Kid, number] | null = null
+      const marks: TreeEntry[] = []
+      for (const request of requests) {
+        try {
+          if (absorbs && request.absorbs) throw new OsError('EAGAIN', 'another tree is being merged')
+          demandReachable(this.#journal, request.ack)
+          let next = root
+          for (const op of request.ops) next = await edit.apply(next, op)
+          if (request.mark) marks.push(markEntry(request.mark, state.versions, clock.wallMs()))
+          root = next
+          absorbs = request.absorbs ?? absorbs
+          made.push(request)
+        } catch (error) {
+          request.reject(toOsError(error))
+        }
+      }
+      const entries: TreeEntry[] = [...marks]
+      root = await edit.save(root).catch((error: unknown) => Promise.reject(unstored(error)))
+      if (root !== from || absorbs) {
+        const change = { from, root, absorbs: absorbs && [...absorbs] } satisfies Partial<TreeChange>
+        entries.unshift(await this.#changeEntry(change, made))
+      }
+      const ack = entries.length > 0 ? await this.#journalled(entries, made) : { level: 'local' as const, devices: 1 }
+      const { head } = this
+      for (const request of made) {
+        if (reaches(ack, request.ack)) request.resolve({ head, ack })
+        else request.reject(tooFew(`was written on ${ack.devices} devices only (${ack.level})`))
+      }
+    } catch (error) {
+      for (const request of requests) request.reject(toOsError(error)) // those settled already do not hear of it
+    }
+  }
+
+  async #changeEntry(
+    change: Pick<TreeChange, 'from' | 'root' | 'absorbs'>,
+    made: readonly Request[],
+  ): Promise<TreeChange> {
+    const { kid, version } = this.state
+    const ops = made.flatMap((request) => request.ops)
+    const by = made.find((request) => request.ops.length > 0)?.from ?? this.#options.self
+    const [atMs, what] = [this.#options.clock.wallMs(), inWords(ops, change.absorbs !== null)]
+    const { from: parent, root } = change
+    const commit = { tree: kid, version: version + 1, parent, root, atMs, by, what }
+    const { by: signer, signature } = await signCommit(this.#options.signer, commit)
+    return { t: 'changed', ...change, ops, said: [atMs, by, what], signed: [version + 1, signer, signature] }
+  }
+
+  async #journalled(entries: readonly TreeEntry[], made: readonly Request[]): Promise<Ack> {
+    const { copies, current, onForgotten, onHead } = this.#options
+    const { kid } = this.state
+    const level = made.some((request) => request.ack === 'all') ? 'all' : 'majority'
+    for (const each of entries) {
+      if (each.t === 'changed' && copies.has(each.from, kid)) copies.note(each.root, kid)
+    }
+    const ack = await this.#journal.append(
+      entries.map((each) =>
+        each.t === 'changed' ? entryOf(each, limits.MAX_TREE_ENTRY_BYTES) : encodeTreeEntry(each),
+      ),
+      level,
+    )
+    // Another node may lead by now, with this change: it says so itself.
+    if (!current()) throw new OsError('ECONNRESET', 'another node took over meanwhile')
+    for (const each of entries) {
+      const forgotten = this.state.apply(each)
+      if (forgotten.length > 0) onForgotten(forgotten, each.t === 'forgot')
+    }
+    if (entries.some(({ t }) => t === 'changed' || t === 'copies')) onHead(this.head)
+    return ack
+  }
+}
+
+/** @throws {OsError} ENOENT for a version that is not remembered; ENOSPC for too many names. */
+function markEntry(mark: TreeMark, versions: Versions, nowMs: number): TreeEntry {
+  if (mark.mark === 'copies') return { t: 'copies', copies: mark.copies }
+  if (mark.mark === 'forget') return { t: 'forgot', keep: mark.keep, beforeMs: Math.max(0, nowMs - mark.forMs) }
+  const { name, version } = mark
+  const names = versions.names()
+  if (version === null && !names.has(name)) throw new OsError('ENOENT', `no version is called ${name}`)
+  if (version !== null && !versions.has(version)) throw new OsError('ENOENT', `version ${version} is not remembered`)
+  if (version !== null && !names.has(name) && names.size >= limits.MAX_VERSION_NAMES) {
+    throw new OsError('ENOSPC', `${names.size} versions have names already: remove one with keg snapshot --delete`)
+  }
+  return { t: 'named', name, version }
+}
+
+export function notLed(): OsError {
+  return new OsError('EAGAIN', 'this node does not lead the tree now')
+}
+
+function tooFew(what: string): OsError {
+  return new OsError('ENOQUORUM', `it ${what}: too few of the nodes that keep / are here`)
+}
+
+/** Refuses before anything is written what cannot become as safe as asked. */
+function demandReachable(journal: Journal, ack: Ack['level'] | undefined): void {
+  if (ack !== undefined && ack !== 'local' && journal.reach === 1) throw tooFew('was not written')
+}
+
+/** The same of leaves that were placed. */
+export function demandCopies(placing: Pick<Placing, 'devices' | 'wanted'>, ack: Ack['level'] | undefined): void {
+  if (ack === undefined || ack === 'local') return
+  const [devices, wanted] = [placing.devices(), placing.wanted()]
+  if (devices === 1 && wanted === 1) throw new OsError('ENOQUORUM', 'it was not written: one copy only is to be kept')
+  if (devices < (ack === 'all' ? wanted : limits.REPLICAS)) throw tooFew('was not written')
+}
+
+function reaches(ack: Ack, wanted: Ack['level'] | undefined): boolean {
+  const levels = ['local', 'majority', 'all']
+  return wanted === undefined || levels.indexOf(ack.level) >= levels.indexOf(wanted)
+}
