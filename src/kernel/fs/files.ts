@@ -139,6 +139,7 @@ export class Files {
       roots: (kid) => keeper.roots(kid),
       confirm: (kid) => keeper.confirm(kid),
       census: (roots) => censusOf({ tree, blocks, breathe }, roots),
+      breathe,
     })
     this.#member = new PlacementMember({
       ...options,

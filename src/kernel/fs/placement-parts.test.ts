@@ -50,6 +50,7 @@ function placementOf(given: {
     led: given.led ?? (() => ({ keg: undefined, roots: ['r'], copies: 3, members: [self], changing: false })),
     confirm: given.confirm ?? (async () => undefined),
     roots: () => undefined,
+    breathe: async () => undefined,
     census: given.census ?? (async () => new Map([['x', UNIT]])),
   }
   return { placement: new Placement(options as unknown as PlacementOptions), peers, self, asked, clock }

@@ -33,6 +33,9 @@ import { PlacementSite, type View } from './placement-site.ts'
 import { type Spread, Spreader } from './placement-spread.ts'
 import type { Change } from './tree-leading.ts'
 
+/** Leaves between breaths: each costs some microseconds. */
+const BREATHE_EVERY = 5_000
+
 /** A tree that this node leads, as it is now. */
 export interface LedTree {
   /** The keg that it is a tree of; undefined: of `/`. */
@@ -62,6 +65,8 @@ export interface PlacementOptions {
   confirm(tree: Kid): Promise<unknown>
   /** All leaves below these directories, and their sizes. @throws {OsError} EIO, EFBIG. */
   census(roots: readonly CidText[]): Promise<Map<CidText, number>>
+  /** Lets others have their turn. */
+  breathe(): Promise<void>
 }
 
 /** Leaves that are being put into a tree: nobody may say meanwhile that it does not need them. */
@@ -242,30 +247,34 @@ export class Placement {
     const cids = [...leaves.keys()]
     await this.#learn(site, cids)
     await this.#hear(site, cids)
-    const rare = this.#rare(site, now, cids)
-    this.#release(site, now, cids)
+    const rare = await this.#rare(site, now, cids)
+    await this.#release(site, now, cids)
     if (rare.length === 0 || mutated('place-once')) return
     const wanted = rare.map((cid) => ({ cid, size: leaves.get(cid) as number }))
     await this.#spread(site, now, wanted).all
-    const left = this.#rare(site, now, rare).length
+    const left = (await this.#rare(site, now, rare)).length
     const { log } = this.#options
     log.log('info', 'fs', `${rare.length} blocks of ${shortKid(tree)} had too few copies, ${left} still have`)
     if (left > 0) this.#again()
   }
 
-  #againIfRare(site: PlacementSite, leaves: readonly PlacedLeaf[]): void {
+  async #againIfRare(site: PlacementSite, leaves: readonly PlacedLeaf[]): Promise<void> {
     const led = this.#options.led(site.tree)
     const cids = leaves.map(({ cid }) => cid)
-    if (led && this.#rare(site, led, cids).length > 0) this.#again()
+    if (led && (await this.#rare(site, led, cids)).length > 0) this.#again()
   }
 
   /** Those with fewer copies than there could be; what is in the greatest danger comes first. */
-  #rare(site: PlacementSite, led: LedTree, cids: readonly CidText[]): CidText[] {
+  async #rare(site: PlacementSite, led: LedTree, cids: readonly CidText[]): Promise<CidText[]> {
     const view = this.#view(led)
     const target = Math.min(led.copies, new Set(view.devices.values()).size)
-    const counts = new Map(cids.map((cid) => [cid, site.devices(cid, view)]))
-    const count = (cid: CidText) => counts.get(cid) as number
-    return cids.filter((cid) => count(cid) < target).sort((a, b) => count(a) - count(b))
+    const rare: { cid: CidText; count: number }[] = []
+    for (const [i, cid] of cids.entries()) {
+      if ((i + 1) % BREATHE_EVERY === 0) await this.#options.breathe()
+      const count = site.devices(cid, view)
+      if (count < target) rare.push({ cid, count })
+    }
+    return rare.sort((a, b) => a.count - b.count).map(({ cid }) => cid)
   }
 
   // --- what is known ------------------------------------------------------------------------------------------
@@ -373,12 +382,13 @@ export class Placement {
   // --- who keeps too much ---------------------------------------------------------------------------------
 
   /** Those who keep them least well let them go. */
-  #release(site: PlacementSite, led: LedTree, cids: readonly CidText[]): void {
-    const { rpc, holder } = this.#options
+  async #release(site: PlacementSite, led: LedTree, cids: readonly CidText[]): Promise<void> {
+    const { rpc, holder, breathe } = this.#options
     const { tree } = site
     const released = new Map<NodeId, CidText[]>()
     const [keepers, view] = [this.#options.keepers(), this.#view(led)]
-    for (const cid of cids) {
+    for (const [i, cid] of cids.entries()) {
+      if ((i + 1) % BREATHE_EVERY === 0) await breathe()
       if (site.devices(cid, view) <= led.copies) continue
       for (const id of site.surplus(cid, led.copies, keepers, view)) {
         const some = released.get(id) ?? []
