@@ -38,7 +38,7 @@ export const df = defineProgram(
     }
     await context.print(formatTable(rows, COLUMNS))
     const health = await context.client.call('info', { topic: 'health' }, context.cancel)
-    await context.print(`\n${healthLine(health as TreeHealth)}\n`)
+    await context.print(`\n${healthLine('/', health as TreeHealth)}\n`)
     return 0
   },
 )

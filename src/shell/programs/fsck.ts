@@ -9,22 +9,20 @@ const UNDER = 1
 /** Blocks on none. */
 const LOST = 4
 
-export function healthLine({
-  files,
-  directories,
-  logicalBytes,
-  storedBytes,
-  physicalBytes,
-  ...rest
-}: TreeHealth): string {
-  const { devices, target, under, lost } = rest
-  const what = `${files} files in ${directories} directories hold ${formatBytes(logicalBytes)}`
-  const where = `${formatBytes(storedBytes)} stored once, ${formatBytes(physicalBytes)} on ${devices} devices`
+const many = (count: number, one: string, more: string) => `${count} ${count === 1 ? one : more}`
+
+/** @param path of what was looked at. */
+export function healthLine(path: string, health: TreeHealth): string {
+  const { files, directories, logicalBytes, storedBytes, physicalBytes, devices, target, under, lost } = health
+  const found = `${many(files, 'file', 'files')} in ${many(directories, 'directory', 'directories')}`
+  const what = `${found} ${files === 1 ? 'holds' : 'hold'} ${formatBytes(logicalBytes)}`
+  const where = `${formatBytes(storedBytes)} stored once, ${formatBytes(physicalBytes)} on ${many(devices, 'device', 'devices')}`
   const trouble = [
-    ...(under > 0 ? [`${under} blocks on fewer than ${target} devices`] : []),
-    ...(lost > 0 ? [`${lost} blocks lost, unless a device that is away has them`] : []),
+    ...(under > 0 ? [`${many(under, 'block', 'blocks')} on fewer than ${target} devices`] : []),
+    ...(lost > 0 ? [`${many(lost, 'block', 'blocks')} lost, unless a device that is away has them`] : []),
   ]
-  return `/: ${what}: ${where}\n${trouble.length > 0 ? trouble.join('; ') : `all blocks are on ${target} or more devices`}`
+  const well = target === 1 ? 'no block is lost' : `all blocks are on ${target} or more devices`
+  return `${printable(path)}: ${what}: ${where}\n${trouble.length > 0 ? trouble.join('; ') : well}`
 }
 
 export const fsck = defineProgram(
@@ -41,11 +39,12 @@ export const fsck = defineProgram(
   },
   async (context, { options, operands: [operand = '/'] }) => {
     if (options.repair) await context.client.call('change', { op: 'repair' }, context.cancel)
-    const args = { topic: 'health', path: context.path(operand) } as const
+    const path = context.path(operand)
+    const args = { topic: 'health', path } as const
     const health = (await context.client.call('info', args, context.cancel)) as TreeHealth
     if (options.json) await context.printJson(health)
     else {
-      await context.print(`${healthLine(health)}\n`)
+      await context.print(`${healthLine(path, health)}\n`)
       const { troubles, under, lost } = health
       const columns = [
         { title: 'DEVICES', right: true, text: (row: (typeof troubles)[number]) => String(row.devices) },

@@ -155,6 +155,9 @@ describe('keg', () => {
     expect(await out('keg copies')).toBe('3\n')
     expect(await out('keg copies 5 /data')).toBe('')
     expect(JSON.parse(await out('keg copies --json /data/'))).toEqual({ path: '/data', copies: 5 })
+    expect(await out('echo 1 > /data/f && fsck /data')).toBe(
+      '/data: 1 file in 1 directory holds 2 B: 2 B stored once, 2 B on 1 device\nno block is lost\n',
+    )
     expect(await out('keg copies && keg copies 1 && keg copies && keg copies /data')).toBe('3\n1\n5\n')
     for (const wrong of ['0', '9', 'many', '1.5', '-2']) expect((await sh(`keg copies ${wrong}`)).code).toBe(2)
     expect(await sh('keg copies /nowhere/x')).toMatchObject({ code: 1, stderr: expect.stringContaining('/nowhere') })
