@@ -104,6 +104,10 @@ export const WRITE_BATCH_BLOCKS = 8
 export const WRITE_BATCH_SMALL_BLOCKS = 1_024
 /** Blocks that are copied at a time, however small the last ones were: the next may be of MAX_BLOCK_BYTES. */
 export const HOLD_BATCH_BLOCKS = 32
+/** The same of those that should be small, as directories are: at most so many that are not. */
+export const HOLD_BATCH_SMALL_BLOCKS = 96
+/** Roots of versions whose directories are copied together. */
+export const HOLD_BATCH_ROOTS = 128
 /** A holder that makes no progress for this long is passed over. */
 export const FETCH_STALL_MS = 3_000
 /** Holders that send blocks of one file at the same time: three keep it, and each costs its share of the reader's link. */

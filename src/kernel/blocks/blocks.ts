@@ -241,12 +241,17 @@ export class Blocks {
     await this.#keeping
   }
 
-  /** Makes sure that the blocks are in the local store. @throws {OsError} EIO (BlockMissing), ENOSPC, ECANCELED. */
-  async hold(cids: readonly CidText[], options: FetchOptions = {}): Promise<void> {
+  /**
+   * Makes sure that the blocks are in the local store.
+   * @param small they are known to be small, so that many may be fetched at a time.
+   * @throws {OsError} EIO (BlockMissing), ENOSPC, ECANCELED.
+   */
+  async hold(cids: readonly CidText[], options: FetchOptions = {}, small = false): Promise<void> {
     this.#touched.add(cids) // all of them, also when one is missing
     await this.#dropping
     const sought = cids.filter((cid) => !this.#here.has(cid))
-    let count: number = limits.WRITE_BATCH_BLOCKS
+    const most = small ? limits.HOLD_BATCH_SMALL_BLOCKS : limits.HOLD_BATCH_BLOCKS
+    let count: number = small ? most : limits.WRITE_BATCH_BLOCKS
     for (let at = 0; at < sought.length; at += limits.MAX_CIDS_PER_CALL) {
       const batch = sought.slice(at, at + limits.MAX_CIDS_PER_CALL)
       await this.#dropping
@@ -259,7 +264,7 @@ export class Blocks {
         // So many at a time as are together as large as a few full ones, if they are like the last.
         const bytes = fetched.reduce((sum, [, block]) => sum + block.byteLength, 0)
         const fit = Math.floor((limits.WRITE_BATCH_BLOCKS * limits.BLOCK_BYTES * fetched.length) / Math.max(1, bytes))
-        count = Math.min(limits.HOLD_BATCH_BLOCKS, Math.max(limits.WRITE_BATCH_BLOCKS, fit))
+        count = Math.min(most, Math.max(limits.WRITE_BATCH_BLOCKS, fit))
       }
     }
   }

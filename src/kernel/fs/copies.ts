@@ -3,10 +3,10 @@
 import { OsError } from '../../base/errors.ts'
 import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, isRawCid } from '../blocks/cid.ts'
-import { MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES, PLACED_BYTES } from '../limits.ts'
+import { HOLD_BATCH_SMALL_BLOCKS, MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES, PLACED_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { MalformedDag } from './dag.ts'
-import type { Directory, Entry } from './directory.ts'
+import { type Directory, decodeDirectoryBlock, type Entry } from './directory.ts'
 import { type Elsewhere, owedOf } from './leaves.ts'
 import { type Part, PartedDirectory, partsOf } from './parted.ts'
 import type { Tree } from './tree.ts'
@@ -109,8 +109,36 @@ export class TreeCopies {
    * @throws {OsError} ENOSPC; EIO when a directory or a file that somebody may have cannot be had now, or the disk fails;
    * EFBIG for more than a tree can hold.
    */
-  everything(root: CidText, options: FetchOptions, how: Care = {}): Promise<boolean> {
+  async everything(root: CidText, options: FetchOptions, how: Care = {}): Promise<boolean> {
+    await this.ahead([root], options, how)
     return this.#everything(root, this.#walk(options, how), [])
+  }
+
+  /**
+   * Copies the directories of several trees, a level of all of them at a time, where `everything` asks for one after the other:
+   * each question takes as long as many. What is below a root that is here is here too, mostly. What cannot be had is left to it.
+   * @throws {OsError} ENOSPC; ECANCELED.
+   */
+  async ahead(roots: readonly CidText[], options: FetchOptions, { scope = '' }: Care = {}): Promise<void> {
+    const seen = new Set<CidText>()
+    const here = await this.#blocks.hasMany(roots)
+    const missing = roots.filter((_root, i) => !here[i])
+    for (let level = missing, depth = 0; level.length > 0 && depth <= MAX_TREE_DEPTH; depth++) {
+      const fresh = [...new Set(level)].filter((cid) => !seen.has(cid) && !this.has(cid, scope))
+      for (const cid of fresh) seen.add(cid)
+      if (seen.size > MAX_TREE_DIRECTORIES) return // whoever walks it says so
+      level = []
+      for (let at = 0; at < fresh.length; at += HOLD_BATCH_SMALL_BLOCKS) {
+        const some = fresh.slice(at, at + HOLD_BATCH_SMALL_BLOCKS)
+        if (!(await this.#held(async () => some, options, true))) return
+        for (const [i, bytes] of (await this.#blocks.held(some)).entries()) {
+          const cid = some[i] as CidText
+          // Parts of a large one are directories too.
+          if (bytes)
+            for (const { kind, cid: child } of entriesOf(cid, bytes)) if (kind === 'directory') level.push(child)
+        }
+      }
+    }
   }
 
   async #everything(root: CidText, walk: Walk, at: readonly string[]): Promise<boolean> {
@@ -194,7 +222,11 @@ export class TreeCopies {
     const kept = elsewhere && placed.length > 0 ? await elsewhere(placed, options) : []
     const spared = new Set(placed.filter((_leaf, i) => kept[i]).map(({ cid }) => cid))
     const owing = single.map(({ cid }) => cid).filter((cid) => !spared.has(cid))
-    const together = await this.#held(async () => owing, options)
+    const together = await this.#held(
+      async () => owing,
+      options,
+      single.every(({ size }) => size < PLACED_BYTES),
+    )
     let whole = true
     for (const [name, entry] of together ? files.filter((file) => !isSingle(file)) : files) {
       const owed = async () => {
@@ -208,15 +240,25 @@ export class TreeCopies {
   }
 
   /** @returns false when nobody who is here has them all. @throws {OsError} when somebody may have them. */
-  async #held(cids: () => Promise<CidText[]>, options: FetchOptions): Promise<boolean> {
+  async #held(cids: () => Promise<CidText[]>, options: FetchOptions, small = false): Promise<boolean> {
     options.signal?.throwIfAborted()
     try {
-      await this.#blocks.hold(await cids(), options)
+      await this.#blocks.hold(await cids(), options, small)
       return true
     } catch (error) {
       if (!isLost(error)) throw error
       return false
     }
+  }
+}
+
+/** None of what is no directory: whoever walks it says so. */
+function entriesOf(cid: CidText, bytes: Uint8Array): Entry[] {
+  try {
+    return [...decodeDirectoryBlock(cid, bytes).entries.values()]
+  } catch (error) {
+    if (error instanceof OsError) return []
+    throw error
   }
 }
 

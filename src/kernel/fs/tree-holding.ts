@@ -5,6 +5,7 @@ import { type Kid, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import { HOLD_BATCH_ROOTS } from '../limits.ts'
 import { mutated } from '../mutations.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { isSigned } from './commit-signature.ts'
@@ -135,7 +136,12 @@ export class TreeHolding {
       const release = this.#options.blocks.pin()
       await this.#holding.get(`snapshot ${tree} ${root}`)?.catch(() => undefined) // whoever waits for it hears of it
       try {
-        for (const old of roots.toReversed()) await this.copies.everything(old, { hints: [from] }, care)
+        const newest = roots.toReversed()
+        for (let at = 0; at < newest.length; at += HOLD_BATCH_ROOTS) {
+          const some = newest.slice(at, at + HOLD_BATCH_ROOTS)
+          await this.copies.ahead(some, { hints: [from] }, care)
+          for (const old of some) await this.copies.everything(old, { hints: [from] }, care)
+        }
       } catch (error) {
         log.log('debug', 'fs', `older versions of / are not all copied: ${errorLine(error)}`)
       } finally {
