@@ -193,6 +193,24 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'versions of one tree that were told while another took its place, and looked forged',
+    {
+      seed: 4711,
+      devices: [0, 1, 2, 1, 4],
+      rounds: [
+        {
+          steps: [
+            { atMs: 3680, do: 'cut', seats: [2], way: 'both', forMs: 16886 },
+            { atMs: 15500, do: 'write', seat: 2, path: '/work/shared-0', bytes: 1183 },
+            { atMs: 17557, do: 'outage', seats: [0, 2, 3], keep: 0, forMs: 3100 },
+            { atMs: 19093, do: 'outage', seats: [1, 3, 4], keep: 1, forMs: 1586 },
+          ],
+          ms: 20093,
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

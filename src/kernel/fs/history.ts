@@ -33,6 +33,9 @@ const KNOWN_MS = 200
 const PAGE = 100
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
+/** How often the tree may be another one while its versions are asked for page by page. */
+const MAX_RESTARTS = 5
+
 export class TreeHistory {
   readonly shared: SharedTree
   readonly #tree: Tree
@@ -74,7 +77,7 @@ export class TreeHistory {
     const known = this.#known
     // Names and forgetting make no version: what was asked a moment ago is still good for a walk through a version.
     if (known?.now === now && this.#clock.nowMs() - known.atMs < KNOWN_MS) return known.answer
-    const answer = this.#askAll(head.tree, signal)
+    const answer = this.#askAll(signal)
     this.#known = { now, atMs: this.#clock.nowMs(), answer }
     answer.catch(() => {
       this.#known = undefined
@@ -82,11 +85,20 @@ export class TreeHistory {
     return answer
   }
 
-  async #askAll(tree: Kid, signal: AbortSignal): Promise<Known> {
+  async #askAll(signal: AbortSignal): Promise<Known> {
     const rows: Version[] = []
-    for (;;) {
+    let tree: Kid | undefined
+    for (let restarts = 0; ; ) {
       const last = rows.at(-1)?.version ?? null
       const page = await this.shared.versions(last, signal)
+      if (tree !== undefined && page.tree !== tree) {
+        // Two trees met meanwhile: the versions of one are not those of the other.
+        if (++restarts > MAX_RESTARTS) throw new OsError('EAGAIN', 'parts of the cluster are being merged: try again')
+        rows.length = 0
+        tree = undefined
+        continue
+      }
+      tree = page.tree
       for (const row of page.rows) {
         const above = rows.at(-1)
         if ((above && row.version >= above.version) || rows.length >= MAX_VERSIONS) {

@@ -301,19 +301,20 @@ export class SharedTree {
 
   /**
    * Versions of the tree that are remembered, older than `before`, from the newest on: as its leader says, else as a journal
-   * that is kept here has them. @throws {OsError} EHOSTUNREACH.
+   * that is kept here has them. @returns which tree's they are, too. @throws {OsError} EHOSTUNREACH.
    */
-  async versions(before: number | null, signal?: AbortSignal): Promise<VersionPage> {
+  async versions(before: number | null, signal?: AbortSignal): Promise<VersionPage & { tree: Kid }> {
     const { tree, version } = await this.head(signal)
-    if (version === 0) return { rows: [], names: [], more: false }
+    if (version === 0) return { tree, rows: [], names: [], more: false }
     const best = this.#usable()
     try {
-      if (best) return await this.#calls.versions(best, before, signal)
+      // Another tree than a moment ago, where two of them meet.
+      if (best) return { tree: best.tree, ...(await this.#calls.versions(best, before, signal)) }
     } catch (error) {
       signal?.throwIfAborted()
       this.#options.log.log('debug', 'fs', `who leads ${this.#name} does not tell its versions: ${errorLine(error)}`)
     }
-    if (this.#options.keeper.keeps(tree)) return versionPage(this.#options.keeper, tree, before)
+    if (this.#options.keeper.keeps(tree)) return { tree, ...versionPage(this.#options.keeper, tree, before) }
     throw this.#unavailable()
   }
 
