@@ -214,6 +214,8 @@ export const KEEP_BYTES_PER_MS = 512
 export const KEEP_AGAIN_MS = 60_000
 /** How often it is looked meanwhile whether that node is still awake. */
 export const KEEP_LOOK_MS = 1_000
+/** So old what nodes have said of what they keep may be when it is looked at again. */
+export const PLACE_LEARN_MS = 60 * 60_000
 /** So long after copies could not be made it is tried again, and at most. */
 export const PLACE_AGAIN_MS = 60_000
 export const PLACE_AGAIN_MAX_MS = 20 * 60_000

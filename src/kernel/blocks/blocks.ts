@@ -110,9 +110,10 @@ export class Blocks {
     return this.#here.has(cid)
   }
 
-  /** What was known to be here is looked for again, when it is held the next time. */
-  lookAgain(): void {
-    this.#here.clear()
+  /** What was known to be here, all of it or these, is looked for again when it is held the next time. */
+  lookAgain(cids?: readonly CidText[]): void {
+    if (!cids) return this.#here.clear()
+    for (const cid of cids) this.#here.delete(cid)
   }
 
   #note(cids: readonly CidText[]): void {

@@ -93,14 +93,19 @@ class Batch {
     if (this.found.has(cid)) return
     this.found.set(cid, bytes)
     this.#onBlock(cid, bytes)
-    this.#progress.resolve()
-    this.#progress = Promise.withResolvers()
+    this.advance()
     for (const request of this.requests) {
       if (request !== from && request.cids.every((each) => this.found.has(each))) request.overtaken.abort()
     }
   }
 
-  /** The next block has come. */
+  /** There may be something else to do than before. */
+  advance(): void {
+    this.#progress.resolve()
+    this.#progress = Promise.withResolvers()
+  }
+
+  /** The next block has come, or a request has ended. */
   get progress(): Promise<void> {
     return this.#progress.promise
   }
@@ -259,7 +264,7 @@ export class BlockFetcher {
       // What another is about to send is not sent twice: that would take from what comes next.
       const patienceMs = again ? again.startedMs + PATIENCE * blockMs * again.cids.length - startedMs : 0
       if (patienceMs > 0) {
-        await this.#within(batch.progress, patienceMs)
+        await this.#within(batch.progress, Math.min(patienceMs, limits.FETCH_STALL_MS), options.signal)
         options.signal?.throwIfAborted()
         continue
       }
@@ -270,7 +275,10 @@ export class BlockFetcher {
       const answered = await this.#request(request, options.signal, (cid, bytes) => {
         sent++
         batch.take(cid, bytes, request)
-      }).finally(() => requests.delete(request))
+      }).finally(() => {
+        requests.delete(request)
+        batch.advance()
+      })
       if (sent > before) {
         options.onSource?.(peer)
         blockMs = (clock.nowMs() - startedMs) / (sent - before)
@@ -284,11 +292,14 @@ export class BlockFetcher {
     }
   }
 
-  /** Resolves with the promise, or after so long. */
-  async #within(promise: Promise<void>, ms: number): Promise<void> {
+  /** Resolves with the promise, after so long, or when the signal aborts. */
+  async #within(promise: Promise<void>, ms: number, signal: AbortSignal | undefined): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>()
     const timer = this.#options.clock.setTimer(resolve, ms, 'a slow holder')
+    const aborted = () => resolve()
+    signal?.addEventListener('abort', aborted, { once: true })
     await Promise.race([promise, late])
+    signal?.removeEventListener('abort', aborted)
     timer.cancel()
   }
 

@@ -11,8 +11,22 @@ import type { CidText } from '../blocks/cid.ts'
 import type { Pins } from '../blocks/pins.ts'
 import { MAX_CIDS_PER_CALL, REPLICAS } from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
+import type { MethodResult } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { AS_MEMBER, ASKED } from './placement-site.ts'
+
+/** What is said of leaves, and who keeps the tree's journal. */
+export type Needs = MethodResult<'tree.needs'>
+
+export interface Audit {
+  /** What was given up. */
+  gone: CidText[]
+  /** Some say that more is not needed. */
+  open: boolean
+}
+
+/** Kegs that are looked for at a time because somebody says that it leads one. */
+const MAX_KEGS_SOUGHT = 4
 
 /** What is said of a leaf: a version needs it; who says so leads the tree. */
 export const NEEDED = 1
@@ -30,15 +44,19 @@ export interface BlockHolderOptions {
   /** Whether this node is a member of that tree's journal. */
   keeps(tree: Kid): boolean
   /** Who leads that tree of a keg (of `/`), as far as can be known. @throws {OsError} EHOSTUNREACH, EMFILE. */
-  leaderOf(tree: Kid, keg: Kid | undefined): Promise<NodeId | undefined>
-  /** Whether the tree that is used for a keg (for `/`) says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EMFILE. */
-  absorbed(tree: Kid, keg: Kid | undefined): Promise<boolean>
-  /** Leaves that nobody counts on here any longer, whoever else has them. */
-  onReleased(tree: Kid, cids: readonly CidText[]): void
+  leaderOf(tree: Kid, keg: Kid | undefined, signal?: AbortSignal): Promise<NodeId | undefined>
+  /** The tree that is used for a keg (for `/`), if it says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EMFILE. */
+  absorbed(tree: Kid, keg: Kid | undefined): Promise<Kid | undefined>
+  /** A tree's leader says that enough others keep some leaves. */
+  onReleased(): void
 }
 
 export class BlockHolder {
   readonly #options: BlockHolderOptions
+  /** What the trees' leaders say that enough others keep: it is kept until others say so themselves. */
+  readonly #released = new Map<Kid, Set<CidText>>()
+  /** Kegs that are looked for because peers say that they lead them. */
+  #looking = 0
   /** What somebody asked for while it was asked whether anybody needs it. */
   readonly #audits = new Set<Set<CidText>>()
 
@@ -47,7 +65,7 @@ export class BlockHolder {
     const { rpc } = options
     rpc.handle('tree.keep', async ({ cids, hints, ...of }, { peer, signal }) => {
       // What nobody needs would stay for ever.
-      if ((await options.leaderOf(of.tree, of.keg)) === peer) return this.keep(of, cids, { hints, signal })
+      if (await this.#leads(peer, of, signal)) return this.keep(of, cids, { hints, signal })
       throw new OsError('EAGAIN', `${shortNode(peer)} is not known here to lead that tree`)
     })
     rpc.handle('tree.kept', ({ tree, cids }) => this.kept(tree, cids))
@@ -70,10 +88,11 @@ export class BlockHolder {
     const { blocks, pins, rpc, log, full } = this.#options
     const release = blocks.pin()
     for (const audit of this.#audits) for (const cid of cids) audit.add(cid)
+    for (const cid of cids) this.#released.get(of.tree)?.delete(cid)
     try {
       blocks.touch(cids)
       // The disk may have lost what was here.
-      if ((await this.missing(cids)).length > 0) blocks.lookAgain()
+      blocks.lookAgain(await this.missing(cids))
       if (!full()) await blocks.hold(cids, { hints: hints.filter((hint) => hint !== rpc.self), signal })
     } catch (error) {
       signal.throwIfAborted()
@@ -146,77 +165,133 @@ export class BlockHolder {
     if ((await this.leaderOf(tree)) === peer) this.release(tree, cids)
   }
 
-  /** Enough others keep them. */
+  /** Enough others keep them, their leader says. */
   release(tree: Kid, cids: readonly CidText[]): void {
-    const { pins, log, onReleased } = this.#options
-    const kept = cids.filter((cid) => pins.has(tree, cid))
-    if (kept.length === 0) return
-    pins.remove(tree, kept).then(
-      () => onReleased(tree, kept),
-      (error: unknown) => log.log('info', 'fs', `what is released is kept after a reload: ${errorLine(error)}`),
-    )
+    const released = this.#released.get(tree) ?? new Set()
+    this.#released.set(tree, released)
+    for (const cid of cids) if (this.has(tree, cid)) released.add(cid)
+    if (released.size > 0) this.#options.onReleased()
+  }
+
+  /** What is kept only until others say that they keep it, by tree. */
+  get released(): ReadonlyMap<Kid, ReadonlySet<CidText>> {
+    return this.#released
+  }
+
+  /** Others have said so. @throws {OsError} EIO, ENOSPC. */
+  async letGo(tree: Kid, cids: readonly CidText[]): Promise<void> {
+    this.keepOn(tree, cids)
+    await this.#options.pins.remove(tree, cids)
+  }
+
+  /** Others did not say so: these are kept as before, until they are released again. */
+  keepOn(tree: Kid, cids: readonly CidText[]): void {
+    const released = this.#released.get(tree)
+    for (const cid of cids) released?.delete(cid)
+    if (released?.size === 0) this.#released.delete(tree)
+  }
+
+  /** Whether that peer leads the tree. Kegs that were never looked into are looked for, a few at a time. */
+  async #leads(
+    peer: NodeId,
+    { tree, keg }: { tree: Kid; keg?: Kid | undefined },
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { leaderOf, pins } = this.#options
+    const known = keg === undefined || pins.trees().some((each) => pins.kegOf(each) === keg)
+    if (known) return (await leaderOf(tree, keg, signal)) === peer
+    if (this.#looking >= MAX_KEGS_SOUGHT) throw new OsError('EAGAIN', 'other kegs are being looked for: ask again')
+    this.#looking++
+    try {
+      return (await leaderOf(tree, keg, signal)) === peer
+    } finally {
+      this.#looking--
+    }
   }
 
   /** Makes sure that nothing of what is kept is taken for a mere copy. @throws {OsError} EIO when not all of it is known. */
   touchAll(): void {
     const { blocks, pins } = this.#options
     if (pins.unread) throw new OsError('EIO', 'not all that is kept here for others can be read')
-    blocks.touch(pins.all())
+    for (const tree of pins.trees()) {
+      const released = this.#released.get(tree)
+      blocks.touch(released ? pins.of(tree).filter((cid) => !released.has(cid)) : pins.of(tree))
+    }
   }
 
   /**
-   * Asks those who keep a tree what no version of it needs any longer: its leader has to say so, another device as well, and
-   * nobody may say otherwise. (Who says that it leads may lie.) What is kept for a tree that another has taken in is
-   * released.
-   * @param here what this node says itself. @returns what was given up. @throws {OsError} EHOSTUNREACH when it is not certain.
+   * Asks those who keep a tree what no version of it needs any longer: its leader has to say so, another of its keepers as
+   * well, and none of them may say otherwise. (Who says that it leads may lie.) Of a tree that another has taken in, those are
+   * asked who keep that one; what it needs it has had kept for itself.
+   * @param here what this node says itself. @returns what was given up, and whether they do not agree about more.
+   * @throws {OsError} EHOSTUNREACH when too few of them are here.
    */
-  async audit(tree: Kid, here: (cids: readonly CidText[]) => Promise<Uint8Array>): Promise<CidText[]> {
-    const { pins, absorbed, log } = this.#options
+  async audit(tree: Kid, here: (tree: Kid, cids: readonly CidText[]) => Promise<Needs>): Promise<Audit> {
+    const { pins, absorbed, rpc, membership, log } = this.#options
     const kept = pins.of(tree)
     const wanted = new Set<CidText>()
-    const gone: CidText[] = []
+    const audit: Audit = { gone: [], open: false }
+    /** The tree that has taken this one in. */
+    let by: Kid | undefined
+    let peers: readonly NodeId[] = [rpc.self, ...membership.linked()]
     this.#audits.add(wanted)
     try {
       for (let at = 0; at < kept.length; at += MAX_CIDS_PER_CALL) {
         const some = kept.slice(at, at + MAX_CIDS_PER_CALL)
-        const needless = await this.#needless(tree, some, here)
-        if (!needless) {
-          if (!(await absorbed(tree, pins.kegOf(tree)))) {
-            throw new OsError('EHOSTUNREACH', `those who keep ${shortKid(tree)} are not here`)
-          }
-          this.release(tree, kept)
-          break
+        let said = await this.#askAll(by ?? tree, some, { peers, here })
+        if (this.#words(said).length === 0 && by === undefined) {
+          by = await absorbed(tree, pins.kegOf(tree))
+          if (by !== undefined) said = await this.#askAll(by, some, { peers, here })
         }
-        const given = some.filter((cid, i) => needless[i] && !wanted.has(cid))
-        await pins.remove(tree, given)
-        gone.push(...given)
+        // Most do not keep it, and who says nothing is not waited for again.
+        peers = [...said.keys()]
+        const words = this.#words(said)
+        if (words.length === 0)
+          throw new OsError('EHOSTUNREACH', `too few of those who keep ${shortKid(tree)} are here`)
+        const needless = some.filter((_cid, i) => words.every((word) => ((word[i] as number) & NEEDED) === 0))
+        const doubted = some.filter((_cid, i) => words.some((word) => ((word[i] as number) & NEEDED) === 0))
+        audit.open ||= needless.length < doubted.length
+        const given = needless.filter((cid) => !wanted.has(cid))
+        await pins.remove(tree, by === undefined ? given : some)
+        audit.gone.push(...given)
       }
     } finally {
       this.#audits.delete(wanted)
     }
-    if (gone.length > 0) log.log('info', 'fs', `${gone.length} blocks of ${shortKid(tree)} are needed no longer`)
-    return gone
+    if (audit.gone.length > 0)
+      log.log('info', 'fs', `${audit.gone.length} blocks of ${shortKid(tree)} are needed no longer`)
+    return audit
   }
 
-  /** @returns undefined when those who know are not here. */
-  async #needless(
+  async #askAll(
     tree: Kid,
     cids: readonly CidText[],
-    here: (cids: readonly CidText[]) => Promise<Uint8Array>,
-  ): Promise<boolean[] | undefined> {
-    const { rpc, membership, device } = this.#options
-    const said: { device: string; answer: Uint8Array; own: boolean }[] = []
+    { peers, here }: { peers: readonly NodeId[]; here: (tree: Kid, cids: readonly CidText[]) => Promise<Needs> },
+  ): Promise<Map<NodeId, Needs>> {
+    const { rpc } = this.#options
+    const said = new Map<NodeId, Needs>()
     const ask = async (peer: NodeId) => {
       const own = peer === rpc.self
-      const answer = own ? await here(cids) : await rpc.call(peer, 'tree.needs', { tree, cids: [...cids] })
-      said.push({ device: own ? device : (membership.row(peer)?.device ?? peer), answer, own })
+      said.set(peer, own ? await here(tree, cids) : await rpc.call(peer, 'tree.needs', { tree, cids: [...cids] }))
     }
-    // Most do not keep it, and say so.
-    await Promise.allSettled([rpc.self, ...membership.linked()].map(ask))
-    const leaders = said.filter(({ answer }) => answer.some((word) => word & SAYS_LEADER))
-    if (leaders.length === 0) return undefined
-    const certain = leaders.some(({ own }) => own) || new Set(said.map((each) => each.device)).size >= REPLICAS
-    return cids.map((_cid, i) => certain && said.every(({ answer }) => !((answer[i] as number) & NEEDED)))
+    await Promise.allSettled(peers.map(ask))
+    return said
+  }
+
+  /**
+   * @returns what those say who count: a leader and the members that it names. Nothing where no leader is among those who
+   * answered, or nobody on another device bears it out; this node itself needs nobody for that.
+   */
+  #words(said: ReadonlyMap<NodeId, Needs>): Uint8Array[] {
+    const { rpc, membership, device } = this.#options
+    const deviceOf = (id: NodeId) => (id === rpc.self ? device : (membership.row(id)?.device ?? id))
+    for (const [leader, { answer, members }] of said) {
+      if (!answer.some((word) => word & SAYS_LEADER)) continue
+      const keepers = [...said].filter(([id]) => id === leader || members.includes(id))
+      const devices = new Set(keepers.map(([id]) => deviceOf(id))).size
+      if (leader === rpc.self || devices >= REPLICAS) return keepers.map(([, each]) => each.answer)
+    }
+    return []
   }
 }
 

@@ -1,23 +1,17 @@
 // Copies of whole trees and files: what a node has to hold before it may say that it keeps them. Above: tree-keeper.ts,
 // shared-tree.ts, process/. Below: dag.ts, the blocks.
 import { OsError } from '../../base/errors.ts'
-import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
+import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, isRawCid } from '../blocks/cid.ts'
 import { HOLD_BATCH_SMALL_BLOCKS, MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES, PLACED_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
-import { MalformedDag } from './dag.ts'
 import { type Directory, decodeDirectoryBlock, type Entry } from './directory.ts'
-import { type Elsewhere, owedOf } from './leaves.ts'
+import { type Elsewhere, isLost, owedOf } from './leaves.ts'
 import { type Part, PartedDirectory, partsOf } from './parted.ts'
 import type { Tree } from './tree.ts'
 
 /** CIDs remembered as copied: a few MB; forgetting costs a walk. */
 const MAX_REMEMBERED = 50_000
-
-/** Nobody has it, or it is no file: no waiting helps. A node that does not answer may have it, and a disk may recover. */
-export function isLost(error: unknown): boolean {
-  return error instanceof MalformedDag || (error instanceof BlockMissing && error.certain)
-}
 
 /**
  * Makes sure that every file which these changes put into the tree is here, but for leaves that others keep.

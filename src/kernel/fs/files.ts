@@ -97,6 +97,10 @@ export class Files {
     this.#tree = tree
     const breathe = () => new Promise<void>((resolve) => clock.setTimer(resolve, 0, 'breathe'))
     this.#cars = new CarPlans({ tree, blocks, options: {}, breathe })
+    const forgotten = (kid: Kid, roots: string[], soon: boolean) => {
+      this.#sweep.forgotten(kid, roots, soon)
+      rpc.noteAll('tree.forgotten', { tree: kid, roots, soon })
+    }
     this.#keeper = new TreeKeeper({
       ...options,
       tree,
@@ -106,18 +110,20 @@ export class Files {
       },
       onFollow: (keg) => this.#kegs.unled(keg),
       onUnled: (kid) => this.#placement.unled(kid),
-      onRetired: (kid) => {
-        this.#sweep.forgotten(kid, [], true)
-        rpc.noteAll('tree.forgotten', { tree: kid, roots: [], soon: true })
-      },
+      onRetired: (kid) => forgotten(kid, [], true),
       elsewhere: (kid, leader, relieve) => this.#member.elsewhere(kid, leader, relieve),
       placing: (kid, change) => this.#placement.begin(kid, change),
       onForgotten: (kid, versions, soon) => {
-        const roots = versions.map(({ root }) => root)
-        this.#sweep.forgotten(kid, roots, soon)
-        rpc.noteAll('tree.forgotten', { tree: kid, roots, soon })
+        forgotten(
+          kid,
+          versions.map(({ root }) => root),
+          soon,
+        )
       },
-      onDismissed: (kid, roots) => this.#sweep.surplus(kid, roots),
+      onDismissed: (kid, roots) => {
+        this.#placement.forget(kid)
+        this.#sweep.surplus(kid, roots)
+      },
     })
     const keeper = this.#keeper
     this.#pins = new Pins(options.store, options.log)
@@ -127,9 +133,9 @@ export class Files {
       pins: this.#pins,
       full,
       keeps: (kid) => keeper.keeps(kid),
-      leaderOf: (kid, keg) => this.#kegs.leaderOf(kid, keg),
+      leaderOf: (kid, keg, signal) => this.#kegs.leaderOf(kid, keg, signal),
       absorbed: (kid, keg) => this.#kegs.absorbed(kid, keg),
-      onReleased: (kid, cids) => this.#sweep.released(kid, cids),
+      onReleased: () => this.#sweep.released(),
     })
     this.#placement = new Placement({
       ...options,
@@ -137,6 +143,8 @@ export class Files {
       keepers: () => this.#keepers(),
       led: (kid) => keeper.ledTree(kid),
       roots: (kid) => keeper.roots(kid),
+      members: (kid) => keeper.members(kid),
+      onUnused: (kid) => forgotten(kid, [], true),
       confirm: (kid) => keeper.confirm(kid),
       census: (roots) => censusOf({ tree, blocks, breathe }, roots),
       breathe,
@@ -153,6 +161,7 @@ export class Files {
       pins: this.#pins,
       full,
       relieve: (kid) => this.#member.relieve(kid),
+      placedElsewhere: (kid, cids) => this.#member.placedElsewhere(kid, cids),
       needs: (kid, cids) => this.#placement.needs(self, kid, cids),
       processes: () => processes.owner(),
       remembered: () => this.#kegs.holdAgain(),

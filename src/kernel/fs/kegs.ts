@@ -156,14 +156,14 @@ export class Kegs {
   }
 
   /** Who leads that tree of a keg (of `/`), as far as can be known. @throws {OsError} EHOSTUNREACH, EMFILE. */
-  async leaderOf(tree: Kid, keg: Kid | undefined): Promise<NodeId | undefined> {
+  async leaderOf(tree: Kid, keg: Kid | undefined, signal?: AbortSignal): Promise<NodeId | undefined> {
     if (keg === undefined) return this.root.leaderOf(tree)
-    await this.head(keg, new AbortController().signal)
+    await this.head(keg, signal ?? new AbortController().signal)
     return this.#known(keg)?.leaderOf(tree)
   }
 
-  /** Whether the tree that is used for a keg (for `/`) says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EMFILE. */
-  async absorbed(tree: Kid, keg: Kid | undefined): Promise<boolean> {
+  /** The tree that is used for a keg (for `/`), if it says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EMFILE. */
+  async absorbed(tree: Kid, keg: Kid | undefined): Promise<Kid | undefined> {
     const shared = keg === undefined ? this.root : await this.open(keg)
     return shared.absorbed(tree)
   }

@@ -1,6 +1,7 @@
 // Which blocks of files are placed one by one: large leaves. All others are where their tree is. Above: copies.ts,
 // placement.ts. Below: dag.ts, tree.ts.
-import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import { OsError } from '../../base/errors.ts'
+import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, isRawCid } from '../blocks/cid.ts'
 import { MAX_PLACED, PLACED_BYTES } from '../limits.ts'
 import { allCids, DagReader, type FileRoot, MalformedDag } from './dag.ts'
@@ -10,6 +11,11 @@ export interface PlacedLeaf {
   cid: CidText
   /** Bytes of content. */
   size: number
+}
+
+/** Nobody has it, or it is no file: no waiting helps. A node that does not answer may have it, and a disk may recover. */
+export function isLost(error: unknown): boolean {
+  return error instanceof MalformedDag || (error instanceof BlockMissing && error.certain)
 }
 
 /** Says of leaves whether others keep them, so that they need not be here. */
@@ -55,29 +61,46 @@ export interface CensusOptions {
 /** Files between breaths: each costs some microseconds, a large one a millisecond. */
 const BREATHE_EVERY = 2_000
 
+/** All leaves of a tree that are placed. */
+export interface Census {
+  /** And their sizes. */
+  leaves: ReadonlyMap<CidText, number>
+  /** Nothing of the first version is lost that could name more. */
+  complete: boolean
+}
+
 /**
- * All leaves below these directories that are placed, and their sizes.
- * @throws {OsError} EIO when some of it cannot be read: nobody knows then what is needed; EFBIG.
+ * All leaves below these directories that are placed. What nobody who is here has is passed over.
+ * @param roots the first is the tree as it is now. @throws {OsError} EIO when some of it cannot be read now; EFBIG.
  */
-export async function censusOf(
-  { tree, blocks, breathe }: CensusOptions,
-  roots: readonly CidText[],
-): Promise<Map<CidText, number>> {
+export async function censusOf({ tree, blocks, breathe }: CensusOptions, roots: readonly CidText[]): Promise<Census> {
   const leaves = new Map<CidText, number>()
   const seen = new Set<CidText>()
-  const open = [...roots]
+  const open = roots.slice(0, 1)
+  const older = roots.slice(1)
+  let complete = true
   let looked = 0
-  for (let root = open.pop(); root !== undefined; root = open.pop()) {
+  const read = async <T>(what: Promise<T>): Promise<T | undefined> => {
+    try {
+      return await what
+    } catch (error) {
+      if (!isLost(error)) throw error
+      if (older.length === roots.length - 1) complete = false
+      return undefined
+    }
+  }
+  for (let root = open.pop() ?? older.pop(); root !== undefined; root = open.pop() ?? older.pop()) {
     if (seen.has(root)) continue
     seen.add(root)
-    for (const { kind, cid, size } of (await tree.directory(root, {})).values()) {
+    for (const { kind, cid, size } of (await read(tree.directory(root, {})))?.values() ?? []) {
       if (++looked % BREATHE_EVERY === 0) await breathe()
       if (kind === 'directory') open.push(cid)
       if (kind !== 'file' || size < PLACED_BYTES || seen.has(cid)) continue
       seen.add(cid)
-      for (const leaf of await placedLeaves(blocks, { cid, size }, {})) leaves.set(leaf.cid, leaf.size)
-      if (leaves.size > MAX_PLACED) throw new MalformedDag(`more than ${MAX_PLACED} leaves: they are not looked after`)
+      for (const leaf of (await read(placedLeaves(blocks, { cid, size }, {}))) ?? []) leaves.set(leaf.cid, leaf.size)
+      if (leaves.size > MAX_PLACED)
+        throw new OsError('EFBIG', `more than ${MAX_PLACED} leaves: they are not looked after`)
     }
   }
-  return leaves
+  return { leaves, complete }
 }

@@ -1,6 +1,6 @@
 // What a member of a tree's journal asks its leader about leaves: which others keep, and who takes them where there is no room.
 // Above: files.ts, tree-keeper.ts, tree-sweep.ts. Below: block-holder.ts, rpc; placement.ts where this node leads the tree.
-import { errorLine, OsError } from '../../base/errors.ts'
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { CidText } from '../blocks/cid.ts'
@@ -8,6 +8,9 @@ import { MAX_CIDS_PER_CALL, REPLICAS } from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { type BlockHolder, bitsOf } from './block-holder.ts'
 import type { Elsewhere } from './leaves.ts'
+
+/** How it shows that the leader does not lead (yet), or is not here. */
+const UNLED = ['EAGAIN', 'EHOSTUNREACH', 'ETIMEDOUT', 'ECONNRESET'] as const
 
 export interface PlacementMemberOptions {
   rpc: RpcNode
@@ -33,11 +36,13 @@ export class PlacementMember {
     const { holder, log } = this.#options
     return async (leaves) => {
       const cids = leaves.map(({ cid }) => cid)
-      const owed = cids.filter((cid) => !holder.has(tree, cid))
+      const released = holder.released.get(tree)
+      const owed = cids.filter((cid) => !holder.has(tree, cid) || released?.has(cid))
       let placed = new Set<CidText>()
       try {
         placed = new Set(await this.#askLeader(tree, leader, owed, relieve))
       } catch (error) {
+        if (!UNLED.some((code) => isOsError(error, code))) throw error
         // It may not lead before this node has what it is about to say.
         log.log('debug', 'fs', `${shortNode(leader)} does not say where leaves are: ${errorLine(error)}`)
         placed = await this.#seen(owed)
@@ -62,9 +67,23 @@ export class PlacementMember {
   /** This node has no room: of what it was asked to keep, others keep what they can. @throws {OsError} EHOSTUNREACH, EAGAIN. */
   async relieve(tree: Kid): Promise<void> {
     const { holder } = this.#options
-    const leader = await holder.leaderOf(tree)
+    const leader = await this.#leaderOf(tree)
+    const kept = holder.of(tree)
+    for (let at = 0; at < kept.length; at += MAX_CIDS_PER_CALL) {
+      const some = kept.slice(at, at + MAX_CIDS_PER_CALL)
+      holder.release(tree, await this.#askLeader(tree, leader, some, true))
+    }
+  }
+
+  /** Those of these leaves that enough others keep, so that this node is not counted on. @throws {OsError} EHOSTUNREACH, EAGAIN. */
+  async placedElsewhere(tree: Kid, cids: readonly CidText[]): Promise<CidText[]> {
+    return this.#askLeader(tree, await this.#leaderOf(tree), cids, false)
+  }
+
+  async #leaderOf(tree: Kid): Promise<NodeId> {
+    const leader = await this.#options.holder.leaderOf(tree)
     if (leader === undefined) throw new OsError('EHOSTUNREACH', `nobody who leads ${shortKid(tree)} is here`)
-    holder.release(tree, await this.#askLeader(tree, leader, holder.of(tree), true))
+    return leader
   }
 
   /** @returns those that enough others keep. */

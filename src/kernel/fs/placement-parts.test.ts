@@ -20,7 +20,7 @@ const TREE = `K-${'3'.repeat(64)}` as Kid
 function placementOf(given: {
   led?(): LedTree | undefined
   confirm?(): Promise<void>
-  census?(): Promise<Map<string, number>>
+  census?(): Promise<ReadonlyMap<string, number>>
   kept?(peer: string): number
 }) {
   const clock = new VirtualClock()
@@ -50,8 +50,10 @@ function placementOf(given: {
     led: given.led ?? (() => ({ keg: undefined, roots: ['r'], copies: 3, members: [self], changing: false })),
     confirm: given.confirm ?? (async () => undefined),
     roots: () => undefined,
+    members: () => [],
+    onUnused: () => undefined,
     breathe: async () => undefined,
-    census: given.census ?? (async () => new Map([['x', UNIT]])),
+    census: async () => ({ leaves: (await given.census?.()) ?? new Map([['x', UNIT]]), complete: true }),
   }
   return { placement: new Placement(options as unknown as PlacementOptions), peers, self, asked, clock }
 }
@@ -125,6 +127,7 @@ describe('what is asked for again while it is given up', () => {
         pin: () => () => undefined,
         touch: () => undefined,
         hold: async () => undefined,
+        lookAgain: () => undefined,
         hasMany: async (cids: string[]) => cids.map(() => true),
       } as unknown as Blocks,
       pins,
@@ -135,7 +138,7 @@ describe('what is asked for again while it is given up', () => {
         call: async (_to: string, _method: string, { cids }: { cids: string[] }) => {
           const answer = new Uint8Array(cids.length).fill(SAYS_LEADER) // none is needed now
           if (cids.length === 1) await again()
-          return answer
+          return { answer, members: [leader, '12D3KooWmmmmmmmm'] }
         },
       } as unknown as RpcNode,
       device: 'a'.repeat(32) as DeviceId,
@@ -143,7 +146,7 @@ describe('what is asked for again while it is given up', () => {
         linked: () => [leader, '12D3KooWmmmmmmmm'],
         row: (id: string) => ({ device: id }),
       } as unknown as Membership,
-      absorbed: async () => false,
+      absorbed: async () => undefined,
       log,
       full: () => false,
       keeps: () => false,
@@ -157,7 +160,7 @@ describe('what is asked for again while it is given up', () => {
       const signal = new AbortController().signal
       said = (await holder.keep({ tree: TREE }, [first], { hints: [], signal }))[0]
     }
-    const gone = await holder.audit(TREE, async () => Promise.reject(new OsError('EAGAIN', 'it is not kept here')))
+    const { gone } = await holder.audit(TREE, async () => Promise.reject(new OsError('EAGAIN', 'it is not kept here')))
     expect({ said, has: pins.has(TREE, first) }).toEqual({ said: 1, has: true })
     expect(gone).toHaveLength(all.length)
     expect(pins.of(TREE)).toEqual([first])

@@ -23,31 +23,21 @@ interface Known {
   holders: Map<NodeId, number>
   /** Everybody was asked. */
   learnt: boolean
-  /** Changes under way that put it into the tree, and when the last one ended. */
-  busy: number
-  endedMs: number
 }
 
-export class PlacementSite {
-  readonly tree: Kid
-  readonly #leaves = new Map<CidText, Known>()
-  /** Nodes that were not asked for all, or did not answer. */
-  readonly unheard = new Set<NodeId>()
+/** Changes of a tree that this node is making, or made a moment ago: they are not in its versions yet, or were not just now. */
+export class UnderWay {
+  /** By leaf: how many put it into the tree, and when the last one ended. */
+  readonly #leaves = new Map<CidText, { busy: number; endedMs: number }>()
   /** Versions are being brought back, which may need anything that the tree ever needed; and when the last one was. */
   #restoring = 0
   #restoredMs = Number.NEGATIVE_INFINITY
-  /** It was looked through since this node leads the tree. */
-  counted = false
 
-  constructor(tree: Kid) {
-    this.tree = tree
-  }
-
-  begin(leaves: readonly PlacedLeaf[]): void {
-    for (const { cid, size } of leaves) {
-      const known = this.#known(cid)
-      known.size = size
+  begin(cids: readonly CidText[]): void {
+    for (const cid of cids) {
+      const known = this.#leaves.get(cid) ?? { busy: 0, endedMs: Number.NEGATIVE_INFINITY }
       known.busy++
+      this.#leaves.set(cid, known)
     }
   }
 
@@ -83,6 +73,34 @@ export class PlacementSite {
   busySince(cid: CidText, sinceMs: number): boolean {
     const known = this.#leaves.get(cid)
     return known !== undefined && (known.busy > 0 || known.endedMs >= sinceMs)
+  }
+
+  /** Forgets what ended before. */
+  forget(beforeMs: number): void {
+    for (const [cid, { busy, endedMs }] of this.#leaves) if (busy === 0 && endedMs < beforeMs) this.#leaves.delete(cid)
+  }
+}
+
+export class PlacementSite {
+  readonly tree: Kid
+  readonly underWay: UnderWay
+  readonly #leaves = new Map<CidText, Known>()
+  /** Nodes that were not asked for all, or did not answer. */
+  readonly unheard = new Set<NodeId>()
+  /** It was looked through since this node leads the tree. */
+  counted = false
+  /** When everybody was asked about everything. */
+  learntMs = Number.NEGATIVE_INFINITY
+
+  constructor(tree: Kid, underWay: UnderWay) {
+    this.tree = tree
+    this.underWay = underWay
+  }
+
+  /** A change puts these into the tree. */
+  begin(leaves: readonly PlacedLeaf[]): void {
+    for (const { cid, size } of leaves) this.#known(cid).size = size
+    this.underWay.begin(leaves.map(({ cid }) => cid))
   }
 
   /** Whether it is a leaf of the tree, as far as is known. */
@@ -156,16 +174,15 @@ export class PlacementSite {
 
   /** These are all leaves of its versions at that time; what has come since is not among them. */
   count(leaves: ReadonlyMap<CidText, number>, atMs: number): void {
-    for (const cid of this.#leaves.keys()) if (!leaves.has(cid) && !this.busySince(cid, atMs)) this.#leaves.delete(cid)
+    for (const cid of this.#leaves.keys())
+      if (!leaves.has(cid) && !this.underWay.busySince(cid, atMs)) this.#leaves.delete(cid)
     for (const [cid, size] of leaves) this.#known(cid).size = size
+    this.underWay.forget(atMs)
     this.counted = true
   }
 
   #known(cid: CidText): Known {
-    const known: Known = this.#leaves.get(cid) ?? {
-      ...{ size: BLOCK_BYTES, holders: new Map(), learnt: false },
-      ...{ busy: 0, endedMs: Number.NEGATIVE_INFINITY },
-    }
+    const known: Known = this.#leaves.get(cid) ?? { size: BLOCK_BYTES, holders: new Map(), learnt: false }
     this.#leaves.set(cid, known)
     return known
   }

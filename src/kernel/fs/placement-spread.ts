@@ -28,6 +28,8 @@ export interface Spread {
   copies: number
   /** Nodes that have them. */
   hints?: readonly NodeId[] | undefined
+  /** Nobody waits for it: what somebody writes goes first. */
+  later?: boolean | undefined
   /** Whoever is to keep none. */
   but?: NodeId | undefined
   /** Who counts now; undefined when this node does not lead the tree any longer. */
@@ -41,6 +43,8 @@ export interface SpreaderOptions {
   holder: BlockHolder
   /** Every node that could keep something now, this one included. */
   keepers(): Keeper[]
+  /** Somebody keeps what others were asked for instead: there may be too many copies. */
+  onLate(): void
 }
 
 interface Job extends Spread {
@@ -53,7 +57,7 @@ interface Job extends Spread {
 export class Spreader {
   readonly #options: SpreaderOptions
   #calls = 0
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting: { now: (() => void)[]; later: (() => void)[] } = { now: [], later: [] }
   readonly #stop = new AbortController()
   /** Nodes that did not answer in time: until when they are not asked. */
   readonly #slow = new Map<NodeId, number>()
@@ -64,7 +68,7 @@ export class Spreader {
 
   close(): void {
     this.#stop.abort(new OsError('ECANCELED', 'this tab is closing'))
-    for (const next of this.#waiting.splice(0)) next()
+    for (const next of [...this.#waiting.now.splice(0), ...this.#waiting.later.splice(0)]) next()
   }
 
   /** Never rejects. @returns `enough`: each is kept by enough for now, or by as many as can be; `all`: nothing more is done. */
@@ -79,7 +83,7 @@ export class Spreader {
     }
     site.begin(leaves)
     const all = this.#rounds({ ...what, leaves, check, tried: new Map() }).finally(() => {
-      site.end(
+      site.underWay.end(
         leaves.map(({ cid }) => cid),
         this.#options.clock.nowMs(),
       )
@@ -116,13 +120,14 @@ export class Spreader {
 
   /** Resolves when it is done, or takes too long: then others are asked, and what comes of it all the same counts. */
   async #keep({ id, leaves }: { id: NodeId; leaves: readonly PlacedLeaf[] }, job: Job): Promise<void> {
-    await this.#turn()
+    await this.#turn(job.later ?? false)
     const called = this.#call(id, leaves, job)
     const bytes = leaves.reduce((sum, { size }) => sum + size, 0)
     const late = await this.#outlasts(called, id, KEEP_PATIENCE_MS + bytes / KEEP_BYTES_PER_MS)
     if (late) {
       this.#slow.set(id, this.#options.clock.nowMs() + KEEP_AGAIN_MS)
       this.#options.log.log('info', 'fs', `${shortNode(id)} takes too long to keep ${leaves.length} blocks`)
+      void called.then(() => this.#options.onLate())
     }
     this.#done()
     job.check()
@@ -168,14 +173,16 @@ export class Spreader {
     return false
   }
 
-  /** A few calls at a time, of all that is placed. */
-  async #turn(): Promise<void> {
-    if (this.#calls >= KEEP_CALLS) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    else this.#calls++
+  /** A few calls at a time, of all that is placed; one of them is left for what somebody waits for. */
+  async #turn(later: boolean): Promise<void> {
+    const most = later ? KEEP_CALLS - 1 : KEEP_CALLS
+    if (this.#calls < most) this.#calls++
+    else await new Promise<void>((resolve) => this.#waiting[later ? 'later' : 'now'].push(resolve))
   }
 
   #done(): void {
-    const next = this.#waiting.shift()
+    const { now, later } = this.#waiting
+    const next = now.shift() ?? (this.#calls < KEEP_CALLS ? later.shift() : undefined)
     if (next) next()
     else this.#calls--
   }

@@ -19,6 +19,7 @@ import {
   MAX_CIDS_PER_CALL,
   PLACE_AGAIN_MAX_MS,
   PLACE_AGAIN_MS,
+  PLACE_LEARN_MS,
   PLACE_REVIEW_MS,
   REPLICAS,
 } from '../limits.ts'
@@ -26,10 +27,10 @@ import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Timers } from '../timers.ts'
-import { type BlockHolder, bitsOf, NEEDED, SAYS_LEADER } from './block-holder.ts'
-import type { Elsewhere, PlacedLeaf } from './leaves.ts'
+import { type BlockHolder, bitsOf, NEEDED, type Needs, SAYS_LEADER } from './block-holder.ts'
+import type { Census, Elsewhere, PlacedLeaf } from './leaves.ts'
 import type { Keeper } from './placement-plan.ts'
-import { PlacementSite, type View } from './placement-site.ts'
+import { PlacementSite, UnderWay, type View } from './placement-site.ts'
 import { type Spread, Spreader } from './placement-spread.ts'
 import type { Change } from './tree-leading.ts'
 
@@ -61,10 +62,14 @@ export interface PlacementOptions {
   led(tree: Kid): LedTree | undefined
   /** Of all versions of a tree that is kept here, as far as this node knows them; undefined when it is not. */
   roots(tree: Kid): CidText[] | undefined
+  /** Members of its journal, as far as this node knows. */
+  members(tree: Kid): readonly NodeId[]
   /** Resolves when it is certain that this node leads it. @throws {OsError} EAGAIN. */
   confirm(tree: Kid): Promise<unknown>
   /** All leaves below these directories, and their sizes. @throws {OsError} EIO, EFBIG. */
-  census(roots: readonly CidText[]): Promise<Map<CidText, number>>
+  census(roots: readonly CidText[]): Promise<Census>
+  /** Leaves were kept for a change that was not made. */
+  onUnused(tree: Kid): void
   /** Lets others have their turn. */
   breathe(): Promise<void>
 }
@@ -76,17 +81,19 @@ export interface Placing {
   devices(): number
   /** Devices that could keep each, at most as many as are wanted. */
   wanted(): number
-  /** @param review it brought what is kept for another tree, or what is wanted is another now. */
-  end(review: boolean): void
+  /** `review`: it brought what is kept for another tree, or what is wanted is another now. */
+  end(outcome: 'done' | 'failed' | 'review'): void
 }
 
 export class Placement {
   readonly #options: PlacementOptions
   readonly #timers: Timers
+  /** Changes that this node makes: of trees that it leads, or led when they began. */
+  readonly #underWay = new Map<Kid, UnderWay>()
   /** Of trees that this node leads. */
   readonly #sites = new Map<Kid, PlacementSite>()
   /** What was counted last of each tree. */
-  readonly #counts = new Map<Kid, { key: string; atMs: number; leaves: Promise<Map<CidText, number>> }>()
+  readonly #counts = new Map<Kid, { key: string; counted: Promise<Census> }>()
   #reviewing = false
   #againMs = PLACE_AGAIN_MS
   /** Peers that could keep nothing when they were looked at last. */
@@ -100,7 +107,7 @@ export class Placement {
   constructor(options: PlacementOptions) {
     this.#options = options
     this.#timers = new Timers(options.clock)
-    this.#spreader = new Spreader(options)
+    this.#spreader = new Spreader({ ...options, onLate: () => this.#later(PLACE_REVIEW_MS) })
     const { rpc, membership } = options
     rpc.handle('tree.placed', async ({ tree, cids, relieve }, { peer }) => {
       return bitsOf(await this.placed(peer, tree, cids, relieve))
@@ -125,7 +132,13 @@ export class Placement {
   /** It does not lead it any longer. */
   unled(tree: Kid): void {
     this.#sites.delete(tree)
-    if (this.#options.roots(tree) === undefined) this.#counts.delete(tree)
+    if (this.#options.roots(tree) === undefined) this.forget(tree)
+  }
+
+  /** It is not kept here any longer. */
+  forget(tree: Kid): void {
+    this.#counts.delete(tree)
+    this.#underWay.delete(tree)
   }
 
   close(): void {
@@ -140,7 +153,7 @@ export class Placement {
     if (!ledNow(tree)) return NOTHING_PLACED
     const site = this.#site(tree)
     // What is brought back may be noted as whole, and then nobody asks for each of its leaves.
-    const restored = ops.some(({ op }) => op === 'graft') ? site.restore() : undefined
+    const restored = ops.some(({ op }) => op === 'graft') ? site.underWay.restore() : undefined
     const cids: CidText[] = []
     const placed: CidText[] = []
     return {
@@ -149,6 +162,8 @@ export class Placement {
         site.begin(leaves)
         cids.push(...leaves.map(({ cid }) => cid))
         if (!led || this.#devices() <= Math.min(led.copies, GROUP_SIZE)) return leaves.map(() => false)
+        const safer = ack !== undefined && ack !== 'local'
+        if (safer && led.copies < REPLICAS) throw new OsError('ENOQUORUM', 'it was not written: one copy is kept only')
         const { enough, all } = this.#spread(site, led, leaves, { hints: options.hints })
         void all.then(() => this.#againIfRare(site, leaves))
         await (ack === 'all' ? all : enough)
@@ -162,10 +177,11 @@ export class Placement {
         return Math.min(...placed.map((cid) => (led ? site.devices(cid, this.#view(led)) : 0)))
       },
       wanted: () => Math.min(ledNow(tree)?.copies ?? 1, this.#devices()),
-      end: (review) => {
-        site.end(cids, clock.nowMs())
+      end: (outcome) => {
+        site.underWay.end(cids, clock.nowMs())
         restored?.(clock.nowMs())
-        if (review) this.#later(PLACE_REVIEW_MS)
+        if (outcome === 'failed' && placed.length > 0) this.#options.onUnused(tree)
+        if (outcome === 'review') this.#later(PLACE_REVIEW_MS)
       },
     }
   }
@@ -185,12 +201,12 @@ export class Placement {
     if (!site.counted) await this.#count(site, led.roots)
     // Of what is being placed as many keep it as there will be.
     const enough = (cid: CidText) => {
-      return site.devices(cid, view, peer) >= (site.busy(cid) ? Math.min(REPLICAS, led.copies) : led.copies)
+      return site.devices(cid, view, peer) >= (site.underWay.busy(cid) ? Math.min(REPLICAS, led.copies) : led.copies)
     }
     const known = cids.filter((cid) => site.knows(cid))
     await this.#learn(
       site,
-      known.filter((cid) => !site.busy(cid) && !enough(cid)),
+      known.filter((cid) => !site.underWay.busy(cid) && !enough(cid)),
     )
     const kept = new Set(known.filter((cid) => site.holdersOf(cid).includes(peer)))
     const placed = cids.map((cid) => site.knows(cid) && enough(cid))
@@ -205,7 +221,9 @@ export class Placement {
     if (this.#relieving.has(peer)) return
     this.#relieving.add(peer)
     const leaves = cids.map((cid) => ({ cid, size: site.size(cid) }))
-    void this.#spread(site, led, leaves, { hints: [peer], but: peer }).all.finally(() => this.#relieving.delete(peer))
+    void this.#spread(site, led, leaves, { hints: [peer], but: peer, later: true }).all.finally(() =>
+      this.#relieving.delete(peer),
+    )
   }
 
   /**
@@ -213,22 +231,26 @@ export class Placement {
    * @returns for each NEEDED or not, with SAYS_LEADER if it leads. Whoever is told that a leaf is not needed is not counted on for
    * it any more. @throws {OsError} EAGAIN when the tree is not kept here, or it is not certain; EIO.
    */
-  async needs(peer: NodeId, tree: Kid, cids: readonly CidText[]): Promise<Uint8Array<ArrayBuffer>> {
-    const { led, roots, confirm, clock } = this.#options
+  async needs(peer: NodeId, tree: Kid, cids: readonly CidText[]): Promise<Needs> {
+    const { led, roots, members, confirm, clock } = this.#options
     const beganMs = clock.nowMs()
     const leads = led(tree) !== undefined
     if (leads) await confirm(tree)
     const all = led(tree)?.roots ?? roots(tree)
     if (!all) throw new OsError('EAGAIN', 'this node does not keep that tree')
-    const needed = mutated('need-nothing') ? new Map() : await this.#leaves(tree, all)
-    if (!leads) return Uint8Array.from(cids, (cid) => (needed.has(cid) ? NEEDED : 0))
+    const { leaves, complete } = mutated('need-nothing') ? NOTHING : await this.#leaves(tree, all)
+    if (!complete) throw new OsError('EIO', 'some of the tree is lost, and nobody knows what it needs')
+    const answerOf = (word: (cid: CidText) => number): Needs => {
+      return { answer: Uint8Array.from(cids, word), members: [...members(tree)] }
+    }
+    if (!leads) return answerOf((cid) => (leaves.has(cid) ? NEEDED : 0))
     // Somebody else may have been elected meanwhile, who has changed it.
     await confirm(tree)
     const site = this.#site(tree)
-    if (site.restored(beganMs)) throw new OsError('EAGAIN', 'a version is being brought back: ask again')
-    const answer = cids.map((cid) => needed.has(cid) || site.busySince(cid, beganMs))
-    for (const [i, cid] of cids.entries()) if (!answer[i]) site.drop(cid, peer)
-    return Uint8Array.from(answer, (need) => SAYS_LEADER | (need ? NEEDED : 0))
+    if (site.underWay.restored(beganMs)) throw new OsError('EAGAIN', 'a version is being brought back: ask again')
+    const needed = new Set(cids.filter((cid) => leaves.has(cid) || site.underWay.busySince(cid, beganMs)))
+    for (const cid of cids) if (!needed.has(cid)) site.drop(cid, peer)
+    return answerOf((cid) => SAYS_LEADER | (needed.has(cid) ? NEEDED : 0))
   }
 
   /**
@@ -236,22 +258,28 @@ export class Placement {
    * @param whom `all`: those are asked as well that have said it before. @throws {OsError} EIO.
    */
   async review(tree: Kid, whom: 'new' | 'all' = 'new'): Promise<void> {
-    const { led } = this.#options
+    const { led, clock, confirm } = this.#options
     const now = led(tree)
     if (!now) return this.unled(tree)
     if (now.changing) this.#later(PLACE_REVIEW_MS)
     if (this.#devices() < 2) return
     const site = this.#site(tree)
     const leaves = await this.#count(site, now.roots)
-    if (whom === 'all') site.forget()
+    // Disks lose blocks, and what was said once is not true for ever.
+    const all = whom === 'all' || clock.nowMs() - site.learntMs >= PLACE_LEARN_MS
+    if (all) site.forget()
     const cids = [...leaves.keys()]
     await this.#learn(site, cids)
+    if (all) site.learntMs = clock.nowMs()
     await this.#hear(site, cids)
     const rare = await this.#rare(site, now, cids)
+    // It took long, and somebody else may count on what is let go.
+    await confirm(tree)
+    if (this.#sites.get(tree) !== site) return
     await this.#release(site, now, cids)
     if (rare.length === 0 || mutated('place-once')) return
     const wanted = rare.map((cid) => ({ cid, size: leaves.get(cid) as number }))
-    await this.#spread(site, now, wanted).all
+    await this.#spread(site, now, wanted, { later: true }).all
     const left = (await this.#rare(site, now, rare)).length
     const { log } = this.#options
     log.log('info', 'fs', `${rare.length} blocks of ${shortKid(tree)} had too few copies, ${left} still have`)
@@ -282,7 +310,9 @@ export class Placement {
   #site(tree: Kid): PlacementSite {
     const known = this.#sites.get(tree)
     if (known) return known
-    const site = new PlacementSite(tree)
+    const underWay = this.#underWay.get(tree) ?? new UnderWay()
+    this.#underWay.set(tree, underWay)
+    const site = new PlacementSite(tree, underWay)
     this.#sites.set(tree, site)
     return site
   }
@@ -293,22 +323,24 @@ export class Placement {
   }
 
   /** All leaves of these versions of a tree; counted once as long as they are the same. @throws {OsError} EIO, EFBIG. */
-  #leaves(tree: Kid, roots: readonly CidText[]): Promise<Map<CidText, number>> {
+  #leaves(tree: Kid, roots: readonly CidText[]): Promise<Census> {
     const key = roots.join()
-    const counted = this.#counts.get(tree)
-    if (counted?.key === key) return counted.leaves
-    const leaves = this.#options.census(roots)
-    this.#counts.set(tree, { key, atMs: this.#options.clock.nowMs(), leaves })
-    leaves.catch(() => {
-      if (this.#counts.get(tree)?.leaves === leaves) this.#counts.delete(tree)
-    })
-    return leaves
+    const known = this.#counts.get(tree)
+    if (known?.key === key) return known.counted
+    const counted = this.#options.census(roots)
+    this.#counts.set(tree, { key, counted })
+    const forget = () => {
+      if (this.#counts.get(tree)?.counted === counted) this.#counts.delete(tree)
+    }
+    // What was lost may be found.
+    counted.then(({ complete }) => complete || forget(), forget)
+    return counted
   }
 
   /** The same, of one that is led here. */
-  async #count(site: PlacementSite, roots: readonly CidText[]): Promise<Map<CidText, number>> {
+  async #count(site: PlacementSite, roots: readonly CidText[]): Promise<ReadonlyMap<CidText, number>> {
     const atMs = this.#options.clock.nowMs()
-    const leaves = await this.#leaves(site.tree, roots)
+    const { leaves } = await this.#leaves(site.tree, roots)
     site.count(leaves, atMs)
     return leaves
   }
@@ -370,7 +402,7 @@ export class Placement {
     site: PlacementSite,
     { copies }: LedTree,
     leaves: readonly PlacedLeaf[],
-    how: Pick<Spread, 'hints' | 'but'> = {},
+    how: Pick<Spread, 'hints' | 'but' | 'later'> = {},
   ): ReturnType<Spreader['spread']> {
     const view = () => {
       const led = this.#options.led(site.tree)
@@ -444,6 +476,8 @@ export class Placement {
     this.#againMs = Math.min(2 * this.#againMs, PLACE_AGAIN_MAX_MS)
   }
 }
+
+const NOTHING: Census = { leaves: new Map(), complete: true }
 
 const NOTHING_PLACED: Placing = {
   elsewhere: async (leaves) => leaves.map(() => false),

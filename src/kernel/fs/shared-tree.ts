@@ -174,10 +174,10 @@ export class SharedTree {
     return this.#claims.best(tree)?.home
   }
 
-  /** Whether the tree in use says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EAGAIN. */
-  async absorbed(tree: Kid): Promise<boolean> {
+  /** The tree in use, if it says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EAGAIN. */
+  async absorbed(tree: Kid): Promise<Kid | undefined> {
     const best = this.#best()
-    return best !== undefined && (await this.#calls.absorbed(best, tree)) !== null
+    return best && (await this.#calls.absorbed(best, tree)) ? best.tree : undefined
   }
 
   /** Another node is linked. */

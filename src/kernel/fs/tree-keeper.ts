@@ -254,6 +254,12 @@ export class TreeKeeper {
     return stored && [...new Set([stored.root, ...stored.versions.rows().map(({ root }) => root)])]
   }
 
+  /** Members of the journal of a tree that is kept here. */
+  members(kid: Kid): NodeId[] {
+    const group = this.#options.groups.find(PREFIX + kid)
+    return group ? membersOf(group.config) : []
+  }
+
   /** The name of a tree to come. */
   async name(): Promise<{ kid: Kid; bornMs: number }> {
     const { hasher, random, clock, self } = this.#options
@@ -293,6 +299,7 @@ export class TreeKeeper {
     const { self, blocks } = this.#options
     const release = blocks.pin()
     const placing = this.#options.placing(kid, change)
+    let outcome: Parameters<Placing['end']>[0] = 'failed'
     try {
       // What nobody has no member could ever store.
       const options = { hints: from === self ? [] : [from] }
@@ -301,12 +308,13 @@ export class TreeKeeper {
       }
       demandCopies(placing, change.ack)
       const { head, ack } = await this.#leading(kid).apply(change, from)
-      const devices = Math.min(ack.devices, placing.devices())
+      outcome = change.absorbs !== undefined || change.mark?.mark === 'copies' ? 'review' : 'done'
+      const devices = Math.max(1, Math.min(ack.devices, placing.devices()))
       return { head, ack: { level: placing.devices() > 1 ? ack.level : 'local', devices } }
     } catch (error) {
       throw this.#unstored(kid, error)
     } finally {
-      placing.end(change.absorbs !== undefined || change.mark?.mark === 'copies')
+      placing.end(outcome)
       release()
     }
   }

@@ -107,7 +107,7 @@ export class TreeLeading {
       for (const request of requests) {
         try {
           if (absorbs && request.absorbs) throw new OsError('EAGAIN', 'another tree is being merged')
-          demandReachable(this.#journal, request.ack)
+          demandReachable(this.#journal.reach, request.ack)
           let next = root
           for (const op of request.ops) next = await edit.apply(next, op)
           if (request.mark) marks.push(markEntry(request.mark, state.versions, clock.wallMs()))
@@ -196,16 +196,14 @@ function tooFew(what: string): OsError {
 }
 
 /** Refuses before anything is written what cannot become as safe as asked. */
-function demandReachable(journal: Journal, ack: Ack['level'] | undefined): void {
-  if (ack !== undefined && ack !== 'local' && journal.reach === 1) throw tooFew('was not written')
+function demandReachable(reach: number, ack: Ack['level'] | undefined): void {
+  if (ack !== undefined && ack !== 'local' && reach === 1) throw tooFew('was not written')
 }
 
 /** The same of leaves that were placed. */
 export function demandCopies(placing: Pick<Placing, 'devices' | 'wanted'>, ack: Ack['level'] | undefined): void {
   if (ack === undefined || ack === 'local') return
-  const [devices, wanted] = [placing.devices(), placing.wanted()]
-  if (devices === 1 && wanted === 1) throw new OsError('ENOQUORUM', 'it was not written: one copy only is to be kept')
-  if (devices < (ack === 'all' ? wanted : limits.REPLICAS)) throw tooFew('was not written')
+  if (placing.devices() < (ack === 'all' ? placing.wanted() : limits.REPLICAS)) throw tooFew('was not written')
 }
 
 function reaches(ack: Ack, wanted: Ack['level'] | undefined): boolean {

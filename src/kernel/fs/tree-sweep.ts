@@ -10,6 +10,7 @@ import { isKid, type Kid, shortKid } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
+import type { Random } from '../../ports/random.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import type { Pins } from '../blocks/pins.ts'
@@ -27,7 +28,7 @@ import {
   WRITE_BATCH_BLOCKS,
 } from '../limits.ts'
 import { mutated } from '../mutations.ts'
-import type { BlockHolder } from './block-holder.ts'
+import type { BlockHolder, Needs } from './block-holder.ts'
 import { allCids } from './dag.ts'
 import { decodeDirectory } from './directory.ts'
 import type { Again, TreeKeeper } from './tree-keeper.ts'
@@ -46,12 +47,15 @@ export interface TreeSweepOptions {
   /** What is kept here for trees, whoever keeps their journals. */
   holder: BlockHolder
   pins: Pins
+  /** Which of these leaves of a tree enough others keep, as its leader says. @throws {OsError} */
+  placedElsewhere(tree: Kid, cids: readonly CidText[]): Promise<CidText[]>
+  random: Random
   /** Has others keep leaves that are kept here for a tree. @throws {OsError} */
   relieve(tree: Kid): Promise<void>
   /** Next to no room is left. */
   full(): boolean
   /** For trees that are kept here: see Placement. */
-  needs(tree: Kid, cids: readonly CidText[]): Promise<Uint8Array>
+  needs(tree: Kid, cids: readonly CidText[]): Promise<Needs>
 }
 
 /** Where the roots stand that are to be swept. */
@@ -68,8 +72,6 @@ export class TreeSweep {
   readonly #unneeded = new Map<Kid, Set<CidText>>()
   /** How many versions of a tree were forgotten for which only leaves are kept here, since that was looked into. */
   readonly #thinned = new Map<Kid, number>()
-  /** Leaves that enough others keep, by tree. */
-  readonly #released = new Map<Kid, Set<CidText>>()
   #timer: Timer | undefined
   #dueMs = 0
   #sweeping = false
@@ -114,13 +116,10 @@ export class TreeSweep {
     }
   }
 
-  /** Enough others keep these leaves, which were kept here for a tree: they go, as far as the others say so too. */
-  released(kid: Kid, cids: readonly CidText[]): void {
-    if (this.#closed) return
-    const waiting = this.#released.get(kid) ?? new Set()
-    for (const cid of cids) waiting.add(cid)
-    this.#released.set(kid, waiting)
-    this.#later(SWEEP_AFTER_MS)
+  /** Enough others keep some leaves that are kept here: they go, as far as the others say so too. */
+  released(): void {
+    // Not all at the same time: whoever asks keeps the others from freeing it.
+    if (!this.#closed) this.#later(SWEEP_AFTER_MS * (1 + this.#options.random.float()))
   }
 
   /** Others keep a tree instead of this node: what only that tree means goes here, as far as they say that they have it. */
@@ -176,7 +175,7 @@ export class TreeSweep {
     } finally {
       if (count === 0) this.#noRoomMs = clock.nowMs()
       this.#sweeping = false
-      if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
+      this.#again()
     }
   }
 
@@ -217,6 +216,13 @@ export class TreeSweep {
     }
   }
 
+  /** What is left is looked at later. */
+  #again(): void {
+    const { holder, random } = this.#options
+    if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
+    if (holder.released.size > 0) this.#later(SWEEP_AGAIN_MS * (0.5 + random.float()))
+  }
+
   /** In so long, or before. */
   #later(ms: number): void {
     const dueMs = this.#options.clock.nowMs() + ms
@@ -253,32 +259,34 @@ export class TreeSweep {
     }
     this.#sweeping = false
     this.#record()
-    if (this.#waiting.size > 0 || this.#released.size > 0) this.#later(SWEEP_AGAIN_MS)
+    this.#again()
   }
 
-  /** Those that are still needed here for another reason, or that others do not have, stay as copies. */
+  /** Those that others do not say that they have are kept on; those that are needed here for another reason stay as copies. */
   async #sweepReleased(): Promise<void> {
-    const { blocks, keeper, log, holder } = this.#options
-    if (this.#released.size === 0) return
+    const { blocks, keeper, log, holder, placedElsewhere } = this.#options
+    if (holder.released.size === 0) return
     const release = blocks.pin()
     try {
       const mark = blocks.mark()
       keeper.copies.forget()
       await this.#holdAll({})
       let count = 0
-      for (const [kid, cids] of [...this.#released]) {
-        const lately = [...cids].filter((cid) => blocks.touchedLately(cid, mark))
-        const doomed = [...cids].filter((cid) => !blocks.touchedSince(cid, mark))
-        for (let at = 0; at < doomed.length && !this.#closed; at += MAX_CIDS_PER_CALL) {
-          const some = doomed.slice(at, at + MAX_CIDS_PER_CALL)
+      for (const [kid, cids] of [...holder.released]) {
+        const all = [...cids].filter((cid) => !blocks.touchedLately(cid, mark))
+        for (let at = 0; at < all.length && !this.#closed; at += MAX_CIDS_PER_CALL) {
+          const some = all.slice(at, at + MAX_CIDS_PER_CALL)
+          // Who said so may have lied about leading the tree, or may not have known what happened since.
+          const placed = new Set(await placedElsewhere(kid, some))
           const elsewhere = await holder.elsewhere(some, REPLICAS)
-          count += await blocks.drop(
-            some.filter((_cid, i) => elsewhere[i]),
-            mark,
-          )
+          const goes = some.filter((cid, i) => placed.has(cid) && elsewhere[i] && holder.released.get(kid)?.has(cid))
+          const free = goes.filter((cid) => !blocks.touchedSince(cid, mark))
+          const dropped = blocks.drop(free, mark)
+          await holder.letGo(kid, free)
+          const stays = some.filter((cid) => !goes.includes(cid))
+          holder.keepOn(kid, stays)
+          count += await dropped
         }
-        if (lately.length > 0) this.#released.set(kid, new Set(lately))
-        else this.#released.delete(kid)
       }
       log.log('info', 'fs', `freed ${count} blocks that enough others keep`)
     } catch (error) {
@@ -290,7 +298,7 @@ export class TreeSweep {
 
   /** @returns how many blocks were freed, and whether more may be later. @throws {OsError} when it is not certain what is in use. */
   async #sweep(kid: Kid, roots: readonly CidText[]): Promise<{ count: number; later: boolean }> {
-    const { blocks, keeper, remembered, holder, pins, needs } = this.#options
+    const { blocks, keeper, remembered, holder, pins, needs, log } = this.#options
     // From here on whatever anybody stores here, or makes sure of, stays.
     const release = blocks.pin()
     try {
@@ -299,7 +307,16 @@ export class TreeSweep {
       const dead = await this.#heldBy(roots)
       const unneeded = this.#unneeded.get(kid) ?? new Set()
       this.#unneeded.set(kid, unneeded)
-      for (const cid of await holder.audit(kid, (cids) => needs(kid, cids))) unneeded.add(cid)
+      // What is kept for others waits for them; what else is dead here does not.
+      let open = false
+      try {
+        const audit = await holder.audit(kid, needs)
+        for (const cid of audit.gone) unneeded.add(cid)
+        open = audit.open
+      } catch (error) {
+        log.log('info', 'fs', `what is kept for ${shortKid(kid)} is kept on: ${errorLine(error)}`)
+        open = true
+      }
       const spared = new Set<CidText>()
       const before = [...unneeded].filter((cid) => !blocks.touchedSince(cid, mark))
       if (!mutated('sweep-live')) await this.#holdAll({ forgotten: new Set(roots), spared })
@@ -310,7 +327,7 @@ export class TreeSweep {
       const surplus = keeper.stored(kid) === undefined
       if (surplus) await remembered()
       for (const cid of unneeded) dead.add(cid)
-      let later = [...dead].some((cid) => blocks.touchedLately(cid, mark))
+      let later = open || [...dead].some((cid) => blocks.touchedLately(cid, mark))
       const doomed = [...dead].filter((cid) => !blocks.touchedSince(cid, mark))
       let count = 0
       const step = surplus ? MAX_CIDS_PER_CALL : WRITE_BATCH_BLOCKS
@@ -320,8 +337,10 @@ export class TreeSweep {
         const asked = some.filter((cid) => spared.has(cid) || (surplus && !unneeded.has(cid)))
         const elsewhere = asked.length > 0 ? await holder.elsewhere(asked, REPLICAS) : []
         const stays = new Set(asked.filter((_cid, i) => !elsewhere[i]))
+        // What is needed for something else, and others do not have, is a copy like others.
+        for (const cid of stays) if (unneeded.delete(cid)) spared.add(cid)
         const goes = some.filter((cid) => !stays.has(cid))
-        later ||= goes.length < some.length
+        later ||= some.some((cid) => stays.has(cid) && !spared.has(cid))
         for (const cid of goes) if (!blocks.touchedSince(cid, mark)) unneeded.delete(cid)
         count += await blocks.drop(goes, mark)
       }

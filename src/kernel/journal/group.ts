@@ -71,13 +71,18 @@ export class Group implements Journal {
     this.#storedLast = raft.log.lastIndex
   }
 
-  /** The member as its disk remembers it; one that never heard of the journal waits to be told. */
+  /**
+   * The member as its disk remembers it; one that never heard of the journal waits to be told.
+   * @param leastTerm that it took part in before it was made to forget the journal.
+   */
   static async load(name: string, host: GroupHost, leastTerm = 0): Promise<Group> {
     const [{ snapshotIndex, snapshot, entries }, record] = await Promise.all([
       host.store.load(name),
       host.store.getRecord(recordOf(name)),
     ])
     const hard = record ? v.parse(storedHard, decode(record)) : { term: leastTerm, vote: null }
+    // On the disk before anything is acknowledged in that term: it was forgotten once already.
+    if (!record && leastTerm > 0) await host.store.putRecord(recordOf(name), encode(hard))
     const from = snapshot && v.parse(storedSnapshot, decode(snapshot))
     const start: Snapshot = from
       ? { index: snapshotIndex, ...from }

@@ -226,9 +226,10 @@ export class Groups {
   }
 
   /** Forgets a journal here, but not in which term that was. */
-  async remove(name: string, leastTerm = 0): Promise<void> {
+  async remove(name: string): Promise<void> {
     const group = this.#groups.get(name)
-    const term = Math.max(leastTerm, group?.term ?? 0)
+    // As far as this node took part: who dismisses it could name any other.
+    const term = group?.term ?? 0
     group?.close('it was removed')
     this.#groups.delete(name)
     this.#told.delete(name)
@@ -353,7 +354,7 @@ export class Groups {
     } catch (error) {
       this.#log.log('warn', 'journal', `what ${name} kept here stays: ${errorLine(error)}`)
     }
-    this.remove(name, term).catch((error: unknown) =>
+    this.remove(name).catch((error: unknown) =>
       this.#log.log('warn', 'journal', `${name} cannot be removed: ${errorLine(error)}`),
     )
   }

@@ -321,8 +321,12 @@ export const methods = {
   'tree.needs': {
     lane: 'control',
     args: v.strictObject({ tree: kid, cids }),
-    result: bytes(limits.MAX_CIDS_PER_CALL),
-    timeoutMs: 60_000,
+    result: v.strictObject({
+      answer: bytes(limits.MAX_CIDS_PER_CALL),
+      /** Who keeps the tree's journal, as far as the answering node knows. */
+      members: v.pipe(v.array(nodeId), v.maxLength(2 * limits.MAX_VOTERS)),
+    }),
+    timeoutMs: 10_000,
   },
   /** Versions of a tree that the answering node leads, older than `before`, from the newest on; and all names of versions. */
   'tree.versions': {

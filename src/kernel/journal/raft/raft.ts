@@ -64,8 +64,10 @@ export class Raft {
     this.self = options.self
     this.log = options.log
     this.#alive = options.alive
-    this.#term = options.hard.term
-    this.#vote = options.hard.vote
+    // Whoever has stored something was in its term.
+    const behind = options.hard.term < options.log.lastTerm
+    this.#term = behind ? options.log.lastTerm : options.hard.term
+    this.#vote = behind ? null : options.hard.vote
     this.#commit = this.log.snapshot.index
   }
 
