@@ -130,7 +130,12 @@ export class Group implements Journal {
 
   /** A configuration change can be proposed. */
   get settled(): boolean {
-    return this.leads && this.#raft.log.configIndex <= this.#raft.commit
+    return this.leads && this.agreed
+  }
+
+  /** Its members are known to be committed, whoever leads. */
+  get agreed(): boolean {
+    return this.#raft.log.configIndex <= this.#raft.commit
   }
 
   get busy(): boolean {

@@ -301,7 +301,9 @@ export class Groups {
   #step(peer: NodeId, group: Group, message: RaftMessage): void {
     if (this.#closed) return
     if (message.t === 'vote' && group.config.voters.length === 0 && this.#departed.has(group.name)) return
-    if (message.t === 'vote' && group.settled && !isMember(group.config, peer)) {
+    // Whoever was left out while it was away may count on members of then only, none of which leads now.
+    const agreed = group.settled || (group.agreed && group.leader !== undefined && group.config.voters.length > 0)
+    if (message.t === 'vote' && agreed && !isMember(group.config, peer)) {
       return this.#dismiss(peer, group, group.configIndex)
     }
     this.#intake.step(peer, group, message)
