@@ -138,6 +138,13 @@ export class Group implements Journal {
     return this.#raft.log.configIndex <= this.#raft.commit
   }
 
+  /** Whether somebody whose log ends so has never had the entry that says who the members are now. */
+  isBehindMembers({ lastIndex, lastTerm }: { lastIndex: number; lastTerm: number }): boolean {
+    const { log } = this.#raft
+    const term = log.termAt(log.configIndex) ?? log.snapshot.term
+    return lastTerm < term || (lastTerm === term && lastIndex < log.configIndex)
+  }
+
   get busy(): boolean {
     return this.#raft.busy
   }

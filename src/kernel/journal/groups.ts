@@ -301,9 +301,7 @@ export class Groups {
   #step(peer: NodeId, group: Group, message: RaftMessage): void {
     if (this.#closed) return
     if (message.t === 'vote' && group.config.voters.length === 0 && this.#departed.has(group.name)) return
-    // Whoever was left out while it was away may count on members of then only, none of which leads now.
-    const agreed = group.settled || (group.agreed && group.leader !== undefined && group.config.voters.length > 0)
-    if (message.t === 'vote' && agreed && !isMember(group.config, peer)) {
+    if (message.t === 'vote' && !isMember(group.config, peer) && (group.settled || leftOut(group, message))) {
       return this.#dismiss(peer, group, group.configIndex)
     }
     this.#intake.step(peer, group, message)
@@ -440,4 +438,12 @@ export class Groups {
       'journal retry',
     )
   }
+}
+
+/**
+ * Whoever was left out while it was away may count on members of then only, none of which leads now: a follower tells it. Not
+ * somebody who has had the entry that leaves it out, and so may have acknowledged what came after it: it may be called back.
+ */
+function leftOut(group: Group, vote: RaftMessage & { t: 'vote' }): boolean {
+  return group.agreed && group.leader !== undefined && group.config.voters.length > 0 && group.isBehindMembers(vote)
 }
