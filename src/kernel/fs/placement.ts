@@ -32,7 +32,7 @@ import type { Census, Elsewhere, PlacedLeaf } from './leaves.ts'
 import type { Keeper } from './placement-plan.ts'
 import { PlacementSite, UnderWay, type View } from './placement-site.ts'
 import { type Spread, Spreader } from './placement-spread.ts'
-import type { Change } from './tree-leading.ts'
+import { type Change, notLed } from './tree-leading.ts'
 
 /** Leaves between breaths: each costs some microseconds. */
 const BREATHE_EVERY = 5_000
@@ -484,8 +484,4 @@ const NOTHING_PLACED: Placing = {
   devices: () => Number.POSITIVE_INFINITY,
   wanted: () => 1,
   end: () => undefined,
-}
-
-function notLed(): OsError {
-  return new OsError('EAGAIN', 'this node does not lead the tree now')
 }

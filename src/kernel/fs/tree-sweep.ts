@@ -274,15 +274,18 @@ export class TreeSweep {
       let count = 0
       for (const [kid, cids] of [...holder.released]) {
         const all = [...cids].filter((cid) => !blocks.touchedLately(cid, mark))
+        // For another tree, or because its journal is kept here.
+        const needed = new Set(all.filter((cid) => blocks.touchedSince(cid, mark)))
         for (let at = 0; at < all.length && !this.#closed; at += MAX_CIDS_PER_CALL) {
           const some = all.slice(at, at + MAX_CIDS_PER_CALL)
           // Who said so may have lied about leading the tree, or may not have known what happened since.
           const placed = new Set(await placedElsewhere(kid, some))
           const elsewhere = await holder.elsewhere(some, REPLICAS)
           const goes = some.filter((cid, i) => placed.has(cid) && elsewhere[i] && holder.released.get(kid)?.has(cid))
+          // What others look for just now stays until the next time.
           const free = goes.filter((cid) => !blocks.touchedSince(cid, mark))
           const dropped = blocks.drop(free, mark)
-          await holder.letGo(kid, free)
+          await holder.letGo(kid, [...free, ...goes.filter((cid) => needed.has(cid))])
           const stays = some.filter((cid) => !goes.includes(cid))
           holder.keepOn(kid, stays)
           count += await dropped
