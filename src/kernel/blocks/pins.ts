@@ -97,13 +97,14 @@ export class Pins {
     return undefined
   }
 
-  of(tree: Kid): CidText[] {
-    return [...(this.#trees.get(tree)?.keys() ?? [])]
+  /** Whether something is kept for a tree of that keg. */
+  hasKeg(keg: Kid): boolean {
+    for (const page of this.#pages) if (page.keg === keg) return true
+    return false
   }
 
-  /** Of all trees. */
-  all(): CidText[] {
-    return [...new Set(this.trees().flatMap((tree) => this.of(tree)))]
+  of(tree: Kid): CidText[] {
+    return [...(this.#trees.get(tree)?.keys() ?? [])]
   }
 
   /** Resolves when it is on the disk. @throws {OsError} EIO, ENOSPC: then they are not pinned. */

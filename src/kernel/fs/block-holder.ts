@@ -198,7 +198,7 @@ export class BlockHolder {
     signal: AbortSignal,
   ): Promise<boolean> {
     const { leaderOf, pins } = this.#options
-    const known = keg === undefined || pins.trees().some((each) => pins.kegOf(each) === keg)
+    const known = keg === undefined || pins.hasKeg(keg)
     if (known) return (await leaderOf(tree, keg, signal)) === peer
     if (this.#looking >= MAX_KEGS_SOUGHT) throw new OsError('EAGAIN', 'other kegs are being looked for: ask again')
     this.#looking++
