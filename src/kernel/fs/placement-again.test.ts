@@ -13,7 +13,7 @@ import { COPIES, MAX_CIDS_PER_CALL, MAX_KEGS, SWEEP_AFTER_MS, SWEEP_AGAIN_MS, TO
 import type { Membership } from '../membership/membership.ts'
 import { FRAME } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
-import { BlockHolder } from './block-holder.ts'
+import { BlockHolder, NEEDED } from './block-holder.ts'
 import {
   holders,
   keepers,
@@ -318,7 +318,9 @@ describe('a hostile peer', () => {
     const { cluster, nodes, files } = await withFiles(6, 206, 6)
     const writer = nodes[0] as SimNode
     const evil = await stranger(cluster, nodes, (method, args) => {
-      if (method === 'tree.needs') return new Uint8Array((args.cids as string[]).length).fill(1)
+      if (method === 'tree.needs') {
+        return { answer: new Uint8Array((args.cids as string[]).length).fill(NEEDED), members: [nodeId('1')] }
+      }
       if (method === 'blocks.have' || method === 'tree.kept') return new Uint8Array((args.cids as string[]).length)
       if (method === 'tree.head') return null
       return undefined

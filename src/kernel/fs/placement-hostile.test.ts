@@ -6,6 +6,7 @@ import { boot, homeAndOthers, newCluster, oneHome } from '../cluster.contract.ts
 import { nodeId } from '../harness.contract.ts'
 import { COPIES, SWEEP_AFTER_MS, SWEEP_AGAIN_MS, TOUCHED_MS } from '../limits.ts'
 import { FRAME } from '../rpc/frames.ts'
+import { SAYS_LEADER } from './block-holder.ts'
 import { holders, keepers, stranger, treesOf, UNIT, withFiles, write, writeAll } from './placement.contract.ts'
 import { Placement } from './placement.ts'
 
@@ -19,7 +20,10 @@ describe('a hostile peer', () => {
     const head = () => ({ tree, bornMs: 0, term: 1e6, version: root.version, root: root.cid, home: nodeId('1') })
     const evil = await stranger(cluster, nodes, (method, args) => {
       if (method === 'tree.head') return head()
-      if (method === 'tree.needs') return new Uint8Array((args.cids as string[]).length)
+      if (method === 'tree.needs') {
+        const answer = new Uint8Array((args.cids as string[]).length).fill(SAYS_LEADER)
+        return { answer, members: [nodeId('1'), ...nodes.map(({ id }) => id)] }
+      }
       if (method === 'blocks.have') return new Uint8Array((args.cids as string[]).length)
       return undefined
     })
