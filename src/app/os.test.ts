@@ -6,7 +6,8 @@ import { boot } from './os.ts'
 
 function start(files: Record<string, string> = {}, booted: Promise<unknown> = Promise.resolve()) {
   const kernel = new FakeKernel(files)
-  const os = boot({ kernel: { client: kernel.client, booted: booted as never }, host: new FakeHost() })
+  const users = { name: () => undefined, remember: () => undefined }
+  const os = boot({ kernel: { client: kernel.client, booted: booted as never }, host: new FakeHost(), users })
   return { kernel, os }
 }
 

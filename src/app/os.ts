@@ -14,12 +14,14 @@ import { EventFeed } from '../shell/events.ts'
 import { killProcess, processOutput, waitForExit } from '../shell/follow.ts'
 import type { ShellHost } from '../shell/host.ts'
 import { createShell, type ExecuteOptions, type ExecuteResult } from '../shell/shell.ts'
+import type { UserStore } from '../shell/user.ts'
 import type { SyscallClient } from '../syscalls/client.ts'
 import { FileSystem } from '../syscalls/fs.ts'
 import { Keg } from '../syscalls/keg.ts'
 import type { ExitStatus, KernelEvent, NodeInfo, PeerRow } from '../syscalls/types.ts'
 import { pageHost } from './host.ts'
 import { type Kernel, startKernel } from './kernel.ts'
+import { storedUsers } from './users.ts'
 
 export type EventType = KernelEvent['type']
 export type EventOf<T extends EventType> = Extract<KernelEvent, { type: T }>
@@ -78,13 +80,15 @@ export interface BootOptions {
   host?: ShellHost
   /** Events shared with the rest of the page. */
   events?: EventFeed
+  /** Whose name this device remembers. */
+  users?: UserStore
 }
 
 /** Starts a node in this page. Returns at once: calls wait until the kernel listens. Once per page. */
 export function boot(options: BootOptions = {}): Os {
   const { client, booted } = options.kernel ?? startKernel()
-  const { host = pageHost(), events = new EventFeed(client, reportLater) } = options
-  const shell = createShell({ client, host, events })
+  const { host = pageHost(), events = new EventFeed(client, reportLater), users = storedUsers(localStorage) } = options
+  const shell = createShell({ client, host, events, users })
   let node: NodeInfo | undefined
   const refresh = async () => {
     node = await client.info('node')

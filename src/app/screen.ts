@@ -11,6 +11,7 @@ import type { Kernel } from './kernel.ts'
 import { SLOW_BOOT_MS } from './limits.ts'
 import { StatusLine } from './status.ts'
 import { PageTerminal } from './terminal.ts'
+import { storedUsers } from './users.ts'
 
 const SCREEN_READER_KEY = 'brittlestar.screen-reader'
 
@@ -41,7 +42,8 @@ export function showScreen(kernel: Kernel, events: EventFeed): void {
     clearScreen: () => terminal.clear(),
     confirm: (question: string) => terminal.confirm(question),
   }
-  const shell = createShell({ client: kernel.client, host, events, history })
+  const users = storedUsers(localStorage)
+  const shell = createShell({ client: kernel.client, host, events, history, users })
   void terminal.write(welcome(terminal.size.columns))
   void shell.interactive(terminal)
   terminal.focus()

@@ -65,12 +65,12 @@ describe('lists', () => {
 describe('variables', () => {
   it('sets, expands and exports them', async () => {
     const { out } = testShell()
-    expect(await out('A="x  y"; B=$A; echo "$B" $B; export C="$A"; env')).toBe('x  y x y\nC=x  y\nHOME=/home\nPWD=/\n')
+    expect(await out('A="x  y"; B=$A; echo "$B" $B; export C="$A"; env')).toBe('x  y x y\nC=x  y\nHOME=/home/guest\nPWD=/\nUSER=guest\n')
   })
 
   it('gives NAME=value before a command to that command alone', async () => {
     const { out } = testShell()
-    expect(await out('A=1 env; echo "[$A]"')).toBe('A=1\nHOME=/home\nPWD=/\n[]\n')
+    expect(await out('A=1 env; echo "[$A]"')).toBe('A=1\nHOME=/home/guest\nPWD=/\nUSER=guest\n[]\n')
   })
 })
 

@@ -2,6 +2,7 @@
 // through their context. It knows neither kernel nor terminal.
 import type { Kid } from '../base/ids.ts'
 import { MAX_DETACHED, MAX_HISTORY_LINE_LENGTH, MAX_HISTORY_LINES } from './limits.ts'
+import { GUEST, homeOf, isUserName, type UserStore } from './user.ts'
 
 export interface HistoryStore {
   /** Oldest first. */
@@ -41,13 +42,21 @@ export class Session {
   readonly history: HistoryStore
   /** Processes started with `run --detach`, for `wait` without arguments. */
   readonly detached: Kid[] = []
+  readonly #users: UserStore | undefined
 
-  constructor(options: { cwd: string; env: Readonly<Record<string, string>>; history: HistoryStore }) {
+  constructor(options: {
+    cwd: string
+    env: Readonly<Record<string, string>>
+    history: HistoryStore
+    users?: UserStore | undefined
+  }) {
     this.cwd = options.cwd
     this.history = options.history
-    for (const [name, value] of Object.entries({ HOME: '/home', PWD: options.cwd, ...options.env })) {
-      this.variables.set(name, { value, exported: true })
-    }
+    this.#users = options.users
+    const known = options.users?.name()
+    const user = known !== undefined && isUserName(known) ? known : GUEST
+    const variables = { HOME: homeOf(user), PWD: options.cwd, USER: user, ...options.env }
+    for (const [name, value] of Object.entries(variables)) this.variables.set(name, { value, exported: true })
   }
 
   get(name: string): string | undefined {
@@ -68,6 +77,14 @@ export class Session {
     this.set('OLDPWD', this.cwd, true)
     this.cwd = path
     this.set('PWD', path, true)
+  }
+
+  /** Somebody sits here whose directory exists; the device remembers the name. */
+  login(user: string): void {
+    this.set('USER', user, true)
+    this.set('HOME', homeOf(user), true)
+    this.changeDirectory(homeOf(user))
+    this.#users?.remember(user)
   }
 
   remember(kid: Kid): void {

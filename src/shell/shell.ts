@@ -15,15 +15,18 @@ import { reason } from './messages.ts'
 import type { Program, ShellParts, Streams } from './program.ts'
 import { type HistoryStore, memoryHistory, Session } from './session.ts'
 import { Capture, emptyReader, type ReaderSource, readerOf, sinkWriter } from './streams.ts'
+import type { UserStore } from './user.ts'
 
 export interface ShellOptions {
   client: SyscallClient
   host: ShellHost
-  /** Exported variables to begin with; HOME and PWD are there anyway. */
+  /** Exported variables to begin with; HOME, PWD and USER are there anyway. */
   env?: Readonly<Record<string, string>>
   /** Directory to begin in; `/` unless given. */
   cwd?: string
   history?: HistoryStore
+  /** Whose name this device remembers; `guest` without it. */
+  users?: UserStore
   /** Kernel events shared with others; without it the shell polls for itself while it needs them. */
   events?: EventFeed
   /** More programs, or others of the same names. */
@@ -60,6 +63,7 @@ export class Shell {
       cwd: options.cwd ?? '/',
       env: options.env ?? {},
       history: options.history ?? memoryHistory(),
+      users: options.users,
     })
   }
 

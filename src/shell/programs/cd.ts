@@ -2,13 +2,14 @@
 import { OsError } from '../../base/errors.ts'
 import { reason } from '../messages.ts'
 import { defineProgram } from '../program.ts'
+import { homeOf, isUserName, makeHome } from '../user.ts'
 
 export const cd = defineProgram(
   {
     name: 'cd',
     summary: 'Change the directory',
     usage: ['[DIRECTORY]'],
-    details: 'Without a DIRECTORY: to $HOME. With -: back to where you were.',
+    details: 'Without a DIRECTORY: to $HOME, which is made if it is yours and missing. With -: back to where you were.',
     options: {},
     operands: [0, 1],
   },
@@ -20,7 +21,11 @@ export const cd = defineProgram(
       return 1
     }
     const path = context.path(wanted)
+    const user = session.get('USER') ?? ''
     try {
+      if (operand === undefined && isUserName(user) && path === homeOf(user)) {
+        await makeHome(context.fs, user, context.cancel)
+      }
       const info = await context.fs.stat(path, context.cancel)
       if (!info.isDirectory()) throw new OsError('ENOTDIR', `${wanted} is not a directory`)
     } catch (error) {

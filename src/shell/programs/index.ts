@@ -25,6 +25,7 @@ import { kid } from './kid.ts'
 import { kill } from './kill.ts'
 import { ln } from './ln.ts'
 import { log } from './log.ts'
+import { login, whoami } from './login.ts'
 import { lookup } from './lookup.ts'
 import { ls } from './ls.ts'
 import { mkdir } from './mkdir.ts'
@@ -89,6 +90,8 @@ export const programs: readonly Program[] = [
   umount,
   kid,
   // the shell
+  login,
+  whoami,
   cd,
   pwd,
   echo,

@@ -360,10 +360,36 @@ describe('kid', () => {
   })
 })
 
+describe('login', () => {
+  it('takes a name and its directory, which the device remembers', async () => {
+    let name: string | undefined
+    const users = { name: () => name, remember: (user: string) => void (name = user) }
+    const { out, kernel } = testShell({}, { users })
+    expect(await out('whoami; echo ~; login ann; whoami; pwd; echo hi > ~/note')).toBe('guest\n/home/guest\nann\n/home/ann\n')
+    expect(await testShell({}, { users }).out('whoami; cd; pwd')).toBe('ann\n/home/ann\n')
+    expect(kernel.entries.get('/home/ann/note')).toEqual(utf8('hi\n'))
+    expect(await out('login ben | cat; whoami; login guest; login ann; cat note')).toBe('ann\nhi\n')
+  })
+
+  it('refuses what is no name, and changes nothing where there can be no directory', async () => {
+    const { shell, out } = testShell({ '/home': 'a file' })
+    for (const bad of ['../x', 'Ann', '', 'a/b', '-a', 'x'.repeat(33), '1a']) {
+      expect(await shell.execute(`login -- '${bad}'`)).toMatchObject({ code: 2, stdout: '' })
+    }
+    expect(await shell.execute('login ann')).toMatchObject({ code: 1, stderr: expect.stringMatching(/^login: /) })
+    expect(await out('whoami; pwd')).toBe('guest\n/\n')
+  })
+
+  it('begins as a guest where somebody else wrote what is remembered', async () => {
+    const users = { name: () => '../../etc', remember: () => undefined }
+    expect(await testShell({}, { users }).out('whoami; echo ~')).toBe('guest\n/home/guest\n')
+  })
+})
+
 describe('cd, history and help', () => {
   it('changes the directory, back and home', async () => {
     const { shell, out } = testShell({ ...TREE, '/home/x': '' })
-    expect(await out('cd dir/sub; pwd; cd ..; pwd; cd -; cd; pwd')).toBe('/dir/sub\n/dir\n/dir/sub\n/home\n')
+    expect(await out('cd dir/sub; pwd; cd ..; pwd; cd -; cd; pwd')).toBe('/dir/sub\n/dir\n/dir/sub\n/home/guest\n')
     expect(await shell.execute('cd /a.txt')).toMatchObject({ stderr: 'cd: /a.txt: Not a directory\n', code: 1 })
     expect(await shell.execute('cd /none')).toMatchObject({ stderr: 'cd: /none: No such file or directory\n', code: 1 })
   })

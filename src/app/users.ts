@@ -1,0 +1,20 @@
+// Who sits at this device, in localStorage: one name per origin, so that its next tab begins with it. Without storage it
+// lives as long as the page.
+import type { UserStore } from '../shell/user.ts'
+
+const KEY = 'brittlestar.user'
+
+export function storedUsers(storage: Pick<Storage, 'getItem' | 'setItem'>): UserStore {
+  let said: string | undefined
+  return {
+    name: () => said ?? storage.getItem(KEY) ?? undefined,
+    remember(name) {
+      said = name
+      try {
+        storage.setItem(KEY, name)
+      } catch {
+        // Storage is full or switched off: the next tab asks again, and `said` still has it.
+      }
+    },
+  }
+}
