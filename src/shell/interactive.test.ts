@@ -75,12 +75,12 @@ function start(files: Record<string, string> = {}) {
 
 describe('the prompt loop', () => {
   it('runs lines, shows the directory and ends with the terminal', async () => {
-    const { terminal, closed, plainPrompt } = start({ '/home/d/f': '' })
-    await terminal.line('echo hello; cd /home/d')
+    const { terminal, closed, plainPrompt } = start({ '/home/guest/d/f': '' })
+    await terminal.line('echo hello; cd /home/guest/d')
     await terminal.line('pwd')
     await terminal.answer({ kind: 'closed' })
     await closed
-    expect(terminal.screen).toBe('hello\n/home/d\n')
+    expect(terminal.screen).toBe('hello\n/home/guest/d\n')
     expect(plainPrompt()).toBe('~/d $ ')
   })
 
@@ -171,7 +171,7 @@ describe('the prompt loop', () => {
 
 describe('completion', () => {
   it('offers commands first and paths after them', async () => {
-    const { terminal } = start({ '/a b': '', '/dir/x': '', '/.h': '', '/home/notes': '' })
+    const { terminal } = start({ '/a b': '', '/dir/x': '', '/.h': '', '/home/guest/notes': '' })
     await expect.poll(() => terminal.reading).toBe(true)
     const complete = (text: string) => terminal.requests.at(-1)?.complete(text)
     expect(await complete('ki')).toEqual({ from: 0, candidates: ['kid ', 'kill '] })

@@ -65,7 +65,9 @@ describe('lists', () => {
 describe('variables', () => {
   it('sets, expands and exports them', async () => {
     const { out } = testShell()
-    expect(await out('A="x  y"; B=$A; echo "$B" $B; export C="$A"; env')).toBe('x  y x y\nC=x  y\nHOME=/home/guest\nPWD=/\nUSER=guest\n')
+    expect(await out('A="x  y"; B=$A; echo "$B" $B; export C="$A"; env')).toBe(
+      'x  y x y\nC=x  y\nHOME=/home/guest\nPWD=/\nUSER=guest\n',
+    )
   })
 
   it('gives NAME=value before a command to that command alone', async () => {

@@ -1,7 +1,7 @@
 // login: takes a name on this device. whoami: tells it.
 import { UsageError } from '../options.ts'
-import { defineProgram } from '../program.ts'
-import { isUserName, makeHome } from '../user.ts'
+import { defineProgram, forEachOperand } from '../program.ts'
+import { homeOf, isUserName, makeHome } from '../user.ts'
 
 export const login = defineProgram(
   {
@@ -14,13 +14,16 @@ export const login = defineProgram(
     operands: [1, 1],
     examples: ['login ann', 'login guest'],
   },
-  async (context, { operands: [name = ''] }) => {
+  async (context, { operands }) => {
+    const [name = ''] = operands
     if (!isUserName(name)) {
       throw new UsageError(`'${name}' is no name: up to 32 small letters, digits, - and _, a letter or _ first`)
     }
-    await makeHome(context.fs, name, context.cancel)
-    context.session.login(name)
-    return 0
+    const login = async () => {
+      await makeHome(context.fs, name, context.cancel)
+      context.session.login(name)
+    }
+    return forEachOperand(context, operands, login, { describe: () => `cannot make '${homeOf(name)}'` })
   },
 )
 

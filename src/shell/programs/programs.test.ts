@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { concat } from '../../base/bytes.ts'
+import { concat, utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { HostFile } from '../host.ts'
 import { testShell } from '../test-shell.ts'
@@ -363,20 +363,33 @@ describe('kid', () => {
 describe('login', () => {
   it('takes a name and its directory, which the device remembers', async () => {
     let name: string | undefined
-    const users = { name: () => name, remember: (user: string) => void (name = user) }
+    const users = {
+      name: () => name,
+      remember: (user: string) => {
+        name = user
+      },
+    }
     const { out, kernel } = testShell({}, { users })
-    expect(await out('whoami; echo ~; login ann; whoami; pwd; echo hi > ~/note')).toBe('guest\n/home/guest\nann\n/home/ann\n')
+    expect(await out('whoami; echo ~; login ann; whoami; pwd; echo hi > ~/note')).toBe(
+      'guest\n/home/guest\nann\n/home/ann\n',
+    )
     expect(await testShell({}, { users }).out('whoami; cd; pwd')).toBe('ann\n/home/ann\n')
     expect(kernel.entries.get('/home/ann/note')).toEqual(utf8('hi\n'))
     expect(await out('login ben | cat; whoami; login guest; login ann; cat note')).toBe('ann\nhi\n')
   })
 
   it('refuses what is no name, and changes nothing where there can be no directory', async () => {
-    const { shell, out } = testShell({ '/home': 'a file' })
+    const { shell, out, kernel } = testShell()
     for (const bad of ['../x', 'Ann', '', 'a/b', '-a', 'x'.repeat(33), '1a']) {
       expect(await shell.execute(`login -- '${bad}'`)).toMatchObject({ code: 2, stdout: '' })
     }
-    expect(await shell.execute('login ann')).toMatchObject({ code: 1, stderr: expect.stringMatching(/^login: /) })
+    kernel.intercept = (call) => {
+      if (call === 'change') throw new OsError('ENOTDIR', '/home is not a directory')
+    }
+    expect(await shell.execute('login ann')).toMatchObject({
+      code: 1,
+      stderr: "login: cannot make '/home/ann': Not a directory\n",
+    })
     expect(await out('whoami; pwd')).toBe('guest\n/\n')
   })
 
