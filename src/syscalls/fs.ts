@@ -10,6 +10,9 @@ import type { Ack, DirectoryEntry, FileInfo, OpenMode } from './types.ts'
 /** Reads and writes are cut into pieces of this size: one block, so that a read touches one block. */
 const IO_BYTES = Math.min(1024 * 1024, MAX_IO_BYTES)
 
+/** Pieces that are given before the first of them is written: the other side is not kept waiting for the next. */
+const WRITE_AHEAD = 2
+
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
 /** The bits of a mode that tell the kind, as in POSIX. */
@@ -407,13 +410,14 @@ async function writePieces(
   content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: CallOptions,
 ): Promise<void> {
-  let writing: Promise<void> = Promise.resolve()
+  const under: Promise<void>[] = []
   for await (const piece of content) {
-    await writing
-    writing = handle.write(piece, options)
-    writing.catch(() => undefined) // thrown before the next piece, or below
+    if (under.length === WRITE_AHEAD) await under.shift()
+    const writing = handle.write(piece, options)
+    writing.catch(() => undefined) // thrown when its turn comes
+    under.push(writing)
     // Longer ones are posted part by part, and whoever made them may reuse their memory.
     if (piece.byteLength > IO_BYTES) await writing
   }
-  await writing
+  for (const writing of under) await writing
 }

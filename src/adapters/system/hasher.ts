@@ -1,4 +1,5 @@
-// SHA-256 from WebCrypto: 1.7 GB/s at 256 KiB, on a thread pool. Implements ports/crypto.ts Hasher.
+// SHA-256 from WebCrypto. Implements ports/crypto.ts Hasher. Chromium (156) works it out on the thread that asks, 1.1 ms for
+// a mebibyte of which 0.4 are a copy; to move buffers to a thread of its own and back cost as much as it saved on two cores.
 import { owned } from '../../base/bytes.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 

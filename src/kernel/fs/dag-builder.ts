@@ -24,6 +24,15 @@ export interface Child {
   totalBytes: number
 }
 
+/** Batches that are being stored at a time: while the disk writes one, the next is handed to it. */
+const MAX_STORING = 2
+
+interface Storing {
+  batch: ReadonlyMap<CidText, Uint8Array>
+  /** With all before it. */
+  done: Promise<void>
+}
+
 /** Nodes that were built lately. */
 interface Built {
   nodes: Map<string, { children: readonly Child[]; node: Child }>
@@ -34,15 +43,15 @@ interface Built {
 /** By where they are stored, as long as a tab runs. */
 const builtIn = new WeakMap<Blocks, Built>()
 
-/** Holds at most two batches in memory: one that is gathered, and one that is being stored. */
+/** Holds at most three batches in memory: one that is gathered, and two that are being stored. */
 export class DagBuilder {
   readonly #blocks: Blocks
   #batch = new Map<CidText, Uint8Array>()
   #batchBytes = 0
-  #storing: Promise<void> = Promise.resolve()
+  /** The batches that are being stored, the older one first. */
+  readonly #storing: Storing[] = []
   /** The first block that had to be stored: what comes before it was here already. */
   #firstNew: CidText | undefined
-  #onTheWay: ReadonlyMap<CidText, Uint8Array> = new Map()
 
   readonly #known: Built
 
@@ -54,7 +63,7 @@ export class DagBuilder {
 
   /** What was given to it and is perhaps not stored yet. */
   pending(cid: CidText): Uint8Array | undefined {
-    return this.#batch.get(cid) ?? this.#onTheWay.get(cid)
+    return this.#batch.get(cid) ?? this.#storing.findLast(({ batch }) => batch.has(cid))?.batch.get(cid)
   }
 
   /** @param bytes must not change any more. @throws {OsError} ENOSPC: what went wrong with an earlier batch. */
@@ -84,8 +93,8 @@ export class DagBuilder {
       level = parents
     }
     await this.#flush()
-    await this.#storing
-    this.#onTheWay = new Map()
+    await this.#storing.at(-1)?.done
+    this.#storing.length = 0
     const [root] = level as [Child]
     return { cid: root.cid, size: root.size }
   }
@@ -151,17 +160,22 @@ export class DagBuilder {
     return cids
   }
 
-  /** Begins to store the batch once the one before is stored. @throws {OsError} what went wrong with that one. */
+  /** Begins to store the batch, once there is room for another. @throws {OsError} what went wrong with an earlier one. */
   async #flush(): Promise<void> {
+    if (this.#storing.length === MAX_STORING) {
+      await this.#storing[0]?.done
+      this.#storing.shift()
+    }
     const batch = this.#batch
     this.#batch = new Map()
     this.#batchBytes = 0
-    await this.#storing
-    this.#onTheWay = batch
-    this.#storing = this.#blocks.putNew([...batch]).then(([first]) => {
+    const before = this.#storing.at(-1)?.done
+    const done = this.#blocks.putNew([...batch]).then(async ([first]) => {
+      await before
       this.#firstNew ??= first
     })
-    this.#storing.catch(() => undefined) // thrown by the next flush, or at the end
+    done.catch(() => undefined) // thrown by a later flush, or at the end
+    this.#storing.push({ batch, done })
   }
 }
 

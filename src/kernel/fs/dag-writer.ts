@@ -76,7 +76,10 @@ export class DagWriter {
     return this.#leafBytes + this.#tailBytes
   }
 
-  /** Takes a private copy of what it cannot store at once. @throws {OsError} ENOSPC, EFBIG. */
+  /**
+   * @param bytes copied, but for a buffer that is one leaf, which is taken over: nobody may change it any more.
+   * @throws {OsError} ENOSPC, EFBIG.
+   */
   async write(bytes: Uint8Array): Promise<void> {
     this.#demandRoom(this.size + bytes.byteLength)
     await this.#reopenLast()
@@ -85,7 +88,8 @@ export class DagWriter {
       // What was cut anew may have made the tail longer than that.
       const part = rest.subarray(0, Math.max(0, BLOCK_BYTES - this.#tailBytes))
       rest = rest.subarray(part.byteLength)
-      const { leaves, left } = await this.#cut(concat([...this.#tail, part]), false)
+      const taken = this.#tailBytes === 0 && part.byteLength === part.buffer.byteLength
+      const { leaves, left } = await this.#cut(taken ? part : concat([...this.#tail, part]), false)
       for (const leaf of leaves) this.#push(leaf)
       this.#setTail(left.byteLength > 0 ? [left] : [])
     }
