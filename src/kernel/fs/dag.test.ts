@@ -92,7 +92,7 @@ describe('a file’s DAG', () => {
   })
 
   it('takes a buffer of one leaf over, and copies what is more or less than that', async () => {
-    const whole = content(MIB)
+    const whole = content(MIB).slice()
     const copied = vi.spyOn(blocks, 'cidOf')
     const writer = new DagWriter(blocks)
     await writer.write(whole)
