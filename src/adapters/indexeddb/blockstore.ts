@@ -4,6 +4,7 @@ import { owned } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import { SlotDatabase, STORES } from './database.ts'
+import { SmallWrites } from './small-writes.ts'
 
 type Block = Uint8Array<ArrayBuffer>
 
@@ -21,16 +22,12 @@ export function blockStoreOn(database: SlotDatabase): BlockStore {
     database.transact({ stores: [STORES.blocks], mode, durability: 'relaxed' }, async (transaction) =>
       work(transaction.objectStore(STORES.blocks)),
     )
+  const writes = new SmallWrites((entries) => setMany(entries, store))
   return {
     getMany: async (wanted) => (wanted.length === 0 ? [] : getMany<Block>([...wanted], store)),
     async putMany(entries) {
-      if (entries.length > 0) {
-        // `owned`: IndexedDB clones a view's whole buffer.
-        await setMany(
-          entries.map(([key, bytes]) => [key, owned(bytes)]),
-          store,
-        )
-      }
+      // `owned`: IndexedDB clones a view's whole buffer.
+      if (entries.length > 0) await writes.put(entries.map(([key, bytes]) => [key, owned(bytes)]))
     },
     async hasMany(wanted) {
       if (wanted.length === 0) return []
@@ -44,7 +41,10 @@ export function blockStoreOn(database: SlotDatabase): BlockStore {
     },
     keys: () => keys<string>(store),
     usage: storageUsage,
-    close: () => database.close(),
+    async close() {
+      await writes.settled()
+      await database.close()
+    },
   }
 }
 
