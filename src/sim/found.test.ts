@@ -211,6 +211,22 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'a task that met a directory whose holders did not answer, and was not run again',
+    {
+      seed: 4809,
+      devices: [0, 1, 2, 3, 4],
+      rounds: [
+        {
+          ms: 22338,
+          steps: [
+            { atMs: 1574, do: 'run', seat: 2, events: 22 },
+            { atMs: 2289, do: 'cut', seats: [0, 3, 4], way: 'out', forMs: 5156 },
+          ],
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

@@ -377,9 +377,10 @@ export class ProcessHome implements Lessee {
     if (error.code === 'EFBIG') return this.#fail(error.message)
     const troubles = (this.#state.troubles.get(event.id) ?? 0) + 1
     if (troubles >= MAX_TROUBLES) return this.#fail(`no node could run task ${event.task}: ${why}`)
+    const pauseMs = TROUBLE_PAUSE_MS * 2 ** troubles
     // Longer than the event waits: it should not go there again at once.
-    this.#services.leases.avoid(node, 2 * TROUBLE_PAUSE_MS * troubles)
-    this.#timers.after(TROUBLE_PAUSE_MS * troubles, 'event retry', () => {
+    this.#services.leases.avoid(node, 2 * pauseMs)
+    this.#timers.after(pauseMs, 'event retry', () => {
       this.#lost(event, node, token, 'trouble', why)
     })
   }

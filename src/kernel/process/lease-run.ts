@@ -2,9 +2,10 @@
 // them at once, so that it need not wait for this kernel in between. Above: executor.ts. Below: worker-pools.ts,
 // emitting.ts, answers.ts.
 import { concat } from '../../base/bytes.ts'
-import { OsError, toOsError } from '../../base/errors.ts'
+import { isOsError, OsError, toOsError } from '../../base/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Data } from '../../syscalls/types.ts'
+import { BlockMissing } from '../blocks/blocks.ts'
 import { Staging } from '../fs/staging.ts'
 import type { Dispatch } from '../io/call-server.ts'
 import * as limits from '../limits.ts'
@@ -42,6 +43,8 @@ interface Doing {
   actions: TaskActions
   emitting: Emitting
   exit: number | null
+  /** What one of its calls met that may be otherwise in a moment, or on another node. */
+  trouble?: OsError
 }
 
 export class LeaseRun {
@@ -78,7 +81,7 @@ export class LeaseRun {
       const runs = left.map(({ id, task }, i) => {
         const doing = this.#begin(first + i)
         const event = { id, task, data: data[i] as Data }
-        const dispatch = dispatchFor(doing.actions)
+        const dispatch = noting(doing, dispatchFor(doing.actions))
         return { doing, outcome: borrowed.host.run(event, { dispatch, eventMs: lease.eventMs }) }
       })
       let next = first
@@ -86,6 +89,7 @@ export class LeaseRun {
         const ended = await outcome
         context.signal.throwIfAborted()
         if (ended === undefined) break
+        if (!ended.ok && doing.trouble && ended.message.includes(doing.trouble.message)) throw doing.trouble
         await answers.add(next, ended.ok ? this.#succeeded(next, doing, ended) : failed(ended))
         next++
       }
@@ -160,6 +164,19 @@ export class LeaseRun {
       },
     )
     return concat(parts)
+  }
+}
+
+/** Remembers what a task does not have to answer for, in case it ends the task. */
+function noting(doing: Doing, dispatch: Dispatch): Dispatch {
+  return async (call, args, signal) => {
+    try {
+      return await dispatch(call, args, signal)
+    } catch (error) {
+      const away = error instanceof BlockMissing ? !error.certain : isOsError(error, 'EHOSTUNREACH')
+      if (away) doing.trouble = error as OsError
+      throw error
+    }
   }
 }
 
