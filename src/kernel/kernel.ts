@@ -306,7 +306,7 @@ export class Kernel {
       if (event.state === 'connected') this.#publishSelf()
     }
     this.#arrival.note(event)
-    if (this.#arrival.alone) this.#files.shared.settle()
+    if (this.#arrival.alone) this.#files.shared.inUse.settle()
   }
 
   /** It came a moment ago, and has yet to reach some of those who are here. */

@@ -40,7 +40,7 @@ export class Kegs {
     const { rpc, membership, keeper } = this.#options
     rpc.handle('tree.head', async ({ tree, keg }, { peer }) => {
       const shared = keg && this.#keeps(keg) ? await this.open(keg) : this.#known(keg)
-      return (await shared?.ownHead(peer, tree)) ?? null
+      return (await shared?.inUse.ownHead(peer, tree)) ?? null
     })
     rpc.handle('tree.apply', async (args, { peer }) => {
       const keg = keeper.kegOf(args.tree) ?? undefined
@@ -48,24 +48,24 @@ export class Kegs {
     })
     rpc.handle('tree.versions', async ({ tree, before }) => versionPage(keeper, tree, before))
     rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
-    rpc.onNote('tree.head', (peer, head) => this.#known(head.keg)?.heard(peer, head))
-    rpc.onNote('tree.known', (peer, { keg }) => this.#known(keg)?.knows(peer))
-    rpc.onNote('tree.resigned', (peer, { tree, keg }) => this.#known(keg)?.resigned(peer, tree))
+    rpc.onNote('tree.head', (peer, head) => this.#known(head.keg)?.inUse.heard(peer, head))
+    rpc.onNote('tree.known', (peer, { keg }) => this.#known(keg)?.inUse.knows(peer))
+    rpc.onNote('tree.resigned', (peer, { tree, keg }) => this.#known(keg)?.inUse.resigned(peer, tree))
     membership.onLink((peer) => {
-      for (const shared of this.#ready()) shared.linked(peer)
+      for (const shared of this.#ready()) shared.inUse.linked(peer)
     })
     membership.events.on((event) => {
-      if (event.type === 'left') for (const shared of this.#ready()) shared.left(event.peer)
+      if (event.type === 'left') for (const shared of this.#ready()) shared.inUse.left(event.peer)
     })
-    await this.root.start()
+    await this.root.inUse.start()
   }
 
   /** The journals are read: what is kept here is known. */
   recall(): void {
     const { keeper } = this.#options
-    this.root.recall()
+    this.root.inUse.recall()
     const kept = new Set(keeper.kept().flatMap((tree) => keeper.kegOf(tree) ?? []))
-    for (const keg of kept) this.#look(keg, (shared) => shared.recall())
+    for (const keg of kept) this.#look(keg, (shared) => shared.inUse.recall())
   }
 
   /** Kegs that are known here beside `/`. */
@@ -97,7 +97,7 @@ export class Kegs {
       opened.users--
       if (opened.users === 0 && opened.ready && opened.shared.version === 0 && this.#others.get(keg) === opened) {
         this.#others.delete(keg)
-        opened.shared.close()
+        opened.shared.inUse.close()
       }
     }
   }
@@ -105,7 +105,7 @@ export class Kegs {
   /** Forgets a keg that this node leads, everywhere. */
   async discard(keg: Kid): Promise<void> {
     await this.#options.keeper.retire(keg)
-    this.#others.get(keg)?.shared.close()
+    this.#others.get(keg)?.shared.inUse.close()
     this.#others.delete(keg)
     this.#led.delete(keg)
   }
@@ -129,8 +129,8 @@ export class Kegs {
   /** For the keeper: a tree that this node leads, as it is now. */
   led(head: TreeHead): void {
     const { keg } = head
-    if (keg === undefined) return this.root.led(head)
-    this.#look(keg, (shared) => shared.led(head))
+    if (keg === undefined) return this.root.inUse.led(head)
+    this.#look(keg, (shared) => shared.inUse.led(head))
     if (this.#led.has(keg) || this.#closed) return
     this.#led.add(keg)
     this.#options.publishHome(keg)
@@ -138,9 +138,9 @@ export class Kegs {
 
   /** For the keeper: this node keeps a tree of that keg (of `/`) and does not lead it, or no longer. */
   unled(keg: Kid | undefined): void {
-    if (keg === undefined) return this.root.unled()
+    if (keg === undefined) return this.root.inUse.unled()
     this.#led.delete(keg)
-    this.#look(keg, (shared) => shared.unled())
+    this.#look(keg, (shared) => shared.inUse.unled())
   }
 
   /** Makes sure of what this node remembers of all that it looks after. @throws {OsError} */
@@ -157,9 +157,9 @@ export class Kegs {
 
   /** Who leads that tree of a keg (of `/`), as far as can be known. @throws {OsError} EHOSTUNREACH, EMFILE. */
   async leaderOf(tree: Kid, keg: Kid | undefined, signal?: AbortSignal): Promise<NodeId | undefined> {
-    if (keg === undefined) return this.root.leaderOf(tree)
+    if (keg === undefined) return this.root.inUse.leaderOf(tree)
     await this.head(keg, signal ?? new AbortController().signal)
-    return this.#known(keg)?.leaderOf(tree)
+    return this.#known(keg)?.inUse.leaderOf(tree)
   }
 
   /** The tree that is used for a keg (for `/`), if it says that it has taken that one in. @throws {OsError} EHOSTUNREACH, EMFILE. */
@@ -170,7 +170,7 @@ export class Kegs {
 
   close(): void {
     this.#closed = true
-    for (const shared of this.#all()) shared.close()
+    for (const shared of this.#all()) shared.inUse.close()
   }
 
   #all(): SharedTree[] {
@@ -195,7 +195,7 @@ export class Kegs {
     const idle = visited.find(([, { users, ready }]) => users === 0 && ready)
     if (!idle) throw tooMany()
     this.#others.delete(idle[0])
-    idle[1].shared.close()
+    idle[1].shared.inUse.close()
   }
 
   /** @param keg undefined for `/`. */
@@ -211,9 +211,9 @@ export class Kegs {
     if (this.#closed) throw new OsError('ECANCELED', 'this tab is closing')
     if (!this.#keeps(keg)) this.#makeRoom()
     const shared = this.#make(keg)
-    const started = shared.start().then(() => {
+    const started = shared.inUse.start().then(() => {
       opened.ready = true
-      shared.recall()
+      shared.inUse.recall()
     })
     const opened: Opened = { shared, started, ready: false, users: 0 }
     this.#others.set(keg, opened)

@@ -1,5 +1,5 @@
 // How long a node that has come may not take its own tree, which nobody has written, for `/`: until everybody who was here
-// has said what they know. Above: shared-tree.ts. Below: membership.
+// has said what they know. Above: tree-in-use.ts. Below: membership.
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import * as limits from '../limits.ts'

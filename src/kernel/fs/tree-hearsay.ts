@@ -1,7 +1,7 @@
 // What others say of trees that are not their own. Asks nodes of which somebody says that they lead one: in a large
 // cluster not everybody is the leader's neighbour. Remembers who knows of a written one: a newcomer must not take the
 // cluster's tree for empty because it does not reach who leads it.
-// Above: shared-tree.ts. Below: rpc, membership.
+// Above: tree-in-use.ts. Below: rpc, membership.
 import { errorLine } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'

@@ -1,5 +1,5 @@
 // Trees whose journals this node keeps: leads some of them (tree-leading.ts), holds copies of the others (what a member
-// acknowledges, it has with all its files). Above: shared-tree.ts, which decides which tree is `/`.
+// acknowledges, it has with all its files). Above: tree-in-use.ts, which decides which tree is `/`.
 // Below: the journals, tree-leading.ts, tree-holding.ts.
 import { encode } from 'cborg'
 import { toHex } from '../../base/bytes.ts'

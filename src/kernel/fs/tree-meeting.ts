@@ -1,5 +1,5 @@
 // Trees that meet: the leader of the younger one brings what only it has into the older one, and retires it. Above:
-// shared-tree.ts, which says who leads what. Below: merge.ts, tree-keeper.ts.
+// tree-in-use.ts, which says who leads what. Below: merge.ts, tree-keeper.ts.
 import { encode } from 'cborg'
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'

@@ -1,5 +1,5 @@
 // What this node remembers of the tree in use: its directories, with which a branch begins, and across a reload its head.
-// Above: shared-tree.ts. Below: copies.ts, the log store.
+// Above: tree-in-use.ts. Below: copies.ts, the log store.
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { errorLine } from '../../base/errors.ts'

@@ -1,5 +1,5 @@
 // Waits for news of who leads the tree, and sets the timers of whoever looks after it: all of them end together.
-// Above: shared-tree.ts, tree-meeting.ts, tree-memory.ts. Below: the clock.
+// Above: shared-tree.ts, tree-in-use.ts, tree-meeting.ts, tree-memory.ts. Below: the clock.
 import { orAborted } from '../../base/abort.ts'
 import { OsError, toOsError } from '../../base/errors.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'

@@ -25,7 +25,7 @@ const nodeId = v.custom<NodeId>((value) => typeof value === 'string' && NODE_ID.
 const nodeText = v.pipe(v.string(), v.regex(NODE_ID, 'expected a node id'))
 const path = text(4096)
 
-/** Where a tree stands, in the words of the node that leads it (fs/shared-tree.ts). */
+/** Where a tree stands, in the words of the node that leads it (fs/tree-in-use.ts). */
 export const treeHead = v.strictObject({
   tree: kid,
   /** Unix time of the tree's birth: where two trees meet the older one stays. */
