@@ -227,6 +227,25 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'two nodes that took each other’s lanes of before for those of now, until each held the other to be hostile',
+    {
+      seed: 5308,
+      keg: true,
+      devices: [0, 1, 2, 3, 4],
+      rounds: [
+        {
+          ms: 14681,
+          steps: [
+            { atMs: 823, do: 'lose-disk', seat: 0, forMs: 2301 },
+            { atMs: 1916, do: 'append', seat: 4, path: '/log/4' },
+            { atMs: 3219, do: 'write', seat: 1, path: '/work/0-3', bytes: 2762 },
+            { atMs: 13681, do: 'run', seat: 4, events: 7 },
+          ],
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

@@ -48,6 +48,8 @@ const MAX_EARLY_FRAMES = 256
 const MAX_EARLY_BYTES = 8 * 1024 * 1024
 /** Lanes that a peer may close before they lead anywhere; it would have us open new ones for ever. */
 const MAX_REFUSALS = 3
+/** Until lanes are opened again on the same connection; then twice that. */
+const REOPEN_MS = 150
 
 export class RpcNode {
   readonly self: NodeId
@@ -61,7 +63,7 @@ export class RpcNode {
   /** When each session came up. */
   readonly #since = new Map<NodeId, number>()
   readonly #pairings = new Map<NodeId, Pairing>()
-  /** Connected peers whose turn it is to open the lanes: what ends the wait. */
+  /** Connected peers to whom lanes are to be opened, by them or by us: what ends the wait. */
   readonly #awaited = new Map<NodeId, Timer>()
   /** Attempts to open lanes that are under way. */
   readonly #opening = new Map<NodeId, AbortController>()
@@ -159,7 +161,10 @@ export class RpcNode {
 
   /** Of two nodes the one with the smaller id opens the lanes; the other does not wait for them for ever. */
   #connected(peer: NodeId): void {
-    if (this.self < peer) return void this.#open(peer)
+    if (this.self < peer) {
+      this.#arrived(peer)
+      return void this.#open(peer)
+    }
     if (this.#closed || this.#sessions.has(peer) || this.#pairings.has(peer) || this.#awaited.has(peer)) return
     const giveUp = () => {
       this.#awaited.delete(peer)
@@ -332,7 +337,22 @@ export class RpcNode {
     this.#drop(peer, reason)
     if (hostile || tooMany) this.#network.disconnect(peer)
     // The connection may still be there: without new lanes it would be of no use and in the way of a new one.
-    else if (!said) this.#connected(peer)
+    else if (!said) this.#again(peer)
+  }
+
+  /**
+   * Lanes that are opened at once would meet those before them at the other end, where these are not known to be closed
+   * yet; two nodes that take each other's for a pair end them in turn, until each believes that the other does it for ever.
+   */
+  #again(peer: NodeId): void {
+    if (this.#closed || peer < this.self) return this.#connected(peer)
+    this.#arrived(peer)
+    const open = () => {
+      this.#awaited.delete(peer)
+      void this.#open(peer)
+    }
+    const pauseMs = REOPEN_MS * 2 ** (this.#refusals.get(peer) ?? 0)
+    this.#awaited.set(peer, this.#clock.setTimer(open, pauseMs, 'open lanes again'))
   }
 
   /** @returns whether it has ended its lanes too often: it would keep us busy for ever. */
