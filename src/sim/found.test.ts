@@ -246,6 +246,28 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'a closed tab that gave up to begin a journal, and removed it under the tab that went on with it',
+    {
+      seed: 5718,
+      keg: true,
+      devices: [0, 0, 2, 3, 4],
+      rounds: [
+        {
+          ms: 8376,
+          steps: [
+            { atMs: 4334, do: 'close', seat: 1, forMs: 1156 },
+            { atMs: 5849, do: 'freeze', seat: 0, told: false, forMs: 1841 },
+            { atMs: 6798, do: 'run', seat: 3, events: 14 },
+            { atMs: 6875, do: 'write', seat: 3, path: '/work/shared-1', bytes: 1619 },
+            { atMs: 7029, do: 'write', seat: 2, path: '/work/shared-2', bytes: 1137 },
+            { atMs: 7376, do: 'close', seat: 3, forMs: 808 },
+          ],
+        },
+        { ms: 14824, steps: [{ atMs: 13824, do: 'lose-disk', seat: 1, forMs: 703 }] },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

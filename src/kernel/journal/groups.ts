@@ -227,6 +227,8 @@ export class Groups {
 
   /** Forgets a journal here, but not in which term that was. */
   async remove(name: string): Promise<void> {
+    // Whoever opens this tab's slot next goes on with what is there, perhaps already: it is not ours any more.
+    if (this.#closed) return
     const group = this.#groups.get(name)
     // As far as this node took part: who dismisses it could name any other.
     const term = group?.term ?? 0
