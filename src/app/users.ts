@@ -6,8 +6,15 @@ const KEY = 'brittlestar.user'
 
 export function storedUsers(storage: Pick<Storage, 'getItem' | 'setItem'>): UserStore {
   let said: string | undefined
+  const stored = () => {
+    try {
+      return storage.getItem(KEY) ?? undefined
+    } catch {
+      return undefined // storage is switched off
+    }
+  }
   return {
-    name: () => said ?? storage.getItem(KEY) ?? undefined,
+    name: () => said ?? stored(),
     remember(name) {
       said = name
       try {

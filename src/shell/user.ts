@@ -1,5 +1,6 @@
 // Users: names, each with a directory below /home. A name keeps nobody out: there are no passwords, and files have no
 // owners (docs/threat-model.md). Above: session, programs/login.ts. Source of the rule for names: useradd(8).
+import { isOsError, OsError } from '../base/errors.ts'
 import type { FileSystem } from '../syscalls/fs.ts'
 
 /** Whoever has not said a name. */
@@ -20,7 +21,15 @@ export function homeOf(user: string): string {
   return `/home/${user}`
 }
 
-/** Makes the user's directory where it is missing. @throws {OsError} ENOTDIR, EEXIST, EROFS, ENOSPC, EIO, ECANCELED. */
+/** Makes the user's directory where it is missing. @throws {OsError} as stat and mkdir. */
 export async function makeHome(fs: FileSystem, user: string, options: { signal?: AbortSignal }): Promise<void> {
-  await fs.mkdir(homeOf(user), { recursive: true, ...options })
+  const home = homeOf(user)
+  try {
+    // To look is possible also where nothing can be changed at the moment.
+    const info = await fs.stat(home, options)
+    if (!info.isDirectory()) throw new OsError('ENOTDIR', `${home} is not a directory`)
+  } catch (error) {
+    if (!isOsError(error, 'ENOENT')) throw error
+    await fs.mkdir(home, { recursive: true, ...options })
+  }
 }

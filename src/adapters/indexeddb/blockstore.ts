@@ -42,7 +42,7 @@ export function blockStoreOn(database: SlotDatabase): BlockStore {
     keys: () => keys<string>(store),
     usage: storageUsage,
     async close() {
-      await writes.settled()
+      await writes.close()
       await database.close()
     },
   }

@@ -37,8 +37,9 @@ describe('small writes of blocks', () => {
     expect(transactions.map(({ keys }) => keys)).toEqual([['a'], ['b', 'c', 'b']])
     transactions[1]?.end()
     await Promise.all(others)
-    await writes.settled()
+    await writes.close()
     expect(disk.get('b')).toBe(2)
+    await expect(writes.put([entry('z')])).rejects.toMatchObject({ code: 'EIO' })
   })
 
   it('do not keep a large one waiting', async () => {

@@ -1,6 +1,7 @@
 // Group commit of blocks: a transaction costs as much as some dozen small blocks, so small writes queue, and the next
 // transaction takes all that have come while the one before was under way. A large write goes by itself, at once.
 // Above: blockstore.ts. The journals' group commit, which checks each write as well, is in logstore.ts.
+import { OsError } from '../../base/errors.ts'
 import { MAX_SMALL_WRITES, SMALL_WRITE_BYTES } from './limits.ts'
 
 export type Entry = [key: string, block: Uint8Array<ArrayBuffer>]
@@ -15,14 +16,16 @@ export class SmallWrites {
   readonly #store: (entries: Entry[]) => Promise<void>
   #queue: Write[] = []
   #flushing: Promise<void> | undefined
+  #closed = false
 
   /** @param store stores all or none. */
   constructor(store: (entries: Entry[]) => Promise<void>) {
     this.#store = store
   }
 
-  /** Atomic for each call, whatever it is stored with. */
+  /** Atomic for each call, whatever it is stored with. @throws {OsError} EIO once it is closed; what `store` throws. */
   put(entries: Entry[]): Promise<void> {
+    if (this.#closed) return Promise.reject(new OsError('EIO', 'this tab’s storage is closed'))
     const size = entries.reduce((sum, [, { byteLength }]) => sum + byteLength, 0)
     if (size > SMALL_WRITE_BYTES) return this.#store(entries)
     return new Promise((resolve, reject) => {
@@ -31,8 +34,9 @@ export class SmallWrites {
     })
   }
 
-  /** Resolves when nothing that was queued is on its way. */
-  async settled(): Promise<void> {
+  /** Nothing is taken any more. Resolves when nothing that was queued is on its way. */
+  async close(): Promise<void> {
+    this.#closed = true
     await this.#flushing
   }
 

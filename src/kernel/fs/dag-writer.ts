@@ -4,7 +4,7 @@
 // The content is leaves that are stored, of which some have changed since (held until there are too many of them), and
 // a tail behind them that is no whole leaf yet. However a file cut by content came about, it has the leaves that it would
 // have if all of it were written at once: what has changed is cut anew at the end.
-import { concat } from '../../base/bytes.ts'
+import { concat, owned } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { BLOCK_BYTES, MAX_CHANGED_LEAVES, MAX_DAG_LEAVES } from '../limits.ts'
@@ -88,7 +88,7 @@ export class DagWriter {
       // What was cut anew may have made the tail longer than that.
       const part = rest.subarray(0, Math.max(0, BLOCK_BYTES - this.#tailBytes))
       rest = rest.subarray(part.byteLength)
-      const taken = this.#tailBytes === 0 && part.byteLength === part.buffer.byteLength
+      const taken = this.#tailBytes === 0 && owned(part) === part
       const { leaves, left } = await this.#cut(taken ? part : concat([...this.#tail, part]), false)
       for (const leaf of leaves) this.#push(leaf)
       this.#setTail(left.byteLength > 0 ? [left] : [])

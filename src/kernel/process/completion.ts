@@ -33,8 +33,11 @@ const succeeded = v.strictObject({
 })
 const failed = v.strictObject({
   ok: v.literal(false),
-  /** `threw`: the user's code; `program`: it cannot be loaded; `killed`: endless loop, flood; `crashed`: its worker died. */
-  kind: v.picklist(['threw', 'program', 'killed', 'crashed']),
+  /**
+   * `threw`: the user's code; `away`: the same, because of what did not answer; `program`: it cannot be loaded; `killed`:
+   * endless loop, flood; `crashed`: its worker died.
+   */
+  kind: v.picklist(['threw', 'away', 'program', 'killed', 'crashed']),
   message: text(8192),
 })
 const completion = v.variant('ok', [succeeded, failed])

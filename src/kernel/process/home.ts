@@ -39,7 +39,7 @@ import type { Ended, ProcessState } from './state.ts'
 
 /** An event that took this many workers or tabs with it ends the process: it would take every tab down in turn. */
 const MAX_DEATHS = 3
-/** Trouble of executors (not of links) with one event before the process fails with it. */
+/** Trouble with one event, of executors (not of links) or with what it needs, before the process fails with it. */
 const MAX_TROUBLES = 6
 const TROUBLE_PAUSE_MS = 250
 /** Characters of a reason that the journal keeps. */
@@ -362,6 +362,14 @@ export class ProcessHome implements Lessee {
     const { of: event, node, token } = attempt
     if (!this.#state.holds(event.id, token)) return
     if (kind === 'crashed' && this.#lost(event, node, token, 'crashed', message)) return
+    const troubles = (this.#state.troubles.get(event.id) ?? 0) + 1
+    if (kind === 'away' && troubles < MAX_TROUBLES) {
+      // Nobody's fault: the nodes that have what it needs may be back, or another node may reach them.
+      this.#timers.after(TROUBLE_PAUSE_MS * 2 ** troubles, 'event retry', () => {
+        this.#lost(event, node, token, 'trouble', message)
+      })
+      return
+    }
     await this.#end({ state: 'failed', code: kind === 'program' ? 126 : 1, error: message })
   }
 
@@ -377,10 +385,9 @@ export class ProcessHome implements Lessee {
     if (error.code === 'EFBIG') return this.#fail(error.message)
     const troubles = (this.#state.troubles.get(event.id) ?? 0) + 1
     if (troubles >= MAX_TROUBLES) return this.#fail(`no node could run task ${event.task}: ${why}`)
-    const pauseMs = TROUBLE_PAUSE_MS * 2 ** troubles
     // Longer than the event waits: it should not go there again at once.
-    this.#services.leases.avoid(node, 2 * pauseMs)
-    this.#timers.after(pauseMs, 'event retry', () => {
+    this.#services.leases.avoid(node, 2 * TROUBLE_PAUSE_MS * troubles)
+    this.#timers.after(TROUBLE_PAUSE_MS * troubles, 'event retry', () => {
       this.#lost(event, node, token, 'trouble', why)
     })
   }

@@ -13,7 +13,7 @@ import type { Lease, LeasedEvent } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { ServeContext } from '../rpc/session.ts'
 import { Answers } from './answers.ts'
-import { encodeCompletion } from './completion.ts'
+import { type Completion, encodeCompletion } from './completion.ts'
 import { decodeData, encodeData } from './data.ts'
 import { Emitting } from './emitting.ts'
 import type { Outcome } from './task-host.ts'
@@ -38,13 +38,18 @@ export interface LeaseRunOptions {
   dispatchFor(actions: TaskActions): Dispatch
 }
 
+/** Errors of an event's calls that are remembered: as many as it may well wait for at once. */
+const MAX_AWAY = 64
+
+type Failure = Pick<Completion & { ok: false }, 'kind' | 'message'>
+
 /** What one event has done so far. */
 interface Doing {
   actions: TaskActions
   emitting: Emitting
   exit: number | null
-  /** What one of its calls met that may be otherwise in a moment, or on another node. */
-  trouble?: OsError
+  /** What its calls met lately that may be otherwise in a moment, or on another node. */
+  away: string[]
 }
 
 export class LeaseRun {
@@ -89,8 +94,7 @@ export class LeaseRun {
         const ended = await outcome
         context.signal.throwIfAborted()
         if (ended === undefined) break
-        if (!ended.ok && doing.trouble && ended.message.includes(doing.trouble.message)) throw doing.trouble
-        await answers.add(next, ended.ok ? this.#succeeded(next, doing, ended) : failed(ended))
+        await answers.add(next, ended.ok ? this.#succeeded(next, doing, ended) : failed(blamed(ended, doing)))
         next++
       }
       return next
@@ -108,6 +112,7 @@ export class LeaseRun {
     const doing: Doing = {
       emitting,
       exit: null,
+      away: [],
       actions: {
         staging: new Staging(),
         cwd: lease.cwd,
@@ -168,18 +173,24 @@ export class LeaseRun {
 }
 
 /** Remembers what a task does not have to answer for, in case it ends the task. */
-function noting(doing: Doing, dispatch: Dispatch): Dispatch {
+function noting({ away }: Doing, dispatch: Dispatch): Dispatch {
   return async (call, args, signal) => {
     try {
       return await dispatch(call, args, signal)
     } catch (error) {
-      const away = error instanceof BlockMissing ? !error.certain : isOsError(error, 'EHOSTUNREACH')
-      if (away) doing.trouble = error as OsError
+      const passing = error instanceof BlockMissing ? !error.certain : isOsError(error, 'EHOSTUNREACH')
+      if (passing && away.push((error as OsError).message) > MAX_AWAY) away.shift()
       throw error
     }
   }
 }
 
-function failed({ kind, message }: Pick<Outcome & { ok: false }, 'kind' | 'message'>): Uint8Array {
+/** A task that ended with what did not answer has not failed by itself. */
+function blamed(ended: Outcome & { ok: false }, { away }: Doing): Failure {
+  const passing = ended.kind === 'threw' && away.some((message) => ended.message.includes(message))
+  return passing ? { kind: 'away', message: ended.message } : ended
+}
+
+function failed({ kind, message }: Failure): Uint8Array {
   return encodeCompletion({ ok: false, kind, message: message.slice(0, 8192) })
 }

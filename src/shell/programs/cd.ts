@@ -25,9 +25,9 @@ export const cd = defineProgram(
     try {
       if (operand === undefined && isUserName(user) && path === homeOf(user)) {
         await makeHome(context.fs, user, context.cancel)
+      } else if (!(await context.fs.stat(path, context.cancel)).isDirectory()) {
+        throw new OsError('ENOTDIR', `${wanted} is not a directory`)
       }
-      const info = await context.fs.stat(path, context.cancel)
-      if (!info.isDirectory()) throw new OsError('ENOTDIR', `${wanted} is not a directory`)
     } catch (error) {
       if (!(error instanceof OsError) || context.signal.aborted) throw error
       await context.complain(`${wanted}: ${reason(error)}`)

@@ -393,6 +393,14 @@ describe('login', () => {
     expect(await out('whoami; pwd')).toBe('guest\n/\n')
   })
 
+  it('asks for no change where the directory is there', async () => {
+    const { out, kernel } = testShell({ '/home/ann/x': '', '/home/guest/y': '' })
+    kernel.intercept = (call) => {
+      if (call === 'change') throw new OsError('EHOSTUNREACH', 'nobody leads')
+    }
+    expect(await out('cd; pwd; login ann; pwd')).toBe('/home/guest\n/home/ann\n')
+  })
+
   it('begins as a guest where somebody else wrote what is remembered', async () => {
     const users = { name: () => '../../etc', remember: () => undefined }
     expect(await testShell({}, { users }).out('whoami; echo ~')).toBe('guest\n/home/guest\n')
