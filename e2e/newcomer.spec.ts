@@ -35,6 +35,21 @@ test('a newcomer sees three things to try, types them, and finds them in the his
   await expect.poll(() => screen(a)).toContain('mandelbrot.js 60 20')
 })
 
+test('a name has its directory on every device, and its own device remembers it', async ({ cluster }) => {
+  const [a, b] = (await cluster(2)) as [Tab, Tab]
+  await type(a, 'login ann')
+  await expect.poll(() => screen(a)).toContain('~ $')
+  await type(a, 'echo mine > note; echo I am $USER')
+  await expect.poll(() => screen(a)).toContain('I am ann')
+  await b.out('login ann')
+  expect(await b.out('cat ~/note')).toBe('mine\n')
+  await a.page.reload()
+  await a.ready()
+  await type(a, 'cd; cat note')
+  await expect.poll(() => screen(a)).toContain('mine')
+  expect(await a.out('whoami; echo ~')).toBe('ann\n/home/ann\n')
+})
+
 test('Ctrl-C ends the foreground process and gives the prompt back', async ({ tab }) => {
   const a = await tab()
   await a.out(`echo 'export const start = () => { for (;;) {} }' > /loop.js`)
