@@ -26,6 +26,9 @@ test('a newcomer sees three things to try, types them, and finds them in the his
   await expect(a.page.getByRole('status')).toContainText('1 node')
   await type(a, 'echo typed by hand')
   await expect.poll(() => screen(a)).toContain('typed by hand')
+  // What a font draws below its line, such as underscores, is not clipped.
+  const row = a.page.locator('.xterm-rows > div').first()
+  await expect(row).toHaveCSS('overflow', 'visible')
   await type(a, 'run /bin/examples/mandelbrot.js 60 20')
   await expect.poll(() => screen(a)).toContain('@@@@@@')
   await a.page.reload()
