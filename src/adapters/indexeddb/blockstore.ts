@@ -4,9 +4,11 @@ import { owned } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import { SlotDatabase, STORES } from './database.ts'
-import { SmallWrites } from './small-writes.ts'
+import { GroupCommit } from './group-commit.ts'
+import { MAX_SMALL_WRITES, SMALL_WRITE_BYTES } from './limits.ts'
 
 type Block = Uint8Array<ArrayBuffer>
+type Entry = [key: string, block: Block]
 
 /** @throws {OsError} EIO when the browser refuses the database. */
 export async function openBlockStore(slot: number): Promise<BlockStore> {
@@ -22,12 +24,19 @@ export function blockStoreOn(database: SlotDatabase): BlockStore {
     database.transact({ stores: [STORES.blocks], mode, durability: 'relaxed' }, async (transaction) =>
       work(transaction.objectStore(STORES.blocks)),
     )
-  const writes = new SmallWrites((entries) => setMany(entries, store))
+  // A large write goes by itself, at once.
+  const small = new GroupCommit<Entry[]>(MAX_SMALL_WRITES, async (group) => {
+    await setMany(group.flat(), store)
+    return new Map()
+  })
   return {
     getMany: async (wanted) => (wanted.length === 0 ? [] : getMany<Block>([...wanted], store)),
     async putMany(entries) {
+      if (entries.length === 0) return
       // `owned`: IndexedDB clones a view's whole buffer.
-      if (entries.length > 0) await writes.put(entries.map(([key, bytes]) => [key, owned(bytes)]))
+      const rows = entries.map(([key, bytes]): Entry => [key, owned(bytes)])
+      const size = rows.reduce((sum, [, { byteLength }]) => sum + byteLength, 0)
+      await (size > SMALL_WRITE_BYTES ? setMany(rows, store) : small.write(rows))
     },
     async hasMany(wanted) {
       if (wanted.length === 0) return []
@@ -42,7 +51,7 @@ export function blockStoreOn(database: SlotDatabase): BlockStore {
     keys: () => keys<string>(store),
     usage: storageUsage,
     async close() {
-      await writes.close()
+      await small.close()
       await database.close()
     },
   }

@@ -1,12 +1,12 @@
 // Journals and small records in IndexedDB, with strict durability. Implements ports/logstore.ts for one slot.
 //
-// Group commit: writes queue; one flush takes all that have come, checks each against the logs' tails and stores
-// them in one strict transaction. While it is under way the next group gathers.
+// Writes queue (group-commit.ts); one strict transaction takes all that have come, and checks each against its log's tail.
 import { promisifyRequest } from 'idb-keyval'
 import { owned } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { LogStore, StoredLog } from '../../ports/logstore.ts'
 import { SlotDatabase, STORES } from './database.ts'
+import { GroupCommit } from './group-commit.ts'
 import { MAX_GROUP_COMMIT } from './limits.ts'
 import { addRow, type Bytes, dropFrom, dropUpTo, readEntries, readLast, rowsOf } from './log-rows.ts'
 
@@ -27,8 +27,6 @@ interface Write {
   check(tail: Tail): void
   /** May await requests of its transaction. */
   store(stores: Stores): void | Promise<void>
-  resolve(): void
-  reject(error: unknown): void
 }
 
 interface Stores {
@@ -49,8 +47,7 @@ export async function openLogStore(slot: number): Promise<LogStore> {
 export class IndexedDbLogStore implements LogStore {
   readonly #database: SlotDatabase
   readonly #tails = new Map<string, Tail>()
-  #queue: Write[] = []
-  #flushing: Promise<void> | undefined
+  readonly #writes = new GroupCommit<Write>(MAX_GROUP_COMMIT, (group) => this.#store(group))
 
   /** Closing the store closes the database. */
   constructor(database: SlotDatabase) {
@@ -169,69 +166,48 @@ export class IndexedDbLogStore implements LogStore {
   }
 
   async close(): Promise<void> {
-    await this.#flushing
+    await this.#writes.settled()
     await this.#database.close()
   }
 
   /** Reads what was written before it was called. */
   async #read<T>(work: (stores: Stores) => Promise<T>): Promise<T> {
-    await this.#flushing
+    await this.#writes.settled()
     return this.#database.transact({ stores: ALL_STORES, mode: 'readonly', durability: 'relaxed' }, (transaction) =>
       work(storesOf(transaction)),
     )
   }
 
   #write(log: string | undefined, check: Write['check'], store: Write['store']): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ log, check, store, resolve, reject })
-      this.#flushing ??= this.#flushAll()
-    })
+    return this.#writes.write({ log, check, store })
   }
 
-  async #flushAll(): Promise<void> {
-    await Promise.resolve() // whatever else comes in this turn joins the first group
-    while (this.#queue.length > 0) {
-      const group = this.#queue.splice(0, MAX_GROUP_COMMIT)
-      if (await this.#flush(group)) continue
-      for (const write of group) await this.#flush([write], { last: true }) // one that does not fit fails alone
-    }
-    this.#flushing = undefined
-  }
-
-  /** @returns false when the group failed as a whole and has more than one member: nothing of it is stored. */
-  async #flush(group: Write[], { last = group.length === 1 } = {}): Promise<boolean> {
+  /** @returns those that do not fit their log. */
+  async #store(group: readonly Write[]): Promise<ReadonlyMap<Write, unknown>> {
     const refused = new Map<Write, unknown>()
     const changed = new Map<string, Tail>()
+    const work = async (transaction: IDBTransaction) => {
+      const stores = storesOf(transaction)
+      refused.clear()
+      changed.clear()
+      for (const write of group) {
+        try {
+          if (write.log !== undefined) write.check(await this.#tail(write.log, stores, changed))
+          await write.store(stores)
+        } catch (error) {
+          if (!(error instanceof OsError)) throw error
+          refused.set(write, error)
+        }
+      }
+    }
     try {
-      await this.#database.transact(
-        { stores: ALL_STORES, mode: 'readwrite', durability: 'strict' },
-        async (transaction) => {
-          const stores = storesOf(transaction)
-          refused.clear()
-          changed.clear()
-          for (const write of group) {
-            try {
-              if (write.log !== undefined) write.check(await this.#tail(write.log, stores, changed))
-              await write.store(stores)
-            } catch (error) {
-              if (!(error instanceof OsError)) throw error
-              refused.set(write, error)
-            }
-          }
-        },
-      )
+      await this.#database.transact({ stores: ALL_STORES, mode: 'readwrite', durability: 'strict' }, work)
     } catch (error) {
       for (const log of changed.keys()) this.#tails.delete(log)
-      if (!last) return false
-      for (const write of group) write.reject(error)
-      return true
+      throw error
     }
     for (const [log, tail] of changed) this.#tails.set(log, tail)
-    for (const write of group) {
-      if (refused.has(write)) write.reject(refused.get(write))
-      else write.resolve()
-    }
-    return true
+    return refused
   }
 
   /** The tail as this transaction sees it: the known one, or read from the stores. */
