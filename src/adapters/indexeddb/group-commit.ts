@@ -38,10 +38,10 @@ export class GroupCommit<W> {
     await this.#flushing
   }
 
-  /** Nothing is taken any more. */
-  async close(): Promise<void> {
+  /** Nothing is taken any more. Resolves as `settled`. */
+  close(): Promise<void> {
     this.#closed = true
-    await this.#flushing
+    return this.settled()
   }
 
   async #flushAll(): Promise<void> {

@@ -319,7 +319,7 @@ it('holds no more than three batches of leaves that are not stored yet', async (
   await expect.poll(() => written).toBe(3 * WRITE_BATCH_BLOCKS - 1)
   expect(release).toHaveLength(2)
   release.pop()?.() // the second is stored first: the first is waited for all the same
-  await new Promise((resolve) => setTimeout(resolve, 0))
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve()
   expect(written).toBe(3 * WRITE_BATCH_BLOCKS - 1)
   release.shift()?.()
   await writing

@@ -362,19 +362,16 @@ export class ProcessHome implements Lessee {
     const { of: event, node, token } = attempt
     if (!this.#state.holds(event.id, token)) return
     if (kind === 'crashed' && this.#lost(event, node, token, 'crashed', message)) return
-    const troubles = (this.#state.troubles.get(event.id) ?? 0) + 1
-    if (kind === 'away' && troubles < MAX_TROUBLES) {
-      // Nobody's fault: the nodes that have what it needs may be back, or another node may reach them.
-      this.#timers.after(TROUBLE_PAUSE_MS * 2 ** troubles, 'event retry', () => {
-        this.#lost(event, node, token, 'trouble', message)
-      })
-      return
-    }
+    const troubles = this.#troublesOf(event)
+    // Nobody's fault: the nodes that have what it needs may be back, or another node may reach them.
+    if (kind === 'away' && troubles < MAX_TROUBLES)
+      return this.#retry(attempt, TROUBLE_PAUSE_MS * 2 ** troubles, message)
     await this.#end({ state: 'failed', code: kind === 'program' ? 126 : 1, error: message })
   }
 
   /** The link or the executor failed, not the task: the event runs again, elsewhere if possible. */
-  async #failedToRun({ of: event, node, token, state }: Attempt, error: OsError): Promise<void> {
+  async #failedToRun(attempt: Attempt, error: OsError): Promise<void> {
+    const { of: event, node, token, state } = attempt
     if (this.#ending || !this.#state.holds(event.id, token)) return
     const why = errorLine(error)
     if (error.code === 'ECONNRESET' || error.code === 'EHOSTUNREACH') {
@@ -383,11 +380,21 @@ export class ProcessHome implements Lessee {
       return this.#giveUp(event, node)
     }
     if (error.code === 'EFBIG') return this.#fail(error.message)
-    const troubles = (this.#state.troubles.get(event.id) ?? 0) + 1
+    const troubles = this.#troublesOf(event)
     if (troubles >= MAX_TROUBLES) return this.#fail(`no node could run task ${event.task}: ${why}`)
     // Longer than the event waits: it should not go there again at once.
     this.#services.leases.avoid(node, 2 * TROUBLE_PAUSE_MS * troubles)
-    this.#timers.after(TROUBLE_PAUSE_MS * troubles, 'event retry', () => {
+    this.#retry(attempt, TROUBLE_PAUSE_MS * troubles, why)
+  }
+
+  /** Of that event, with the one that it has now. */
+  #troublesOf({ id }: EventState): number {
+    return (this.#state.troubles.get(id) ?? 0) + 1
+  }
+
+  /** The event runs again after a pause. */
+  #retry({ of: event, node, token }: Attempt, pauseMs: number, why: string): void {
+    this.#timers.after(pauseMs, 'event retry', () => {
       this.#lost(event, node, token, 'trouble', why)
     })
   }
