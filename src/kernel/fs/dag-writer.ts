@@ -88,8 +88,8 @@ export class DagWriter {
       // What was cut anew may have made the tail longer than that.
       const part = rest.subarray(0, Math.max(0, BLOCK_BYTES - this.#tailBytes))
       rest = rest.subarray(part.byteLength)
-      const taken = this.#tailBytes === 0 && owned(part) === part
-      const { leaves, left } = await this.#cut(taken ? part : concat([...this.#tail, part]), false)
+      const content = this.#tailBytes === 0 ? owned(part) : concat([...this.#tail, part])
+      const { leaves, left } = await this.#cut(content, false)
       for (const leaf of leaves) this.#push(leaf)
       this.#setTail(left.byteLength > 0 ? [left] : [])
     }
