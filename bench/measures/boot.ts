@@ -6,36 +6,26 @@ import type { Lab } from '../lab.ts'
 import { Pages } from '../pages.ts'
 import { type Row, row } from '../report.ts'
 
-interface Seen {
-  promptMs?: number
-  readyMs?: number
-}
-
-declare global {
-  var benchSeen: Seen
-}
-
-/** Runs before the page's own scripts, in the product and in the bare page alike. */
+/**
+ * Runs before the page's own scripts, in the product and in the bare page alike. It tells the console what it saw: to ask
+ * the page would have it run scripts of Playwright's between the page's own (60 ms on a slow machine).
+ */
 function watchBoot(): void {
-  const seen: Seen = {}
-  globalThis.benchSeen = seen
+  let prompted = false
   let asked = false
   const look = () => {
     if (!asked && 'os' in globalThis) {
       asked = true
-      void globalThis.os.ready.then(() => {
-        seen.readyMs = performance.now()
-      })
+      void globalThis.os.ready.then(() => console.info(`bench ready ${performance.now()}`))
     }
-    if (seen.promptMs === undefined && document.querySelector('.xterm-rows')?.textContent?.includes('$')) {
+    if (!prompted && document.querySelector('.xterm-rows')?.textContent?.includes('$')) {
+      prompted = true
       // A task of its own comes after this frame's paint.
       const { port1, port2 } = new MessageChannel()
-      port1.onmessage = () => {
-        seen.promptMs ??= performance.now()
-      }
+      port1.onmessage = () => console.info(`bench prompt ${performance.now()}`)
       port2.postMessage(0)
     }
-    if (seen.promptMs === undefined || !asked) requestAnimationFrame(look)
+    if (!prompted || !asked) requestAnimationFrame(look)
   }
   requestAnimationFrame(look)
 }
@@ -45,27 +35,27 @@ interface Boot {
   ready: number
 }
 
-async function seen(page: Page, withNode: boolean): Promise<Boot> {
-  await page.waitForFunction(
-    (node) => globalThis.benchSeen.promptMs !== undefined && (!node || globalThis.benchSeen.readyMs !== undefined),
-    withNode,
-    { polling: 50 },
-  )
-  const { promptMs = Number.NaN, readyMs = Number.NaN } = await page.evaluate(() => globalThis.benchSeen)
-  return { prompt: promptMs, ready: readyMs }
+/** What the page says of the visit that `go` begins. */
+async function seen(page: Page, withNode: boolean, go: () => Promise<unknown>): Promise<Boot> {
+  const told = (what: string) =>
+    page
+      .waitForEvent('console', (message) => message.text().startsWith(`bench ${what} `))
+      .then((message) => Number(message.text().split(' ').at(-1)))
+  const both = Promise.all([told('prompt'), withNode ? told('ready') : Number.NaN])
+  await go()
+  const [prompt, ready] = await both
+  return { prompt, ready }
 }
 
 /** One fresh browser, then reloads in it. */
 async function visit(lab: Lab, url: string, withNode: boolean): Promise<{ cold: Boot; warm: Boot[] }> {
   return lab.freshBrowser(async (page) => {
     await page.addInitScript(watchBoot)
-    await page.goto(url)
-    const cold = await seen(page, withNode)
+    const cold = await seen(page, withNode, () => page.goto(url))
     const warm: Boot[] = []
     for (let i = 0; i < 3; i++) {
       await page.waitForTimeout(1_000) // what a visit does after its boot must not run into the next one
-      await page.reload()
-      warm.push(await seen(page, withNode))
+      warm.push(await seen(page, withNode, () => page.reload()))
     }
     return { cold, warm }
   })

@@ -25,17 +25,17 @@ export interface Kernel {
 
 const SLOT_KEY = 'brittlestar.slot'
 
-/** Call once per page. */
-export function startKernel(): Kernel {
-  const started = startWorker({ preferredSlot: rememberedSlot(), reloaded: isReload(), orphan: false })
-  const { client, worker, tell, rtc, sandbox } = started
+/** Call once per page. The worker is started when `when` resolves; it must not reject. */
+export function startKernel(when: Promise<void> = Promise.resolve()): Kernel {
+  const started = startWorker({ preferredSlot: rememberedSlot(), reloaded: isReload(), orphan: false }, when)
+  const { client, terminate, tell, rtc, sandbox } = started
   const booted = started.booted.then(
     (result) => {
       rememberSlot(result.slot)
       return result
     },
     (error: unknown) => {
-      worker.terminate()
+      terminate()
       const failure = toOsError(error, 'ENOTSUP')
       client.close(`the kernel did not start: ${failure.message}`)
       throw failure
@@ -46,7 +46,8 @@ export function startKernel(): Kernel {
     () => true,
     () => false,
   )
-  hostWindowParts(rtc, sandbox)
+  when
+    .then(() => hostWindowParts(rtc, sandbox))
     .then(async () => {
       if (await runs) await lookAfterOrphans(client)
     })
@@ -56,13 +57,8 @@ export function startKernel(): Kernel {
 
 type Start = Pick<BootOptions<MessagePort>, 'preferredSlot' | 'reloaded' | 'orphan'>
 
-/** A kernel's worker, whose window parts are still to be hosted. */
-function startWorker(start: Start) {
-  const worker = new Worker(new URL('../../workers/kernel.worker.ts', import.meta.url), {
-    type: 'module',
-    name: 'kernel',
-  })
-  const control = wrap<KernelControl<MessagePort>>(worker)
+/** A kernel's worker, whose window parts are still to be hosted. What it is asked before `when` waits in its ports. */
+function startWorker(start: Start, when = Promise.resolve()) {
   const rtc = new MessageChannel()
   const sandbox = new MessageChannel()
   const syscalls = new MessageChannel()
@@ -76,24 +72,22 @@ function startWorker(start: Start) {
     syscallPort: syscalls.port2,
   }
   const client = new SyscallClient(portLink(syscalls.port1), { window: PAGE_CALL_WINDOW })
-  const starting = new AbortController()
-  const booted = Promise.race([
-    control.boot(transfer(options, [rtc.port2, sandbox.port2, syscalls.port2])),
-    failureOf(worker, starting.signal),
-  ])
-  // A later error of the worker is a bug: the console shows it.
-  void booted.then(
-    () => starting.abort(),
-    () => undefined,
-  )
+  let worker: Worker | undefined
+  const running = when.then(() => {
+    worker = new Worker(new URL('../../workers/kernel.worker.ts', import.meta.url), { type: 'module', name: 'kernel' })
+    const control = wrap<KernelControl<MessagePort>>(worker)
+    const booted = control.boot(transfer(options, [rtc.port2, sandbox.port2, syscalls.port2]))
+    return { control, booted: Promise.race([booted, failureOf(worker, booted)]) }
+  })
+  const booted = running.then((kernel) => kernel.booted)
   const tell = async (event: LifecycleEvent) => {
     // A kernel that did not start has nothing to be told.
-    const told = control.lifecycle(event).catch(() => undefined)
+    const told = running.then(({ control }) => control.lifecycle(event)).catch(() => undefined)
     // The browser may end the worker before that has told anybody; this it sends whatever becomes of the page.
     if (event === 'pagehide') navigator.sendBeacon(`/goodbye/${goodbye}`)
     await told
   }
-  return { worker, client, booted, tell, rtc: rtc.port1, sandbox: sandbox.port1 }
+  return { terminate: () => worker?.terminate(), client, booted, tell, rtc: rtc.port1, sandbox: sandbox.port1 }
 }
 
 /** Slots of closed tabs of this browser are opened in the background while what is kept here waits for them. */
@@ -102,14 +96,14 @@ async function lookAfterOrphans(client: SyscallClient): Promise<void> {
   const slots = await persistently(() => import('../adapters/system/slots.ts'))
   const { hostPeerConnections } = await persistently(() => import('../adapters/rtc/page.ts'))
   const start = (slot: number) => {
-    const { worker, booted, tell, rtc } = startWorker({ preferredSlot: slot, reloaded: false, orphan: true })
+    const { terminate, booted, tell, rtc } = startWorker({ preferredSlot: slot, reloaded: false, orphan: true })
     const host = hostPeerConnections(rtc)
     const over = new AbortController()
     watchLifecycle(tell, over.signal)
     const close = async () => {
       over.abort()
       await Promise.race([tell('pagehide'), sleep(LEAVE_TIMEOUT_MS)])
-      worker.terminate()
+      terminate()
       host.close()
     }
     return { booted, close }
@@ -126,14 +120,20 @@ async function lookAfterOrphans(client: SyscallClient): Promise<void> {
 const uselessKey = (slot: number) => `brittlestar.useless.${slot}`
 const uselessUntil = (slot: number) => Number(localStorage.getItem(uselessKey(slot)))
 
-/** Rejects when the worker's script cannot be loaded or throws; otherwise never settles. */
-function failureOf(worker: Worker, starting: AbortSignal): Promise<never> {
+/** Rejects when the worker's script cannot be loaded or throws before it has booted; otherwise never settles. */
+function failureOf(worker: Worker, booted: Promise<unknown>): Promise<never> {
+  const starting = new AbortController()
+  // A later error of the worker is a bug: the console shows it.
+  booted.then(
+    () => starting.abort(),
+    () => undefined,
+  )
   return new Promise((_, reject) => {
     const onError = (event: ErrorEvent) => {
       event.preventDefault() // it is reported in words; not in the console as well
       reject(new OsError('ENOTSUP', event.message || 'its program could not be loaded'))
     }
-    worker.addEventListener('error', onError, { signal: starting })
+    worker.addEventListener('error', onError, { signal: starting.signal })
   })
 }
 

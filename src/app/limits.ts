@@ -6,6 +6,8 @@ export const MAX_TYPE_AHEAD = 4096
 export const TERMINAL_BACKLOG_BYTES = 256 * 1024
 /** Storage figures are asked for again at most this often while files change. */
 export const STORAGE_REFRESH_MS = 2000
+/** The kernel waits for the prompt to be painted, which a hidden tab never does, at most so long. */
+export const PAINT_TIMEOUT_MS = 500
 /** After this long without an answer the status line says that the kernel is still starting. */
 export const SLOW_BOOT_MS = 8000
 /** Files of one dropped folder: beyond it the drop is a mistake such as a whole disk. */

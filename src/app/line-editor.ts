@@ -62,11 +62,15 @@ export class LineEditor {
       this.#interruptWanted = false
       return { kind: 'interrupted', text: request.initial ?? '' }
     }
-    await this.#beginLine()
     return new Promise((resolve) => {
-      this.#reading = { request, resolve, back: 0, draft: '' }
-      this.#readline.setCheckHandler((text) => request.isComplete(text))
-      this.#start(request.initial ?? '')
+      // In the callback itself, so that the prompt is drawn in the same frame as what was written before.
+      this.#term.write('', () => {
+        // A prompt begins a line of its own, whatever a command left behind.
+        if (this.#term.buffer.active.cursorX > 0) this.#term.write('\x1b[2m⏎\x1b[22m\r\n')
+        this.#reading = { request, resolve, back: 0, draft: '' }
+        this.#readline.setCheckHandler((text) => request.isComplete(text))
+        this.#start(request.initial ?? '')
+      })
     })
   }
 
@@ -84,6 +88,11 @@ export class LineEditor {
   onInterrupt(listener: () => void): () => void {
     this.#interruptListeners.add(listener)
     return () => this.#interruptListeners.delete(listener)
+  }
+
+  /** A line is being read: its prompt was drawn. */
+  get isReading(): boolean {
+    return this.#active
   }
 
   /** A line is being read and nothing is typed yet. */
@@ -120,16 +129,6 @@ export class LineEditor {
       },
     }
     return facade as unknown as Terminal
-  }
-
-  /** A prompt begins a line of its own, whatever a command left behind. */
-  #beginLine(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#term.write('', () => {
-        if (this.#term.buffer.active.cursorX > 0) this.#term.write('\x1b[2m⏎\x1b[22m\r\n')
-        resolve()
-      })
-    })
   }
 
   #start(initial: string, pos = initial.length): void {

@@ -3,7 +3,7 @@ import { begun } from './begin.ts' // first: modules run in the order of their i
 
 import { showScreen } from './screen.ts'
 
-if (begun) showScreen(begun.kernel, begun.events)
+if (begun) showScreen(begun)
 else void explain()
 
 async function explain(): Promise<void> {

@@ -1,14 +1,15 @@
-// The page with a terminal: first screen, prompt, status line, dropped files. The kernel's worker was started before
-// (begin.ts); the prompt is painted without waiting for it.
+// The page with a terminal: first screen, prompt, status line, dropped files. The kernel's worker starts when the prompt
+// is painted.
 import { missingPageApis } from '../adapters/system/features.ts'
 import { errorLine } from '../base/errors.ts'
 import type { EventFeed } from '../shell/events.ts'
 import { createShell, type Shell } from '../shell/shell.ts'
+import type { Begun } from './begin.ts'
 import { acceptDrops } from './drop.ts'
 import { storedHistory } from './history.ts'
 import { pageHost } from './host.ts'
 import type { Kernel } from './kernel.ts'
-import { SLOW_BOOT_MS } from './limits.ts'
+import { PAINT_TIMEOUT_MS, SLOW_BOOT_MS } from './limits.ts'
 import { StatusLine } from './status.ts'
 import { PageTerminal } from './terminal.ts'
 import { storedUsers } from './users.ts'
@@ -32,7 +33,7 @@ function welcome(columns: number): string {
   return `\x1b[1mBrittlestar\x1b[0m: an operating system${wide ? ' ' : '\n'}made of browser tabs.\n\nThree things to try:\n${lines.join('\n')}\n${drop}\n`
 }
 
-export function showScreen(kernel: Kernel, events: EventFeed): void {
+export function showScreen({ kernel, events, start }: Begun): void {
   const screenReader = localStorage.getItem(SCREEN_READER_KEY) === 'on'
   const history = storedHistory(localStorage)
   const terminal = new PageTerminal(element('terminal'), history, { screenReader })
@@ -48,6 +49,7 @@ export function showScreen(kernel: Kernel, events: EventFeed): void {
   void shell.interactive(terminal)
   terminal.focus()
   performance.mark('prompt')
+  void terminal.prompted(PAINT_TIMEOUT_MS).then(start)
 
   setUpControls(terminal, screenReader)
   acceptDrops((files) => {

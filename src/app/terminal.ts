@@ -73,6 +73,20 @@ export class PageTerminal implements ShellTerminal {
     this.#editor.interruptLine()
   }
 
+  /** Resolves when the screen shows a prompt; at once in a hidden page, and after `timeoutMs` in any. */
+  prompted(timeoutMs: number): Promise<void> {
+    if (document.hidden) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs)
+      const rendered = this.#term.onRender(() => {
+        if (!this.#editor.isReading) return
+        rendered.dispose()
+        clearTimeout(timer)
+        setTimeout(resolve) // rows are changed in a frame's callback; a task of its own comes after its paint
+      })
+    })
+  }
+
   whenIdle(): Promise<void> {
     return whenIdle(IDLE_TIMEOUT_MS)
   }
