@@ -72,7 +72,7 @@ function fileHandlers(
         throw error
       }
     },
-    read: async ({ ref, offset, length }, signal) => ({ bytes: await refs.get(ref).read(offset, length, signal) }),
+    read: ({ ref, offset, length }, signal) => refs.get(ref).read(offset, length, signal),
     write: async (args, signal) => {
       const handle = refs.get(args.ref)
       if ('size' in args) return { size: await handle.resize(args.size, signal) }

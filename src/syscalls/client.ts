@@ -15,6 +15,20 @@ function detached<T>(value: T): T {
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, detached(each)])) as T
 }
 
+/** Bytes that are moved: `detached` made them, so that nobody else has them. A clone would be copied on both sides. */
+function moved(message: CallerMessage): ArrayBuffer[] {
+  const bytes = message.t === 'call' && largeBytes(message.args)
+  return bytes ? [bytes.buffer as ArrayBuffer] : []
+}
+
+function largeBytes(args: unknown): Uint8Array | undefined {
+  const { bytes } = args as { bytes?: unknown }
+  return bytes instanceof Uint8Array && bytes.byteLength >= MOVE_BYTES ? bytes : undefined
+}
+
+/** Fewer are cloned sooner than a buffer of their own is made and moved. */
+const MOVE_BYTES = 16_384
+
 /** So many calls under way are sent at once, each by itself; what comes on top of them travels together. */
 const PROMPT_CALLS = 8
 
@@ -87,7 +101,9 @@ export class SyscallClient {
       }
       signal?.addEventListener('abort', onAbort, { once: true })
       try {
-        if (this.#pending.size < Math.min(PROMPT_CALLS, this.#window)) return this.#send(begin(args))
+        if (this.#pending.size < Math.min(PROMPT_CALLS, this.#window)) {
+          return this.#send(begin(largeBytes(args) ? detached(args) : args))
+        }
         // What the caller does with its arguments after the call is not seen by it, whenever it is sent.
         const own = detached(args)
         if (this.#pending.size < this.#window) this.#sendSoon(begin(own))
@@ -130,7 +146,7 @@ export class SyscallClient {
   /** At once, behind what is to be sent already. */
   #send(message: CallerMessage): void {
     this.#flush()
-    this.#link.post(message)
+    this.#post(message)
   }
 
   /** With whatever else is called in this turn: to wake the other side costs more than what it is told. */
@@ -142,7 +158,11 @@ export class SyscallClient {
 
   #flush(): void {
     const [only, ...others] = this.#outgoing.splice(0)
-    if (only && !this.#closed) this.#link.post(others.length > 0 ? [only, ...others] : only)
+    if (only && !this.#closed) this.#post(others.length > 0 ? [only, ...others] : only)
+  }
+
+  #post(messages: CallerMessage | CallerMessage[]): void {
+    this.#link.post(messages, [messages].flat().flatMap(moved))
   }
 
   /** All that there is room for, in one message. */
@@ -154,7 +174,7 @@ export class SyscallClient {
       next.push(begin())
     }
     this.#flush()
-    if (next.length > 0) this.#link.post(next)
+    if (next.length > 0) this.#post(next)
   }
 
   /** Fails every call under way and every later one. Idempotent. */

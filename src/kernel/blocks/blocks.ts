@@ -1,5 +1,6 @@
 // Blocks of this node: hold, serve, and those of others (fetch.ts). Above: fs. Below: the block store port, rpc. A block
-// handed to a reader always hashes to its CID.
+// handed to a reader hashes to its CID: one of the network was hashed here, one of the disk was, in this session, and has
+// the same checksum since (known-blocks.ts), or is hashed now.
 
 import { equalBytes } from '../../base/bytes.ts'
 import { errorLine, isOsError } from '../../base/errors.ts'
@@ -11,9 +12,16 @@ import * as limits from '../limits.ts'
 import type { ServeContext } from '../rpc/session.ts'
 import { type CidText, type Codec, cidOf } from './cid.ts'
 import { BlockFetcher, type BlockFetcherOptions, type FetchOptions, type OnBlock } from './fetch.ts'
+import { KnownBlocks } from './known-blocks.ts'
 import { Touched } from './touched.ts'
 
 export { BlockMissing, type FetchOptions } from './fetch.ts'
+
+/** Bytes, and whether nobody else has them: then they may be moved away. */
+export interface Piece {
+  bytes: Uint8Array
+  own: boolean
+}
 
 export class Blocks {
   readonly #store: BlockStore
@@ -29,7 +37,7 @@ export class Blocks {
   /** Bytes of copies kept by readers since room was made last. */
   #copied = 0
   /** Blocks that are in the store, as far as it is known without looking: a file of many small ones is held again with each change. */
-  readonly #here = new Set<CidText>()
+  readonly #here = new KnownBlocks(limits.MAX_KNOWN_BLOCKS)
   /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
   #keeping: Promise<void> = Promise.resolve()
 
@@ -68,7 +76,7 @@ export class Blocks {
       if (!isOsError(error, 'ENOSPC') || !(await this.#makeRoom())) throw error
       await this.#store.putMany(entries)
     }
-    this.#note(entries.map(([cid]) => cid))
+    for (const [cid, bytes] of entries) this.#here.add(cid, bytes)
   }
 
   /** Who makes room when the disk is full, or readers have kept many copies. */
@@ -100,7 +108,7 @@ export class Blocks {
     if (!here) return entries
     const stored = await this.#store.getMany(entries.map(([cid]) => cid))
     const same = entries.map(([, bytes], i) => stored[i] !== undefined && equalBytes(stored[i], bytes))
-    this.#note(entries.flatMap(([cid], i) => (same[i] ? [cid] : [])))
+    for (const [i, [cid, bytes]] of entries.entries()) if (same[i]) this.#here.add(cid, bytes)
     return entries.filter((_entry, i) => !same[i])
   }
 
@@ -114,11 +122,6 @@ export class Blocks {
   lookAgain(cids?: readonly CidText[]): void {
     if (!cids) return this.#here.clear()
     for (const cid of cids) this.#here.delete(cid)
-  }
-
-  #note(cids: readonly CidText[]): void {
-    if (this.#here.size + cids.length > limits.MAX_KNOWN_BLOCKS) this.#here.clear()
-    for (const cid of cids) this.#here.add(cid)
   }
 
   /** Those that are in the store here, unverified; nobody else is asked. */
@@ -207,24 +210,34 @@ export class Blocks {
   }
 
   /** As `getMany`, but each block as soon as it is here, before its copy is kept. Each promise settles by itself. */
-  getEach(cids: readonly CidText[], options: FetchOptions = {}): Promise<Uint8Array>[] {
-    const waiting = new Map(cids.map((cid) => [cid, Promise.withResolvers<Uint8Array>()]))
+  getEach(cids: readonly CidText[], options: FetchOptions = {}): Promise<Piece>[] {
+    const waiting = new Map(cids.map((cid) => [cid, Promise.withResolvers<Piece>()]))
     for (const { promise } of waiting.values()) promise.catch(() => undefined) // reported to whoever awaits it
-    this.#gather(cids, options, (cid, bytes) => waiting.get(cid)?.resolve(bytes)).catch((error: unknown) => {
-      for (const { reject } of waiting.values()) reject(error) // without effect on those that have their block
-    })
-    return cids.map((cid) => (waiting.get(cid) as PromiseWithResolvers<Uint8Array>).promise)
+    const once = waiting.size === cids.length
+    this.#gather(cids, options, (cid, bytes, own) => waiting.get(cid)?.resolve({ bytes, own: own && once })).catch(
+      (error: unknown) => {
+        for (const { reject } of waiting.values()) reject(error) // without effect on those that have their block
+      },
+    )
+    return cids.map((cid) => (waiting.get(cid) as PromiseWithResolvers<Piece>).promise)
   }
 
-  /** Hands over every block of `cids`, in no particular order, and keeps copies of those that came from others. */
-  async #gather(cids: readonly CidText[], options: FetchOptions, onBlock: OnBlock): Promise<void> {
+  /**
+   * Hands over every block of `cids`, in no particular order, and keeps copies of those that came from others.
+   * @param onBlock is told, too, whether nobody else has its bytes.
+   */
+  async #gather(
+    cids: readonly CidText[],
+    options: FetchOptions,
+    onBlock: (cid: CidText, bytes: Uint8Array, own: boolean) => void,
+  ): Promise<void> {
     const wanted = [...new Set(cids)]
     const local = await this.#store.getMany(wanted)
     const missing: CidText[] = []
     await Promise.all(
       wanted.map(async (cid, i) => {
         const bytes = local[i]
-        if (bytes && (await this.#fetcher.verify(cid, bytes))) return onBlock(cid, bytes)
+        if (bytes && (await this.#isGood(cid, bytes))) return onBlock(cid, bytes, true)
         this.#here.delete(cid)
         if (bytes) this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
         missing.push(cid)
@@ -232,14 +245,23 @@ export class Blocks {
     )
     if (missing.length === 0) return
     missing.sort((a, b) => wanted.indexOf(a) - wanted.indexOf(b))
+    const onFetched: OnBlock = (cid, bytes) => onBlock(cid, bytes, false)
     if (options.keep === false) {
-      await this.#fetcher.fetch(missing, options, onBlock)
+      await this.#fetcher.fetch(missing, options, onFetched)
       return
     }
     await this.#keeping // a disk slower than the network bounds how much is fetched, not the memory
-    const fetched = await this.#fetcher.fetch(missing, options, onBlock)
+    const fetched = await this.#fetcher.fetch(missing, options, onFetched)
     this.#keeping = this.#keeping.then(() => this.#keep([...fetched]))
     await this.#keeping
+  }
+
+  /** Whether what the disk gave is what this block is. */
+  async #isGood(cid: CidText, bytes: Uint8Array): Promise<boolean> {
+    if (this.#here.same(cid, bytes)) return true
+    if (!(await this.#fetcher.verify(cid, bytes))) return false
+    this.#here.add(cid, bytes)
+    return true
   }
 
   /**
@@ -257,7 +279,7 @@ export class Blocks {
       const batch = sought.slice(at, at + limits.MAX_CIDS_PER_CALL)
       await this.#dropping
       const held = await this.#store.hasMany(batch)
-      this.#note(batch.filter((_cid, i) => held[i]))
+      for (const [i, cid] of batch.entries()) if (held[i]) this.#here.add(cid)
       const missing = batch.filter((_cid, i) => !held[i])
       while (missing.length > 0) {
         const fetched = [...(await this.#fetcher.fetch(missing.splice(0, count), options, () => undefined))]

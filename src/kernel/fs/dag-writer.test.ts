@@ -95,7 +95,7 @@ async function both(start: FileRoot, bytes: Uint8Array, ops: readonly Op[]): Pro
     else if (each.do === 'truncate') await writer.truncate(each.size)
     else if (each.do === 'store') await writer.finish()
     else {
-      const found = await writer.readAt(each.at, 1_000)
+      const { bytes: found } = await writer.readAt(each.at, 1_000)
       expect(equalBytes(found, expected.subarray(each.at, each.at + found.byteLength))).toBe(true)
       expect(found.byteLength > 0 || each.at >= expected.byteLength).toBe(true)
     }

@@ -6,7 +6,7 @@
 // have if all of it were written at once: what has changed is cut anew at the end.
 import { concat, owned } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
-import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import type { Blocks, FetchOptions, Piece } from '../blocks/blocks.ts'
 import { BLOCK_BYTES, MAX_CHANGED_LEAVES, MAX_DAG_LEAVES } from '../limits.ts'
 import { type Chunker, type Chunks, chunkerOf } from './chunker.ts'
 import { DagReader, type FileRoot, findLeaf, leafContent } from './dag.ts'
@@ -135,13 +135,13 @@ export class DagWriter {
   }
 
   /** Up to `length` bytes at `offset`, short only at the end of a leaf or of the file. @throws {OsError} EIO. */
-  async readAt(offset: number, length: number): Promise<Uint8Array> {
+  async readAt(offset: number, length: number): Promise<Piece> {
     if (offset >= this.#leafBytes) {
       const within = offset - this.#leafBytes
-      return this.#wholeTail().slice(within, within + length)
+      return { bytes: this.#wholeTail().slice(within, within + length), own: true }
     }
     const { index, start } = this.#find(offset)
-    return (await this.#content(index)).slice(offset - start, offset - start + length)
+    return { bytes: (await this.#content(index)).slice(offset - start, offset - start + length), own: true }
   }
 
   /** Stores all that there is; more may be written afterwards. @throws {OsError} ENOSPC, EIO. */

@@ -173,11 +173,40 @@ describe('reading a file', () => {
     )
   })
 
+  it('gives a whole leaf away to who alone has asked for it: then nobody else misses its memory', async () => {
+    const place = fc.record({
+      leaf: fc.nat(2),
+      within: fc.constantFrom(0, 0, 0, 1_000),
+      length: fc.constantFrom(MIB, MIB, 2 * MIB, 500),
+    })
+    let given = 0
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(place, { minLength: 1, maxLength: 4 }), { maxLength: 6 }), async (rounds) => {
+        const reader = new DagReader(blocks, root)
+        for (const round of rounds) {
+          await Promise.all(
+            round.map(async ({ leaf, within, length }) => {
+              const offset = leaf * MIB + within
+              const { bytes: got, own } = await reader.readAt(offset, length)
+              expect(equalBytes(got, bytes.subarray(offset, offset + got.byteLength))).toBe(true)
+              expect(got.byteLength).toBeGreaterThan(0)
+              if (!own) return
+              given++
+              structuredClone(got, { transfer: [got.buffer as ArrayBuffer] })
+            }),
+          )
+        }
+      }),
+      { numRuns: 60 },
+    )
+    expect(given).toBeGreaterThan(0)
+  })
+
   it('gives nothing at the end and beyond', async () => {
     const reader = new DagReader(blocks, root)
-    expect((await reader.readAt(root.size, 10)).byteLength).toBe(0)
-    expect((await reader.readAt(Number.MAX_SAFE_INTEGER, 10)).byteLength).toBe(0)
-    expect((await reader.readAt(5, 0)).byteLength).toBe(0)
+    expect((await reader.readAt(root.size, 10)).bytes.byteLength).toBe(0)
+    expect((await reader.readAt(Number.MAX_SAFE_INTEGER, 10)).bytes.byteLength).toBe(0)
+    expect((await reader.readAt(5, 0)).bytes.byteLength).toBe(0)
   })
 
   it('succeeds later when a block was missing and came back (no failure is remembered)', async () => {
@@ -187,7 +216,7 @@ describe('reading a file', () => {
     disk.blocks.delete(leaf)
     await expect(reader.readAt(2 * MIB, 10)).rejects.toMatchObject({ code: 'EIO' })
     disk.blocks.set(leaf, block as never)
-    expect((await reader.readAt(2 * MIB, 10)).byteLength).toBe(10)
+    expect((await reader.readAt(2 * MIB, 10)).bytes.byteLength).toBe(10)
   })
 })
 

@@ -4,7 +4,7 @@ import * as dagPb from '@ipld/dag-pb'
 import { UnixFS } from 'ipfs-unixfs'
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
-import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import type { Blocks, FetchOptions, Piece } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB, isStoredCid, parseCid, RAW } from '../blocks/cid.ts'
 import {
   BLOCK_BYTES,
@@ -43,13 +43,22 @@ export interface Leaf {
   start: number
 }
 
+/** A leaf on its way or here. */
+interface LeafAhead {
+  piece: Promise<Piece>
+  /** Those that have asked for it so far. */
+  readers: number
+}
+
 /** Reads ranges of a file's DAG. Interior nodes are read once; leaves are fetched ahead of a sequential reader. */
 export class DagReader {
   readonly #blocks: Blocks
   readonly #root: FileRoot
   readonly #options: FetchOptions
   #leaves: Promise<Leaf[]> | undefined
-  readonly #ahead = new Map<number, Promise<Uint8Array>>()
+  readonly #ahead = new Map<number, LeafAhead>()
+  /** The leaf that was read last. */
+  #last = -1
   /** Who sent blocks is asked first for the next. */
   readonly #sources = new Set<NodeId>()
   /** Everybody was asked for several blocks of it: more than one may send them. */
@@ -68,35 +77,41 @@ export class DagReader {
 
   async *read(start: number, end: number): AsyncGenerator<Uint8Array> {
     for (let at = start; at < Math.min(end, this.#root.size); ) {
-      const piece = await this.readAt(at, Math.min(end - at, BLOCK_BYTES))
-      at += piece.byteLength
-      yield piece
+      const { bytes } = await this.readAt(at, Math.min(end - at, BLOCK_BYTES))
+      at += bytes.byteLength
+      yield bytes
     }
   }
 
   /** Up to `length` bytes at `offset`, short only at the end of the file or of a leaf. */
-  async readAt(offset: number, length: number): Promise<Uint8Array> {
-    if (offset >= this.#root.size || length === 0) return new Uint8Array(0)
+  async readAt(offset: number, length: number): Promise<Piece> {
+    if (offset >= this.#root.size || length === 0) return { bytes: new Uint8Array(0), own: true }
     const leaves = await this.leaves()
     const index = findLeaf(leaves, offset)
-    const leaf = leaves[index] as Leaf
-    const bytes = await this.#leaf(leaves, index)
-    const from = offset - leaf.start
-    return bytes.subarray(from, from + length)
+    const { start, size } = leaves[index] as Leaf
+    const leaf = this.#leaf(leaves, index)
+    const { bytes, own } = await leaf.piece.catch((error: unknown) => {
+      this.#ahead.delete(index) // whoever reads it again asks anew
+      throw error
+    })
+    if (offset > start || length < size)
+      return { bytes: bytes.subarray(offset - start, offset - start + length), own: false }
+    // All of it: whoever alone has asked for it may have it, and who asks again gets another.
+    const mine = own && leaf.readers === 1 && this.#ahead.get(index) === leaf
+    if (mine) this.#ahead.delete(index)
+    return { bytes, own: mine }
   }
 
-  async #leaf(leaves: Leaf[], index: number): Promise<Uint8Array> {
+  #leaf(leaves: Leaf[], index: number): LeafAhead {
     const held = this.#ahead.get(index)
     const window = this.#window(leaves)
     // Sequential so far, or at the start: ask for the next few in one request.
     if (!held || index + window / 2 > this.#lastAhead()) this.#fetchAhead(leaves, index, window)
     for (const old of this.#ahead.keys()) if (old < index - 1 || old > index + 2 * window) this.#ahead.delete(old)
-    try {
-      return await (this.#ahead.get(index) as Promise<Uint8Array>)
-    } catch (error) {
-      this.#ahead.delete(index)
-      throw error
-    }
+    this.#last = index
+    const leaf = this.#ahead.get(index) as LeafAhead
+    leaf.readers++
+    return leaf
   }
 
   /** Leaves to fetch ahead: some mebibytes, whatever their size. */
@@ -110,7 +125,7 @@ export class DagReader {
   }
 
   #fetchAhead(leaves: Leaf[], index: number, window: number): void {
-    const sequential = this.#ahead.has(index) || this.#ahead.has(index - 1)
+    const sequential = this.#ahead.has(index) || (this.#last >= 0 && index === this.#last + 1)
     const count = sequential ? window : 1
     const wanted: number[] = []
     for (let i = index; i < leaves.length && wanted.length < count; i++) if (!this.#ahead.has(i)) wanted.push(i)
@@ -125,9 +140,12 @@ export class DagReader {
       onSlow: (peer) => this.#sources.delete(peer),
     })
     for (const [k, i] of wanted.entries()) {
-      const one = (blocks[k] as Promise<Uint8Array>).then((bytes) => leafContent(leaves[i] as Leaf, bytes))
-      one.catch(() => undefined) // reported to whoever reads it; nobody may
-      this.#ahead.set(i, one)
+      const piece = (blocks[k] as Promise<Piece>).then(({ bytes, own }) => {
+        const content = leafContent(leaves[i] as Leaf, bytes)
+        return { bytes: content, own: own && content === bytes }
+      })
+      piece.catch(() => undefined) // reported to whoever reads it; nobody may
+      this.#ahead.set(i, { piece, readers: 0 })
     }
   }
 

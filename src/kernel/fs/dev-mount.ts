@@ -4,14 +4,19 @@ import type { Random } from '../../ports/random.ts'
 import type { DirectoryEntry } from '../../syscalls/types.ts'
 import { BLOCK_BYTES } from '../limits.ts'
 import type { Mount } from './fs.ts'
-import { type Handle, streamReader } from './handles.ts'
+import { type Handle, type ReadBytes, streamReader } from './handles.ts'
+
+interface Device {
+  read: ReadBytes
+  write: Handle['write']
+}
 
 export function devMount(random: Random): Mount {
   const full = async (): Promise<never> => {
     throw new OsError('ENOSPC', '/dev/full is always full')
   }
   const swallow = async (bytes: Uint8Array): Promise<number> => bytes.byteLength
-  const devices = new Map<string, Pick<Handle, 'read' | 'write'>>([
+  const devices = new Map<string, Device>([
     ['full', { read: async (_offset, length) => zeros(length), write: full }],
     ['null', { read: async () => new Uint8Array(0), write: swallow }],
     ['random', { read: async (_offset, length) => bytesOf(random, length), write: swallow }],
@@ -20,7 +25,7 @@ export function devMount(random: Random): Mount {
   ])
   const file = { kind: 'stream' as const, size: 0, mtimeMs: 0, mode: 0o666 }
   const open = async ([name = '']: readonly string[]): Promise<Handle> => {
-    const { read, write } = devices.get(name) as Pick<Handle, 'read' | 'write'>
+    const { read, write } = devices.get(name) as Device
     return { ...streamReader(read), write, resize: async (size) => size }
   }
   return {

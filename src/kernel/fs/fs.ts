@@ -206,7 +206,7 @@ export class Fs {
       throw new OsError('EFBIG', `${path} is ${info.size} bytes; a program is at most ${MAX_PROGRAM_BYTES}`)
     }
     const handle = await this.open(path, 'r', context)
-    const bytes = await handle.read(0, Math.max(1, info.size), context.signal)
+    const { bytes } = await handle.read(0, Math.max(1, info.size), context.signal)
     const writer = new DagWriter(this.#blocks)
     await writer.write(bytes)
     return writer.finish()
@@ -283,7 +283,7 @@ export class Fs {
     const handle = await this.open(args.from, 'r', context)
     async function* pieces() {
       for (let at = 0; at < handle.size; ) {
-        const piece = await handle.read(at, BLOCK_BYTES, signal)
+        const { bytes: piece } = await handle.read(at, BLOCK_BYTES, signal)
         if (piece.byteLength === 0) throw new OsError('EIO', `${args.from} is shorter than it says`)
         at += piece.byteLength
         yield piece

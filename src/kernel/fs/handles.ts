@@ -3,6 +3,7 @@
 import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Ack, FileKind } from '../../syscalls/types.ts'
+import type { Piece } from '../blocks/blocks.ts'
 import type { DagReader, FileRoot } from './dag.ts'
 import type { DagWriter } from './dag-writer.ts'
 
@@ -10,7 +11,7 @@ export interface Handle {
   readonly kind: FileKind
   readonly size: number
   /** Empty at the end. Streams wait for data. */
-  read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
+  read(offset: number, length: number, signal: AbortSignal): Promise<Piece>
   /** @param at undefined: behind what is there. @returns the size of the file now. */
   write(bytes: Uint8Array, at: number | undefined, signal: AbortSignal): Promise<number>
   /** Cuts the file, or fills it up with zeros. */
@@ -48,21 +49,26 @@ export function bytesReader(bytes: Uint8Array): Handle {
   return {
     kind: 'file',
     size: bytes.byteLength,
-    read: async (offset, length) => bytes.subarray(offset, offset + length),
+    read: async (offset, length) => ({ bytes: bytes.subarray(offset, offset + length), own: false }),
     ...reading,
   }
 }
 
 /** A file that is made when it is read. */
-export function madeReader(size: number, read: Handle['read']): Handle {
-  return { kind: 'file', size, read, ...reading }
+export function madeReader(size: number, read: ReadBytes): Handle {
+  return { kind: 'file', size, read: shared(read), ...reading }
 }
 
 /** A growing stream, such as a process's output. */
-export function streamReader(
-  read: (offset: number, length: number, signal: AbortSignal) => Promise<Uint8Array>,
-): Handle {
-  return { kind: 'stream', size: 0, read, ...reading }
+export function streamReader(read: ReadBytes): Handle {
+  return { kind: 'stream', size: 0, read: shared(read), ...reading }
+}
+
+export type ReadBytes = (offset: number, length: number, signal: AbortSignal) => Promise<Uint8Array>
+
+/** Of bytes that somebody else may have, too. */
+function shared(read: ReadBytes): Handle['read'] {
+  return async (offset, length, signal) => ({ bytes: await read(offset, length, signal), own: false })
 }
 
 export interface WriterOptions {
@@ -147,15 +153,15 @@ async function readFull(
   size: number,
   { offset, length }: { offset: number; length: number },
   signal: AbortSignal,
-): Promise<Uint8Array> {
-  const parts: Uint8Array[] = []
+): Promise<Piece> {
+  const parts: Piece[] = []
   let filled = 0
   do {
     signal.throwIfAborted()
     const part = await from.readAt(offset + filled, length - filled)
     parts.push(part)
-    filled += part.byteLength
+    filled += part.bytes.byteLength
   } while (filled < length && offset + filled < size)
   const [only, ...others] = parts
-  return only && others.length === 0 ? only : concat(parts)
+  return only && others.length === 0 ? only : { bytes: concat(parts.map(({ bytes }) => bytes)), own: true }
 }

@@ -1,6 +1,8 @@
 // The kernel's end of one caller's port: validates each message, dispatches calls, carries cancellation, replies.
 // The same for the page's shell and for tasks; what a caller may do is decided by its dispatch function.
+
 import * as v from 'valibot'
+import { owned } from '../../base/bytes.ts'
 import { OsError, toOsError } from '../../base/errors.ts'
 import { MAX_CALLS_IN_FLIGHT } from '../../syscalls/limits.ts'
 import {
@@ -79,11 +81,12 @@ export class CallServer {
     }
   }
 
-  /** Bytes are copied out of the kernel's own buffers once and moved from there. */
+  /** Bytes that the kernel may still need (all but what is said to be the caller's own) are copied once and moved from there. */
   #reply(id: number, value: unknown): void {
     if (value && typeof value === 'object' && 'bytes' in value && value.bytes instanceof Uint8Array) {
-      const bytes = value.bytes.slice()
-      this.#post({ t: 'reply', id, ok: true, value: { ...value, bytes } }, [bytes.buffer])
+      const { own = false, bytes: given, ...rest } = value as { bytes: Uint8Array; own?: boolean }
+      const bytes = own ? owned(given) : given.slice()
+      this.#post({ t: 'reply', id, ok: true, value: { ...rest, bytes } }, [bytes.buffer])
     } else this.#postSoon({ t: 'reply', id, ok: true, value })
   }
 
