@@ -13,6 +13,8 @@ const item = v.strictTuple([
 ])
 
 export interface Assembler {
+  /** How many of the blocks are here, or were left out, and what part of the next one. */
+  readonly progress: number
   /** @returns a block once it is whole. @throws {OsError} EPROTO for pieces out of order or too large. */
   add(value: unknown): { index: number; bytes: Uint8Array } | undefined
 }
@@ -21,6 +23,11 @@ export function createAssembler(count: number): Assembler {
   let current: { index: number; bytes: Uint8Array; filled: number } | undefined
   let lastIndex = -1
   return {
+    get progress() {
+      return (
+        lastIndex + 1 + (current && current.index === lastIndex + 1 ? current.filled / current.bytes.byteLength : 0)
+      )
+    },
     add(value) {
       const parsed = v.safeParse(item, value)
       if (!parsed.success) throw new OsError('EPROTO', 'sent a malformed block piece')

@@ -61,6 +61,8 @@ interface Request {
   /** Another was asked for the same before, then: to come second says nothing of this one. */
   again: Request | undefined
   startedMs: number
+  /** How many blocks of it have come, with the part of the one that is coming. */
+  progress: number
   /** Aborted when others have delivered all of it. */
   overtaken: AbortController
 }
@@ -131,6 +133,21 @@ class Batch {
 
 /** A holder that needs so many times as long for a block as another is overtaken. */
 const PATIENCE = 2
+/** Whether another is about to send a block is looked at again after so long at the soonest. */
+const LOOK_MS = 10
+
+/**
+ * How long to wait for a block that another was asked for, rather than to ask for it once more: what comes twice takes from
+ * what comes next.
+ * @param blockMs what who might be asked needs for a block.
+ */
+function patienceMs({ startedMs, progress, cids }: Request, wanted: CidText, blockMs: number, nowMs: number): number {
+  const spentMs = nowMs - startedMs
+  if (progress === 0) return PATIENCE * blockMs * cids.length - spentMs
+  // As it has sent so far, it goes on; one that stops is slower each time that it is looked at.
+  const leftMs = (spentMs * (cids.indexOf(wanted) + 1 - progress)) / progress
+  return leftMs <= PATIENCE * blockMs ? Math.max(LOOK_MS, leftMs) : 0
+}
 
 export class BlockFetcher {
   readonly #options: BlockFetcherOptions
@@ -261,14 +278,13 @@ export class BlockFetcher {
       const { cids, again } = batch.next(holder, most)
       if (cids.length === 0) return
       const startedMs = clock.nowMs()
-      // What another is about to send is not sent twice: that would take from what comes next.
-      const patienceMs = again ? again.startedMs + PATIENCE * blockMs * again.cids.length - startedMs : 0
-      if (patienceMs > 0) {
-        await this.#within(batch.progress, Math.min(patienceMs, limits.FETCH_STALL_MS), options.signal)
+      const waitMs = again ? patienceMs(again, cids[0] as CidText, blockMs, startedMs) : 0
+      if (waitMs > 0) {
+        await this.#within(batch.progress, Math.min(waitMs, limits.FETCH_STALL_MS), options.signal)
         options.signal?.throwIfAborted()
         continue
       }
-      const request: Request = { peer, cids, again, startedMs, overtaken: new AbortController() }
+      const request: Request = { peer, cids, again, startedMs, progress: 0, overtaken: new AbortController() }
       const before = cids.filter((cid) => found.has(cid)).length
       let sent = before
       requests.add(request)
@@ -304,11 +320,8 @@ export class BlockFetcher {
   }
 
   /** @returns false when it stopped in the middle: it may have what it did not send. */
-  async #request(
-    { peer, cids, overtaken }: Request,
-    signal: AbortSignal | undefined,
-    onBlock: OnBlock,
-  ): Promise<boolean> {
+  async #request(request: Request, signal: AbortSignal | undefined, onBlock: OnBlock): Promise<boolean> {
+    const { peer, cids, overtaken } = request
     const { rpc, clock, log } = this.#options
     const stall = new AbortController()
     const expire = () => clock.setTimer(() => stall.abort(), limits.FETCH_STALL_MS, 'block stall')
@@ -317,6 +330,7 @@ export class BlockFetcher {
     let progressBytes = 0
     const onItem = async (item: unknown) => {
       const done = assembler.add(item)
+      request.progress = assembler.progress
       const cid = done && cids[done.index]
       progressBytes += (item as [number, number, number, Uint8Array])[3].byteLength
       if (done || progressBytes >= limits.FETCH_PROGRESS_BYTES) {
