@@ -42,6 +42,7 @@ const REPLACED = [
     by: /kad-dht\/dist\/src\/kad-dht/,
     ours: 'left-out.ts',
   },
+  { id: /^\.\/closest-peers\.js$/, by: /kad-dht\/dist\/src\/routing-table/, ours: 'left-out.ts' },
   { id: /^\.\/(random-walk|connection-monitor)\.js$/, by: /libp2p\/dist\/src\/libp2p/, ours: 'left-out.ts' },
   { id: /^\.\/(dns|ip)-mappings\.js$/, by: /libp2p\/dist\/src\/address-manager/, ours: 'left-out.ts' },
   { id: /^@libp2p\/logger$/, by: /node_modules/, ours: 'no-logger.ts' },

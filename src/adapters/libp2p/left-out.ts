@@ -23,6 +23,9 @@ export class RoutingTableRefresh extends Idle {
   refreshTable(): void {}
 }
 
+/** Tags the peers closest to us every 5 s, so that they are kept: how many are linked, and which, is for the kernel to say. */
+export class ClosestPeers extends Idle {}
+
 /** Providers in the DHT's own way: who holds what is in signed records of the directory, which are values. */
 export class ContentRouting {
   provide(): never {

@@ -13,8 +13,11 @@ export const RELAY_DIAL_MAX_MS = 10_000
 export const RELAY_RETRY_MIN_MS = 250
 /** The relay must be found within 10 s of its return: this, Chrome's own delay of up to 5 s, and the dial. */
 export const RELAY_RETRY_MAX_MS = 4_000
-/** A connection that died silently (a laptop slept) is found by this ping; browsers show no TCP keep-alive. */
-export const RELAY_PING_EVERY_MS = 20_000
+/**
+ * A connection that died silently is found by this ping: browsers show no TCP keep-alive. One that has slept is asked as soon
+ * as it wakes, and a relay that has restarted refuses what yamux sends every 30 s. Each ping is a stream of some 20 messages.
+ */
+export const RELAY_PING_EVERY_MS = 60_000
 export const RELAY_PING_TIMEOUT_MS = 5_000
 /** After waking, waiting costs the user's time: a healthy relay answers in one round trip. */
 export const RELAY_WAKE_PING_MS = 2_000
