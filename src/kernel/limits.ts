@@ -280,6 +280,10 @@ export const GROUP_BEGIN_MS = 10_000
 export const GROUP_ELECTION_STEP_MS = 150
 /** After a start others may lead already: they say so as soon as they are linked. */
 export const GROUP_BOOT_MS = 500
+/** A journal whose disk stored nothing is opened again after this: room is made, or found, within seconds… */
+export const GROUP_REOPEN_MIN_MS = 5_000
+/** …or much later; each time waits twice as long as the last, up to this. */
+export const GROUP_REOPEN_MAX_MS = 60_000
 /** Changes of members are considered this long after something has changed, all journals together. */
 export const GROUP_REVIEW_MS = 50
 /** How long a node may be away before another takes its place in a journal: longer than a reload takes. */

@@ -115,6 +115,11 @@ export class Group implements Journal {
     return this.#raft.established && !this.#failed
   }
 
+  /** The disk has not stored what it was given: this member is as good as away. */
+  get failed(): boolean {
+    return this.#failed !== undefined
+  }
+
   get leader(): NodeId | undefined {
     return this.#raft.leader
   }
@@ -353,10 +358,12 @@ export class Group implements Journal {
       writes.push(store.append(this.name, from, entries.map(encodeEntry)))
       this.#storedLast = from + entries.length - 1
     }
-    await Promise.all(writes)
+    // All of them have ended when one has failed: who opens the journal again must not read while something is written.
+    const failed = (await Promise.allSettled(writes)).find((write) => write.status === 'rejected')
+    if (failed) throw failed.reason
   }
 
-  /** A disk that does not store cannot take part: another has to lead, and this one says nothing more. */
+  /** A disk that does not store cannot take part: another has to lead, and this one says nothing more until it is opened again. */
   #fail(error: OsError): void {
     this.#host.log.log('error', 'journal', `${this.name} cannot be stored: ${errorLine(error)}`)
     this.#raft.handOver(this.#host.clock.nowMs())

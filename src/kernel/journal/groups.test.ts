@@ -366,6 +366,30 @@ describe('a journal under attack, or under load', () => {
     await lab.until(() => lab.leaders().some((node) => node !== a), 60_000)
   })
 
+  it('is kept again by a member whose disk has room again, without a reload', async () => {
+    const [a, b, c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    c.disk.quotaBytes = c.disk.usedBytes() + 10
+    expect((await lab.run(a.owner.add('x'.repeat(1_000)))).devices).toBe(2)
+    await lab.until(() => c.groups.group(LIST).failed, 10_000)
+    await lab.advance(60_000) // tried in vain
+    c.disk.quotaBytes = Number.POSITIVE_INFINITY
+    await lab.until(() => a.groups.group(LIST).caughtUp(c.id), 90_000)
+    b.rpc.close('its tab closed')
+    expect((await lab.run(a.owner.add('y'))).devices).toBe(2)
+  })
+
+  it('of which nobody else keeps a copy goes on when its disk has room again', async () => {
+    const [a] = (await begun('a')) as [JournalNode]
+    await lab.run(a.owner.add('before'))
+    a.disk.quotaBytes = a.disk.usedBytes() + 10
+    await expect(lab.run(a.owner.add('x'.repeat(1_000)))).rejects.toMatchObject({ code: 'ENOSPC' })
+    expect(lab.leaders()).toEqual([])
+    a.disk.quotaBytes = Number.POSITIVE_INFINITY
+    await lab.until(() => lab.leaders().length === 1, 10_000)
+    await lab.run(a.owner.add('after'))
+    expect(a.owner.texts).toEqual(['before', 'after'])
+  })
+
   it('takes bytes that make no sense from nobody, and rejects nothing unheard', async () => {
     const [a, b] = (await begun('abc')) as [JournalNode, JournalNode]
     b.owner.hold = (_kind, bytes) => {

@@ -24,6 +24,7 @@ import { Members } from './members.ts'
 import { firstConfig } from './policy.ts'
 import { membersOf, voterOf } from './raft/config.ts'
 import { decodeWitnessFrame, encodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
+import { Reopening } from './reopening.ts'
 
 export type { JournalOwner } from './journal.ts'
 
@@ -51,6 +52,7 @@ export class Groups {
   readonly #elections = new Map<string, Timer>()
   readonly #intake: Intake
   readonly #members: Members
+  readonly #reopening: Reopening
   #retryTimer: Timer | undefined
   #closed = false
   /** Some that were kept here could not be read when this tab was opened: nobody knows what they mean. */
@@ -74,6 +76,7 @@ export class Groups {
     this.#liveness = options.liveness
     this.#witness = options.witness
     this.#departed = new Departed(options.store, options.log)
+    this.#reopening = new Reopening(options.clock, (name) => void this.#reopen(name))
     this.#intake = new Intake((name) => this.#ownerOf(name), options.log)
     this.#host = {
       self: this.#rpc.self,
@@ -128,10 +131,32 @@ export class Groups {
     // One that cannot be read, which is logged, keeps no other from starting.
     const loaded = await Promise.allSettled(names.map((name) => this.#load(name)))
     this.unread = loaded.some(({ status }) => status === 'rejected')
-    for (const group of this.#groups.values()) {
-      const [only, ...others] = group.config.voters
-      if (only?.id === this.#rpc.self && others.length === 0) group.campaign()
-      else this.#electSoon(group, limits.GROUP_BOOT_MS)
+    for (const group of this.#groups.values()) this.#takePart(group)
+  }
+
+  /** After it was read from the disk. */
+  #takePart(group: Group): void {
+    const [only, ...others] = group.config.voters
+    if (only?.id === this.#rpc.self && others.length === 0) group.campaign()
+    else this.#electSoon(group, limits.GROUP_BOOT_MS)
+  }
+
+  /** The disk may store again: it goes on with what is there, as after a reload. */
+  async #reopen(name: string): Promise<void> {
+    const failed = this.#groups.get(name)
+    if (!failed?.failed) return
+    try {
+      const again = await Group.load(name, this.#host, this.#departed.termOf(name))
+      if (this.#closed || this.#groups.get(name) !== failed) return
+      failed.close('it was opened again')
+      this.#intake.forget(name)
+      this.#elections.get(name)?.cancel()
+      this.#elections.delete(name)
+      this.#groups.set(name, again)
+      this.#takePart(again)
+    } catch (error) {
+      this.#log.log('warn', 'journal', `${name} cannot be opened again: ${errorLine(error)}`)
+      if (this.#groups.get(name) === failed) this.#reopening.soon(name)
     }
   }
 
@@ -239,6 +264,7 @@ export class Groups {
     this.#elections.get(name)?.cancel()
     this.#elections.delete(name)
     this.#intake.forget(name)
+    this.#reopening.forget(name)
     // First, so that no crash comes between: without what it promised it must not be asked.
     const removed = this.#departed.add(name, term).then(() => Group.forget(name, this.#store))
     const done = removed
@@ -255,6 +281,7 @@ export class Groups {
     for (const group of this.#groups.values()) if (group.leads) group.handOver()
     this.#closed = true
     this.#members.close()
+    this.#reopening.close()
     for (const timer of [this.#retryTimer, ...this.#elections.values()]) timer?.cancel()
     for (const group of this.#groups.values()) group.close('this tab is closing')
   }
@@ -407,7 +434,8 @@ export class Groups {
     const { leader, name } = group
     const told = this.#told.get(name)
     const leads = group.leads && group.quorate && (told?.leads === true || group.clean)
-    if (group.busy) this.#retrySoon()
+    if (group.failed) this.#reopening.soon(name)
+    else if (group.busy) this.#retrySoon()
     if (group.config.voters.length > 0) this.#departed.delete(name)
     const owner = this.#ownerOf(name)
     if (owner?.fold) this.#compact(group, owner.fold.bind(owner))

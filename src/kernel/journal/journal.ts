@@ -11,7 +11,7 @@ export interface Journal {
   /**
    * Resolves when the entries are as safe as `level` says, `majority` unless told.
    * @throws {OsError} EAGAIN nothing was written; ECONNRESET perhaps written; ENOSPC, EIO: after a failure every later
-   * append fails too, so that no gap can arise.
+   * append fails too, so that no gap can arise; the owner is told when this node leads again.
    */
   append(entries: readonly Uint8Array[], level?: Ack['level']): Promise<Ack>
   /** All that is committed. */
