@@ -81,6 +81,7 @@ function startWorker(start: Start, when = Promise.resolve()) {
   })
   const booted = running.then((kernel) => kernel.booted)
   const tell = async (event: LifecycleEvent) => {
+    if (event === 'pagehide' && !worker) return // nobody has heard of it yet
     // A kernel that did not start has nothing to be told.
     const told = running.then(({ control }) => control.lifecycle(event)).catch(() => undefined)
     // The browser may end the worker before that has told anybody; this it sends whatever becomes of the page.

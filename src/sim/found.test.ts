@@ -268,6 +268,24 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'a member whose disk was full for a moment, and that was silent ever after',
+    {
+      seed: 6916,
+      keg: true,
+      devices: [0, 1, 2, 3, 4],
+      rounds: [
+        {
+          ms: 13156,
+          steps: [
+            { atMs: 2413, do: 'quota', seat: 1, spareBytes: 2037, forMs: 11709 },
+            { atMs: 5767, do: 'write', seat: 3, path: '/work/1-8', bytes: 1943 },
+            { atMs: 12156, do: 'freeze', seat: 1, told: false, forMs: 1407 },
+          ],
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

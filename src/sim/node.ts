@@ -179,7 +179,11 @@ export class SimNode {
 function linkPair(): [MessageLink, MessageLink] {
   const listeners: (((message: unknown) => void) | undefined)[] = [undefined, undefined]
   const end = (own: 0 | 1): MessageLink => ({
-    post: (message) => queueMicrotask(() => listeners[1 - own]?.(message)),
+    post: (message, transfer = []) => {
+      // What is moved is gone here, as in a browser; to clone everything would take too long.
+      const sent = transfer.length > 0 ? structuredClone(message, { transfer: [...transfer] }) : message
+      queueMicrotask(() => listeners[1 - own]?.(sent))
+    },
     onMessage: (listener) => {
       listeners[own] = listener
     },

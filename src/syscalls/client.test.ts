@@ -6,8 +6,8 @@ import type { CallerMessage, MessageLink, ReplyMessage } from './protocol.ts'
 function client(window: number) {
   const posts: CallerMessage[][] = []
   const link: MessageLink = {
-    post(message) {
-      posts.push([structuredClone(message) as CallerMessage].flat())
+    post(message, transfer = []) {
+      posts.push([structuredClone(message, { transfer: [...transfer] }) as CallerMessage].flat())
     },
     onMessage: () => {},
     close: () => {},
@@ -120,5 +120,46 @@ describe('many calls of one turn', () => {
     calls.forget(one)
     calls.accept(done(1))
     expect(numbers(posts)).toEqual([[1], [3]])
+  })
+})
+
+describe('large bytes', () => {
+  const bytesOf = (message: CallerMessage | undefined) => (message as { args: { bytes: Uint8Array } }).args.bytes
+
+  it('are moved as a copy, so that the caller keeps its own, also where its slices are views', async () => {
+    const { posts, calls } = client(128)
+    const shared = new Uint8Array(new SharedArrayBuffer(100_000))
+    for (const bytes of [new Uint8Array(100_000), Buffer.alloc(100_000), shared]) {
+      void calls.call('write', { ref: 1, bytes: bytes.fill(7) })
+      expect(bytes.byteLength).toBe(100_000)
+      expect(bytesOf(posts.at(-1)?.[0]).every((byte) => byte === 7)).toBe(true)
+    }
+    expect(posts).toHaveLength(3)
+  })
+
+  it('may be parts of one memory, sent together', async () => {
+    const { posts, calls } = client(128)
+    const buffer = Buffer.alloc(20 * 32_768, 7)
+    for (let at = 0; at < buffer.byteLength; at += 32_768) {
+      void calls.call('write', { ref: 1, bytes: buffer.subarray(at, at + 32_768) })
+    }
+    await Promise.resolve()
+    expect(posts.flat().map((message) => bytesOf(message).byteLength)).toEqual(Array(20).fill(32_768))
+  })
+
+  it('do not take other calls with them when they cannot be sent', async () => {
+    const refused = new Error('DataCloneError')
+    const link: MessageLink = {
+      post() {
+        throw refused
+      },
+      onMessage: () => {},
+      close: () => {},
+    }
+    const calls = new SyscallClient(link, { listen: false, window: 1 })
+    const [first, second] = [1, 2].map((n) => calls.call('emit', { task: 'one', data: n }))
+    await expect(first).rejects.toMatchObject({ code: 'EINVAL', cause: refused })
+    calls.accept([])
+    await expect(second).rejects.toMatchObject({ code: 'EINVAL' })
   })
 })

@@ -7,7 +7,7 @@ import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic } from './
 
 /** A copy that holds no more memory than what it shows of it. @throws {Error} for what cannot be cloned. */
 function detached<T>(value: T): T {
-  if (value instanceof Uint8Array) return value.slice() as T
+  if (value instanceof Uint8Array) return new Uint8Array(value) as T // a Buffer's own slice is a view
   if (Array.isArray(value)) return value.map(detached) as T
   if (value === null || typeof value !== 'object' || Object.getPrototypeOf(value) !== Object.prototype) {
     return structuredClone(value)
@@ -17,12 +17,12 @@ function detached<T>(value: T): T {
 
 /** Bytes that are moved: `detached` made them, so that nobody else has them. A clone would be copied on both sides. */
 function moved(message: CallerMessage): ArrayBuffer[] {
-  const bytes = message.t === 'call' && largeBytes(message.args)
-  return bytes ? [bytes.buffer as ArrayBuffer] : []
+  const buffer = message.t === 'call' ? largeBytes(message.args)?.buffer : undefined
+  return buffer instanceof ArrayBuffer ? [buffer] : []
 }
 
 function largeBytes(args: unknown): Uint8Array | undefined {
-  const { bytes } = args as { bytes?: unknown }
+  const bytes = (args as { bytes?: unknown } | undefined)?.bytes
   return bytes instanceof Uint8Array && bytes.byteLength >= MOVE_BYTES ? bytes : undefined
 }
 
@@ -161,8 +161,19 @@ export class SyscallClient {
     if (only && !this.#closed) this.#post(others.length > 0 ? [only, ...others] : only)
   }
 
+  /** Calls that cannot be sent fail; whoever made others hears nothing of it. */
   #post(messages: CallerMessage | CallerMessage[]): void {
-    this.#link.post(messages, [messages].flat().flatMap(moved))
+    const all = [messages].flat()
+    try {
+      this.#link.post(messages, all.flatMap(moved))
+    } catch (error) {
+      for (const { id } of all) {
+        const pending = this.#pending.get(id)
+        this.#pending.delete(id)
+        pending?.stopListening()
+        pending?.reject(toOsError(error, 'EINVAL')) // arguments that cannot be cloned
+      }
+    }
   }
 
   /** All that there is room for, in one message. */

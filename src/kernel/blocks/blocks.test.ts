@@ -96,6 +96,19 @@ describe('a block', () => {
     await expect(lab.run(blocks.get(cid))).rejects.toMatchObject({ code: 'EIO' })
   })
 
+  it('that is freed while it is read is stored again by who writes it', async () => {
+    const bytes = utf8('precious')
+    const cid = await cidOf(bytes)
+    disk.blocks.set(cid, bytes.slice()) // of an earlier session: nothing is known of it
+    const mark = blocks.mark()
+    const reading = blocks.get(cid)
+    const dropping = blocks.drop([cid], mark)
+    expect(await lab.run(reading)).toEqual(bytes)
+    expect(await lab.run(dropping)).toBe(1)
+    await lab.run(blocks.putNew([[cid, bytes]]))
+    expect(await blocks.hasMany([cid])).toEqual([true])
+  })
+
   it('that nobody has is EIO with words for the user, in bounded time', async () => {
     await holder('p', [])
     const cid = await cidOf(utf8('nowhere'))

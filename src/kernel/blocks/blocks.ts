@@ -36,8 +36,8 @@ export class Blocks {
   #makeRoom: () => Promise<boolean> = async () => false
   /** Bytes of copies kept by readers since room was made last. */
   #copied = 0
-  /** Blocks that are in the store, as far as it is known without looking: a file of many small ones is held again with each change. */
-  readonly #here = new KnownBlocks(limits.MAX_KNOWN_BLOCKS)
+  /** Which are in the store, without looking (a file of many small ones is held again with each change), and what was hashed. */
+  readonly #known = new KnownBlocks(limits.MAX_KNOWN_BLOCKS)
   /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
   #keeping: Promise<void> = Promise.resolve()
 
@@ -76,7 +76,12 @@ export class Blocks {
       if (!isOsError(error, 'ENOSPC') || !(await this.#makeRoom())) throw error
       await this.#store.putMany(entries)
     }
-    for (const [cid, bytes] of entries) this.#here.add(cid, bytes)
+    for (const [cid, bytes] of entries) this.#stored(cid, bytes)
+  }
+
+  #stored(cid: CidText, bytes: Uint8Array): void {
+    this.#known.add(cid)
+    this.#known.hashed(cid, bytes)
   }
 
   /** Who makes room when the disk is full, or readers have kept many copies. */
@@ -91,7 +96,7 @@ export class Blocks {
   async putNew(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<CidText[]> {
     this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
-    const fresh = await this.#withoutStored(entries.filter(([cid]) => !this.#here.has(cid)))
+    const fresh = await this.#withoutStored(entries.filter(([cid]) => !this.#known.has(cid)))
     await this.putMany(fresh)
     return fresh.map(([cid]) => cid)
   }
@@ -108,20 +113,20 @@ export class Blocks {
     if (!here) return entries
     const stored = await this.#store.getMany(entries.map(([cid]) => cid))
     const same = entries.map(([, bytes], i) => stored[i] !== undefined && equalBytes(stored[i], bytes))
-    for (const [i, [cid, bytes]] of entries.entries()) if (same[i]) this.#here.add(cid, bytes)
+    for (const [i, [cid, bytes]] of entries.entries()) if (same[i]) this.#stored(cid, bytes)
     return entries.filter((_entry, i) => !same[i])
   }
 
   /** Somebody is about to name it without storing it anew. @returns whether it is known to be in the store. */
   reuse(cid: CidText): boolean {
     this.#touched.add([cid])
-    return this.#here.has(cid)
+    return this.#known.has(cid)
   }
 
   /** What was known to be here, all of it or these, is looked for again when it is held the next time. */
   lookAgain(cids?: readonly CidText[]): void {
-    if (!cids) return this.#here.clear()
-    for (const cid of cids) this.#here.delete(cid)
+    if (!cids) return this.#known.clear()
+    for (const cid of cids) this.#known.delete(cid)
   }
 
   /** Those that are in the store here, unverified; nobody else is asked. */
@@ -157,7 +162,7 @@ export class Blocks {
   /** Frees blocks, but for those that were touched. @returns how many. @throws {OsError} EIO. */
   async drop(cids: readonly CidText[], mark: number): Promise<number> {
     const doomed = cids.filter((cid) => !this.#touched.since(cid, mark))
-    for (const cid of doomed) this.#here.delete(cid)
+    for (const cid of doomed) this.#known.delete(cid)
     // Whoever stores one of them again, or looks whether it is here, has touched it by now or waits until it is gone.
     const dropped = this.#store.deleteMany(doomed)
     this.#dropping = Promise.allSettled([this.#dropping, dropped]).then(() => undefined)
@@ -238,7 +243,7 @@ export class Blocks {
       wanted.map(async (cid, i) => {
         const bytes = local[i]
         if (bytes && (await this.#isGood(cid, bytes))) return onBlock(cid, bytes, true)
-        this.#here.delete(cid)
+        this.#known.delete(cid)
         if (bytes) this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
         missing.push(cid)
       }),
@@ -258,9 +263,9 @@ export class Blocks {
 
   /** Whether what the disk gave is what this block is. */
   async #isGood(cid: CidText, bytes: Uint8Array): Promise<boolean> {
-    if (this.#here.same(cid, bytes)) return true
+    if (this.#known.same(cid, bytes)) return true
     if (!(await this.#fetcher.verify(cid, bytes))) return false
-    this.#here.add(cid, bytes)
+    this.#known.hashed(cid, bytes) // it may be freed meanwhile
     return true
   }
 
@@ -272,14 +277,14 @@ export class Blocks {
   async hold(cids: readonly CidText[], options: FetchOptions = {}, small = false): Promise<void> {
     this.#touched.add(cids) // all of them, also when one is missing
     await this.#dropping
-    const sought = cids.filter((cid) => !this.#here.has(cid))
+    const sought = cids.filter((cid) => !this.#known.has(cid))
     const most = small ? limits.HOLD_BATCH_SMALL_BLOCKS : limits.HOLD_BATCH_BLOCKS
     let count: number = small ? most : limits.WRITE_BATCH_BLOCKS
     for (let at = 0; at < sought.length; at += limits.MAX_CIDS_PER_CALL) {
       const batch = sought.slice(at, at + limits.MAX_CIDS_PER_CALL)
       await this.#dropping
       const held = await this.#store.hasMany(batch)
-      for (const [i, cid] of batch.entries()) if (held[i]) this.#here.add(cid)
+      for (const [i, cid] of batch.entries()) if (held[i]) this.#known.add(cid)
       const missing = batch.filter((_cid, i) => !held[i])
       while (missing.length > 0) {
         const fetched = [...(await this.#fetcher.fetch(missing.splice(0, count), options, () => undefined))]

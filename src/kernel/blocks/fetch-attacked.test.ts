@@ -1,4 +1,4 @@
-// What an attack on fetching found, where a lane waits before it asks for what another was asked for.
+// What attacks on fetching found, where a lane waits before it asks for what another was asked for.
 import { beforeEach, describe, expect, it } from 'vitest'
 import { OsError } from '../../base/errors.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
@@ -78,5 +78,74 @@ describe('a lane that waits for another holder', () => {
     controller.abort(new OsError('ECANCELED', 'enough'))
     await lab.until(() => ended() > 0, 120_000)
     expect(ended() - cancelledMs).toBeLessThan(500)
+  })
+})
+
+describe('a holder beside one that needs 20 ms for a block', () => {
+  type Serve = (
+    asked: readonly Uint8Array[],
+    item: (value: unknown) => Promise<void>,
+    more: () => boolean,
+  ) => Promise<void>
+
+  /** Says that it has everything, and serves as the test wants until it is no longer asked. */
+  async function crook(name: string, serve: Serve): Promise<void> {
+    const node = await lab.node(name)
+    node.rpc.handle('blocks.have', async (args) => new Uint8Array(args.cids.length).fill(1))
+    node.rpc.handle('blocks.get', async (args, { item, signal }) => {
+      const asked = args.cids.map((cid) => content[cids.indexOf(cid)] as Uint8Array)
+      await serve(asked, item as (value: unknown) => Promise<void>, () => !signal.aborted)
+      while (!signal.aborted) await sleep(100)
+      return null
+    })
+    await lab.link(reader, node)
+  }
+
+  async function tookMs(): Promise<number> {
+    const startMs = lab.clock.nowMs()
+    let left = COUNT
+    for (const one of blocks.getEach(cids, { keep: false })) one.then(() => left--)
+    await lab.until(() => left === 0, 600_000)
+    return lab.clock.nowMs() - startMs
+  }
+
+  const LATE_MS = 2_900 // just before it is given up
+
+  const kinds: [what: string, serve: Serve][] = [
+    [
+      'sends all but the last byte and stands still',
+      async ([first], item) => {
+        if (first) await item([0, 0, first.byteLength, first.subarray(0, -1)])
+      },
+    ],
+    [
+      'sends the last byte of each block late',
+      async (asked, item, more) => {
+        for (const [i, bytes] of asked.entries()) {
+          await item([i, 0, bytes.byteLength, bytes.subarray(0, -1)])
+          await sleep(LATE_MS)
+          if (!more()) return
+          await item([i, bytes.byteLength - 1, bytes.byteLength, bytes.subarray(-1)])
+        }
+      },
+    ],
+    [
+      'leaves the first block out and drips another',
+      async (asked, item, more) => {
+        const total = 2 * 1024 * 1024
+        const piece = new Uint8Array(65_536)
+        for (let at = 0; at < total && asked.length > 1 && more(); at += piece.byteLength) {
+          await item([1, at, total, piece])
+          await sleep(LATE_MS)
+        }
+      },
+    ],
+    ['offers a block of no bytes', async (_asked, item) => item([0, 0, 0, new Uint8Array(0)])],
+  ]
+
+  it.each(kinds)('that %s is overtaken', async (_what, serve) => {
+    await slow('p', 20)
+    await crook('q', serve)
+    expect(await tookMs()).toBeLessThan(4 * COUNT * 20)
   })
 })

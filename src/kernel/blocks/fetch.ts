@@ -144,8 +144,10 @@ const LOOK_MS = 10
 function patienceMs({ startedMs, progress, cids }: Request, wanted: CidText, blockMs: number, nowMs: number): number {
   const spentMs = nowMs - startedMs
   if (progress === 0) return PATIENCE * blockMs * cids.length - spentMs
+  const left = cids.indexOf(wanted) + 1 - progress
+  if (left < 0) return 0 // it has left that one out
   // As it has sent so far, it goes on; one that stops is slower each time that it is looked at.
-  const leftMs = (spentMs * (cids.indexOf(wanted) + 1 - progress)) / progress
+  const leftMs = (spentMs * left) / progress
   return leftMs <= PATIENCE * blockMs ? Math.max(LOOK_MS, leftMs) : 0
 }
 
@@ -274,11 +276,18 @@ export class BlockFetcher {
     const { peer } = holder
     /** What this holder needs for one block, as it seems; 0: it has sent none. */
     let blockMs = 0
+    /** What this lane leaves to another, and until when: one that is always about to send it never does. */
+    let left: { cid: CidText; untilMs: number } | undefined
     while (!passed.has(peer)) {
       const { cids, again } = batch.next(holder, most)
-      if (cids.length === 0) return
+      const [wanted] = cids
+      if (wanted === undefined) return
       const startedMs = clock.nowMs()
-      const waitMs = again ? patienceMs(again, cids[0] as CidText, blockMs, startedMs) : 0
+      if (again && left?.cid !== wanted) {
+        left = { cid: wanted, untilMs: startedMs + Math.max(LOOK_MS, PATIENCE * blockMs * again.cids.length) }
+      }
+      const mostMs = (left?.untilMs ?? startedMs) - startedMs
+      const waitMs = again ? Math.min(mostMs, patienceMs(again, wanted, blockMs, startedMs)) : 0
       if (waitMs > 0) {
         await this.#within(batch.progress, Math.min(waitMs, limits.FETCH_STALL_MS), options.signal)
         options.signal?.throwIfAborted()

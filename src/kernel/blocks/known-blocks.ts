@@ -4,36 +4,46 @@
 import type { CidText } from './cid.ts'
 
 export class KnownBlocks {
-  readonly #sums = new Map<CidText, number | undefined>()
+  readonly #here = new Set<CidText>()
+  readonly #sums = new Map<CidText, number>()
   readonly #most: number
 
-  /** @param most are remembered; those before are forgotten then. */
+  /** @param most are remembered of each; those before are forgotten then. */
   constructor(most: number) {
     this.#most = most
   }
 
+  /** Whether it is known to be in the store. */
   has(cid: CidText): boolean {
-    return this.#sums.has(cid)
+    return this.#here.has(cid)
   }
 
-  /** @param bytes what its hash was worked out of. */
-  add(cid: CidText, bytes?: Uint8Array): void {
+  /** It is in the store. */
+  add(cid: CidText): void {
+    if (this.#here.size >= this.#most) this.#here.clear()
+    this.#here.add(cid)
+  }
+
+  /** It may not be in the store any more. */
+  delete(cid: CidText): void {
+    this.#here.delete(cid)
+  }
+
+  /** Any of them may not. */
+  clear(): void {
+    this.#here.clear()
+  }
+
+  /** These bytes hash to it, wherever they are: that stays true, also when the store loses them. */
+  hashed(cid: CidText, bytes: Uint8Array): void {
     if (this.#sums.size >= this.#most) this.#sums.clear()
-    this.#sums.set(cid, bytes ? checksum(bytes) : this.#sums.get(cid))
+    this.#sums.set(cid, checksum(bytes))
   }
 
-  /** Whether these are the bytes that it had when they were hashed; false when that is not known. */
+  /** Whether these are the bytes that were hashed; false when none were. */
   same(cid: CidText, bytes: Uint8Array): boolean {
     const sum = this.#sums.get(cid)
     return sum !== undefined && sum === checksum(bytes)
-  }
-
-  delete(cid: CidText): void {
-    this.#sums.delete(cid)
-  }
-
-  clear(): void {
-    this.#sums.clear()
   }
 }
 

@@ -89,6 +89,7 @@ export class DagReader {
     const leaves = await this.leaves()
     const index = findLeaf(leaves, offset)
     const { start, size } = leaves[index] as Leaf
+    const again = index === this.#last // who comes back is spared the disk the next time
     const leaf = this.#leaf(leaves, index)
     const { bytes, own } = await leaf.piece.catch((error: unknown) => {
       this.#ahead.delete(index) // whoever reads it again asks anew
@@ -97,7 +98,7 @@ export class DagReader {
     if (offset > start || length < size)
       return { bytes: bytes.subarray(offset - start, offset - start + length), own: false }
     // All of it: whoever alone has asked for it may have it, and who asks again gets another.
-    const mine = own && leaf.readers === 1 && this.#ahead.get(index) === leaf
+    const mine = own && !again && leaf.readers === 1 && this.#ahead.get(index) === leaf
     if (mine) this.#ahead.delete(index)
     return { bytes, own: mine }
   }
