@@ -294,9 +294,13 @@ export const GROUP_REPLACE_DEAD_MS = 500
 // --- processes ---------------------------------------------------------------------------------------------
 /** Events leased to a node beyond its running ones, per slot: hides the round trip for short tasks. */
 export const LEASE_DEPTH = 2
-/** Events that are leased together because they are short: so many, and so long as their kind has taken lately. */
+/** Events that are leased together because they are short: so many at most… */
 export const MAX_LEASED_TOGETHER = 32
-export const LEASED_TOGETHER_MS = 20
+/**
+ * …and for so long, as their kind has taken lately. A lease costs its messages and entries 10 ms and more of all processors; a
+ * slot is given to another process, and a job that is stopped stands still, only after it.
+ */
+export const LEASED_TOGETHER_MS = 250
 /** How long a completion may wait for others of its lease, to travel with them. */
 export const COMPLETION_WAIT_MS = 8
 /** Completions of one process that may be under way to disks: one flush takes them all. */
