@@ -13,6 +13,7 @@ const exported = (name: string) => name.split(' as ')[0] as string
 const parts = [
   ['@libp2p/circuit-relay-v2', 'transport/index.js', 'RelayDiscovery', './discovery.js', 'discovery'],
   ['libp2p', 'connection-manager/index.js', 'ReconnectQueue', './reconnect-queue.js', 'reconnectQueue'],
+  ['@libp2p/kad-dht', 'routing-table/index.js', 'ClosestPeers', './closest-peers.js', 'closestPeerTagger'],
   ['@libp2p/kad-dht', 'kad-dht.js', 'Reprovider', './reprovider.js', 'reprovider'],
   ['@libp2p/kad-dht', 'kad-dht.js', 'RoutingTableRefresh', './routing-table/refresh.js', 'routingTableRefresh'],
   [
