@@ -11,6 +11,11 @@ export const MAX_QUEUED_BYTES = 16 * 1024 * 1024
 export const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
 /** Credit goes back in steps of this: one message for some items, and the sender never runs dry. */
 export const CREDIT_STEP_BYTES = STREAM_WINDOW_BYTES / 4
+/**
+ * Bytes of items in a lane's buffer from which on the next waits, for half of it to go: twice what a channel takes at a time.
+ * What is in there goes first, also when nobody wants it any more: on a link of 1 Mbit/s for four seconds.
+ */
+export const LANE_BACKLOG_BYTES = 512 * 1024
 /** Piece of large data in one frame: a small call waits for at most one of them. */
 export const ITEM_BYTES = 256 * 1024
 /** Piece of a block in one frame, which is one message then (half of what a cold channel may hold): nobody has to join it. */

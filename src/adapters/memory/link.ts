@@ -14,6 +14,8 @@ import type { Conditions } from './conditions.ts'
 const ICE_LOST_MS = 5_050
 /** When a connection that hears nothing is closed: browsers differ, between 15 and 30 s. */
 const ICE_FAILED_MS = 20_000
+/** A closed link waits no longer than this for what was sent (adapters/libp2p/limits.ts: CLOSE_MS). */
+const CLOSE_MS = 10_000
 /** Keeps arrivals of one stream apart, so that rounding cannot reorder them. */
 export const ORDER_MS = 0.001
 
@@ -130,7 +132,7 @@ export class Link {
     const nowMs = clock.nowMs()
     let lastMs = nowMs + conditions.latency()
     for (const end of this.#streams.flat()) lastMs = Math.max(lastMs, end.lastArrivalMs)
-    clock.setTimer(() => this.#end(reason), lastMs - nowMs + ORDER_MS, 'link closes')
+    clock.setTimer(() => this.#end(reason), Math.min(CLOSE_MS, lastMs - nowMs + ORDER_MS), 'link closes')
   }
 
   /** Whoever closes it knows; the other hears nothing of it until its own transport gives up. */
@@ -183,7 +185,9 @@ class End implements ByteStream {
   lastArrivalMs = 0
   #closed = false
   #over = false
+  /** What the wire has not taken yet. */
   bufferedBytes = 0
+  #waiters: { below: number; resolve: () => void }[] = []
 
   constructor(host: LinkHost, link: Link, owner: LinkEnd) {
     this.#host = host
@@ -214,13 +218,32 @@ class End implements ByteStream {
     const { clock, conditions } = this.#host
     const to = this.peer.owner
     if (this.#held.length > 0 || conditions.silent(this.owner.self, to.self)) {
-      this.#held.push(() => this.#later(action, bytes))
+      this.bufferedBytes += bytes
+      this.#held.push(() => {
+        this.#taken(bytes)
+        this.#later(action, bytes)
+      })
       return
     }
     const nowMs = clock.nowMs()
     const { wayMs, lineMs } = conditions.delay(this.owner.self, to.self, bytes)
     this.lastArrivalMs = Math.max(this.lastArrivalMs + ORDER_MS, nowMs + wayMs) + lineMs
     clock.setTimer(() => !this.#link.over && to.pass(action), this.lastArrivalMs - nowMs, 'delivery')
+    if (lineMs === 0) return
+    this.bufferedBytes += bytes
+    clock.setTimer(() => this.#taken(bytes), Math.max(0, this.lastArrivalMs - wayMs - nowMs), 'line')
+  }
+
+  #taken(bytes: number): void {
+    this.bufferedBytes -= bytes
+    this.#settle()
+  }
+
+  /** Those who wait for room go on: there is some, or there never will be. */
+  #settle(): void {
+    const due = this.#waiters.filter(({ below }) => this.#over || this.bufferedBytes <= below)
+    this.#waiters = this.#waiters.filter((waiter) => !due.includes(waiter))
+    for (const { resolve } of due) this.owner.pass(resolve)
   }
 
   /** What waited goes on its way. */
@@ -228,8 +251,9 @@ class End implements ByteStream {
     for (const send of this.#held.splice(0)) send()
   }
 
-  drained(): Promise<void> {
-    return Promise.resolve()
+  drained(belowBytes: number): Promise<void> {
+    if (this.#over || this.bufferedBytes <= belowBytes) return Promise.resolve()
+    return new Promise((resolve) => this.#waiters.push({ below: belowBytes, resolve }))
   }
 
   onData(listener: (chunk: Uint8Array) => void): void {
@@ -268,6 +292,7 @@ class End implements ByteStream {
     if (this.#over) return
     this.#over = true
     this.owner.pass(() => this.#onClose?.(error))
+    this.#settle()
   }
 
   #take(chunk: Uint8Array): void {

@@ -5,7 +5,7 @@ import { OsError, toOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { StreamKind } from '../../ports/network.ts'
-import { CREDIT_STEP_BYTES, MAX_PEER_CALLS, STREAM_WINDOW_BYTES } from '../limits.ts'
+import { CREDIT_STEP_BYTES, LANE_BACKLOG_BYTES, MAX_PEER_CALLS, STREAM_WINDOW_BYTES } from '../limits.ts'
 import { FRAME, type Frame, type Hello } from './frames.ts'
 import type { Lane } from './lane.ts'
 import { type MethodArgs, type MethodName, type MethodResult, methods } from './methods.ts'
@@ -282,7 +282,7 @@ export class Session {
     signal.throwIfAborted()
     call.credit -= size
     lane.send([FRAME.ITEM, id, value])
-    if (lane.bufferedBytes > STREAM_WINDOW_BYTES) await lane.drained(STREAM_WINDOW_BYTES / 2)
+    if (lane.bufferedBytes > LANE_BACKLOG_BYTES) await lane.drained(LANE_BACKLOG_BYTES / 2)
   }
 
   /** For frames whose loss the other side notices anyway, by its deadline or by the link's end. */
