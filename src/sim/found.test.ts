@@ -286,6 +286,45 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'what nobody wants any more, for minutes in the way of what is sent next on a slow link',
+    {
+      seed: 7543,
+      keg: true,
+      devices: [0, 0, 0, 3, 4],
+      rounds: [
+        {
+          ms: 19762,
+          steps: [
+            { atMs: 317, do: 'append', seat: 2, path: '/log/2' },
+            { atMs: 576, do: 'quota', seat: 0, spareBytes: 995, forMs: 11734 },
+            { atMs: 2242, do: 'slow', seat: 2, factor: 18, bytesPerMs: 9, forMs: 6661 },
+            { atMs: 2621, do: 'append', seat: 0, path: '/log/0' },
+            { atMs: 3102, do: 'write', seat: 3, path: '/work/0-10', bytes: 1100000 },
+            { atMs: 19399, do: 'close', seat: 4, forMs: 394 },
+          ],
+        },
+      ],
+    },
+  ],
+  [
+    'a branch of a keg whose leader never heard that the keg is led again, because its clock was wrong',
+    {
+      seed: 7556,
+      keg: true,
+      devices: [0, 1, 2, 0, 4],
+      rounds: [
+        {
+          ms: 11718,
+          steps: [
+            { atMs: 1663, do: 'freeze', seat: 0, told: false, forMs: 11539 },
+            { atMs: 2619, do: 'write', seat: 4, path: '/work/shared-0', bytes: 537 },
+            { atMs: 3230, do: 'clock', seat: 4, aheadMs: 54240, wallMs: 3554816 },
+          ],
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

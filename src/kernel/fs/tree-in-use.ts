@@ -255,8 +255,14 @@ export class TreeInUse {
   heard(peer: NodeId, head: TreeHead): void {
     if (head.version > 0) this.knows(peer)
     else this.#arrival?.said(peer)
-    if (head.home === peer) return this.#claimed(head)
     const { rpc } = this.#options
+    if (head.home === peer) {
+      this.#claimed(head)
+      // It brings its tree into the oldest, once it knows of that: it may have given up to hear of it while this node stood still.
+      const oldest = this.#oldest()
+      if (oldest && oldest.home !== peer && precedes(oldest, head)) rpc.note(peer, 'tree.head', oldest)
+      return
+    }
     const oldest = this.#oldest()
     if (head.home === rpc.self || this.#claims.get(head.home) || (oldest && !precedes(head, oldest))) return
     this.#hearsay.ask(head.home)
