@@ -258,9 +258,10 @@ export class TreeInUse {
     const { rpc } = this.#options
     if (head.home === peer) {
       this.#claimed(head)
-      // It brings its tree into the oldest, once it knows of that: it may have given up to hear of it while this node stood still.
+      // It brings its tree into the oldest once it knows of that, which it may have given up while this node stood still.
       const oldest = this.#oldest()
-      if (oldest && oldest.home !== peer && precedes(oldest, head)) rpc.note(peer, 'tree.head', oldest)
+      const written = oldest !== undefined && oldest.version > 0 && head.version > 0
+      if (written && oldest.home === rpc.self && precedes(oldest, head)) rpc.note(peer, 'tree.head', oldest)
       return
     }
     const oldest = this.#oldest()
