@@ -279,8 +279,8 @@ export const MAX_DEPARTED = 256
 export const GROUP_HOPE_MS = 2_000
 /** How long a change waits for every member that is here: one may have to fetch a large file, or have a full disk. */
 export const GROUP_ALL_MS = 20_000
-/** How long a new journal may take until enough nodes have it. */
-export const GROUP_BEGIN_MS = 10_000
+/** How long a new journal may take until enough nodes have it: they may be busy with a hundred megabytes that were just written. */
+export const GROUP_BEGIN_MS = 20_000
 /** Pause between the turns of those who could lead: a few round trips and a flush of a disk. */
 export const GROUP_ELECTION_STEP_MS = 150
 /** After a start others may lead already: they say so as soon as they are linked. */

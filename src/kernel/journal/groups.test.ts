@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
 import { SimWitness } from '../../sim/witness.ts'
-import { COMPACT_ENTRIES, MAX_ENTRY_BYTES, MAX_UNBORN_GROUPS } from '../limits.ts'
+import { COMPACT_ENTRIES, GROUP_BEGIN_MS, MAX_ENTRY_BYTES, MAX_UNBORN_GROUPS } from '../limits.ts'
 import { JournalLab, JournalNode, LIST } from './groups.contract.ts'
 import type { Journal } from './journal.ts'
 import { decodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
@@ -217,7 +217,7 @@ describe('a journal under attack, or under load', () => {
 
   it('does not come to life at a member that was still fetching when it was taken back', async () => {
     const [a, b, c] = (await lab.boot('abc')) as [JournalNode, JournalNode, JournalNode]
-    for (const { owner } of [b, c]) owner.hold = () => pause(15_000)
+    for (const { owner } of [b, c]) owner.hold = () => pause(1.5 * GROUP_BEGIN_MS)
     await expect(lab.run(a.groups.create(LIST, new Uint8Array(0)))).rejects.toMatchObject({ code: 'ETIMEDOUT' })
     await lab.advance(30_000)
     for (const { groups, disk } of [a, b, c]) {
