@@ -277,16 +277,16 @@ export class BlockFetcher {
     /** What this holder needs for one block, as it seems; 0: it has sent none. */
     let blockMs = 0
     /** What this lane leaves to another, and until when: one that is always about to send it never does. */
-    let left: { cid: CidText; untilMs: number } | undefined
+    let awaited: { cid: CidText; untilMs: number } | undefined
     while (!passed.has(peer)) {
       const { cids, again } = batch.next(holder, most)
       const [wanted] = cids
       if (wanted === undefined) return
       const startedMs = clock.nowMs()
-      if (again && left?.cid !== wanted) {
-        left = { cid: wanted, untilMs: startedMs + Math.max(LOOK_MS, PATIENCE * blockMs * again.cids.length) }
+      if (again && awaited?.cid !== wanted) {
+        awaited = { cid: wanted, untilMs: startedMs + Math.max(LOOK_MS, PATIENCE * blockMs * again.cids.length) }
       }
-      const mostMs = (left?.untilMs ?? startedMs) - startedMs
+      const mostMs = (awaited?.untilMs ?? startedMs) - startedMs
       const waitMs = again ? Math.min(mostMs, patienceMs(again, wanted, blockMs, startedMs)) : 0
       if (waitMs > 0) {
         await this.#within(batch.progress, Math.min(waitMs, limits.FETCH_STALL_MS), options.signal)

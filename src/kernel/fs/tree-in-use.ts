@@ -255,18 +255,22 @@ export class TreeInUse {
   heard(peer: NodeId, head: TreeHead): void {
     if (head.version > 0) this.knows(peer)
     else this.#arrival?.said(peer)
-    const { rpc } = this.#options
     if (head.home === peer) {
       this.#claimed(head)
-      // It brings its tree into the oldest once it knows of that, which it may have given up while this node stood still.
-      const oldest = this.#oldest()
-      const written = oldest !== undefined && oldest.version > 0 && head.version > 0
-      if (written && oldest.home === rpc.self && precedes(oldest, head)) rpc.note(peer, 'tree.head', oldest)
-      return
+      return this.#tellOfOlder(peer, head)
     }
+    const { rpc } = this.#options
     const oldest = this.#oldest()
     if (head.home === rpc.self || this.#claims.get(head.home) || (oldest && !precedes(head, oldest))) return
     this.#hearsay.ask(head.home)
+  }
+
+  /** It brings its tree into an older one that is led here, once it knows of that: it may have given it up while this node stood still. */
+  #tellOfOlder(peer: NodeId, head: TreeHead): void {
+    const { rpc } = this.#options
+    const oldest = this.#oldest()
+    const written = oldest !== undefined && oldest.version > 0 && head.version > 0
+    if (written && oldest.home === rpc.self && precedes(oldest, head)) rpc.note(peer, 'tree.head', oldest)
   }
 
   /**
