@@ -108,9 +108,11 @@ export class PlacementSite {
     return this.#leaves.has(cid)
   }
 
-  /** Everybody is to be asked anew. */
-  forget(): void {
-    for (const known of this.#leaves.values()) {
+  /** Everybody is to be asked anew about these; of what is being placed it was said just now. */
+  forget(cids: readonly CidText[]): void {
+    for (const cid of cids) {
+      const known = this.#leaves.get(cid)
+      if (!known || this.underWay.busy(cid)) continue
       known.learnt = false
       known.holders.clear()
     }

@@ -267,8 +267,8 @@ export class Placement {
     const leaves = await this.#count(site, now.roots)
     // Disks lose blocks, and what was said once is not true for ever.
     const all = whom === 'all' || clock.nowMs() - site.learntMs >= PLACE_LEARN_MS
-    if (all) site.forget()
     const cids = [...leaves.keys()]
+    if (all) site.forget(cids)
     await this.#learn(site, cids)
     if (all) site.learntMs = clock.nowMs()
     await this.#hear(site, cids)
