@@ -78,8 +78,8 @@ const word = fc.array(fragment, { minLength: 1, maxLength: 5 }).map((parts) => p
 const words = fc
   .array(word, { minLength: 1, maxLength: 4 })
   .map((list) => list.join(' '))
-  // ~: is a corner that bash does not document.
-  .filter((text) => !/~[+-]?(\\\n)*:/.test(text) && !/(^|\s)(\\\n)*#/.test(text))
+  // ~: and ~=~ are corners that bash does not document: the first ~ is expanded though no slash ends it.
+  .filter((text) => !/~[+-]?(\\\n)*(:|=(\\\n)*~)/.test(text) && !/(^|\s)(\\\n)*#/.test(text))
 
 describe('expansion', () => {
   it('gives a command the same arguments as bash does', async () => {
