@@ -27,6 +27,7 @@ import { Groups } from './journal/groups.ts'
 import { livenessOf } from './journal/liveness.ts'
 import { MEET_MS } from './limits.ts'
 import { Arrival } from './membership/arrival.ts'
+import { ClockWatch } from './membership/clocks.ts'
 import { Membership, type OwnPulse } from './membership/membership.ts'
 import { Executor } from './process/executor.ts'
 import { Leases } from './process/leases.ts'
@@ -91,6 +92,7 @@ export class Kernel {
   /** Nodes that left without a word, the latest last. */
   readonly #died = new Set<NodeId>()
   readonly #gauge: StorageGauge
+  readonly #clocks: ClockWatch
   #pulse: Pulse['state'] = 'alive'
   #relay: { state: RelayState; detail: string } = { state: 'connecting', detail: 'not tried yet' }
   readonly #arrival = new Arrival(() => this.#membership.linked())
@@ -106,7 +108,10 @@ export class Kernel {
     const session = [...random.bytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
     const own = { v: PROTOCOL_VERSION, device, session, ...(options.goodbye ? { goodbye: options.goodbye } : {}) }
     this.#gauge = new StorageGauge({ store: blockStore, clock, log })
-    const hello = () => ({ ...own, cluster: options.cluster(), slots: sandbox.slots, storage: this.#gauge.level })
+    const hello = () => {
+      const now = { storage: this.#gauge.level, wallMs: clock.wallMs() }
+      return { ...own, cluster: options.cluster(), slots: sandbox.slots, ...now }
+    }
     this.#rpc = new RpcNode({ network, clock, log, hello })
     const pulse = (): OwnPulse => ({
       state: this.#pulse,
@@ -137,6 +142,7 @@ export class Kernel {
       witness: network.witness,
     })
     const notice = (message: string) => void this.#events.push({ type: 'notice', message })
+    this.#clocks = new ClockWatch({ membership: this.#membership, device, clock, onTrouble: notice })
     this.#files = new Files({
       ...{ self: network.self, device, clock, hasher, signer, random, log, store: logStore, builtin: options.builtin },
       ...{ rpc: this.#rpc, membership: this.#membership, groups: this.#groups, blocks: this.#blocks },
@@ -295,6 +301,7 @@ export class Kernel {
     this.#leases.close()
     this.#files.close()
     this.#directory.close()
+    this.#clocks.close()
     this.#membership.close()
     this.#rpc.close(reason)
   }

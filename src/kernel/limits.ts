@@ -54,6 +54,8 @@ export const ANSWER_MS = 800
 export const HINT_SILENCE_MS = 1_000
 /** A tick of ours that comes later than this is our own stall, and is not held against peers. */
 export const OWN_STALL_MS = 400
+/** After somebody came: until clocks are compared, when the newcomer has met the others too. */
+export const CLOCKS_COMPARED_MS = 5_000
 /** How long a closed link may take to come back before its peer counts as gone. */
 export const RECONNECT_GRACE_MS = 3_000
 /** How long a service waits for a link to a node that is no neighbour. */
@@ -263,6 +265,10 @@ export const RAFT_LEASE_MS = 1_000
 export const RAFT_STICK_MS = 1_500
 /** A message to a live member that is not answered is sent again after this: streams lose nothing, links break. */
 export const RAFT_RETRY_MS = 1_000
+/** Who has asked for votes so often in vain waits twice as long each time… */
+export const RAFT_EAGER_RETRIES = 8
+/** …up to this. */
+export const RAFT_RETRY_MAX_MS = 10_000
 
 /** How far ahead of its own a member believes a term: elections raise it one by one, and exact numbers end at 2^53. */
 export const MAX_TERM_LEAP = 2 ** 20

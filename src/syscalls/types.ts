@@ -96,6 +96,8 @@ export interface PeerRow {
   running: number
   /** How well it can keep what others count on. */
   storage: StorageClass
+  /** Its wall clock less the one here when they met, in ms, by what it said; null: nothing. */
+  clockMs: number | null
   /** How long this node has known it without a break, in ms. */
   knownMs: number
 }

@@ -3,7 +3,7 @@
 import { equalBytes } from '../../base/bytes.ts'
 import { errorLine, OsError, toOsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
-import type { Clock } from '../../ports/clock.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
@@ -333,8 +333,20 @@ export class BlockFetcher {
     const { peer, cids, overtaken } = request
     const { rpc, clock, log } = this.#options
     const stall = new AbortController()
-    const expire = () => clock.setTimer(() => stall.abort(), limits.FETCH_STALL_MS, 'block stall')
-    let timer = expire()
+    let movedMs = clock.nowMs()
+    // One timer for all that comes: most of it comes long before it would be late.
+    const watch = (ms: number): Timer => {
+      return clock.setTimer(
+        () => {
+          const leftMs = movedMs + limits.FETCH_STALL_MS - clock.nowMs()
+          if (leftMs > 0) timer = watch(leftMs)
+          else stall.abort()
+        },
+        ms,
+        'block stall',
+      )
+    }
+    let timer = watch(limits.FETCH_STALL_MS)
     const assembler: Assembler = createAssembler(cids.length)
     let progressBytes = 0
     const onItem = async (item: unknown) => {
@@ -344,8 +356,7 @@ export class BlockFetcher {
       progressBytes += (item as [number, number, number, Uint8Array])[3].byteLength
       if (done || progressBytes >= limits.FETCH_PROGRESS_BYTES) {
         progressBytes = 0
-        timer.cancel()
-        timer = expire()
+        movedMs = clock.nowMs()
       }
       if (!done || cid === undefined) return
       if (!(await this.verify(cid, done.bytes))) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)

@@ -12,6 +12,8 @@ export interface Member {
   /** SHA-256 of what its page says when it is closed, if it has one. */
   goodbye: string | undefined
   slots: number
+  /** Its wall clock less ours, in ms, when its link came up; null: it did not say. */
+  clockMs: number | null
   detector: SilenceDetector
   announced: Pulse['state']
   running: number
@@ -41,13 +43,15 @@ export interface Member {
   evidenceTimer: Timer | undefined
 }
 
-export function newMember(peer: NodeId, hello: Hello, nowMs: number): Member {
+/** @param clockMs its wall clock less ours. */
+export function newMember(peer: NodeId, hello: Hello, nowMs: number, clockMs: number | null): Member {
   return {
     id: peer,
     device: hello.device as DeviceId,
     session: hello.session,
     goodbye: hello.goodbye,
     slots: hello.slots,
+    clockMs,
     detector: new SilenceDetector(nowMs),
     announced: 'alive',
     running: 0,
@@ -92,6 +96,7 @@ export function rowOf(member: Member, nowMs: number): PeerRow {
     slots: member.slots,
     running: member.running,
     storage: member.storage,
+    clockMs: member.clockMs,
     knownMs: Math.round(nowMs - member.sinceMs),
   }
 }

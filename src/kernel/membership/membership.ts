@@ -269,7 +269,8 @@ export class Membership {
       relink(again, nowMs)
       this.#show(again)
     } else {
-      this.#members.set(peer, newMember(peer, hello, nowMs))
+      const clockMs = hello.wallMs === undefined ? null : Math.round(hello.wallMs - this.#clock.wallMs())
+      this.#members.set(peer, newMember(peer, hello, nowMs, clockMs))
       this.#log.log('info', 'membership', `${shortNode(peer)} joined`, { device: hello.device })
       this.events.emit({ type: 'joined', peer })
     }

@@ -29,6 +29,8 @@ export const hello = v.object({
   /** Workers offered. */
   slots: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1024)),
   storage,
+  /** Its wall clock as it says this, in Unix ms. */
+  wallMs: v.exactOptional(small),
 })
 export type Hello = v.InferOutput<typeof hello>
 

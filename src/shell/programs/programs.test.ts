@@ -298,6 +298,7 @@ describe('the cluster', () => {
       slots: 2,
       running: 0,
       storage: 'ample',
+      clockMs: null,
       knownMs: 7,
     } as const
     kernel.peers = [peer]

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import type { NodeId } from '../../../base/ids.ts'
-import { RAFT_RETRY_MS } from '../../limits.ts'
+import { RAFT_EAGER_RETRIES, RAFT_RETRY_MAX_MS, RAFT_RETRY_MS } from '../../limits.ts'
 import { RaftLog } from './log.ts'
 import type { RaftMessage } from './messages.ts'
 import { Raft } from './raft.ts'
@@ -39,4 +39,21 @@ it('a member that took only the first of two messages gets what was in the secon
   expect(sentTo(B, RAFT_RETRY_MS + 20)).toMatchObject([{ prevIndex: 2, entries: [{}, {}] }])
   stored(3, RAFT_RETRY_MS + 30)
   expect(sentTo(B, RAFT_RETRY_MS + 30)).toMatchObject([{ prevIndex: 3, entries: [{ kind: 'data' }] }])
+})
+
+it('whoever asks for votes in vain asks less and less often', () => {
+  const { raft, sentTo } = leader()
+  raft.campaign(0)
+  const askedMs: number[] = []
+  for (let nowMs = 0; nowMs <= 120_000; nowMs += 100) {
+    raft.tick(nowMs)
+    if (sentTo(B, nowMs).some(({ t }) => t === 'vote')) askedMs.push(nowMs)
+  }
+  const pausesMs = askedMs.slice(1).map((ms, i) => ms - (askedMs[i] as number))
+  expect(pausesMs.slice(0, RAFT_EAGER_RETRIES - 1)).toEqual(Array(RAFT_EAGER_RETRIES - 1).fill(RAFT_RETRY_MS))
+  expect(pausesMs.at(-1)).toBe(RAFT_RETRY_MAX_MS)
+  // Somebody comes: it may be the one that was missing.
+  raft.up(C, 120_000)
+  raft.tick(120_000 + RAFT_RETRY_MS)
+  expect(sentTo(B, 120_000 + RAFT_RETRY_MS)).toMatchObject([{ t: 'vote' }])
 })

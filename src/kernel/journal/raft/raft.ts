@@ -9,7 +9,7 @@
 import { assert } from '../../../base/assert.ts'
 import { OsError } from '../../../base/errors.ts'
 import type { NodeId } from '../../../base/ids.ts'
-import { MAX_TERM_LEAP, RAFT_RETRY_MS, RAFT_STICK_MS } from '../../limits.ts'
+import { MAX_TERM_LEAP, RAFT_EAGER_RETRIES, RAFT_RETRY_MAX_MS, RAFT_RETRY_MS, RAFT_STICK_MS } from '../../limits.ts'
 import { mutated } from '../../mutations.ts'
 import { type GroupConfig, majority, membersOf, voterOf } from './config.ts'
 import { Leadership } from './leadership.ts'
@@ -51,6 +51,8 @@ export class Raft {
   #commit: number
   #votes = new Set<NodeId>()
   #campaignMs = 0
+  /** How often it has asked for votes since somebody led, or came. */
+  #campaigns = 0
   #transfer = false
   /** Exists while this member leads. */
   #leadership: Leadership | undefined
@@ -140,6 +142,7 @@ export class Raft {
     if (this.#role === 'leader' || !this.#electable) return
     this.#transfer = transfer
     this.#campaignMs = nowMs
+    this.#campaigns++
     if (transfer) return this.#candidate(nowMs)
     this.#role = 'precandidate'
     this.#leader = undefined
@@ -193,13 +196,16 @@ export class Raft {
 
   /** A member came back: it gets what it has missed. */
   up(id: NodeId, nowMs: number): void {
+    this.#campaigns = 0
     this.#leadership?.up(id, nowMs)
   }
 
   /** Sends again what was not answered. */
   tick(nowMs: number): void {
     if (this.#leadership) return this.#leadership.tick(nowMs)
-    if (this.#role === 'follower' || nowMs - this.#campaignMs < RAFT_RETRY_MS) return
+    // Whoever was replaced while it was away may never hear of that, and ask in vain for as long as it runs.
+    const pauseMs = RAFT_RETRY_MS * 2 ** Math.max(0, this.#campaigns - RAFT_EAGER_RETRIES)
+    if (this.#role === 'follower' || nowMs - this.#campaignMs < Math.min(pauseMs, RAFT_RETRY_MAX_MS)) return
     // Without a majority in sight it does not go on raising the term.
     if (this.quorate) this.campaign(nowMs)
     else this.#role = 'follower'
@@ -348,6 +354,7 @@ export class Raft {
   #lead(nowMs: number): void {
     this.#role = 'leader'
     this.#leader = this.self
+    this.#campaigns = 0
     this.#leadership = new Leadership({
       self: this.self,
       term: this.#term,
@@ -379,6 +386,7 @@ export class Raft {
   #heardLeader(from: NodeId, nowMs: number): void {
     if (this.#role !== 'follower') this.#follow(this.#term, from)
     this.#leader = from
+    this.#campaigns = 0
     this.#heardLeaderMs = nowMs
   }
 
