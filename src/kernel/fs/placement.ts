@@ -1,15 +1,13 @@
 // Where the leaves of a tree's files are kept, for trees that this node leads: chooses who keeps each, asks them, finds out
 // what became of it, and has lost copies made anew. Above: files.ts, tree-keeper.ts. Below: block-holder.ts (the node's own
-// side), placement-site.ts (what is known of one tree's leaves), rpc, membership.
+// side), placement-survey.ts (finds out), placement-site.ts (what is known of one tree's leaves), placement-spread.ts (asks).
 //
 // Directories and small files are wherever the tree's journal is. Where there are more devices than a leaf is to have
 // copies, each leaf has an order of its own of all nodes (weighted rendezvous hashing), and the first on devices of their own
 // keep it. Whoever keeps something keeps it until the leader says otherwise; a member of the journal keeps everything of
 // which its leader does not say that others do.
 import { errorLine, OsError } from '../../base/errors.ts'
-import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
-import type { Clock } from '../../ports/clock.ts'
-import type { LogSink } from '../../ports/log.ts'
+import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
 import type { PeerState } from '../../syscalls/types.ts'
 import type { CidText } from '../blocks/cid.ts'
 import {
@@ -23,15 +21,14 @@ import {
   PLACE_REVIEW_MS,
   REPLICAS,
 } from '../limits.ts'
-import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
-import type { RpcNode } from '../rpc/node.ts'
 import { Timers } from '../timers.ts'
-import { type BlockHolder, bitsOf, NEEDED, type Needs, SAYS_LEADER } from './block-holder.ts'
+import { bitsOf, NEEDED, type Needs, SAYS_LEADER } from './block-holder.ts'
 import type { Census, Elsewhere, PlacedLeaf } from './leaves.ts'
 import type { Keeper } from './placement-plan.ts'
 import { PlacementSite, UnderWay, type View } from './placement-site.ts'
 import { type Spread, Spreader } from './placement-spread.ts'
+import { Survey, type SurveyOptions } from './placement-survey.ts'
 import { type Change, notLed } from './tree-leading.ts'
 
 /** Leaves between breaths: each costs some microseconds. */
@@ -51,12 +48,7 @@ export interface LedTree {
   changing: boolean
 }
 
-export interface PlacementOptions {
-  rpc: RpcNode
-  clock: Clock
-  log: LogSink
-  membership: Membership
-  holder: BlockHolder
+export interface PlacementOptions extends SurveyOptions {
   /** Every node that could keep something now, this one included. */
   keepers(): Keeper[]
   led(tree: Kid): LedTree | undefined
@@ -66,8 +58,6 @@ export interface PlacementOptions {
   members(tree: Kid): readonly NodeId[]
   /** Resolves when it is certain that this node leads it. @throws {OsError} EAGAIN. */
   confirm(tree: Kid): Promise<unknown>
-  /** All leaves below these directories, and their sizes. @throws {OsError} EIO, EFBIG. */
-  census(roots: readonly CidText[]): Promise<Census>
   /** Leaves were kept for a change that was not made. */
   onUnused(tree: Kid): void
   /** Lets others have their turn. */
@@ -92,8 +82,7 @@ export class Placement {
   readonly #underWay = new Map<Kid, UnderWay>()
   /** Of trees that this node leads. */
   readonly #sites = new Map<Kid, PlacementSite>()
-  /** What was counted last of each tree. */
-  readonly #counts = new Map<Kid, { key: string; counted: Promise<Census> }>()
+  readonly #survey: Survey
   #reviewing = false
   #againMs = PLACE_AGAIN_MS
   /** Peers that could keep nothing when they were looked at last. */
@@ -107,6 +96,7 @@ export class Placement {
   constructor(options: PlacementOptions) {
     this.#options = options
     this.#timers = new Timers(options.clock)
+    this.#survey = new Survey(options)
     this.#spreader = new Spreader({ ...options, onLate: () => this.#later(PLACE_REVIEW_MS) })
     const { rpc, membership } = options
     rpc.handle('tree.placed', async ({ tree, cids, relieve }, { peer }) => {
@@ -137,7 +127,7 @@ export class Placement {
 
   /** It is not kept here any longer. */
   forget(tree: Kid): void {
-    this.#counts.delete(tree)
+    this.#survey.forget(tree)
     this.#underWay.delete(tree)
   }
 
@@ -198,13 +188,13 @@ export class Placement {
     const others = new Set([...view.devices].filter(([id]) => id !== peer).map(([, device]) => device))
     if (others.size < led.copies) return cids.map(() => false)
     const site = this.#site(tree)
-    if (!site.counted) await this.#count(site, led.roots)
+    if (!site.counted) await this.#survey.count(site, led.roots)
     // Of what is being placed as many keep it as there will be.
     const enough = (cid: CidText) => {
       return site.devices(cid, view, peer) >= (site.underWay.busy(cid) ? Math.min(REPLICAS, led.copies) : led.copies)
     }
     const known = cids.filter((cid) => site.knows(cid))
-    await this.#learn(
+    await this.#survey.learn(
       site,
       known.filter((cid) => !site.underWay.busy(cid) && !enough(cid)),
     )
@@ -238,7 +228,7 @@ export class Placement {
     if (leads) await confirm(tree)
     const all = led(tree)?.roots ?? roots(tree)
     if (!all) throw new OsError('EAGAIN', 'this node does not keep that tree')
-    const { leaves, complete } = mutated('need-nothing') ? NOTHING : await this.#leaves(tree, all)
+    const { leaves, complete } = mutated('need-nothing') ? NOTHING : await this.#survey.leaves(tree, all)
     if (!complete) throw new OsError('EIO', 'some of the tree is lost, and nobody knows what it needs')
     const answerOf = (word: (cid: CidText) => number): Needs => {
       return { answer: Uint8Array.from(cids, word), members: [...members(tree)] }
@@ -264,14 +254,14 @@ export class Placement {
     if (now.changing) this.#later(PLACE_REVIEW_MS)
     if (this.#devices() < 2) return
     const site = this.#site(tree)
-    const leaves = await this.#count(site, now.roots)
+    const leaves = await this.#survey.count(site, now.roots)
     // Disks lose blocks, and what was said once is not true for ever.
     const all = whom === 'all' || clock.nowMs() - site.learntMs >= PLACE_LEARN_MS
     const cids = [...leaves.keys()]
     if (all) site.forget(cids)
-    await this.#learn(site, cids)
+    await this.#survey.learn(site, cids)
     if (all) site.learntMs = clock.nowMs()
-    await this.#hear(site, cids)
+    await this.#survey.hear(site, cids)
     const rare = await this.#rare(site, now, cids)
     // It took long, and somebody else may count on what is let go.
     await confirm(tree)
@@ -322,64 +312,9 @@ export class Placement {
     return new Set(this.#options.keepers().map(({ device }) => device)).size
   }
 
-  /** All leaves of these versions of a tree; counted once as long as they are the same. @throws {OsError} EIO, EFBIG. */
-  #leaves(tree: Kid, roots: readonly CidText[]): Promise<Census> {
-    const key = roots.join()
-    const known = this.#counts.get(tree)
-    if (known?.key === key) return known.counted
-    const counted = this.#options.census(roots)
-    this.#counts.set(tree, { key, counted })
-    const forget = () => {
-      if (this.#counts.get(tree)?.counted === counted) this.#counts.delete(tree)
-    }
-    // What was lost may be found.
-    counted.then(({ complete }) => complete || forget(), forget)
-    return counted
-  }
-
-  /** The same, of one that is led here. */
-  async #count(site: PlacementSite, roots: readonly CidText[]): Promise<ReadonlyMap<CidText, number>> {
-    const atMs = this.#options.clock.nowMs()
-    const { leaves } = await this.#leaves(site.tree, roots)
-    site.count(leaves, atMs)
-    return leaves
-  }
-
   /** Who is here and counts. */
   #view({ keg, members }: LedTree): View {
     return { keg, devices: new Map(this.#options.keepers().map(({ id, device }) => [id, device])), members }
-  }
-
-  /** Asks everybody which of these it keeps, where nobody was asked yet. */
-  async #learn(site: PlacementSite, cids: readonly CidText[]): Promise<void> {
-    const unknown = site.unknown(cids)
-    if (unknown.length === 0) return
-    const { rpc, membership } = this.#options
-    await Promise.all([rpc.self, ...membership.linked()].map((peer) => this.#ask(site, peer, unknown)))
-    site.learnt(unknown)
-  }
-
-  /** Asks those who have come, or did not answer, for all. */
-  async #hear(site: PlacementSite, cids: readonly CidText[]): Promise<void> {
-    const peers = [...site.unheard]
-    site.unheard.clear()
-    await Promise.all(peers.map((peer) => this.#ask(site, peer, cids)))
-  }
-
-  async #ask(site: PlacementSite, peer: NodeId, cids: readonly CidText[]): Promise<void> {
-    const { rpc, holder, membership, log } = this.#options
-    const { tree } = site
-    try {
-      for (let at = 0; at < cids.length; at += MAX_CIDS_PER_CALL) {
-        const some = cids.slice(at, at + MAX_CIDS_PER_CALL)
-        const own = peer === rpc.self
-        const kept = own ? await holder.kept(tree, some) : await rpc.call(peer, 'tree.kept', { tree, cids: some })
-        for (const [i, cid] of some.entries()) site.heard(cid, peer, kept[i])
-      }
-    } catch (error) {
-      if (membership.has(peer)) site.unheard.add(peer)
-      log.log('debug', 'fs', `${shortNode(peer)} does not say what it keeps: ${errorLine(error)}`)
-    }
   }
 
   #left(peer: NodeId, said: boolean): void {

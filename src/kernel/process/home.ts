@@ -26,6 +26,7 @@ import { decodeCompletion, type Succeeded } from './completion.ts'
 import { makeChanges } from './effects.ts'
 import { type EntryOf, encodeEntry, type ProcessStep } from './entries.ts'
 import type { EventState } from './events.ts'
+import { Failures } from './failures.ts'
 import { tellPast } from './fold.ts'
 import { exitOf, rowOf } from './home-row.ts'
 import { slim } from './large.ts'
@@ -37,13 +38,6 @@ import { QueueRoom } from './queue-room.ts'
 import type { Placement } from './schedule.ts'
 import type { Ended, ProcessState } from './state.ts'
 
-/** An event that took this many workers or tabs with it ends the process: it would take every tab down in turn. */
-const MAX_DEATHS = 3
-/** Trouble with one event, of executors (not of links) or with what it needs, before the process fails with it. */
-const MAX_TROUBLES = 6
-const TROUBLE_PAUSE_MS = 250
-/** Characters of a reason that the journal keeps. */
-const MAX_WHY = 300
 export interface HomeServices {
   self: NodeId
   rpc: RpcNode
@@ -65,6 +59,7 @@ export class ProcessHome implements Lessee {
   readonly #output: ProcessOutput
   readonly #room: QueueRoom
   readonly #attempts: Attempts
+  readonly #failures: Failures
   /** Completions that are being made durable. */
   #settling = 0
   readonly #stop = new AbortController()
@@ -80,6 +75,14 @@ export class ProcessHome implements Lessee {
     this.#services = services
     this.#attempts = new Attempts(services.clock)
     this.#timers = new Timers(services.clock)
+    this.#failures = new Failures({
+      ...{ state, clock: services.clock, timers: this.#timers, leases: services.leases },
+      died: (node) => services.died(node),
+      ending: () => this.#ending,
+      record: (step) => this.#record(step),
+      end: (how) => this.#end(how),
+      log: (level, message) => this.#log(level, message),
+    })
     this.#output = new ProcessOutput(state, services.blocks, (step) => this.#kept(step))
     this.#room = new QueueRoom(services.clock, {
       pending: () => state.events.pending,
@@ -92,14 +95,8 @@ export class ProcessHome implements Lessee {
 
   /** After a start or a replay: gives back lost leases, makes file changes that perhaps were not made, and runs. */
   async resume(): Promise<void> {
-    for (const event of [...this.#state.events.kept()]) {
-      for (const { token, node } of [...event.leases]) {
-        // Only its former home could have taken the completion.
-        const kind = this.#services.died(node) ? 'died' : 'link'
-        if (this.#ending) return
-        if (!this.#lost(event, node, token, kind, 'the process moved to another home')) void this.#giveUp(event, node)
-      }
-    }
+    this.#failures.afterMove([...this.#state.events.kept()])
+    if (this.#ending) return
     this.#progress()
     // The tree's home may be elsewhere, and this node must have started to reach it.
     const left = mutated('forget-files') ? [] : [...this.#state.unapplied]
@@ -240,7 +237,7 @@ export class ProcessHome implements Lessee {
     try {
       await call.run(rpc, node, this.#leaseOf(attempts), this.#stop.signal)
     } catch (error) {
-      for (const attempt of call.open) await this.#failedToRun(attempt, toOsError(error))
+      for (const attempt of call.open) await this.#failures.ofCall(attempt, toOsError(error))
     } finally {
       for (const attempt of call.open) this.#attempts.end(attempt)
       // It runs the next events while these are being journalled.
@@ -266,7 +263,7 @@ export class ProcessHome implements Lessee {
     try {
       await this.#completed(attempt, bytes)
     } catch (error) {
-      await this.#failedToRun(attempt, toOsError(error))
+      await this.#failures.ofCall(attempt, toOsError(error))
     } finally {
       this.#settling--
       this.#attempts.end(attempt)
@@ -278,7 +275,7 @@ export class ProcessHome implements Lessee {
   async #completed(attempt: Attempt, bytes: Uint8Array): Promise<void> {
     const completion = decodeCompletion(bytes)
     if (this.#ending) return
-    if (!completion.ok) return this.#taskFailed(attempt, completion.kind, completion.message)
+    if (!completion.ok) return this.#failures.ofTask(attempt, completion.kind, completion.message)
     if (await this.#refused(attempt, completion)) return
     // What is here for it now has to be here when it is journalled.
     const release = this.#services.blocks.pin()
@@ -356,65 +353,6 @@ export class ProcessHome implements Lessee {
     const given = this.#state.spawned?.bounds?.outputBytes
     if (given !== undefined) return this.#fail(`it prints more than the ${given} bytes that it was given`)
     await this.#fail(`more than ${limits.MAX_OUTPUT_BYTES} bytes of output: write a file instead`)
-  }
-
-  async #taskFailed(attempt: Attempt, kind: string, message: string): Promise<void> {
-    const { of: event, node, token } = attempt
-    if (!this.#state.holds(event.id, token)) return
-    if (kind === 'crashed' && this.#lost(event, node, token, 'crashed', message)) return
-    const troubles = this.#troublesOf(event)
-    // Nobody's fault: the nodes that have what it needs may be back, or another node may reach them.
-    if (kind === 'away' && troubles < MAX_TROUBLES)
-      return this.#retry(attempt, TROUBLE_PAUSE_MS * 2 ** troubles, message)
-    await this.#end({ state: 'failed', code: kind === 'program' ? 126 : 1, error: message })
-  }
-
-  /** The link or the executor failed, not the task: the event runs again, elsewhere if possible. */
-  async #failedToRun(attempt: Attempt, error: OsError): Promise<void> {
-    const { of: event, node, token, state } = attempt
-    if (this.#ending || !this.#state.holds(event.id, token)) return
-    const why = errorLine(error)
-    if (error.code === 'ECONNRESET' || error.code === 'EHOSTUNREACH') {
-      if (this.#lost(event, node, token, state === 'running' && this.#services.died(node) ? 'died' : 'link', why))
-        return
-      return this.#giveUp(event, node)
-    }
-    if (error.code === 'EFBIG') return this.#fail(error.message)
-    const troubles = this.#troublesOf(event)
-    if (troubles >= MAX_TROUBLES) return this.#fail(`no node could run task ${event.task}: ${why}`)
-    // Longer than the event waits: it should not go there again at once.
-    this.#services.leases.avoid(node, 2 * TROUBLE_PAUSE_MS * troubles)
-    this.#retry(attempt, TROUBLE_PAUSE_MS * troubles, why)
-  }
-
-  /** Of that event, with the one that it has now. */
-  #troublesOf({ id }: EventState): number {
-    return (this.#state.troubles.get(id) ?? 0) + 1
-  }
-
-  /** The event runs again after a pause. */
-  #retry({ of: event, node, token }: Attempt, pauseMs: number, why: string): void {
-    this.#timers.after(pauseMs, 'event retry', () => {
-      this.#lost(event, node, token, 'trouble', why)
-    })
-  }
-
-  #giveUp(event: EventState, node: NodeId): Promise<void> {
-    const message = `task ${event.task} took ${MAX_DEATHS} tabs with it, the last one ${shortNode(node)}`
-    return this.#fail(`${message}: it is not tried again`)
-  }
-
-  /** The event runs again. @returns false when it has taken too many with it: then it must not. */
-  #lost(event: EventState, node: NodeId, token: number, kind: EntryOf<'lost'>['kind'], why: string): boolean {
-    const { clock, leases } = this.#services
-    const { id, task } = event
-    const deaths = (this.#state.deaths.get(id) ?? 0) + (kind === 'died' || kind === 'crashed' ? 1 : 0)
-    this.#log(kind === 'crashed' ? 'warn' : 'info', `event ${id} is lost on ${shortNode(node)} (${kind}): ${why}`)
-    if (deaths >= MAX_DEATHS) return false
-    const atMs = clock.wallMs()
-    this.#record({ t: 'lost', event: id, task, token, node, kind, why: why.slice(0, MAX_WHY), atMs })
-    leases.pump()
-    return true
   }
 
   /** When nothing is left to start, whoever is much later than the others gets company: the first completion wins. */
