@@ -38,6 +38,31 @@ test('a newcomer sees three things to try, types them, and finds them in the his
   await expect.poll(() => screen(a)).toContain('mandelbrot.js 60 20')
 })
 
+interface OpenFile {
+  write(bytes: Uint8Array, options: { position: number }): Promise<unknown>
+  close(): Promise<void>
+}
+
+test('who changes a file that somebody else has changed meanwhile is told so in the terminal, and goes on typing', async ({
+  cluster,
+}) => {
+  const [a, b] = (await cluster(2)) as [Tab, Tab]
+  await a.out('echo one > /f')
+  await a.page.evaluate(async () => {
+    const fs = globalThis.os.fs as unknown as { open(path: string, flags: string): Promise<OpenFile> }
+    const file = await fs.open('/f', 'r+')
+    await file.write(new TextEncoder().encode('A'), { position: 0 })
+    Object.assign(globalThis, { openFile: file })
+  })
+  await b.out('echo two > /f')
+  await a.page.keyboard.type('false; echo half')
+  await a.page.evaluate(() => (globalThis as unknown as { openFile: OpenFile }).openFile.close())
+  await expect.poll(() => screen(a)).toContain('Note: /f was changed by somebody else meanwhile')
+  await type(a, ' and half')
+  await expect.poll(() => screen(a)).toContain('half and half')
+  expect(await b.out('cat /f /f.conflict-*')).toBe('two\nAne\n')
+})
+
 test('a name has its directory on every device, and its own device remembers it', async ({ cluster }) => {
   const [a, b] = (await cluster(2)) as [Tab, Tab]
   await type(a, 'login ann')

@@ -81,7 +81,8 @@ export class LineEditor {
       return
     }
     const text = this.#line.buf
-    this.#leave('\r\n')
+    // A prompt with nothing behind it need not be seen twice.
+    this.#leave(text === '' ? '\r\x1b[K' : '\r\n')
     this.#finish({ kind: 'interrupted', text })
   }
 

@@ -57,6 +57,9 @@ export function showScreen({ kernel, events, start }: Begun): void {
       import('../shell/transfer.ts').then(({ importFiles }) => importFiles(context, files, context.session.cwd))
     shell.foreground({ name: 'put', run: put }).catch((error) => terminal.write(`put: ${errorLine(error)}\n`))
   })
+  events.on((event) => {
+    if (event.type === 'notice') shell.tell(event.message)
+  })
   const status = new StatusLine(element('status'), kernel.client)
   void reportBoot(kernel, { events, status, shell })
   askForPersistence(events)

@@ -141,7 +141,10 @@ export class Kernel {
       liveness,
       witness: network.witness,
     })
-    const notice = (message: string) => void this.#events.push({ type: 'notice', message })
+    const notice = (message: string) => {
+      log.log('info', 'kernel', message)
+      this.#events.push({ type: 'notice', message })
+    }
     this.#clocks = new ClockWatch({ membership: this.#membership, device, clock, onTrouble: notice })
     this.#files = new Files({
       ...{ self: network.self, device, clock, hasher, signer, random, log, store: logStore, builtin: options.builtin },

@@ -107,6 +107,25 @@ describe('the prompt loop', () => {
     expect(piped.join('\n')).toBe(`${name}\n`)
   })
 
+  it('tells what people should know between commands, and leaves the line and $? as they were', async () => {
+    const { terminal, closed, shell } = start()
+    await terminal.line('false')
+    await expect.poll(() => terminal.reading).toBe(true)
+    shell.tell('the clock \x1b[2J is wrong')
+    await expect.poll(() => terminal.screen).toContain('is wrong')
+    await expect.poll(() => terminal.requests.at(-1)?.initial).toBe('half')
+    await terminal.line('echo $?')
+    for (let i = 1; i <= 10; i++) shell.tell(`note ${i}`)
+    await expect.poll(() => terminal.screen).toContain('more')
+    await terminal.answer({ kind: 'closed' })
+    await closed
+    const plain = terminal.screen.replaceAll('\x1b[33m', '').replaceAll('\x1b[0m', '')
+    const [first, status, ...notes] = plain.trimEnd().split('\n')
+    expect([first, status]).toEqual(['Note: the clock ?[2J is wrong', '1'])
+    expect(notes).toHaveLength(9)
+    expect(notes.at(-1)).toBe('Note: 2 more notes are in dmesg')
+  })
+
   it('asks for another line while a quote is open', async () => {
     const { terminal } = start()
     await terminal.line("echo 'one") // before the parser was loaded

@@ -6,6 +6,7 @@ import type { Completion } from './complete.ts'
 import type { Program, ShellParts, Streams } from './program.ts'
 import type { Session } from './session.ts'
 import { emptyReader, sinkWriter } from './streams.ts'
+import { printable } from './table.ts'
 
 export interface ReadLineRequest {
   prompt: string
@@ -43,6 +44,9 @@ export interface PromptShell {
   run(text: string, streams: Streams, signal: AbortSignal): Promise<number>
 }
 
+/** What is told at a time; more is in the log. */
+const MAX_TOLD = 8
+
 /** A task that takes the terminal like a typed command, e.g. files dropped on the page. */
 export interface ForegroundTask {
   name: string
@@ -55,6 +59,8 @@ export class PromptLoop {
   readonly #shell: PromptShell
   readonly #terminal: ShellTerminal
   readonly #tasks: Work[] = []
+  /** What people should know, and have not been told. */
+  #told: string[] = []
   #engine: typeof import('./engine.ts') | undefined
 
   constructor(shell: PromptShell, terminal: ShellTerminal) {
@@ -74,6 +80,12 @@ export class PromptLoop {
     })
   }
 
+  /** Shows a line of text as soon as no command runs; what was typed stays in the line, and `$?` is what it was. */
+  tell(text: string): void {
+    this.#told.push(text)
+    if (this.#told.length === 1) this.#terminal.interruptLine()
+  }
+
   /** Until the terminal closes. */
   async run(): Promise<void> {
     const { session } = this.#shell
@@ -86,6 +98,7 @@ export class PromptLoop {
       if (result.kind === 'cancelled') session.lastStatus = 130
       else if (result.kind === 'interrupted') {
         initial = result.text
+        await this.#tell()
         for (let task = this.#tasks.shift(); task; task = this.#tasks.shift()) await this.#run(task)
       } else if (await this.#needsMore(result.text)) initial = `${result.text}\n`
       else if (result.text.trim() !== '') {
@@ -93,6 +106,13 @@ export class PromptLoop {
         await this.#run((streams, signal) => this.#shell.run(result.text, streams, signal))
       }
     }
+  }
+
+  async #tell(): Promise<void> {
+    const told = this.#told.splice(0)
+    const lines = told.slice(0, MAX_TOLD).map((text) => `\x1b[33mNote:\x1b[0m ${printable(text)}\n`)
+    if (told.length > MAX_TOLD) lines.push(`\x1b[33mNote:\x1b[0m ${told.length - MAX_TOLD} more notes are in dmesg\n`)
+    if (lines.length > 0) await this.#terminal.write(utf8(lines.join('')))
   }
 
   #request(initial: string): ReadLineRequest {

@@ -126,6 +126,12 @@ export class Shell {
     await this.#prompt.run()
   }
 
+  /** Shows something that people should know in this shell's terminal, between commands. */
+  tell(text: string): void {
+    assert(this.#prompt, 'this shell has no terminal')
+    this.#prompt.tell(text)
+  }
+
   /** Runs a task in the foreground of this shell's terminal, after what runs there now; Ctrl-C cancels it. */
   async foreground(task: ForegroundTask): Promise<number> {
     assert(this.#prompt, 'this shell has no terminal')

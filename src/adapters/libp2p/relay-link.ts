@@ -103,10 +103,12 @@ export class RelayLink {
         if (!signal.aborted) this.#setState('connecting', reason)
       } catch (error) {
         if (signal.aborted) break
-        this.#options.log.log('debug', 'network', 'the relay cannot be reached', { error: errorLine(error), failures })
+        // A WebSocket tells nobody why it failed.
+        const why = error instanceof Event ? 'ECONNREFUSED: its WebSocket does not open' : errorLine(error)
+        this.#options.log.log('debug', 'network', 'the relay cannot be reached', { error: why, failures })
         failures++
         // No answer in time says little, the first time: a machine that starts a dozen tabs is slow itself.
-        if (!timeout.aborted || failures > 1) this.#setState('offline', errorLine(error))
+        if (!timeout.aborted || failures > 1) this.#setState('offline', why)
       }
       // Another session may have begun; the connection is its own then.
       if (signal.aborted) break
