@@ -170,6 +170,11 @@ export function conflicting(name: string, label: string, count: number): string 
   return shortened(name, MAX_NAME_BYTES - tail.length) + tail
 }
 
+/** Whether that change brings what both sides had under that name, under another. */
+export function besideAnother(op: TreeOp, label: string): op is TreeOp & { path: string } {
+  return 'path' in op && op.op !== 'remove' && (splitPath(op.path).pop() ?? '').includes(CONFLICT + label)
+}
+
 /** At most `bytes` of a name in UTF-8, cut between characters. */
 function shortened(name: string, bytes: number): string {
   let out = ''

@@ -256,6 +256,21 @@ describe('when the disk of the home of the tree takes no more', () => {
 })
 
 describe('when two parts that worked alone meet', () => {
+  it('who brings what both have changed is told what it is called now', async () => {
+    const { cluster, a, b } = await twoAlone(9, async (cluster, a, b) => {
+      for (const [node, text] of [
+        [a, 'a'],
+        [b, 'b'],
+      ] as const) {
+        await cluster.run(node.fs.mkdir('/d'))
+        for (const name of ['x', 'y']) await cluster.run(node.fs.writeFile(`/d/${name}`, text))
+      }
+    })
+    const events = [...(await eventsOf(cluster, a)), ...(await eventsOf(cluster, b))]
+    const [notice] = events.flatMap((event) => (event.type === 'notice' ? [event.message] : []))
+    expect(notice).toMatch(/had changed some of them too: what was here is \/d\/x\.conflict-\w+ and 1 more$/)
+  })
+
   it('nothing is lost, and both learn of it', async () => {
     const { cluster, a, b } = await twoAlone(8, async (cluster, a, b) => {
       await cluster.run(a.fs.writeFile('/from-a', 'a'))

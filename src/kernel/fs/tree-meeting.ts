@@ -8,7 +8,7 @@ import type { CidText } from '../blocks/cid.ts'
 import * as limits from '../limits.ts'
 import { mutated } from '../mutations.ts'
 import type { TreeHead, TreeOp } from '../rpc/methods.ts'
-import { lacking, mergeOps } from './merge.ts'
+import { besideAnother, lacking, mergeOps } from './merge.ts'
 import type { Tree } from './tree.ts'
 import type { TreeCalls } from './tree-calls.ts'
 import type { Absorbed, TreeBirth } from './tree-journal.ts'
@@ -119,10 +119,10 @@ export class TreeMeeting {
     if (mutated('drop-branch')) return this.#forget(mine.tree)
     const base = baseOf(keeper.base(mine.tree), target)
     let said = await calls.absorbed(target, mine.tree)
-    let count = 0
+    let brought: Brought = { count: 0, beside: 0 }
     const known = mutated('absorb-unseen') ? mine.version : (said?.version ?? -1)
     if (known < mine.version) {
-      count = await this.#mergeInto(mine, target, base)
+      brought = await this.#mergeInto(mine, target, base)
       await calls.apply(target, { ops: [], absorbs: [mine.tree, mine.version] })
       said = await calls.absorbed(target, mine.tree)
     }
@@ -134,8 +134,7 @@ export class TreeMeeting {
       log.log('warn', 'fs', `${what}: it is kept aside`)
       return true
     }
-    const notice = `two parts of the cluster met: ${count} files and folders of this tab were merged into ${this.#options.name}`
-    if (count > 0) this.#options.notice(notice)
+    if (brought.count > 0) this.#options.notice(inWords(brought, this.#options.name))
     // A lone tab cannot wait for a second copy.
     const ack = target.home !== self || this.#options.accompanied() ? 'majority' : undefined
     await calls.apply(target, { ops: [], absorbs: [mine.tree, mine.version], ack })
@@ -197,25 +196,30 @@ export class TreeMeeting {
 
   /**
    * Brings what only one of two trees has into the other, in batches.
-   * @returns how many files and folders were brought over.
    * @throws {OsError} EEXIST when somebody makes one of them meanwhile: to be repeated from the beginning.
    */
-  async #mergeInto(mine: TreeHead, target: TreeHead, base: CidText | undefined): Promise<number> {
+  async #mergeInto(mine: TreeHead, target: TreeHead, base: CidText | undefined): Promise<Brought> {
     const { tree, calls, self } = this.#options
     const theirs = await calls.head(target)
     let batch: TreeOp[] = []
     let bytes = 0
-    let count = 0
+    const brought: Brought = { count: 0, beside: 0 }
     const flush = async () => {
       if (batch.length > 0) await calls.apply(target, { ops: batch })
-      count += batch.length
+      brought.count += batch.length
+      for (const op of batch) {
+        if (!besideAnother(op, label)) continue
+        brought.beside++
+        brought.first ??= op.path
+      }
       batch = []
       bytes = 0
     }
     const place = { mine: mine.root, theirs: theirs.root, base }
+    const label = shortNode(self)
     // Files of which both have one are told apart by whose they are.
     const apart = target.keg !== undefined
-    const merge = { tree, apart, label: shortNode(self), options: { hints: [theirs.home] } }
+    const merge = { tree, apart, label, options: { hints: [theirs.home] } }
     for await (const op of mergeOps(merge, place)) {
       const opBytes = encode(op).byteLength
       if (batch.length === BATCH || bytes + opBytes > BATCH_BYTES) await flush()
@@ -223,8 +227,24 @@ export class TreeMeeting {
       bytes += opBytes
     }
     await flush()
-    return count
+    return brought
   }
+}
+
+/** What was brought from one tree into another. */
+interface Brought {
+  /** Files and folders. */
+  count: number
+  /** Those of which both had one, and what the first of them is called now. */
+  beside: number
+  first?: string
+}
+
+function inWords({ count, beside, first }: Brought, name: string): string {
+  const text = `two parts of the cluster met: ${count} files and folders of this tab were merged into ${name}`
+  if (first === undefined) return text
+  const more = beside > 1 ? ` and ${beside - 1} more` : ''
+  return `${text}; the other part had changed some of them too: what was here is ${first}${more}`
 }
 
 /** Where a branch left that very tree; undefined for trees that were never one. */
