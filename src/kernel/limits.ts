@@ -232,6 +232,8 @@ export const KEEP_CALLS = 4
 export const MAX_HINTS = 8
 /** Leaves of one tree whose holders are known (some 300 MB): a tebibyte of full ones. */
 export const MAX_PLACED = 1_000_000
+/** Whoever says what a tree needs has counted its leaves by then: what came into it since it began to is remembered for so long. */
+export const PLACE_NEEDS_MS = 10 * 60_000
 /** So long after this node leads a tree, or somebody came, it looks who keeps what. */
 export const PLACE_REVIEW_MS = 5_000
 /** Pins in one record: all of it is written when one is added. 150 KB. */
@@ -265,6 +267,8 @@ export const RAFT_LEASE_MS = 1_000
 export const RAFT_STICK_MS = 1_500
 /** A message to a live member that is not answered is sent again after this: streams lose nothing, links break. */
 export const RAFT_RETRY_MS = 1_000
+/** Who was asked for a vote, and has no more than who asked, gives it up to this many times as long before it asks itself. */
+export const RAFT_COURTESY = 5
 /** Who has asked for votes so often in vain waits twice as long each time… */
 export const RAFT_EAGER_RETRIES = 8
 /** …up to this. */

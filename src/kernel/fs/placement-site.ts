@@ -2,7 +2,7 @@
 // Below: nothing.
 import type { DeviceId, Kid, NodeId } from '../../base/ids.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { BLOCK_BYTES } from '../limits.ts'
+import { BLOCK_BYTES, PLACE_NEEDS_MS } from '../limits.ts'
 import type { PlacedLeaf } from './leaves.ts'
 import { type Keeper, scoreOf } from './placement-plan.ts'
 
@@ -108,13 +108,11 @@ export class PlacementSite {
     return this.#leaves.has(cid)
   }
 
-  /** Everybody is to be asked anew about these; of what is being placed it was said just now. */
-  forget(cids: readonly CidText[]): void {
+  /** Everybody is to be asked anew about these. What was said counts until then: who writes, or looks, goes by it meanwhile. */
+  unlearn(cids: readonly CidText[]): void {
     for (const cid of cids) {
       const known = this.#leaves.get(cid)
-      if (!known || this.underWay.busy(cid)) continue
-      known.learnt = false
-      known.holders.clear()
+      if (known) known.learnt = false
     }
   }
 
@@ -179,7 +177,7 @@ export class PlacementSite {
     for (const cid of this.#leaves.keys())
       if (!leaves.has(cid) && !this.underWay.busySince(cid, atMs)) this.#leaves.delete(cid)
     for (const [cid, size] of leaves) this.#known(cid).size = size
-    this.underWay.forget(atMs)
+    this.underWay.forget(atMs - PLACE_NEEDS_MS)
     this.counted = true
   }
 

@@ -78,15 +78,18 @@ export class Survey {
   async #ask(site: PlacementSite, peer: NodeId, cids: readonly CidText[]): Promise<void> {
     const { rpc, holder, membership, log } = this.#options
     const { tree } = site
+    let heard = 0
     try {
       for (let at = 0; at < cids.length; at += MAX_CIDS_PER_CALL) {
         const some = cids.slice(at, at + MAX_CIDS_PER_CALL)
         const own = peer === rpc.self
         const kept = own ? await holder.kept(tree, some) : await rpc.call(peer, 'tree.kept', { tree, cids: some })
         for (const [i, cid] of some.entries()) site.heard(cid, peer, kept[i])
+        heard = at + some.length
       }
     } catch (error) {
       if (membership.has(peer)) site.unheard.add(peer)
+      for (const cid of cids.slice(heard)) if (!site.underWay.busy(cid)) site.drop(cid, peer)
       log.log('debug', 'fs', `${shortNode(peer)} does not say what it keeps: ${errorLine(error)}`)
     }
   }

@@ -258,10 +258,11 @@ export class Placement {
     // Disks lose blocks, and what was said once is not true for ever.
     const all = whom === 'all' || clock.nowMs() - site.learntMs >= PLACE_LEARN_MS
     const cids = [...leaves.keys()]
-    if (all) site.forget(cids)
+    if (all) site.unlearn(cids)
     await this.#survey.learn(site, cids)
     if (all) site.learntMs = clock.nowMs()
     await this.#survey.hear(site, cids)
+    if (site.unheard.size > 0) this.#again()
     const rare = await this.#rare(site, now, cids)
     // It took long, and somebody else may count on what is let go.
     await confirm(tree)
@@ -403,6 +404,8 @@ export class Placement {
     this.#reviewing = false
     if (failed) this.#again()
     else if (this.#dueMs === Number.POSITIVE_INFINITY) this.#againMs = PLACE_AGAIN_MS
+    // Disks lose blocks also where nobody comes or goes.
+    this.#later(PLACE_LEARN_MS)
   }
 
   /** Not all could be done: later, and later still when that does not help. */

@@ -150,6 +150,12 @@ export class Group implements Journal {
     return lastTerm < term || (lastTerm === term && lastIndex < log.configIndex)
   }
 
+  /** Whether this member has what somebody lacks whose log ends so. */
+  isAheadOf({ lastIndex, lastTerm }: { lastIndex: number; lastTerm: number }): boolean {
+    const { log } = this.#raft
+    return lastTerm < log.lastTerm || (lastTerm === log.lastTerm && lastIndex < log.lastIndex)
+  }
+
   get busy(): boolean {
     return this.#raft.busy
   }

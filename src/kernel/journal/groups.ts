@@ -334,8 +334,16 @@ export class Groups {
       return this.#dismiss(peer, group, group.configIndex)
     }
     this.#intake.step(peer, group, message)
-    // Whoever asks may lack what this member has, and could ask for ever: then it is this one's turn.
-    if (message.t === 'vote' && group.leader === undefined) this.#electSoon(group, limits.GROUP_ELECTION_STEP_MS)
+    if (message.t === 'vote' && group.leader === undefined) this.#electSoon(group, this.#courtesyMs(group, message))
+  }
+
+  /**
+   * How long somebody who asks for a vote may take. Whoever lacks what this member has could ask for ever: then it is this
+   * one's turn. Anybody else is given the time that its votes take, or the two would outbid each other on a slow link.
+   */
+  #courtesyMs(group: Group, vote: RaftMessage & { t: 'vote' }): number {
+    if (group.isAheadOf(vote)) return limits.GROUP_ELECTION_STEP_MS
+    return limits.RAFT_RETRY_MS * (1 + (limits.RAFT_COURTESY - 1) * this.#random.float())
   }
 
   // --- the witness -----------------------------------------------------------------------------------------

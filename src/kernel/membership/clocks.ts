@@ -22,8 +22,14 @@ export function clockTrouble(
   rows: readonly Pick<PeerRow, 'device' | 'clockMs'>[],
   own: DeviceId,
 ): ClockTrouble | undefined {
+  // Of a device with several tabs all have to say so: anybody could call itself one of them.
   const others = new Map<string, number>()
-  for (const { device, clockMs } of rows) if (clockMs !== null && device !== own) others.set(device, clockMs)
+  for (const { device, clockMs } of rows) {
+    if (clockMs === null || device === own) continue
+    const before = others.get(device)
+    const milder = before === undefined || Math.abs(clockMs) < Math.abs(before) ? clockMs : before
+    others.set(device, before !== undefined && Math.sign(before) !== Math.sign(clockMs) ? 0 : milder)
+  }
   const off = [...others.values()].filter((ms) => Math.abs(ms) > OFF_MS)
   const behind = off.filter((ms) => ms > 0).sort((a, b) => a - b)
   const ahead = off.filter((ms) => ms < 0).sort((a, b) => a - b)
@@ -35,14 +41,17 @@ export function clockTrouble(
     return { side: 'either', text }
   }
   const whose = `those of ${most.length} of ${others.size} other devices`
-  return { side, text: `the clock of this device is ${how} ${whose}: set it, or they refuse what this one publishes` }
+  return {
+    side,
+    text: `the clock of this device is ${how} ${whose}: set it; from a quarter of an hour on they refuse what this one publishes`,
+  }
 }
 
 /** Looks whenever somebody has come, and tells of each trouble once. */
 export class ClockWatch {
   readonly #options: { membership: Membership; device: DeviceId; clock: Clock; onTrouble(text: string): void }
   #timer: Timer | undefined
-  #told: ClockTrouble['side'] | undefined
+  readonly #told = new Set<ClockTrouble['side']>()
 
   constructor(options: { membership: Membership; device: DeviceId; clock: Clock; onTrouble(text: string): void }) {
     this.#options = options
@@ -59,8 +68,9 @@ export class ClockWatch {
     this.#timer = undefined
     const { membership, device, onTrouble } = this.#options
     const trouble = clockTrouble(membership.rows(), device)
-    if (trouble && trouble.side !== this.#told) onTrouble(trouble.text)
-    this.#told = trouble?.side
+    if (!trouble || this.#told.has(trouble.side)) return
+    this.#told.add(trouble.side)
+    onTrouble(trouble.text)
   }
 }
 

@@ -1,6 +1,6 @@
 // What membership knows about one peer. Above: membership.ts, which alone changes it.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
-import type { Timer } from '../../ports/clock.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
 import { type PeerRow, type PeerState, type StorageClass, storageClasses } from '../../syscalls/types.ts'
 import type { Hello, Pulse } from '../rpc/frames.ts'
 import { SilenceDetector } from './detector.ts'
@@ -12,8 +12,8 @@ export interface Member {
   /** SHA-256 of what its page says when it is closed, if it has one. */
   goodbye: string | undefined
   slots: number
-  /** Its wall clock less ours, in ms, when its link came up; null: it did not say. */
-  clockMs: number | null
+  /** Its wall clock less our monotonic one, in ms, when its link came up; null: it did not say. */
+  wallAheadMs: number | null
   detector: SilenceDetector
   announced: Pulse['state']
   running: number
@@ -43,15 +43,15 @@ export interface Member {
   evidenceTimer: Timer | undefined
 }
 
-/** @param clockMs its wall clock less ours. */
-export function newMember(peer: NodeId, hello: Hello, nowMs: number, clockMs: number | null): Member {
+/** @param wallAheadMs its wall clock less our monotonic one. */
+export function newMember(peer: NodeId, hello: Hello, nowMs: number, wallAheadMs: number | null): Member {
   return {
     id: peer,
     device: hello.device as DeviceId,
     session: hello.session,
     goodbye: hello.goodbye,
     slots: hello.slots,
-    clockMs,
+    wallAheadMs,
     detector: new SilenceDetector(nowMs),
     announced: 'alive',
     running: 0,
@@ -75,7 +75,8 @@ export function newMember(peer: NodeId, hello: Hello, nowMs: number, clockMs: nu
 }
 
 /** Its link is up again: what was held against it is forgotten. */
-export function relink(member: Member, nowMs: number): void {
+export function relink(member: Member, nowMs: number, wallAheadMs: number | null): void {
+  member.wallAheadMs = wallAheadMs
   member.linked = true
   member.watching = false
   member.accused = false
@@ -85,8 +86,8 @@ export function relink(member: Member, nowMs: number): void {
   member.detector = new SilenceDetector(nowMs)
 }
 
-/** @param nowMs of the same clock. */
-export function rowOf(member: Member, nowMs: number): PeerRow {
+export function rowOf(member: Member, clock: Clock): PeerRow {
+  const nowMs = clock.nowMs()
   return {
     id: member.id,
     device: member.device,
@@ -96,7 +97,7 @@ export function rowOf(member: Member, nowMs: number): PeerRow {
     slots: member.slots,
     running: member.running,
     storage: member.storage,
-    clockMs: member.clockMs,
+    clockMs: member.wallAheadMs === null ? null : Math.round(member.wallAheadMs + nowMs - clock.wallMs()),
     knownMs: Math.round(nowMs - member.sinceMs),
   }
 }

@@ -129,12 +129,13 @@ export class Membership {
 
   row(peer: NodeId): PeerRow | undefined {
     const member = this.#members.get(peer)
-    return member && rowOf(member, this.#clock.nowMs())
+    return member && rowOf(member, this.#clock)
   }
 
   rows(): PeerRow[] {
-    const nowMs = this.#clock.nowMs()
-    return [...this.#members.values()].map((member) => rowOf(member, nowMs)).sort((a, b) => (a.id < b.id ? -1 : 1))
+    return [...this.#members.values()]
+      .map((member) => rowOf(member, this.#clock))
+      .sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   /** Makes sure of a link to a node that is not a neighbour. @throws {OsError} EHOSTUNREACH, ECANCELED. */
@@ -265,12 +266,13 @@ export class Membership {
     before?.graceTimer?.cancel()
     if (before && before.session !== hello.session) this.#leave(before, 'its tab was reloaded', 'gone')
     const again = this.#members.get(peer)
+    // Against the monotonic clock here: the wall clock may be set while this runs.
+    const wallMs = hello.wallMs === undefined ? null : hello.wallMs - nowMs
     if (again) {
-      relink(again, nowMs)
+      relink(again, nowMs, wallMs)
       this.#show(again)
     } else {
-      const clockMs = hello.wallMs === undefined ? null : Math.round(hello.wallMs - this.#clock.wallMs())
-      this.#members.set(peer, newMember(peer, hello, nowMs, clockMs))
+      this.#members.set(peer, newMember(peer, hello, nowMs, wallMs))
       this.#log.log('info', 'membership', `${shortNode(peer)} joined`, { device: hello.device })
       this.events.emit({ type: 'joined', peer })
     }

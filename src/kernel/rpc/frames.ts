@@ -30,7 +30,7 @@ export const hello = v.object({
   slots: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1024)),
   storage,
   /** Its wall clock as it says this, in Unix ms. */
-  wallMs: v.exactOptional(small),
+  wallMs: v.exactOptional(v.pipe(v.number(), v.minValue(-1e15), v.maxValue(1e15))),
 })
 export type Hello = v.InferOutput<typeof hello>
 

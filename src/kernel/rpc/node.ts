@@ -32,6 +32,7 @@ export interface LinkEvents {
 
 /** Lanes of a peer that are not both open yet. */
 interface Pairing {
+  sinceMs: number
   control?: Lane
   bulk?: Lane
   hello?: Hello
@@ -244,7 +245,7 @@ export class RpcNode {
       if (this.#pairings.get(peer) === pairing && lane) this.#laneClosed(peer, lane, 'opened one lane only', true)
     }
     const timer = this.#clock.setTimer(giveUp, 2 * HELLO_TIMEOUT_MS, 'pair lanes')
-    const pairing: Pairing = { open: new Set(), early: [], earlyBytes: 0, timer }
+    const pairing: Pairing = { sinceMs: this.#clock.nowMs(), open: new Set(), early: [], earlyBytes: 0, timer }
     this.#pairings.set(peer, pairing)
     return pairing
   }
@@ -260,7 +261,9 @@ export class RpcNode {
     this.#since.set(peer, this.#clock.nowMs())
     const serve = (method: MethodName, args: unknown, context: ServeContext) => this.#serve(method, args, context)
     this.#sessions.set(peer, new Session({ peer, hello: pairing.hello, control, bulk, clock: this.#clock, serve }))
-    this.#links?.onUp(peer, pairing.hello)
+    const { wallMs: _old, ...rest } = pairing.hello
+    // This tab stood still meanwhile: nobody knows when that was said.
+    this.#links?.onUp(peer, this.#clock.nowMs() - pairing.sinceMs > HELLO_TIMEOUT_MS ? rest : pairing.hello)
     for (const [lane, frame] of pairing.early) this.#frame(peer, lane, frame, 0)
   }
 

@@ -205,10 +205,15 @@ export class Raft {
     if (this.#leadership) return this.#leadership.tick(nowMs)
     // Whoever was replaced while it was away may never hear of that, and ask in vain for as long as it runs.
     const pauseMs = RAFT_RETRY_MS * 2 ** Math.max(0, this.#campaigns - RAFT_EAGER_RETRIES)
-    if (this.#role === 'follower' || nowMs - this.#campaignMs < Math.min(pauseMs, RAFT_RETRY_MAX_MS)) return
+    if (this.#role === 'follower' || nowMs - this.#campaignMs < Math.min(pauseMs, this.#mostPauseMs)) return
     // Without a majority in sight it does not go on raising the term.
     if (this.quorate) this.campaign(nowMs)
     else this.#role = 'follower'
+  }
+
+  /** A witness knows first that a leader is gone which this member lost sight of, and does not say so. */
+  get #mostPauseMs(): number {
+    return this.config.voters.some(({ witness }) => witness) ? 2 * RAFT_RETRY_MS : RAFT_RETRY_MAX_MS
   }
 
   /** @throws {OsError} EPROTO for what no honest member says: nothing has changed then. */
