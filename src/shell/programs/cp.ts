@@ -2,7 +2,7 @@
 import { isOsError, OsError } from '../../base/errors.ts'
 import { baseName, isInside, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
-import { bar, ProgressLine } from '../progress.ts'
+import { copyFile } from './copy-file.ts'
 import { destination } from './destination.ts'
 
 export const cp = defineProgram(
@@ -72,22 +72,5 @@ async function shared(context: ProgramContext, { from, to }: Pick<Copy, 'from' |
   } catch (error) {
     if (isOsError(error, 'EXDEV')) return false
     throw error
-  }
-}
-
-async function copyFile(context: ProgramContext, { from, to, size }: Copy): Promise<void> {
-  const progress = new ProgressLine(context)
-  async function* pieces() {
-    let done = 0
-    for await (const piece of context.fs.read(from, context.cancel)) {
-      done += piece.byteLength
-      if (done < size) await progress.show(`${bar(done / size, 24)} ${to}`)
-      yield piece
-    }
-  }
-  try {
-    await context.fs.writeFile(to, pieces(), context.cancel)
-  } finally {
-    await progress.clear()
   }
 }

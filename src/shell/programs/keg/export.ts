@@ -2,6 +2,7 @@
 
 import { baseName } from '../../paths.ts'
 import { defineProgram } from '../../program.ts'
+import { copyFile } from '../copy-file.ts'
 
 export const exportCar = defineProgram(
   {
@@ -20,13 +21,13 @@ export const exportCar = defineProgram(
     const path = context.path(operand)
     const car = path === '/' ? '/car/keg/HEAD.car' : `/car${path}.car`
     await context.fs.stat(path, context.cancel)
-    const content = context.fs.read(car, context.cancel)
     if (file === '-') {
-      for await (const piece of content) await context.stdout.write(piece)
+      for await (const piece of context.fs.read(car, context.cancel)) await context.stdout.write(piece)
       return 0
     }
     const to = context.path(file ?? `${path === '/' ? 'root' : baseName(path)}.car`)
-    await context.fs.writeFile(to, content, context.cancel)
+    const { size } = await context.fs.stat(car, context.cancel)
+    await copyFile(context, { from: car, to, size })
     const { cid = '' } = (await context.client.call('info', { topic: 'path', path, plain: true }, context.cancel)) as {
       cid?: string
     }

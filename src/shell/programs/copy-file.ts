@@ -1,0 +1,25 @@
+// A file with new content that another has, piece by piece, with a bar while it takes. Used by cp and keg export.
+import type { ProgramContext } from '../program.ts'
+import { bar, ProgressLine } from '../progress.ts'
+import { printable } from '../table.ts'
+
+/** @param size bytes of what is at `from`. @throws {OsError} as reading and writing files do. */
+export async function copyFile(
+  context: ProgramContext,
+  { from, to, size }: { from: string; to: string; size: number },
+): Promise<void> {
+  const progress = new ProgressLine(context)
+  async function* pieces() {
+    let done = 0
+    for await (const piece of context.fs.read(from, context.cancel)) {
+      done += piece.byteLength
+      if (done < size) await progress.show(`${bar(done / size, 24)} ${printable(to)}`)
+      yield piece
+    }
+  }
+  try {
+    await context.fs.writeFile(to, pieces(), context.cancel)
+  } finally {
+    await progress.clear()
+  }
+}
