@@ -60,6 +60,8 @@ class FakeTerminal implements ShellTerminal {
   }
 }
 
+const none = { from: 0, candidates: [] }
+
 function start(files: Record<string, string> = {}) {
   const test = testShell(files)
   const terminal = new FakeTerminal()
@@ -115,7 +117,18 @@ describe('the prompt loop', () => {
     await expect.poll(() => terminal.screen).toContain('is wrong')
     await expect.poll(() => terminal.requests.at(-1)?.initial).toBe('half')
     await terminal.line('echo $?')
-    for (let i = 1; i <= 10; i++) shell.tell(`note ${i}`)
+    // A question of a program is not taken for the prompt: it would be answered by the note.
+    const asking = shell.foreground({
+      name: 'ask',
+      run: async () => {
+        const answer = terminal.readLine({ prompt: '?', isComplete: () => true, complete: async () => none })
+        for (let i = 1; i <= 10; i++) shell.tell(`note ${i}`)
+        return (await answer).kind === 'line' ? 7 : 8
+      },
+    })
+    await expect.poll(() => terminal.requests.at(-1)?.prompt).toBe('?')
+    await terminal.line('y')
+    expect(await asking).toBe(7)
     await expect.poll(() => terminal.screen).toContain('more')
     await terminal.answer({ kind: 'closed' })
     await closed

@@ -45,7 +45,7 @@ export interface PromptShell {
 }
 
 /** What is told at a time; more is in the log. */
-const MAX_TOLD = 8
+const MAX_NEWS = 8
 
 /** A task that takes the terminal like a typed command, e.g. files dropped on the page. */
 export interface ForegroundTask {
@@ -59,8 +59,11 @@ export class PromptLoop {
   readonly #shell: PromptShell
   readonly #terminal: ShellTerminal
   readonly #tasks: Work[] = []
-  /** What people should know, and have not been told. */
-  #told: string[] = []
+  /** What people should know, and have not been told; and how much more there is. */
+  #news: string[] = []
+  #more = 0
+  /** A command is being read, and no question of a program. */
+  #reading = false
   #engine: typeof import('./engine.ts') | undefined
 
   constructor(shell: PromptShell, terminal: ShellTerminal) {
@@ -76,14 +79,22 @@ export class PromptLoop {
         running.then(resolve, reject)
         return running
       })
-      this.#terminal.interruptLine()
+      this.#interrupt()
     })
   }
 
   /** Shows a line of text as soon as no command runs; what was typed stays in the line, and `$?` is what it was. */
   tell(text: string): void {
-    this.#told.push(text)
-    if (this.#told.length === 1) this.#terminal.interruptLine()
+    if (this.#news.length < MAX_NEWS) this.#news.push(text)
+    else this.#more++
+    this.#interrupt()
+  }
+
+  /** Else it is done before the next command is read. */
+  #interrupt(): void {
+    if (!this.#reading) return
+    this.#reading = false
+    this.#terminal.interruptLine()
   }
 
   /** Until the terminal closes. */
@@ -92,15 +103,15 @@ export class PromptLoop {
     let initial = ''
     void this.#loadSoon()
     for (;;) {
+      while (this.#tasks.length > 0 || this.#news.length > 0) await this.#catchUp()
+      this.#reading = true
       const result = await this.#terminal.readLine(this.#request(initial))
+      this.#reading = false
       initial = ''
       if (result.kind === 'closed') return
       if (result.kind === 'cancelled') session.lastStatus = 130
-      else if (result.kind === 'interrupted') {
-        initial = result.text
-        await this.#tell()
-        for (let task = this.#tasks.shift(); task; task = this.#tasks.shift()) await this.#run(task)
-      } else if (await this.#needsMore(result.text)) initial = `${result.text}\n`
+      else if (result.kind === 'interrupted') initial = result.text
+      else if (await this.#needsMore(result.text)) initial = `${result.text}\n`
       else if (result.text.trim() !== '') {
         session.history.append(result.text)
         await this.#run((streams, signal) => this.#shell.run(result.text, streams, signal))
@@ -108,10 +119,18 @@ export class PromptLoop {
     }
   }
 
-  async #tell(): Promise<void> {
-    const told = this.#told.splice(0)
-    const lines = told.slice(0, MAX_TOLD).map((text) => `\x1b[33mNote:\x1b[0m ${printable(text)}\n`)
-    if (told.length > MAX_TOLD) lines.push(`\x1b[33mNote:\x1b[0m ${told.length - MAX_TOLD} more notes are in dmesg\n`)
+  /** What came while no command was read. */
+  async #catchUp(): Promise<void> {
+    const task = this.#tasks.shift()
+    if (task) await this.#run(task)
+    else await this.#showNews()
+  }
+
+  async #showNews(): Promise<void> {
+    const news = this.#more > 0 ? [...this.#news, `${this.#more} more notes are in dmesg`] : this.#news
+    this.#news = []
+    this.#more = 0
+    const lines = news.map((text) => `\x1b[33mNote:\x1b[0m ${printable(text)}\n`)
     if (lines.length > 0) await this.#terminal.write(utf8(lines.join('')))
   }
 
