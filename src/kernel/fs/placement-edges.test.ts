@@ -15,7 +15,6 @@ import type { RpcNode } from '../rpc/node.ts'
 import { BlockHolder, NEEDED, SAYS_LEADER } from './block-holder.ts'
 import { holders, keepers, membersOf, UNIT, withFiles, write } from './placement.contract.ts'
 import { type LedTree, Placement, type PlacementOptions } from './placement.ts'
-import { ASKED } from './placement-site.ts'
 
 const TREE = `K-${'3'.repeat(64)}` as Kid
 const ids = (letters: string) => [...letters].map((letter) => `12D3KooW${letter.repeat(8)}` as NodeId)
@@ -111,55 +110,6 @@ describe('a leader that is elected anew while a change is under way', () => {
     const [word] = (await placement.needs(peers[0] as NodeId, TREE, ['x'])).answer
     placing.end('done')
     expect({ needed: ((word as number) & NEEDED) === NEEDED }).toEqual({ needed: true })
-  })
-})
-
-describe('a leader that looks through its tree for the first time', () => {
-  it('still knows who keeps what is being written', async () => {
-    const clock = new VirtualClock()
-    const [self, ...peers] = ids('labcd') as [NodeId, ...NodeId[]]
-    const asked: string[] = []
-    const options = {
-      rpc: {
-        self,
-        handle: () => undefined,
-        note: () => undefined,
-        call: async (_to: string, method: string, { cids }: { cids: string[] }) => {
-          if (method === 'tree.keep') asked.push(...cids)
-          return new Uint8Array(cids.length).fill(method === 'tree.keep' ? 1 : ASKED)
-        },
-      },
-      membership: { events: { on: () => undefined }, linked: () => peers, has: () => true },
-      holder: {
-        kept: async (_tree: string, cids: string[]) => new Uint8Array(cids.length),
-        release: () => undefined,
-      },
-      clock,
-      log: new TestLog(),
-      keepers: () => [self, ...peers].map((id) => ({ id, device: deviceOf(id), weight: id === self ? 0 : 1 })),
-      led: (): LedTree => ({ keg: undefined, roots: ['r'], copies: 3, members: [self], changing: false }),
-      confirm: async () => undefined,
-      roots: () => ['r'],
-      members: () => [],
-      onUnused: () => undefined,
-      breathe: async () => undefined,
-      census: async () => ({ leaves: new Map([['old', UNIT]]), complete: true }),
-    }
-    const placement = new Placement(options as unknown as PlacementOptions)
-    placement.led(TREE)
-    const placing = placement.begin(TREE, { ops: [], ack: 'all' })
-    expect(await placing.elsewhere([{ cid: 'new', size: UNIT }], {})).toEqual([true])
-    expect(placing.devices()).toBe(3)
-    await placement.review(TREE)
-    expect(placing.devices()).toBe(3)
-    // A second piece of the same file, and the first is asked for again: nobody else has to keep it.
-    await placing.elsewhere(
-      ['new', 'newer'].map((cid) => ({ cid, size: UNIT })),
-      {},
-    )
-    expect(asked.filter((cid) => cid === 'new')).toHaveLength(3)
-    expect(placing.devices()).toBe(3)
-    placing.end('done')
   })
 })
 

@@ -70,6 +70,23 @@ function world(letters = 'labcd') {
 }
 const holdersOf = (disks: Map<NodeId, Set<string>>, cid: string) => [...disks].filter(([, d]) => d.has(cid)).length
 
+it('who looks through a tree for the first time still knows who keeps what is being written', async () => {
+  const { placement, asked } = world()
+  const placing = placement.begin(TREE, { ops: [], ack: 'all' })
+  expect(await placing.elsewhere([{ cid: 'new', size: UNIT }], {})).toEqual([true])
+  expect(placing.devices()).toBe(3)
+  await placement.review(TREE)
+  expect(placing.devices()).toBe(3)
+  // A second piece of the same file, and the first is asked for again: nobody else has to keep it.
+  await placing.elsewhere(
+    ['new', 'newer'].map((cid) => ({ cid, size: UNIT })),
+    {},
+  )
+  expect(asked.filter(({ cid }) => cid === 'new')).toHaveLength(3)
+  expect(placing.devices()).toBe(3)
+  placing.end('done')
+})
+
 it('a repair finds what a disk has lost, also of a file that is being written', async () => {
   const { placement, disks, peers } = world()
   for (const id of peers.slice(0, 3)) disks.get(id)?.add('old')
