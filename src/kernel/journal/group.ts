@@ -150,10 +150,9 @@ export class Group implements Journal {
     return lastTerm < term || (lastTerm === term && lastIndex < log.configIndex)
   }
 
-  /** Whether this member has what somebody lacks whose log ends so. */
-  isAheadOf({ lastIndex, lastTerm }: { lastIndex: number; lastTerm: number }): boolean {
-    const { log } = this.#raft
-    return lastTerm < log.lastTerm || (lastTerm === log.lastTerm && lastIndex < log.lastIndex)
+  /** Whether this member has what whoever asks for its vote lacks. */
+  isAheadOf(vote: RaftMessage & { t: 'vote' }): boolean {
+    return this.#raft.log.isAheadOf(vote)
   }
 
   get busy(): boolean {

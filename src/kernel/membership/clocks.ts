@@ -47,13 +47,20 @@ export function clockTrouble(
   }
 }
 
+interface ClockWatchOptions {
+  membership: Membership
+  device: DeviceId
+  clock: Clock
+  onTrouble(text: string): void
+}
+
 /** Looks whenever somebody has come, and tells of each trouble once. */
 export class ClockWatch {
-  readonly #options: { membership: Membership; device: DeviceId; clock: Clock; onTrouble(text: string): void }
+  readonly #options: ClockWatchOptions
   #timer: Timer | undefined
   readonly #told = new Set<ClockTrouble['side']>()
 
-  constructor(options: { membership: Membership; device: DeviceId; clock: Clock; onTrouble(text: string): void }) {
+  constructor(options: ClockWatchOptions) {
     this.#options = options
     options.membership.events.on(({ type }) => {
       if (type === 'joined') this.#timer ??= options.clock.setTimer(() => this.#compare(), CLOCKS_COMPARED_MS, 'clocks')

@@ -267,12 +267,12 @@ export class Membership {
     if (before && before.session !== hello.session) this.#leave(before, 'its tab was reloaded', 'gone')
     const again = this.#members.get(peer)
     // Against the monotonic clock here: the wall clock may be set while this runs.
-    const wallMs = hello.wallMs === undefined ? null : hello.wallMs - nowMs
+    const wallAheadMs = hello.wallMs === undefined ? null : hello.wallMs - nowMs
     if (again) {
-      relink(again, nowMs, wallMs)
+      relink(again, nowMs, wallAheadMs)
       this.#show(again)
     } else {
-      this.#members.set(peer, newMember(peer, hello, nowMs, wallMs))
+      this.#members.set(peer, newMember(peer, hello, nowMs, wallAheadMs))
       this.#log.log('info', 'membership', `${shortNode(peer)} joined`, { device: hello.device })
       this.events.emit({ type: 'joined', peer })
     }

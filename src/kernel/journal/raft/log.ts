@@ -47,6 +47,11 @@ export class RaftLog {
     return this.#entries.at(-1)?.term ?? this.#snapshot.term
   }
 
+  /** Whether it has what another lacks that ends so: who keeps that one must not be elected. */
+  isAheadOf({ lastIndex, lastTerm }: { lastIndex: number; lastTerm: number }): boolean {
+    return lastTerm < this.lastTerm || (lastTerm === this.lastTerm && lastIndex < this.lastIndex)
+  }
+
   get stable(): number {
     return this.#stable
   }

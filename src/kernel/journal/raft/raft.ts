@@ -321,10 +321,9 @@ export class Raft {
   }
 
   #voteFor(from: NodeId, vote: RaftMessage & { t: 'vote' }): void {
-    const { pre, term, lastIndex, lastTerm } = vote
+    const { pre, term } = vote
     const free = pre ? term > this.#term : (this.#vote === null || this.#vote === from) && this.#role === 'follower'
-    const complete = lastTerm > this.log.lastTerm || (lastTerm === this.log.lastTerm && lastIndex >= this.log.lastIndex)
-    const granted = (free || mutated('vote-twice')) && (complete || mutated('skip-vote-check'))
+    const granted = (free || mutated('vote-twice')) && (!this.log.isAheadOf(vote) || mutated('skip-vote-check'))
     if (granted && !pre) this.#setHard(this.#term, from)
     this.#later(from, { t: 'voted', term: granted ? term : this.#term, pre, granted })
   }
