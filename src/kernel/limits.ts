@@ -180,6 +180,8 @@ export const TREE_ADOPT_MS = 10_000
 /** Pause between the turns of those who could begin a branch, and how much later nodes come that do not keep the tree. */
 export const TREE_TURN_MS = 250
 export const TREE_INFORMED_MS = 2_000
+/** How long who begins a branch may need to copy directories that another says it has newer ones of. */
+export const TREE_TOLD_MS = 5_000
 /** How long a change waits for a leader that takes it. */
 export const TREE_GIVE_UP_MS = 15_000
 /**

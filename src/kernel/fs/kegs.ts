@@ -47,6 +47,10 @@ export class Kegs {
       return (keg ? await this.open(keg) : this.root).applyFor(peer, args)
     })
     rpc.handle('tree.versions', async ({ tree, before }) => versionPage(keeper, tree, before))
+    rpc.handle('tree.stored', async ({ tree }) => {
+      const { root, version } = keeper.stored(tree) ?? {}
+      return root === undefined || version === undefined ? null : { root, version }
+    })
     rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
     rpc.onNote('tree.head', (peer, head) => this.#known(head.keg)?.inUse.heard(peer, head))
     rpc.onNote('tree.known', (peer, { keg }) => this.#known(keg)?.inUse.knows(peer))

@@ -163,7 +163,7 @@ describe('when the home of the tree goes', () => {
       home.crash()
       // Where too few are left to keep the tree together, the first change begins a branch of it.
       await cluster.run(other.fs.writeFile(`/left-${left}`, ''))
-      // Whoever is left keeps the tree by then: of two that fail in the same second a third may have the change, and be no home.
+      // Whoever is left keeps the tree by then: what a branch acknowledges at first, its home may have alone.
       await cluster.advance(5_000)
     }
     expect(await snapshot(cluster, cluster.up()[0] as SimNode)).toEqual({ ...EMPTY, '/x': 'x', '/left-4': '', '/left-3': '', '/left-2': '' }) // biome-ignore format: one line

@@ -1,12 +1,14 @@
 // Trees that begin here: the first one, with its first change, and branches, where too few of a tree's keepers are here to
 // change it. Above: shared-tree.ts. Below: tree-keeper.ts.
 import { errorLine } from '../../base/errors.ts'
-import { type NodeId, shortKid } from '../../base/ids.ts'
+import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
+import type { CidText } from '../blocks/cid.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { TreeHead } from '../rpc/methods.ts'
+import type { RpcNode } from '../rpc/node.ts'
 import { ofKeg } from './tree-head.ts'
 import type { TreeBirth } from './tree-journal.ts'
 import type { Stored, TreeKeeper } from './tree-keeper.ts'
@@ -16,7 +18,7 @@ import { orCanceled, type TreeNews } from './tree-news.ts'
 export interface TreeBranchOptions {
   /** What it is called to people. */
   name: string
-  self: NodeId
+  rpc: RpcNode
   keeper: TreeKeeper
   membership: Membership
   memory: TreeMemory
@@ -27,6 +29,9 @@ export interface TreeBranchOptions {
   /** Whether somebody leads a tree to use. */
   led(): boolean
 }
+
+/** Where a branch begins, and the newest root on the way there that is known to be the tree's. */
+type Beginning = Pick<Stored, 'root' | 'version' | 'base'>
 
 /** What a tree begins with. */
 export type Begun = Pick<TreeHead, 'tree' | 'bornMs' | 'root' | 'keg' | 'copies'>
@@ -67,7 +72,8 @@ export class TreeBranch {
     const { kid } = named
     // Younger than its tree, also where the clock was set back meanwhile.
     const bornMs = Math.max(named.bornMs, left.bornMs + 1)
-    const { root, version, base } = this.#newest(left)
+    const { root, version, base } = await this.#newest(left)
+    if (led()) return undefined
     await this.begin({ ...left, tree: kid, bornMs, root }, { tree: left.tree, root: base }, signal)
     const lost = left.version - version
     const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
@@ -78,8 +84,8 @@ export class TreeBranch {
 
   /** Who begins a branch first: those who vote in the journal, who have all files, then others, so that mostly one does. */
   turnMs(): number {
-    const { membership, self, keeper, known } = this.#options
-    const turn = [...membership.linked(), self].sort().indexOf(self)
+    const { membership, rpc, keeper, known } = this.#options
+    const turn = [...membership.linked(), rpc.self].sort().indexOf(rpc.self)
     return (keeper.votes(known().tree) ? 0 : limits.TREE_INFORMED_MS) + turn * limits.TREE_TURN_MS
   }
 
@@ -106,14 +112,49 @@ export class TreeBranch {
 
   /**
    * What a branch begins with, and what of it is known to be the tree's: what may never have been committed there is a
-   * change of the branch. A member of the journal has all files, others the directories.
+   * change of the branch. What only one of the tree's keepers has left may be all that is here of what was acknowledged.
    */
-  #newest(left: TreeHead): Pick<Stored, 'root' | 'version' | 'base'> {
+  async #newest(left: TreeHead): Promise<Beginning> {
+    const own = this.#own(left)
+    const told = await this.#toldBy(left.tree)
+    for (const { peer, root, version } of told.sort((a, b) => b.version - a.version)) {
+      if (version <= own.version) break
+      const late = new AbortController()
+      const timer = this.#options.news.timer(() => late.abort(), limits.TREE_TOLD_MS, 'newer directories')
+      try {
+        await this.#options.memory.copies.directories(root, { hints: [peer], signal: late.signal })
+        return { root, version, base: own.base }
+      } catch (error) {
+        this.#options.log.log('debug', 'fs', `${shortNode(peer)} has not what it says: ${errorLine(error)}`)
+      } finally {
+        timer.cancel()
+      }
+    }
+    return own
+  }
+
+  /** The same, as it is known here: a member of the journal has all files, others the directories. */
+  #own(left: TreeHead): Beginning {
     // What nobody has said to be committed is not known to be.
     const stored = this.#options.keeper.stored(left.tree, left.term > 0 ? left : undefined)
     if (stored) return stored
     const { complete } = this.#options.memory
     const { root, version } = complete?.tree === left.tree ? complete : left
     return { root, version, base: root }
+  }
+
+  /** The tree as the journals of others have it who are here. */
+  async #toldBy(tree: Kid): Promise<{ peer: NodeId; root: CidText; version: number }[]> {
+    const { rpc, membership, log } = this.#options
+    const ask = async (peer: NodeId) => {
+      try {
+        const stored = await rpc.call(peer, 'tree.stored', { tree })
+        return stored ? [{ peer, ...stored }] : []
+      } catch (error) {
+        log.log('debug', 'fs', `${shortNode(peer)} does not say what it has of ${shortKid(tree)}: ${errorLine(error)}`)
+        return []
+      }
+    }
+    return (await Promise.all(membership.linked().map(ask))).flat()
   }
 }

@@ -91,7 +91,6 @@ export class TreeInUse {
     this.branch = new TreeBranch({
       ...options,
       name,
-      self: rpc.self,
       memory: this.#memory,
       news: this.news,
       known: () => this.#known,

@@ -117,7 +117,7 @@ export class TreeMeeting {
   async #bringOver(mine: TreeHead, target: TreeHead): Promise<boolean> {
     const { keeper, self, log, calls } = this.#options
     if (mutated('drop-branch')) return this.#forget(mine.tree)
-    const base = baseOf(keeper.base(mine.tree), target)
+    const base = await this.#base(mine, target)
     let said = await calls.absorbed(target, mine.tree)
     let brought: Brought = { count: 0, beside: 0 }
     const known = mutated('absorb-unseen') ? mine.version : (said?.version ?? -1)
@@ -143,6 +143,16 @@ export class TreeMeeting {
       throw new OsError('EAGAIN', 'it was changed meanwhile')
     log.log('info', 'fs', `the tree ${shortKid(mine.tree)} was merged into ${shortKid(target.tree)}`)
     return this.#forget(mine.tree)
+  }
+
+  /** Where a branch left the tree: with changes of it that were not known to be committed then, if the tree has them. */
+  async #base(mine: TreeHead, target: TreeHead): Promise<CidText | undefined> {
+    const { keeper, calls } = this.#options
+    const known = baseOf(keeper.base(mine.tree), target)
+    const first = keeper.versions(mine.tree)?.rows().at(-1)
+    if (known === undefined || first?.version !== 1 || first.root === known) return known
+    const { rows } = await calls.versions(target, null)
+    return rows.some(({ root }) => root === first.root) ? first.root : known
   }
 
   async #forget(own: Kid): Promise<boolean> {

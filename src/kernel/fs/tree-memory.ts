@@ -31,6 +31,10 @@ export class TreeMemory {
     this.#options = options
   }
 
+  get copies(): TreeCopies {
+    return this.#options.copies
+  }
+
   /** The newest head whose directories are all here: what a branch begins with. */
   get complete(): TreeHead | undefined {
     return this.#complete

@@ -259,6 +259,13 @@ export const methods = {
     result: v.nullable(treeHead),
     timeoutMs: 3_000,
   },
+  /** A tree as the journal of the answering node has it, perhaps with changes that were never committed; null: it keeps it not. */
+  'tree.stored': {
+    lane: 'control',
+    args: v.strictObject({ tree: kid }),
+    result: v.nullable(v.strictObject({ root: cid, version: int() })),
+    timeoutMs: 2_000,
+  },
   /** Changes a tree, all or none; only its leader accepts. Pulls the files that it lacks from the caller. */
   'tree.apply': {
     lane: 'control',
