@@ -12,7 +12,7 @@ async function join1(site: Site, others: Tab[]): Promise<{ tab: Tab; ms: number 
   return { tab, ms: performance.now() - began }
 }
 
-/** Ms from the act until none of the others lists the tab. */
+/** Ms from the act, which ends one tab beside these, until none of them lists it. */
 async function left(others: Tab[], act: () => Promise<unknown>): Promise<number> {
   await Promise.all(others.map((each) => each.untilPeers(others.length)))
   const began = performance.now()
@@ -25,6 +25,7 @@ export async function join(lab: Lab): Promise<Row[]> {
   const eighth: number[] = []
   const closed: number[] = []
   const killed: number[] = []
+  const unrelayed: number[] = []
   for (let i = 0; i < lab.pick(3, 1); i++) {
     await lab.site(async (site) => {
       const tabs: Tab[] = [await site.tab()]
@@ -45,6 +46,8 @@ export async function join(lab: Lab): Promise<Row[]> {
         killed.push(await left(tabs, () => next.tab.crash()))
         await next.tab.context.close()
       }
+      await site.relay.stop('SIGKILL')
+      unrelayed.push(await left(tabs.splice(0, 6), () => (tabs[0] as Tab).crash()))
     })
   }
   return [
@@ -60,6 +63,12 @@ export async function join(lab: Lab): Promise<Row[]> {
       name: 'join: a tab of eight killed, until no list has it',
       unit: 'ms',
       samples: killed,
+      target: { of: 'value', most: 5_000 },
+    }),
+    row({
+      name: 'join: a tab of seven killed where the relay is dead, until no list has it',
+      unit: 'ms',
+      samples: unrelayed,
       target: { of: 'value', most: 5_000 },
     }),
   ]

@@ -50,6 +50,11 @@ export const MIN_SUSPECT_MS = 4_200
 export const MAX_SUSPECT_MS = 10_000
 /** A question unanswered for this long counts as silence where there is other evidence: many round trips. */
 export const ANSWER_MS = 800
+/** Nothing at all comes of a silent peer that was asked, for so long: its network stack is gone. Lost packets are sent again sooner. */
+export const UNHEARD_MS = 1_500
+/** Pause after a silent peer's network stack was found to be there; doubles each time, up to the second. */
+export const CALM_MS = 2_000
+export const MAX_CALM_MS = 60_000
 /** Silence after the relay saw a tab's connection close: a live tab is asked at once and answers in many round trips. */
 export const HINT_SILENCE_MS = 1_000
 /** A tick of ours that comes later than this is our own stall, and is not held against peers. */

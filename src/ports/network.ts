@@ -59,6 +59,12 @@ export interface Network {
    * @throws {OsError} EHOSTUNREACH when it cannot be had; ETIMEDOUT; ECANCELED.
    */
   connect(peer: NodeId, options: { signal: AbortSignal }): Promise<void>
+  /**
+   * How many packets have come from the peer's network stack, which sends some also where its tab is busy: it answers whatever
+   * is sent to it. Undefined where nobody can tell: no direct connection, or a transport that does not count. Takes as long as
+   * a page needs that may be busy. Never rejects.
+   */
+  heardPackets(peer: NodeId): Promise<number | undefined>
   /** Closes all connections to the peer. Idempotent. */
   disconnect(peer: NodeId): void
   open(peer: NodeId, kind: StreamKind, options: { signal: AbortSignal }): Promise<ByteStream>

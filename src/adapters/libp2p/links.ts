@@ -1,6 +1,7 @@
 // Direct connections to peers: at most one per peer is used, the others are closed; what happens to them becomes
 // NetworkEvents. dialer.ts makes them; relayed connections are only noticed here to be closed after their upgrade.
 import type { Connection } from '@libp2p/interface'
+import { errorLine } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { NetworkEvent } from '../../ports/network.ts'
@@ -13,6 +14,7 @@ export interface BelowConnection extends EventTarget {
   readonly sctp?: { readonly maxMessageSize: number } | null
   createDataChannel(label: string): RTCDataChannel
   onsidechannel?: ((channel: RTCDataChannel) => void) | null
+  heardPackets?(): Promise<number | undefined>
 }
 
 export interface Link {
@@ -89,6 +91,16 @@ export class Links {
     this.#reasons.delete(peer)
     this.#options.emit({ type: 'disconnected', peer, reason })
     this.#options.onGone(peer)
+  }
+
+  /** Of the connection that is used; undefined where it ends meanwhile. */
+  async heardPackets(peer: NodeId): Promise<number | undefined> {
+    try {
+      return await this.get(peer)?.below?.heardPackets?.()
+    } catch (error) {
+      this.#options.log.log('debug', 'network', `cannot count what ${peer} sends: ${errorLine(error)}`)
+      return undefined
+    }
   }
 
   close(peer: NodeId, reason: string): void {

@@ -119,6 +119,10 @@ export class Libp2pNetwork implements Network {
     }
   }
 
+  heardPackets(peer: NodeId): Promise<number | undefined> {
+    return this.#links.heardPackets(peer)
+  }
+
   async open(peer: NodeId, kind: StreamKind, { signal }: { signal: AbortSignal }): Promise<ByteStream> {
     const link = this.#links.get(peer)
     if (!link) throw new OsError('EHOSTUNREACH', `Cannot open a stream to ${peer}: it is not connected`)

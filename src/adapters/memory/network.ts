@@ -22,6 +22,8 @@ export class MemoryNetwork implements Network, Dht, LinkEnd {
   #rules: DhtRules | undefined
   #down = false
   #lastEventMs = 0
+  /** Packets of each peer's network stack, as far as they were counted. */
+  readonly #heard = new Map<NodeId, number>()
   /** The relay knows this node. */
   registered = false
 
@@ -74,6 +76,17 @@ export class MemoryNetwork implements Network, Dht, LinkEnd {
       }
       signal?.addEventListener('abort', onAbort, { once: true })
     })
+  }
+
+  /** A stack that is there is heard all the time; of one that is not, the last is remembered. */
+  async heardPackets(peer: NodeId): Promise<number | undefined> {
+    await this.#latency()
+    const hub = this.#hub
+    const before = this.#heard.get(peer) ?? 1
+    const there = hub.link(this.self, peer) !== undefined && !hub.conditions.silent(peer, this.self)
+    const packets = there ? Math.max(before, Math.ceil(hub.clock.nowMs())) : before
+    this.#heard.set(peer, packets)
+    return packets
   }
 
   disconnect(peer: NodeId): void {

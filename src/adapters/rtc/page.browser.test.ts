@@ -84,6 +84,14 @@ describe.each([
     await vi.waitFor(() => expect(b.host.openCount()).toBe(0))
   })
 
+  test('counts what comes of the other side’s network stack', async () => {
+    const [a] = startPair(forward)
+    const [before, after, closed] = (await a.run('heard')) as [number, number, string]
+    expect(before).toBeGreaterThan(0)
+    expect(after).toBeGreaterThan(before)
+    expect(closed).toBe('InvalidStateError')
+  })
+
   test('keeps side channels from the code that listens to datachannel', async () => {
     const [a, b] = startPair(forward)
     expect(await a.run('sideChannel')).toBe('sideways')

@@ -105,6 +105,7 @@ class Host {
       const made = request.t === 'offer' ? await rtc.createOffer() : await rtc.createAnswer()
       return this.#post({ t: 'done', call, description: { type: made.type, sdp: made.sdp ?? '' } })
     }
+    if (request.t === 'heard') return this.#post({ t: 'done', call, ...(await heardOf(rtc)) })
     if (request.t === 'local') await rtc.setLocalDescription(request.description)
     else if (request.t === 'remote') await rtc.setRemoteDescription(request.description)
     else await rtc.addIceCandidate(request.candidate ?? undefined)
@@ -237,4 +238,20 @@ class Host {
 
 function toCandidate({ candidate, sdpMid, sdpMLineIndex, usernameFragment }: RTCIceCandidate): Candidate {
   return { candidate, sdpMid, sdpMLineIndex, usernameFragment }
+}
+
+/**
+ * How many packets the other side's network stack has sent: data, acknowledgements, and checks of the connection, which
+ * browsers count apart. Nothing where this browser counts none of them.
+ */
+async function heardOf(rtc: RTCPeerConnection): Promise<{ packets?: number }> {
+  let packets = 0
+  for (const row of (await rtc.getStats()).values() as Iterable<Record<string, unknown>>) {
+    if (row['type'] !== 'candidate-pair') continue
+    for (const name of ['packetsReceived', 'requestsReceived', 'responsesReceived']) {
+      const value = row[name]
+      if (typeof value === 'number') packets += value
+    }
+  }
+  return packets > 0 ? { packets } : {}
 }

@@ -165,6 +165,18 @@ const commands: Record<string, (...args: never[]) => Promise<unknown>> = {
   async keepOpen() {
     await connect('test')
   },
+  /** Packets counted before and after something came; once the connection is closed, the name of an error. */
+  async heard() {
+    const { pc, channel } = await connect('test')
+    const { heardPackets } = pc as unknown as { heardPackets(): Promise<number | undefined> }
+    const before = (await heardPackets.call(pc)) ?? 0
+    await echo(channel, 'counted')
+    let after = before
+    // Chromium tells the same for 50 ms.
+    while (after === before) after = (await heardPackets.call(pc)) ?? 0
+    pc.close()
+    return [before, after, await heardPackets.call(pc).catch((error: DOMException) => error.name)]
+  },
   events: async () => events,
 }
 

@@ -26,6 +26,7 @@ const hostRequest = v.variant('t', [
   v.object({ t: v.literal('create'), pc: connection, iceServers: v.array(iceServer) }),
   v.object({ t: v.literal('offer'), pc: connection, call: count }),
   v.object({ t: v.literal('answer'), pc: connection, call: count }),
+  v.object({ t: v.literal('heard'), pc: connection, call: count }),
   v.object({ t: v.literal('local'), pc: connection, call: count, description: v.optional(description) }),
   v.object({ t: v.literal('remote'), pc: connection, call: count, description }),
   v.object({ t: v.literal('candidate'), pc: connection, call: count, candidate: v.nullable(candidate) }),
@@ -44,7 +45,7 @@ const hostRequest = v.variant('t', [
 ])
 
 const hostEvent = v.variant('t', [
-  v.object({ t: v.literal('done'), call: count, description: v.optional(description) }),
+  v.object({ t: v.literal('done'), call: count, description: v.optional(description), packets: v.optional(count) }),
   v.object({ t: v.literal('failed'), call: count, name: v.string(), message: v.string() }),
   v.object({
     t: v.literal('state'),

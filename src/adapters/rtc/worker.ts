@@ -7,7 +7,8 @@ import { type Candidate, type Description, type HostEvent, type HostRequest, par
 import { FacadeDataChannel } from './worker-channel.ts'
 
 type HostState = Extract<HostEvent, { t: 'state' }>
-type Call = { resolve: (description: Description | undefined) => void; reject: (error: Error) => void }
+type Done = Extract<HostEvent, { t: 'done' }>
+type Call = { resolve: (done: Done) => void; reject: (error: Error) => void }
 // Omit does not distribute over a union by itself.
 type Unnumbered<T> = T extends { call: number } ? Omit<T, 'call'> : never
 
@@ -89,7 +90,7 @@ class Bridge {
     this.#port.postMessage(request, transfer)
   }
 
-  call(request: Unnumbered<HostRequest>): Promise<Description | undefined> {
+  call(request: Unnumbered<HostRequest>): Promise<Done> {
     const call = ++this.#last
     return new Promise((resolve, reject) => {
       this.#calls.set(call, { resolve, reject, pc: request.pc })
@@ -125,7 +126,7 @@ class Bridge {
     if ('call' in event) {
       const call = this.#calls.get(event.call)
       this.#calls.delete(event.call)
-      if (event.t === 'done') call?.resolve(event.description)
+      if (event.t === 'done') call?.resolve(event)
       else call?.reject(new DOMException(event.message, event.name))
     } else if ('pc' in event) {
       const connection = this.#connections.get(event.pc)
@@ -204,6 +205,11 @@ export class FacadePeerConnection extends HandlerTarget {
   async addIceCandidate(init: RTCIceCandidateInit | null): Promise<void> {
     const candidate = init ? new IceCandidate(init).toJSON() : null
     await this.#bridge.call({ t: 'candidate', pc: this.#id, candidate })
+  }
+
+  /** Packets that came from the other side's network stack; undefined where the browser does not count them. */
+  async heardPackets(): Promise<number | undefined> {
+    return (await this.#bridge.call({ t: 'heard', pc: this.#id })).packets
   }
 
   close(): void {
@@ -307,7 +313,7 @@ export class FacadePeerConnection extends HandlerTarget {
   }
 }
 
-function described(description: Description | undefined): SessionDescription {
+function described({ description }: Done): SessionDescription {
   if (!description) throw new DOMException('The page made no description', 'OperationError')
   return new SessionDescription(description)
 }

@@ -13,6 +13,12 @@ export function countsInMs(member: Member, nowMs: number): number {
   return Math.max(0, Math.min(silence, hint))
 }
 
+/** In how many ms it is silent for so long that nobody who is there would be; infinite: nobody says that it is. */
+export function silentInMs({ detector, accused }: Member, nowMs: number): number {
+  if (accused || detector.suspicious(nowMs)) return 0
+  return detector.promised ? detector.suspectAfterMs() - detector.silentMs(nowMs) + 1 : Number.POSITIVE_INFINITY
+}
+
 /** A frozen tab loses its connection to the relay as well; its network stack tells whether it is there. */
 export function hintCounts({ hintGoneMs, hintStale, announced, reachable }: Member): boolean {
   return hintGoneMs !== undefined && announced !== 'frozen' && !(hintStale && reachable)

@@ -41,6 +41,8 @@ export interface Member {
   graceTimer: Timer | undefined
   /** After evidence against it: when its silence will count. */
   evidenceTimer: Timer | undefined
+  /** When its next heartbeat will be late. */
+  missTimer: Timer | undefined
 }
 
 /** @param wallAheadMs its wall clock less our monotonic one. */
@@ -71,6 +73,7 @@ export function newMember(peer: NodeId, hello: Hello, nowMs: number, wallAheadMs
     hintStale: false,
     graceTimer: undefined,
     evidenceTimer: undefined,
+    missTimer: undefined,
   }
 }
 
@@ -84,6 +87,11 @@ export function relink(member: Member, nowMs: number, wallAheadMs: number | null
   member.reachable = true
   member.hintGoneMs = undefined
   member.detector = new SilenceDetector(nowMs)
+}
+
+export function cancelTimers(member: Member): void {
+  for (const timer of [member.graceTimer, member.evidenceTimer, member.missTimer]) timer?.cancel()
+  member.graceTimer = member.evidenceTimer = member.missTimer = undefined
 }
 
 export function rowOf(member: Member, clock: Clock): PeerRow {

@@ -227,8 +227,8 @@ describe('in a cluster where few watch each', () => {
 
   it.each([
     ['with the relay', true, 'visible', 2_700],
-    ['without it', false, 'visible', 5_150],
-    ['without it, hidden', false, 'hidden', 5_150],
+    ['without it', false, 'visible', 4_950],
+    ['without it, hidden', false, 'hidden', 4_950],
     ['without it, frozen', false, 'freeze', 5_900], // its silence was announced: nobody tells of it before ICE does
   ] as const)('a killed tab is gone from every list: %s', async (_how, relay, state, limitMs) => {
     large.hub.setRelay(relay)

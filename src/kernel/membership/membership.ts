@@ -36,8 +36,9 @@ import { mutated } from '../mutations.ts'
 import { type Hello, NO_ANSWER, type Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Dialer } from './dialer.ts'
-import { countsInMs, hintCounts } from './evidence.ts'
-import { type Member, newMember, relink, rowOf } from './member.ts'
+import { countsInMs, hintCounts, silentInMs } from './evidence.ts'
+import { cancelTimers, type Member, newMember, relink, rowOf } from './member.ts'
+import { StackProbe } from './stack-probe.ts'
 import { watchersOf } from './watchers.ts'
 
 /** Who took its leave: the node itself (its worker or its page); nobody. */
@@ -61,6 +62,7 @@ export class Membership {
   readonly #random: Random
   readonly #log: LogSink
   readonly #dialer: Dialer
+  readonly #probe: StackProbe
   readonly #members = new Map<NodeId, Member>()
   readonly #own: () => OwnPulse
   readonly #hasher: Hasher
@@ -93,6 +95,13 @@ export class Membership {
     this.events = new Emitter((error) => this.#log.log('error', 'membership', `a listener failed: ${errorLine(error)}`))
     this.#linkUp = new Emitter((error) => this.#log.log('error', 'membership', `cannot go on: ${errorLine(error)}`))
     this.#dialer = new Dialer({ ...options, isLinked: (peer) => this.#rpc.linked(peer) })
+    this.#probe = new StackProbe({
+      ...options,
+      ask: (member) => this.#ask(member),
+      unheard: (member) => this.#report(member),
+      gone: (member) => this.#leave(member, 'its network stack stopped answering', 'lost'),
+      silentInMs: (member) => silentInMs(member, this.#clock.nowMs()),
+    })
     options.network.on((event) => this.#networkEvent(event))
     options.rpc.onNote('membership.peers', (_peer, { peers }) => {
       for (const peer of peers) this.#dialer.suggest(peer)
@@ -174,10 +183,8 @@ export class Membership {
     this.#closed = true
     this.#tick?.cancel()
     this.#dialer.close()
-    for (const { graceTimer, evidenceTimer } of this.#members.values()) {
-      graceTimer?.cancel()
-      evidenceTimer?.cancel()
-    }
+    this.#probe.close()
+    for (const member of this.#members.values()) cancelTimers(member)
   }
 
   #networkEvent(event: NetworkEvent): void {
@@ -240,6 +247,7 @@ export class Membership {
   #question(member: Member): void {
     if (!member.linked) return
     this.#ask(member)
+    if (member.announced !== 'frozen') this.#probe.begin(member)
     this.#judgeIn(member, countsInMs(member, this.#clock.nowMs()))
   }
 
@@ -301,8 +309,8 @@ export class Membership {
       return this.#leave(member, CLOSED, 'gone')
     }
     this.#dialer.retryNow(peer)
-    member.graceTimer?.cancel()
-    member.evidenceTimer?.cancel()
+    this.#probe.end(peer)
+    cancelTimers(member)
     // A frozen tab cannot redial; it announced its silence, so it gets as long as the transport kept it.
     const graceMs = member.announced === 'frozen' ? RECONNECT_GRACE_MS * 10 : RECONNECT_GRACE_MS
     member.graceTimer = this.#clock.setTimer(
@@ -316,8 +324,8 @@ export class Membership {
   #leave(member: Member, reason: string, how: 'itself' | 'gone' | 'lost'): void {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
-    member.graceTimer?.cancel()
-    member.evidenceTimer?.cancel()
+    this.#probe.end(member.id)
+    cancelTimers(member)
     if (how === 'lost') this.#dialer.suggest(member.id)
     else this.#dialer.forget(member.id)
     this.#log.log('info', 'membership', `${shortNode(member.id)} left: ${reason}`)
@@ -332,6 +340,9 @@ export class Membership {
     const member = this.#members.get(peer)
     if (!member) return
     member.detector.heard(this.#clock.nowMs())
+    member.missTimer?.cancel()
+    member.missTimer = undefined
+    this.#probe.end(peer)
     member.hintGoneMs = undefined
     member.accused = false
     member.reported = false
@@ -429,11 +440,32 @@ export class Membership {
       const changed = news || member.watching !== watchers.has(member.id)
       member.watching = watchers.has(member.id)
       if (member.watching || changed || this.#measureDue(member)) this.#ping(member)
-      // It missed a beat: judged when that counts, not a beat later.
-      const inMs = member.evidenceTimer ? Number.POSITIVE_INFINITY : countsInMs(member, this.#clock.nowMs())
-      if (inMs > 0 && inMs < HEARTBEAT_MS) this.#judgeIn(member, inMs)
+      this.#expect(member)
     }
     this.#told = { running, storage }
+  }
+
+  /** A heartbeat that does not come is noticed when it is late, and counts when it counts, not with our next beat. */
+  #expect(member: Member): void {
+    const nowMs = this.#clock.nowMs()
+    const inMs = member.evidenceTimer ? Number.POSITIVE_INFINITY : countsInMs(member, nowMs)
+    if (inMs > 0 && inMs < HEARTBEAT_MS) this.#judgeIn(member, inMs)
+    const { detector } = member
+    const lateInMs = HEARTBEAT_MS + OWN_STALL_MS - detector.silentMs(nowMs)
+    if (!detector.promised || member.missTimer || lateInMs >= HEARTBEAT_MS) return
+    const late = () => {
+      member.missTimer = undefined
+      // We stood still: what was sent to us meanwhile comes first.
+      if (this.#clock.nowMs() - this.#tickDueMs <= OWN_STALL_MS) this.#question(member)
+    }
+    member.missTimer = this.#clock.setTimer(late, Math.max(0, lateInMs) + 1, 'heartbeat is late')
+  }
+
+  /** To everybody, once: whoever else has it as a member asks it too. */
+  #report(member: Member): void {
+    if (!member.detector.promised || member.reported) return
+    member.reported = true
+    this.#rpc.noteAll('membership.silent', { peer: member.id })
   }
 
   #judge(member: Member, nowMs: number): void {
@@ -447,11 +479,10 @@ export class Membership {
     }
     if (detector.countsInMs(nowMs) > 0) return
     if (!member.reachable) return this.#leave(member, 'its network stack stopped answering', 'lost')
-    if ((!detector.suspicious(nowMs) && !member.accused) || member.announced === 'frozen') return
-    if (detector.promised && !member.reported) {
-      member.reported = true
-      this.#rpc.noteAll('membership.silent', { peer: member.id })
-    }
+    if (member.announced === 'frozen') return
+    this.#probe.begin(member)
+    if (!detector.suspicious(nowMs) && !member.accused) return
+    this.#report(member)
     if (member.announced === 'alive') this.#show(member, 'stalled')
   }
 }
