@@ -247,7 +247,8 @@ function toCandidate({ candidate, sdpMid, sdpMLineIndex, usernameFragment }: RTC
 async function heardOf(rtc: RTCPeerConnection): Promise<{ packets?: number }> {
   let packets = 0
   for (const row of (await rtc.getStats()).values() as Iterable<Record<string, unknown>>) {
-    if (row['type'] !== 'candidate-pair') continue
+    // Safari and Firefox count checks only, which a busy tab's stack sends every few seconds: what it acknowledges is not among them.
+    if (row['type'] !== 'candidate-pair' || typeof row['packetsReceived'] !== 'number') continue
     for (const name of ['packetsReceived', 'requestsReceived', 'responsesReceived']) {
       const value = row[name]
       if (typeof value === 'number') packets += value

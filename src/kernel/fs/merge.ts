@@ -28,6 +28,8 @@ interface Place {
   mine: CidText
   theirs: CidText
   base?: CidText | undefined
+  /** What `mine` began with, if that is not `base`; null: nothing. What is not in it, `mine` has not removed. */
+  began?: CidText | null | undefined
 }
 
 /**
@@ -35,7 +37,7 @@ interface Place {
  * refused with EEXIST if somebody changes the same name meanwhile: then compute the changes anew.
  */
 export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGenerator<TreeOp> {
-  const { mine, theirs, base } = place
+  const { mine, theirs, base, began } = place
   if (mine === theirs || mine === base) return
   const { tree, options = {} } = merge
   const read = async (cid: CidText) => {
@@ -45,7 +47,9 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
   const own = await read(mine)
   const other = await read(theirs)
   const before = base === undefined ? undefined : await read(base)
+  const first = began ? await read(began) : undefined
   for (const name of before?.keys() ?? []) {
+    if (began !== undefined && !first?.has(name)) continue
     const [was, there] = [before?.get(name), other.get(name)]
     // What was removed here and not changed there is removed.
     if (own.has(name) || !was || !there || !same(was, there)) continue
@@ -66,7 +70,10 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
     const plain = !entry.keg && (left || !there?.keg)
     if (plain && entry.kind === 'directory' && there?.kind === 'directory') {
       const within = was?.kind === 'directory' ? was.cid : undefined
-      yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, base: within }, path)
+      const beginning = first?.get(name)
+      const none = began === undefined ? undefined : null
+      const withinFirst = beginning?.kind === 'directory' ? beginning.cid : none
+      yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, base: within, began: withinFirst }, path)
     } else if (was && there && same(was, there)) {
       if (there.keg) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
       if (entry.kind !== 'directory' && there.kind === entry.kind) yield await placing(merge, path, entry, there.cid)

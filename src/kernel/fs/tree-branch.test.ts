@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { SimNode } from '../../sim/cluster.ts'
 import { boot, homeAndOthers, newCluster, type TestCluster } from '../cluster.contract.ts'
-import { TREE_TOLD_MS } from '../limits.ts'
+import { MAX_VERSION_ROWS, TREE_TOLD_MS } from '../limits.ts'
 import { stranger, treesOf } from './placement.contract.ts'
 
 const SEEDS = 20
@@ -52,30 +52,93 @@ describe('a branch that begins after two homes have failed in the same second', 
       expect(await cluster.run(node.fs.readFile('/acknowledged', 'utf8'))).toBe('changed')
   })
 
-  it('does not wait for a peer that says it has a newer one, and has not', async () => {
+  it('merges without a conflict also where the tree has gone on for hundreds of versions', async () => {
+    const cluster = newCluster({ seed: 9 })
+    const nodes = await boot(cluster, 5)
+    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'x'))
+    await cluster.advance(3_000)
+    const last = await twoHomesFail(cluster, nodes, 9)
+    await cluster.run(last.fs.writeFile('/acknowledged', 'changed'))
+    const here = cluster.up()
+    const away = nodes.filter((node) => !here.includes(node))
+    const cut = (yes: boolean) => {
+      for (const a of here) for (const b of away) cluster.hub.setPartition(a.id, b.id, yes)
+    }
+    cut(true)
+    for (const node of away) await cluster.run(node.boot())
+    await cluster.advance(5_000)
+    for (let i = 0; i <= MAX_VERSION_ROWS; i++) await cluster.run((away[0] as SimNode).fs.writeFile('/busy', `${i}`))
+    cut(false)
+    await cluster.until(async () => treesOf(cluster.up()).length === 1, 'one tree', 120_000)
+    await cluster.advance(3_000)
+    const names = await cluster.run(last.fs.readdir('/'))
+    expect(names.filter((name) => name.startsWith('acknowledged'))).toEqual(['acknowledged'])
+  })
+})
+
+describe('a branch that begins where peers lie', () => {
+  /** They say that of the tree, and that they hold every block. */
+  const liars = async (cluster: TestCluster, nodes: SimNode[], roots: readonly string[]) => {
+    const evils: Awaited<ReturnType<typeof stranger>>[] = []
+    for (const [i, root] of roots.entries()) {
+      const answer = (method: string, args: Record<string, unknown>) => {
+        if (method === 'tree.head') return null
+        if (method === 'blocks.have') return new Uint8Array((args['cids'] as string[]).length).fill(1)
+        return method === 'tree.stored' ? { root, version: 1_000_000 + i } : undefined
+      }
+      evils.push(await stranger(cluster, nodes, answer, `${i + 1}`))
+    }
+    const advance = async (ms: number) => {
+      for (const evil of evils) await evil.advance(ms / evils.length)
+    }
+    await advance(3_000)
+    return { evils, advance }
+  }
+  /** Writes a file while the liars answer. @returns virtual ms that it took. */
+  const write = async (cluster: TestCluster, node: SimNode, advance: (ms: number) => Promise<void>) => {
+    const fromMs = cluster.clock.nowMs()
+    let done = false
+    const writing = node.fs.writeFile('/after', '').finally(() => {
+      done = true
+    })
+    while (!done && cluster.clock.nowMs() - fromMs < 90_000) await advance(100)
+    await writing
+    return cluster.clock.nowMs() - fromMs
+  }
+
+  it('waits once for all that say they have more and have not', async () => {
     const cluster = newCluster({ seed: 4 })
     const nodes = await boot(cluster, 4)
     await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'x'))
-    let asked = 0
-    const root = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi'
-    const evil = await stranger(cluster, nodes, (method, args) => {
-      if (method === 'tree.head') return null
-      if (method === 'blocks.have') return new Uint8Array((args.cids as string[]).length).fill(1)
-      if (method !== 'tree.stored') return undefined
-      asked++
-      return { root, version: 1_000_000 }
-    })
-    await evil.advance(3_000)
+    const roots = ['a', 'b', 'c', 'd', 'e'].map(
+      (one) => `bafybeigdyrz${one}5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi`,
+    )
+    const { evils, advance } = await liars(cluster, nodes, roots)
     const last = await twoHomesFail(cluster, nodes, 4)
-    const fromMs = cluster.clock.nowMs()
-    let done = false
-    const writing = last.fs.writeFile('/after', '').then(() => {
-      done = true
-    })
-    while (!done && cluster.clock.nowMs() - fromMs < 60_000) await evil.advance(100)
-    await writing
-    expect(asked).toBeGreaterThan(0)
-    expect(cluster.clock.nowMs() - fromMs).toBeLessThan(10_000 + TREE_TOLD_MS)
+    expect(await write(cluster, last, advance)).toBeLessThan(12_000 + TREE_TOLD_MS)
+    expect(evils.every(({ calls }) => calls.includes('tree.stored'))).toBe(true)
     expect(await cluster.run(last.fs.readFile('/acknowledged', 'utf8'))).toBe('kept')
+  })
+
+  it('removes nothing from the tree that it never removed, though it began empty', async () => {
+    const cluster = newCluster({ seed: 4 })
+    const nodes = await boot(cluster, 4)
+    const [first] = nodes as [SimNode]
+    for (const path of ['/x', '/dir/y']) {
+      await cluster.run(first.fs.mkdir('/dir', { recursive: true }))
+      await cluster.run(first.fs.writeFile(path, path))
+    }
+    await cluster.run(first.fs.mkdir('/empty'))
+    const empty = (await cluster.run(first.fs.stat('/empty'))).info.cid as string
+    const { advance } = await liars(cluster, nodes, [empty])
+    const last = await twoHomesFail(cluster, nodes, 4)
+    await write(cluster, last, advance)
+    for (const node of nodes) if (!cluster.up().includes(node)) await cluster.run(node.boot())
+    await cluster.until(async () => treesOf(cluster.up()).length === 1, 'one tree', 120_000)
+    await cluster.advance(3_000)
+    for (const node of cluster.up()) {
+      expect(await cluster.run(node.fs.readdir('/'))).toEqual(expect.arrayContaining(['x', 'acknowledged', 'after']))
+      expect(await cluster.run(node.fs.readFile('/dir/y', 'utf8'))).toBe('/dir/y')
+    }
   })
 })

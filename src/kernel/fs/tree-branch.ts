@@ -61,7 +61,7 @@ export class TreeBranch {
 
   /**
    * Too few of the tree's members are here to change it: what is known of it goes on as a tree of its own.
-   * @returns what to tell the user; undefined when somebody leads one meanwhile.
+   * @returns what to tell the user; undefined when somebody leads one meanwhile, or did. @throws {OsError} ECANCELED.
    */
   async branch(signal?: AbortSignal): Promise<string | undefined> {
     const { keeper, log, led, known, name } = this.#options
@@ -72,8 +72,10 @@ export class TreeBranch {
     const { kid } = named
     // Younger than its tree, also where the clock was set back meanwhile.
     const bornMs = Math.max(named.bornMs, left.bornMs + 1)
-    const { root, version, base } = await this.#newest(left)
-    if (led()) return undefined
+    const { root, version, base } = await this.#newest(left, signal)
+    // It may have come back meanwhile, if only for a moment.
+    if (led() || known() !== left) return undefined
+    signal?.throwIfAborted()
     await this.begin({ ...left, tree: kid, bornMs, root }, { tree: left.tree, root: base }, signal)
     const lost = left.version - version
     const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
@@ -114,21 +116,34 @@ export class TreeBranch {
    * What a branch begins with, and what of it is known to be the tree's: what may never have been committed there is a
    * change of the branch. What only one of the tree's keepers has left may be all that is here of what was acknowledged.
    */
-  async #newest(left: TreeHead): Promise<Beginning> {
+  async #newest(left: TreeHead, signal?: AbortSignal): Promise<Beginning> {
     const own = this.#own(left)
-    const told = await this.#toldBy(left.tree)
-    for (const { peer, root, version } of told.sort((a, b) => b.version - a.version)) {
-      if (version <= own.version) break
-      const late = new AbortController()
-      const timer = this.#options.news.timer(() => late.abort(), limits.TREE_TOLD_MS, 'newer directories')
-      try {
-        await this.#options.memory.copies.directories(root, { hints: [peer], signal: late.signal })
-        return { root, version, base: own.base }
-      } catch (error) {
-        this.#options.log.log('debug', 'fs', `${shortNode(peer)} has not what it says: ${errorLine(error)}`)
-      } finally {
-        timer.cancel()
+    const newer = [...(await this.#told(left.tree))].filter(([, { version }]) => version > own.version)
+    if (newer.length === 0) return own
+    // All at once: who says what it has not must not keep a change waiting, nor take the time of one who has.
+    const enough = new AbortController()
+    const timer = this.#options.news.timer(() => enough.abort(), limits.TREE_TOLD_MS, 'newer directories')
+    const copying = { signal: signal ? AbortSignal.any([enough.signal, signal]) : enough.signal }
+    const copied = newer
+      .sort(([, a], [, b]) => b.version - a.version)
+      .map(async ([root, { version, peers }]): Promise<Beginning | undefined> => {
+        try {
+          await this.#options.memory.copies.directories(root, { hints: peers, ...copying })
+          return { root, version, base: own.base }
+        } catch (error) {
+          const who = peers.map(shortNode).join(', ')
+          this.#options.log.log('debug', 'fs', `what ${who} is said to have cannot be had: ${errorLine(error)}`)
+          return undefined
+        }
+      })
+    try {
+      for (const each of copied) {
+        const beginning = await each
+        if (beginning) return beginning
       }
+    } finally {
+      timer.cancel()
+      enough.abort()
     }
     return own
   }
@@ -143,18 +158,22 @@ export class TreeBranch {
     return { root, version, base: root }
   }
 
-  /** The tree as the journals of others have it who are here. */
-  async #toldBy(tree: Kid): Promise<{ peer: NodeId; root: CidText; version: number }[]> {
+  /** The tree as the journals of others have it who are here: by its root. */
+  async #told(tree: Kid): Promise<Map<CidText, { version: number; peers: NodeId[] }>> {
     const { rpc, membership, log } = this.#options
+    const told = new Map<CidText, { version: number; peers: NodeId[] }>()
     const ask = async (peer: NodeId) => {
       try {
         const stored = await rpc.call(peer, 'tree.stored', { tree })
-        return stored ? [{ peer, ...stored }] : []
+        if (!stored) return
+        const { root, version } = stored
+        const others = told.get(root)
+        told.set(root, { version: Math.max(version, others?.version ?? 0), peers: [...(others?.peers ?? []), peer] })
       } catch (error) {
         log.log('debug', 'fs', `${shortNode(peer)} does not say what it has of ${shortKid(tree)}: ${errorLine(error)}`)
-        return []
       }
     }
-    return (await Promise.all(membership.linked().map(ask))).flat()
+    await Promise.all(membership.linked().map(ask))
+    return told
   }
 }

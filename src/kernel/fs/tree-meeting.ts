@@ -117,19 +117,19 @@ export class TreeMeeting {
   async #bringOver(mine: TreeHead, target: TreeHead): Promise<boolean> {
     const { keeper, self, log, calls } = this.#options
     if (mutated('drop-branch')) return this.#forget(mine.tree)
-    const base = await this.#base(mine, target)
+    const parted = await this.#parted(mine, target)
     let said = await calls.absorbed(target, mine.tree)
     let brought: Brought = { count: 0, beside: 0 }
     const known = mutated('absorb-unseen') ? mine.version : (said?.version ?? -1)
     if (known < mine.version) {
-      brought = await this.#mergeInto(mine, target, base)
+      brought = await this.#mergeInto(mine, target, parted)
       await calls.apply(target, { ops: [], absorbs: [mine.tree, mine.version] })
       said = await calls.absorbed(target, mine.tree)
     }
     // Everybody uses the other one from here on, and this one is what is left if that one is lost.
     this.#aside.set(mine.tree, target.tree)
     this.#options.changed()
-    if (!(await this.#contains(said, mine, target, base))) {
+    if (!(await this.#contains(said, mine, target, parted.base))) {
       const what = `${shortKid(target.tree)} is said to contain the tree ${shortKid(mine.tree)} and does not show it`
       log.log('warn', 'fs', `${what}: it is kept aside`)
       return true
@@ -145,14 +145,23 @@ export class TreeMeeting {
     return this.#forget(mine.tree)
   }
 
-  /** Where a branch left the tree: with changes of it that were not known to be committed then, if the tree has them. */
-  async #base(mine: TreeHead, target: TreeHead): Promise<CidText | undefined> {
+  /**
+   * Where a branch left the tree: with changes of it that were not known to be committed then, if the tree has them. Else a
+   * peer may have said so by mistake or in bad faith: what was not there then is nothing that the branch has removed.
+   */
+  async #parted(mine: TreeHead, target: TreeHead): Promise<Parted> {
     const { keeper, calls } = this.#options
     const known = baseOf(keeper.base(mine.tree), target)
     const first = keeper.versions(mine.tree)?.rows().at(-1)
-    if (known === undefined || first?.version !== 1 || first.root === known) return known
-    const { rows } = await calls.versions(target, null)
-    return rows.some(({ root }) => root === first.root) ? first.root : known
+    if (known === undefined || first?.version !== 1 || first.root === known) return { base: known }
+    for (let before = Number.POSITIVE_INFINITY, more = true; more; ) {
+      const page = await calls.versions(target, Number.isFinite(before) ? before : null)
+      if (page.rows.some(({ root }) => root === first.root)) return { base: first.root }
+      const last = page.rows.at(-1)?.version ?? before
+      more = page.more && last < before
+      before = last
+    }
+    return { base: known, began: first.root }
   }
 
   async #forget(own: Kid): Promise<boolean> {
@@ -208,7 +217,7 @@ export class TreeMeeting {
    * Brings what only one of two trees has into the other, in batches.
    * @throws {OsError} EEXIST when somebody makes one of them meanwhile: to be repeated from the beginning.
    */
-  async #mergeInto(mine: TreeHead, target: TreeHead, base: CidText | undefined): Promise<Brought> {
+  async #mergeInto(mine: TreeHead, target: TreeHead, parted: Parted): Promise<Brought> {
     const { tree, calls, self } = this.#options
     const theirs = await calls.head(target)
     let batch: TreeOp[] = []
@@ -225,7 +234,7 @@ export class TreeMeeting {
       batch = []
       bytes = 0
     }
-    const place = { mine: mine.root, theirs: theirs.root, base }
+    const place = { mine: mine.root, theirs: theirs.root, ...parted }
     const label = shortNode(self)
     // Files of which both have one are told apart by whose they are.
     const apart = target.keg !== undefined
@@ -240,6 +249,9 @@ export class TreeMeeting {
     return brought
   }
 }
+
+/** Where a branch left the tree that it meets; see merge.ts. */
+type Parted = { base: CidText | undefined; began?: CidText }
 
 /** What was brought from one tree into another. */
 interface Brought {

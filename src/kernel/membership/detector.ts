@@ -35,6 +35,11 @@ export class SilenceDetector {
     this.#gapMs += (gapMs - this.#gapMs) / 8
   }
 
+  /** It was asked something, and has said nothing since. */
+  get owesAnswer(): boolean {
+    return this.#askedMs !== undefined
+  }
+
   /** A message was sent that any live peer answers at once. */
   asked(nowMs: number): void {
     this.#askedMs ??= nowMs

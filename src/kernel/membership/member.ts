@@ -30,6 +30,8 @@ export interface Member {
   watching: boolean
   /** A watcher says that it is silent; heard later means alive. */
   accused: boolean
+  /** When one last said so. */
+  accusedMs: number
   /** We, its watcher, have told the others that it is silent. */
   reported: boolean
   /** False: the transport no longer hears the peer's network stack. */
@@ -67,6 +69,7 @@ export function newMember(peer: NodeId, hello: Hello, nowMs: number, wallAheadMs
     linked: true,
     watching: false,
     accused: false,
+    accusedMs: Number.NEGATIVE_INFINITY,
     reported: false,
     reachable: true,
     hintGoneMs: undefined,

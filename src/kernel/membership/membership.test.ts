@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { MemoryNetwork } from '../../adapters/memory/network.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { boot, eventsOf, meshed, newCluster, type TestCluster } from '../cluster.contract.ts'
+import { stranger } from '../fs/placement.contract.ts'
 import { nodeId, RawPeer } from '../harness.contract.ts'
 import { MAX_MESH_PEERS } from '../limits.ts'
 import { FRAME } from '../rpc/frames.ts'
@@ -282,6 +283,44 @@ describe('in a cluster where few watch each', () => {
       await large.advance(100)
       expect(await seen(victim, other)).toBe('alive')
     }
+  })
+})
+
+describe('who cannot answer', () => {
+  it.each(['frozen', 'busy', 'frozen at once'])('is not asked with every beat that it misses: %s', async (how) => {
+    const large = newCluster({ seed: 3 })
+    const nodes = await boot(large, 12)
+    const [victim] = nodes as [SimNode]
+    await large.advance(how === 'frozen at once' ? 100 : 120_000)
+    if (how !== 'busy') victim.kernel?.lifecycle('freeze')
+    await large.advance(50)
+    const thaw = victim.freeze()
+    await large.advance(600_000)
+    thaw()
+    if (how !== 'busy') victim.kernel?.lifecycle('resume')
+    const before = large.hub.traffic.messages
+    await large.advance(1_000)
+    // Its answers to all that it was asked meanwhile, and some.
+    expect(large.hub.traffic.messages - before).toBeLessThan(500)
+  })
+
+  it('nor a live peer of which somebody says again and again that it is silent', async () => {
+    const large = newCluster({ seed: 3 })
+    const [victim, ...others] = (await boot(large, 8)) as [SimNode, ...SimNode[]]
+    const evil = await stranger(large, [victim, ...others], () => null)
+    await evil.advance(5_000)
+    const before = large.hub.traffic.messages
+    for (let i = 0; i < 500; i++) {
+      for (const other of others) evil.to(other).send([FRAME.NOTE, 'membership.silent', { peer: victim.id }] as never)
+      await large.advance(10)
+    }
+    // Two questions and two answers for each of the others and each 0.8 s, and what an idle cluster sends.
+    expect(large.hub.traffic.messages - before - 500 * others.length).toBeLessThan(7 * 7 * 4 + 200)
+    expect(
+      (await Promise.all(others.map((node) => eventsOf(large, node))))
+        .flat()
+        .filter(({ type }) => type === 'peer-left'),
+    ).toEqual([])
   })
 })
 

@@ -228,11 +228,14 @@ export class Membership {
     this.#question(member)
   }
 
-  /** A watcher says that it is silent. Only a question comes of it: whoever lies about a live peer changes nothing. */
+  /** A watcher says that it is silent. A question comes of it, one at a time: a live peer answers, whoever lies about it. */
   #accused(peer: NodeId): void {
     const member = this.#members.get(peer)
+    const nowMs = this.#clock.nowMs()
     if (!member?.linked || member.accused || member.announced === 'frozen') return
+    if (nowMs - member.accusedMs < ANSWER_MS) return
     member.accused = true
+    member.accusedMs = nowMs
     this.#question(member)
   }
 
@@ -381,8 +384,10 @@ export class Membership {
     else this.#tell(member, NO_ANSWER)
   }
 
-  #measureDue({ rttSamples, pingSentMs }: Member): boolean {
-    return rttSamples < RTT_FIRST_SAMPLES || this.#clock.nowMs() - pingSentMs >= RTT_EVERY_MS
+  /** Who has not answered is not asked again with each beat: if it is frozen or busy, all that waits for it. */
+  #measureDue({ rttSamples, pingSentMs, detector }: Member): boolean {
+    const first = rttSamples < RTT_FIRST_SAMPLES && !detector.owesAnswer
+    return first || this.#clock.nowMs() - pingSentMs >= RTT_EVERY_MS
   }
 
   #ask(member: Member): void {
@@ -453,6 +458,8 @@ export class Membership {
     const { detector } = member
     const lateInMs = HEARTBEAT_MS + OWN_STALL_MS - detector.silentMs(nowMs)
     if (!detector.promised || member.missTimer || lateInMs >= HEARTBEAT_MS) return
+    // Not with every beat that it misses: who is busy, or has told that it is frozen, has each question waiting for it.
+    if (member.announced === 'frozen' || lateInMs <= -HEARTBEAT_MS) return
     const late = () => {
       member.missTimer = undefined
       // We stood still: what was sent to us meanwhile comes first.

@@ -114,6 +114,23 @@ describe('the network stack of a silent member', () => {
     expect(said).toEqual(['asked'])
   })
 
+  it.each([ANSWER_MS, UNHEARD_MS])(
+    'is not judged by a count that comes after this machine stood still, at %i',
+    async (atMs) => {
+      probe.begin(member)
+      await advance(atMs - 10)
+      const before = [...said]
+      const late = Promise.withResolvers<void>()
+      page = late.promise
+      await advance(20)
+      clock.jump(3_600_000)
+      late.resolve()
+      await settled()
+      await advance(UNHEARD_MS)
+      expect(said).toEqual(before)
+    },
+  )
+
   it('of which nothing is counted is not judged', async () => {
     packets = undefined
     probe.begin(member)

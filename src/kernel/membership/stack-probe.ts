@@ -77,8 +77,13 @@ export class StackProbe {
     const dueMs = clock.nowMs() + ms
     const look = () => {
       // We stood still, and perhaps this whole machine did: it has heard nobody.
-      if (clock.nowMs() - dueMs > OWN_STALL_MS) this.#stop(member.id)
-      else this.#count(member, probe, (packets) => this.#judge(member, probe, packets))
+      const stalled = () => clock.nowMs() - dueMs > OWN_STALL_MS
+      if (stalled()) return this.#stop(member.id)
+      this.#count(member, probe, (packets) => {
+        // The same while the page was counting, or it is busy itself.
+        if (stalled()) this.#stop(member.id)
+        else this.#judge(member, probe, packets)
+      })
     }
     probe.timer = clock.setTimer(look, ms, 'is its network stack there')
   }
