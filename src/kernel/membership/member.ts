@@ -92,11 +92,6 @@ export function relink(member: Member, nowMs: number, wallAheadMs: number | null
   member.detector = new SilenceDetector(nowMs)
 }
 
-export function cancelTimers(member: Member): void {
-  for (const timer of [member.graceTimer, member.evidenceTimer, member.missTimer]) timer?.cancel()
-  member.graceTimer = member.evidenceTimer = member.missTimer = undefined
-}
-
 export function rowOf(member: Member, clock: Clock): PeerRow {
   const nowMs = clock.nowMs()
   return {

@@ -20,25 +20,21 @@ import type { Network, NetworkEvent } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
 import { type PeerRow, type PeerState, storageClasses } from '../../syscalls/types.ts'
 import {
-  ANSWER_MS,
   GOSSIP_MS,
   HEARTBEAT_MS,
-  HINT_SILENCE_MS,
   MAX_GOSSIP_PEERS,
-  OWN_STALL_MS,
   REACH_TIMEOUT_MS,
   RECONNECT_GRACE_MS,
   RTT_EVERY_MS,
   RTT_FIRST_SAMPLES,
   WATCHERS,
 } from '../limits.ts'
-import { mutated } from '../mutations.ts'
 import { type Hello, NO_ANSWER, type Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Dialer } from './dialer.ts'
-import { countsInMs, hintCounts, silentInMs } from './evidence.ts'
-import { cancelTimers, type Member, newMember, relink, rowOf } from './member.ts'
-import { StackProbe } from './stack-probe.ts'
+import { type Member, newMember, relink, rowOf } from './member.ts'
+import { OwnStalls } from './own-stalls.ts'
+import { Suspicion } from './suspicion.ts'
 import { watchersOf } from './watchers.ts'
 
 /** Who took its leave: the node itself (its worker or its page); nobody. */
@@ -62,15 +58,13 @@ export class Membership {
   readonly #random: Random
   readonly #log: LogSink
   readonly #dialer: Dialer
-  readonly #probe: StackProbe
+  readonly #suspicion: Suspicion
+  readonly #stalls = new OwnStalls()
   readonly #members = new Map<NodeId, Member>()
   readonly #own: () => OwnPulse
   readonly #hasher: Hasher
   readonly #linkUp: Emitter<NodeId>
   #tick: Timer | undefined
-  /** When a late tick ended our last own stall. */
-  #wokeMs = Number.NEGATIVE_INFINITY
-  #tickDueMs = 0
   #lastGossipMs = 0
   #pingCount = 0
   /** Load that the others were told last. */
@@ -95,18 +89,23 @@ export class Membership {
     this.events = new Emitter((error) => this.#log.log('error', 'membership', `a listener failed: ${errorLine(error)}`))
     this.#linkUp = new Emitter((error) => this.#log.log('error', 'membership', `cannot go on: ${errorLine(error)}`))
     this.#dialer = new Dialer({ ...options, isLinked: (peer) => this.#rpc.linked(peer) })
-    this.#probe = new StackProbe({
+    this.#suspicion = new Suspicion({
       ...options,
+      stalls: this.#stalls,
+      isMember: (member) => this.#members.get(member.id) === member,
       ask: (member) => this.#ask(member),
-      unheard: (member) => this.#report(member),
-      gone: (member) => this.#leave(member, 'its network stack stopped answering', 'lost'),
-      silentInMs: (member) => silentInMs(member, this.#clock.nowMs()),
+      report: (peer) => this.#rpc.noteAll('membership.silent', { peer }),
+      busy: (member) => member.announced === 'alive' && this.#show(member, 'stalled'),
+      left: (member, reason, how) => this.#leave(member, reason, how),
     })
     options.network.on((event) => this.#networkEvent(event))
     options.rpc.onNote('membership.peers', (_peer, { peers }) => {
       for (const peer of peers) this.#dialer.suggest(peer)
     })
-    options.rpc.onNote('membership.silent', (_peer, { peer }) => this.#accused(peer))
+    options.rpc.onNote('membership.silent', (_peer, { peer }) => {
+      const member = this.#members.get(peer)
+      if (member) this.#suspicion.accused(member)
+    })
     options.rpc.setLinkEvents({
       onUp: (peer, hello) => this.#up(peer, hello),
       onDown: (peer, reason, said) => this.#down(peer, reason, said),
@@ -183,8 +182,8 @@ export class Membership {
     this.#closed = true
     this.#tick?.cancel()
     this.#dialer.close()
-    this.#probe.close()
-    for (const member of this.#members.values()) cancelTimers(member)
+    this.#suspicion.close()
+    for (const member of this.#members.values()) this.#suspicion.drop(member)
   }
 
   #networkEvent(event: NetworkEvent): void {
@@ -193,11 +192,13 @@ export class Membership {
       const member = this.#members.get(event.peer)
       if (!member) return
       member.reachable = event.reachable
-      if (!event.reachable) this.#question(member)
+      if (!event.reachable) this.#suspicion.question(member)
     } else if (event.type === 'hint-gone') {
       const member = this.#members.get(event.peer)
       if (!member) this.#dialer.forget(event.peer)
-      else if (event.said === undefined) this.#hinted(member)
+      // A link that is already down and a closed relay connection together leave no doubt.
+      else if (event.said === undefined && !member.linked) this.#leave(member, CLOSED, 'gone')
+      else if (event.said === undefined) this.#suspicion.hinted(member)
       else void this.#toldGoodbye(member, event.said)
     }
   }
@@ -213,62 +214,11 @@ export class Membership {
     }
   }
 
-  #hinted(member: Member): void {
-    // A link that is already down and a closed relay connection together leave no doubt.
-    if (!member.linked) return this.#leave(member, CLOSED, 'gone')
-    const nowMs = this.#clock.nowMs()
-    // Heard while or just after we stood still: it may be old, and what took it back may have come before it.
-    const stale = nowMs - this.#wokeMs < ANSWER_MS || nowMs - this.#tickDueMs > OWN_STALL_MS
-    // Two come of one close. An old one says less than a fresh one, and does not take its place.
-    if (member.hintGoneMs === undefined || (member.hintStale && !stale)) {
-      member.hintGoneMs = nowMs
-      member.hintStale = stale
-    }
-    // A live tab answers, which takes the hint back.
-    this.#question(member)
-  }
-
-  /** A watcher says that it is silent. A question comes of it, one at a time: a live peer answers, whoever lies about it. */
-  #accused(peer: NodeId): void {
-    const member = this.#members.get(peer)
-    const nowMs = this.#clock.nowMs()
-    if (!member?.linked || member.accused || member.announced === 'frozen') return
-    if (nowMs - member.accusedMs < ANSWER_MS) return
-    member.accused = true
-    member.accusedMs = nowMs
-    this.#question(member)
-  }
-
   /** It broke the protocol: its link is not one to be had again. */
   #hostile(peer: NodeId): void {
     const member = this.#members.get(peer)
     if (member) this.#leave(member, 'it broke the protocol', 'gone')
     else this.#dialer.forget(peer)
-  }
-
-  /** There is evidence against it: it is asked, and judged as soon as its silence counts. */
-  #question(member: Member): void {
-    if (!member.linked) return
-    this.#ask(member)
-    if (member.announced !== 'frozen') this.#probe.begin(member)
-    this.#judgeIn(member, countsInMs(member, this.#clock.nowMs()))
-  }
-
-  #judgeIn(member: Member, inMs: number): void {
-    member.evidenceTimer?.cancel()
-    member.evidenceTimer = undefined
-    if (!Number.isFinite(inMs)) return
-    const judge = () => {
-      const nowMs = this.#clock.nowMs()
-      // We stood still: what was sent to us meanwhile comes first.
-      if (nowMs - this.#tickDueMs > OWN_STALL_MS || nowMs - this.#wokeMs < OWN_STALL_MS) {
-        return this.#judgeIn(member, ANSWER_MS)
-      }
-      this.#judge(member, nowMs)
-      const nextMs = this.#members.get(member.id) === member && member.linked ? countsInMs(member, nowMs) : 0
-      if (nextMs > 0) this.#judgeIn(member, nextMs)
-    }
-    member.evidenceTimer = this.#clock.setTimer(judge, inMs, 'judge after evidence')
   }
 
   #up(peer: NodeId, hello: Hello): void {
@@ -312,8 +262,7 @@ export class Membership {
       return this.#leave(member, CLOSED, 'gone')
     }
     this.#dialer.retryNow(peer)
-    this.#probe.end(peer)
-    cancelTimers(member)
+    this.#suspicion.drop(member)
     // A frozen tab cannot redial; it announced its silence, so it gets as long as the transport kept it.
     const graceMs = member.announced === 'frozen' ? RECONNECT_GRACE_MS * 10 : RECONNECT_GRACE_MS
     member.graceTimer = this.#clock.setTimer(
@@ -327,8 +276,7 @@ export class Membership {
   #leave(member: Member, reason: string, how: 'itself' | 'gone' | 'lost'): void {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
-    this.#probe.end(member.id)
-    cancelTimers(member)
+    this.#suspicion.drop(member)
     if (how === 'lost') this.#dialer.suggest(member.id)
     else this.#dialer.forget(member.id)
     this.#log.log('info', 'membership', `${shortNode(member.id)} left: ${reason}`)
@@ -342,13 +290,7 @@ export class Membership {
   #heard(peer: NodeId): void {
     const member = this.#members.get(peer)
     if (!member) return
-    member.detector.heard(this.#clock.nowMs())
-    member.missTimer?.cancel()
-    member.missTimer = undefined
-    this.#probe.end(peer)
-    member.hintGoneMs = undefined
-    member.accused = false
-    member.reported = false
+    this.#suspicion.heard(member)
     if (member.shown === 'stalled') this.#show(member)
   }
 
@@ -408,7 +350,7 @@ export class Membership {
 
   /** One timer for all heartbeats; none while alone. */
   #setTick(): void {
-    this.#tickDueMs = this.#clock.nowMs() + HEARTBEAT_MS
+    this.#stalls.expect(this.#clock.nowMs() + HEARTBEAT_MS)
     this.#tick = this.#clock.setTimer(() => this.#onTick(), HEARTBEAT_MS, 'heartbeat')
   }
 
@@ -416,11 +358,10 @@ export class Membership {
     this.#tick = undefined
     if (this.#members.size === 0) return
     const nowMs = this.#clock.nowMs()
-    const lateMs = nowMs - this.#tickDueMs
-    if (lateMs > OWN_STALL_MS) this.#wokeMs = nowMs
+    const stoodMs = this.#stalls.beat(nowMs)
     for (const member of [...this.#members.values()]) {
-      if (lateMs > OWN_STALL_MS) member.detector.discount(lateMs, nowMs)
-      else this.#judge(member, nowMs)
+      if (stoodMs > 0) member.detector.discount(stoodMs, nowMs)
+      else this.#suspicion.judge(member, nowMs)
     }
     this.#beat()
     if (nowMs - this.#lastGossipMs > GOSSIP_MS) {
@@ -445,51 +386,8 @@ export class Membership {
       const changed = news || member.watching !== watchers.has(member.id)
       member.watching = watchers.has(member.id)
       if (member.watching || changed || this.#measureDue(member)) this.#ping(member)
-      this.#expect(member)
+      this.#suspicion.expect(member)
     }
     this.#told = { running, storage }
-  }
-
-  /** A heartbeat that does not come is noticed when it is late, and counts when it counts, not with our next beat. */
-  #expect(member: Member): void {
-    const nowMs = this.#clock.nowMs()
-    const inMs = member.evidenceTimer ? Number.POSITIVE_INFINITY : countsInMs(member, nowMs)
-    if (inMs > 0 && inMs < HEARTBEAT_MS) this.#judgeIn(member, inMs)
-    const { detector } = member
-    const lateInMs = HEARTBEAT_MS + OWN_STALL_MS - detector.silentMs(nowMs)
-    if (!detector.promised || member.missTimer || lateInMs >= HEARTBEAT_MS) return
-    // Not with every beat that it misses: who is busy, or has told that it is frozen, has each question waiting for it.
-    if (member.announced === 'frozen' || lateInMs <= -HEARTBEAT_MS) return
-    const late = () => {
-      member.missTimer = undefined
-      // We stood still: what was sent to us meanwhile comes first.
-      if (this.#clock.nowMs() - this.#tickDueMs <= OWN_STALL_MS) this.#question(member)
-    }
-    member.missTimer = this.#clock.setTimer(late, Math.max(0, lateInMs) + 1, 'heartbeat is late')
-  }
-
-  /** To everybody, once: whoever else has it as a member asks it too. */
-  #report(member: Member): void {
-    if (!member.detector.promised || member.reported) return
-    member.reported = true
-    this.#rpc.noteAll('membership.silent', { peer: member.id })
-  }
-
-  #judge(member: Member, nowMs: number): void {
-    const { detector } = member
-    if (!member.linked || mutated('keep-the-dead')) return
-    if (hintCounts(member)) {
-      const sinceMs = nowMs - (member.hintGoneMs as number)
-      if (sinceMs >= HINT_SILENCE_MS || detector.suspicious(nowMs)) {
-        return this.#leave(member, 'silent since its tab closed', 'gone')
-      }
-    }
-    if (detector.countsInMs(nowMs) > 0) return
-    if (!member.reachable) return this.#leave(member, 'its network stack stopped answering', 'lost')
-    if (member.announced === 'frozen') return
-    this.#probe.begin(member)
-    if (!detector.suspicious(nowMs) && !member.accused) return
-    this.#report(member)
-    if (member.announced === 'alive') this.#show(member, 'stalled')
   }
 }
