@@ -156,6 +156,18 @@ const scenarios: Record<string, Act> = {
     await stage.rejects(stage.pair.a.open(stage.pair.b.self, 'control', patience()), 'EHOSTUNREACH')
   },
 
+  async 'counts what comes of the network stack of a peer that is connected'(stage) {
+    const { a, b } = stage.pair
+    const counted = () => stage.settled(a.heardPackets(b.self))
+    assert((await counted()) === undefined, 'nothing before they are connected')
+    await stage.connect()
+    const before = (await counted()) ?? 0
+    assert(before > 0, 'something has come')
+    await stage.open('control', pattern(10, 1))
+    // What was acknowledged shows a moment later.
+    for (let after = before; after <= before; ) after = (await counted()) ?? 0
+  },
+
   async 'after disconnecting, both hear of it, streams end with an error, and they can connect again'(stage) {
     const { a, b } = stage.pair
     await stage.connect()

@@ -22,7 +22,7 @@ export class MemoryNetwork implements Network, Dht, LinkEnd {
   #rules: DhtRules | undefined
   #down = false
   #lastEventMs = 0
-  /** Packets of each peer's network stack, as far as they were counted. */
+  /** Packets of the network stack of each that is connected, as they were counted last. */
   readonly #heard = new Map<NodeId, number>()
   /** The relay knows this node. */
   registered = false
@@ -78,15 +78,13 @@ export class MemoryNetwork implements Network, Dht, LinkEnd {
     })
   }
 
-  /** A stack that is there is heard all the time; of one that is not, the last is remembered. */
+  /** A stack that is there is heard all the time; of one that is not, what was counted last is told. */
   async heardPackets(peer: NodeId): Promise<number | undefined> {
     await this.#latency()
-    const hub = this.#hub
-    const before = this.#heard.get(peer) ?? 1
-    const there = hub.link(this.self, peer) !== undefined && !hub.conditions.silent(peer, this.self)
-    const packets = there ? Math.max(before, Math.ceil(hub.clock.nowMs())) : before
-    this.#heard.set(peer, packets)
-    return packets
+    const { clock, conditions } = this.#hub
+    const there = this.#hub.link(this.self, peer) !== undefined && !conditions.silent(peer, this.self)
+    if (there) this.#heard.set(peer, Math.ceil(clock.nowMs()))
+    return this.#heard.get(peer)
   }
 
   disconnect(peer: NodeId): void {
@@ -121,6 +119,8 @@ export class MemoryNetwork implements Network, Dht, LinkEnd {
       () => {
         this.pass(() => {
           if (this.#down) return
+          if (event.type === 'connected') this.#heard.set(event.peer, Math.ceil(this.#hub.clock.nowMs()))
+          else if (event.type === 'disconnected') this.#heard.delete(event.peer)
           for (const listener of [...this.#listeners]) listener(event)
           if (event.type === 'relay') this.witness.changed()
         })
