@@ -20,6 +20,9 @@ describe('os', () => {
     kernel.node = { ...kernel.node, nodes: 2 }
     kernel.raise({ type: 'peer-joined', peer: 'x' })
     await expect.poll(() => os.node.nodes).toBe(2)
+    kernel.node = { ...kernel.node, treeHome: 'x' }
+    kernel.raise({ type: 'tree', version: 3, home: 'x' })
+    await expect.poll(() => os.node.treeHome).toBe('x')
   })
 
   it('rejects ready when the kernel cannot start, and nobody has to listen', async () => {

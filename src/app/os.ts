@@ -95,7 +95,7 @@ export function boot(options: BootOptions = {}): Os {
   }
   const ready = booted.then(refresh)
   ready.then(
-    () => events.on((event) => changesNode(event) && refresh().catch(() => undefined)), // the old row stays
+    () => events.on((event) => changesNode(event, node) && refresh().catch(() => undefined)), // the old row stays
     () => undefined, // whoever awaits `ready` sees the error; nobody has to
   )
   return {
@@ -116,7 +116,8 @@ export function boot(options: BootOptions = {}): Os {
   }
 }
 
-function changesNode(event: KernelEvent): boolean {
+function changesNode(event: KernelEvent, node: NodeInfo | undefined): boolean {
+  if (event.type === 'tree') return event.home !== node?.treeHome
   return event.type === 'peer-joined' || event.type === 'peer-left' || event.type === 'relay'
 }
 

@@ -158,7 +158,7 @@ export class Kernel {
         read: (kid, stream, offset, length, signal) => this.#processes.read(kid, stream, offset, length, signal),
       },
       arrival: this.#arrival,
-      onTree: ({ version }) => void this.#events.push({ type: 'tree', version }),
+      onTree: ({ version, home }) => void this.#events.push({ type: 'tree', version, home }),
       onNotice: notice,
       onWritten: (cid) => this.#publish('bs-prov', cid),
       publishHome: (keg) => this.#publish('bs-home', keg),

@@ -221,7 +221,7 @@ export class FakeKernel {
       if (mode === 'r' || discard) return {}
       if (ack !== 'local') throw new OsError('ENOQUORUM', 'too few nodes')
       this.entries.set(path, concat(parts))
-      this.raise({ type: 'tree', version: this.entries.size })
+      this.raise({ type: 'tree', version: this.entries.size, home: this.node.id })
       return { ack: ACK, alreadyHere: this.alreadyHere }
     },
     change: (args) => {

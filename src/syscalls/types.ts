@@ -202,7 +202,8 @@ export type KernelEvent =
   | { type: 'peer-changed'; peer: string; state: PeerState }
   | { type: 'relay'; state: 'offline' | 'connecting' | 'connected'; detail: string }
   | { type: 'process'; kid: Kid; state: ProcessState; done: number; total: number }
-  | { type: 'tree'; version: number }
+  /** `/` has changed, or another node leads it. */
+  | { type: 'tree'; version: number; home: string }
   | { type: 'notice'; message: string }
 
 export interface ExitStatus {

@@ -41,6 +41,7 @@ export interface TreeInUseOptions {
   arrival: Arrival
   /** Tells of nodes that may lead a keg that nobody here knows of. */
   homesOf(keg: Kid): Promise<readonly NodeId[]>
+  /** It has changed, or another node leads it. */
   onChange(head: TreeHead, notice?: string): void
 }
 
@@ -410,6 +411,7 @@ export class TreeInUse {
     this.#orphan = undefined
     if (news) this.#pass(best)
     const changed = this.#adopt(best)
+    if (news && !changed) this.#options.onChange(best)
     if (best.version > 0) this.settle()
     const oldest = this.#oldest()
     for (const own of keeper.heads(keg))
