@@ -19,6 +19,17 @@ async function twoHomesFail(cluster: TestCluster, nodes: SimNode[], seed: number
   return after[seed % after.length] as SimNode
 }
 
+/** A branch that has changed what was acknowledged. */
+async function branched() {
+  const cluster = newCluster({ seed: 9 })
+  const nodes = await boot(cluster, 5)
+  await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'x'))
+  await cluster.advance(3_000)
+  const last = await twoHomesFail(cluster, nodes, 9)
+  await cluster.run(last.fs.writeFile('/acknowledged', 'changed'))
+  return { cluster, nodes, last }
+}
+
 describe('a branch that begins after two homes have failed in the same second', () => {
   it.each([4, 5, 6])('has what was acknowledged in between, in a cluster of %i', async (count) => {
     const seedsThatLost: number[] = []
@@ -36,12 +47,7 @@ describe('a branch that begins after two homes have failed in the same second', 
   })
 
   it('merges into the tree without a conflict when they are back', async () => {
-    const cluster = newCluster({ seed: 9 })
-    const nodes = await boot(cluster, 5)
-    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'x'))
-    await cluster.advance(3_000)
-    const last = await twoHomesFail(cluster, nodes, 9)
-    await cluster.run(last.fs.writeFile('/acknowledged', 'changed'))
+    const { cluster, nodes, last } = await branched()
     await cluster.run(last.fs.rm('/x'))
     for (const node of nodes) if (!cluster.up().includes(node)) await cluster.run(node.boot())
     await cluster.until(async () => treesOf(cluster.up()).length === 1, 'one tree')
@@ -53,12 +59,7 @@ describe('a branch that begins after two homes have failed in the same second', 
   })
 
   it('merges without a conflict also where the tree has gone on for hundreds of versions', async () => {
-    const cluster = newCluster({ seed: 9 })
-    const nodes = await boot(cluster, 5)
-    await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'x'))
-    await cluster.advance(3_000)
-    const last = await twoHomesFail(cluster, nodes, 9)
-    await cluster.run(last.fs.writeFile('/acknowledged', 'changed'))
+    const { cluster, nodes, last } = await branched()
     const here = cluster.up()
     const away = nodes.filter((node) => !here.includes(node))
     const cut = (yes: boolean) => {

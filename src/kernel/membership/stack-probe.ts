@@ -1,5 +1,5 @@
 // Does the network stack of a silent member still answer? It acknowledges what is sent also where its tab is busy or frozen;
-// that of a killed tab sends nothing any more, which the browser itself notes after 5 to 6 s. Above: membership.ts, which
+// that of a killed tab sends nothing any more, which the browser itself notes after 5 to 6 s. Above: suspicion.ts, which
 // says who is silent, and what becomes of it. Below: the network port, which counts packets.
 import { errorLine } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'

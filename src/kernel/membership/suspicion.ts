@@ -2,23 +2,16 @@
 // the evidence says (evidence.ts; docs/decisions/0008). Above: membership.ts, which acts on it. Below: detector.ts,
 // stack-probe.ts.
 import type { NodeId } from '../../base/ids.ts'
-import type { Clock } from '../../ports/clock.ts'
-import type { LogSink } from '../../ports/log.ts'
-import type { Network } from '../../ports/network.ts'
 import { ANSWER_MS, HEARTBEAT_MS, HINT_SILENCE_MS, OWN_STALL_MS } from '../limits.ts'
 import { mutated } from '../mutations.ts'
 import { countsInMs, hintCounts, silentInMs } from './evidence.ts'
 import type { Member } from './member.ts'
 import type { OwnStalls } from './own-stalls.ts'
-import { StackProbe } from './stack-probe.ts'
+import { StackProbe, type StackProbeOptions } from './stack-probe.ts'
 
-export interface SuspicionOptions {
-  network: Network
-  clock: Clock
-  log: LogSink
+export interface SuspicionOptions extends Pick<StackProbeOptions, 'network' | 'clock' | 'log' | 'ask'> {
   stalls: OwnStalls
   isMember(member: Member): boolean
-  ask(member: Member): void
   /** To everybody: whoever else has it as a member asks it too. */
   report(peer: NodeId): void
   /** It is silent, and its network stack is there. */
@@ -35,10 +28,9 @@ export class Suspicion {
 
   constructor(options: SuspicionOptions) {
     this.#options = options
-    const { clock, ask, left } = options
+    const { clock, left } = options
     this.#probe = new StackProbe({
       ...options,
-      ask,
       unheard: (member) => this.#report(member),
       gone: (member) => left(member, NO_STACK, 'lost'),
       silentInMs: (member) => silentInMs(member, clock.nowMs()),
