@@ -48,8 +48,8 @@ export class Kegs {
     })
     rpc.handle('tree.versions', async ({ tree, before }) => versionPage(keeper, tree, before))
     rpc.handle('tree.stored', async ({ tree }) => {
-      const { root, version } = keeper.stored(tree) ?? {}
-      return root === undefined || version === undefined ? null : { root, version }
+      const stored = keeper.stored(tree)
+      return stored ? { root: stored.root, version: stored.version } : null
     })
     rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
     rpc.onNote('tree.head', (peer, head) => this.#known(head.keg)?.inUse.heard(peer, head))

@@ -69,11 +69,11 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
     if (left) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
     const plain = !entry.keg && (left || !there?.keg)
     if (plain && entry.kind === 'directory' && there?.kind === 'directory') {
-      const within = was?.kind === 'directory' ? was.cid : undefined
-      const beginning = first?.get(name)
-      const none = began === undefined ? undefined : null
-      const withinFirst = beginning?.kind === 'directory' ? beginning.cid : none
-      yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, base: within, began: withinFirst }, path)
+      const within = {
+        base: directoryOf(was),
+        began: began === undefined ? began : (directoryOf(first?.get(name)) ?? null),
+      }
+      yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, ...within }, path)
     } else if (was && there && same(was, there)) {
       if (there.keg) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
       if (entry.kind !== 'directory' && there.kind === entry.kind) yield await placing(merge, path, entry, there.cid)
@@ -83,6 +83,10 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
       if (free !== undefined) yield* add(merge, `${at}/${free}`, entry) // else merged before, under another name
     }
   }
+}
+
+function directoryOf(entry: Entry | undefined): CidText | undefined {
+  return entry?.kind === 'directory' ? entry.cid : undefined
 }
 
 /**

@@ -411,7 +411,7 @@ export class TreeInUse {
     this.#orphan = undefined
     if (news) this.#pass(best)
     const changed = this.#adopt(best)
-    if (news && !changed) this.#options.onChange(best)
+    if (news || changed) this.#options.onChange(best)
     if (best.version > 0) this.settle()
     const oldest = this.#oldest()
     for (const own of keeper.heads(keg))
@@ -436,13 +436,11 @@ export class TreeInUse {
 
   /** @returns whether it is another than before. */
   #adopt(head: TreeHead): boolean {
-    const { onChange } = this.#options
     const same = head.root === this.#known.root && head.version === this.#known.version
     const first = this.#known.version === 0 && head.version > 0
     this.#known = head
     if (first) this.news.timer(() => this.#tellNewcomers(head), limits.TREE_TELL_MS, 'tree newcomers')
     if (same) return false
-    onChange(head)
     this.#background(this.#memory.copyDirectories())
     if (head.version > 0) this.#memory.recordSoon()
     return true

@@ -2,7 +2,7 @@
 // as TCP's retransmission timer is (Jacobson and Karels 1988; RFC 6298), smoothed gap plus four deviations, bounded.
 // Any other peer is silent only when it was asked and does not answer.
 // It does not decide that anybody is gone; membership.ts does, and needs evidence beside silence.
-import { ANSWER_MS, HEARTBEAT_MS, MAX_SUSPECT_MS, MIN_SUSPECT_MS } from '../limits.ts'
+import { ANSWER_MS, HEARTBEAT_MS, MAX_SUSPECT_MS, MIN_SUSPECT_MS, OWN_STALL_MS } from '../limits.ts'
 
 export class SilenceDetector {
   #lastHeardMs: number
@@ -65,11 +65,20 @@ export class SilenceDetector {
     return this.#askedMs !== undefined && nowMs - this.#askedMs > MIN_SUSPECT_MS
   }
 
+  /** How long until a heartbeat is late that it promised; negative: since when one is; infinite: it promised none. */
+  lateInMs(nowMs: number): number {
+    return this.#promised ? HEARTBEAT_MS + OWN_STALL_MS - this.silentMs(nowMs) : Number.POSITIVE_INFINITY
+  }
+
+  /** How long until it is suspicious, by its rhythm; 0: it is. */
+  suspiciousInMs(nowMs: number): number {
+    if (this.suspicious(nowMs)) return 0
+    return this.#promised ? this.suspectAfterMs() - this.silentMs(nowMs) + 1 : Number.POSITIVE_INFINITY
+  }
+
   /** How long until its silence counts against it, for somebody who has other evidence; 0: it does. */
   countsInMs(nowMs: number): number {
-    if (this.suspicious(nowMs)) return 0
-    const rhythm = this.#promised ? this.suspectAfterMs() - this.silentMs(nowMs) : Number.POSITIVE_INFINITY
-    const answer = this.#askedMs === undefined ? Number.POSITIVE_INFINITY : this.#askedMs + ANSWER_MS - nowMs
-    return Math.max(0, Math.min(rhythm, answer) + 1)
+    const answer = this.#askedMs === undefined ? Number.POSITIVE_INFINITY : this.#askedMs + ANSWER_MS - nowMs + 1
+    return Math.max(0, Math.min(this.suspiciousInMs(nowMs), answer))
   }
 }

@@ -107,7 +107,8 @@ export class StackProbe {
     const nowMs = clock.nowMs()
     if (packets !== probe.packets) {
       // It is busy: asked again after a while, twice as long each time, as each question waits for it.
-      const pauseMs = Math.min(MAX_CALM_MS, 2 * (this.#calm.get(member.id)?.pauseMs ?? CALM_MS / 2))
+      const before = this.#calm.get(member.id)
+      const pauseMs = before ? Math.min(MAX_CALM_MS, 2 * before.pauseMs) : CALM_MS
       this.#calm.set(member.id, { untilMs: nowMs + pauseMs, pauseMs })
       return this.#stop(member.id)
     }

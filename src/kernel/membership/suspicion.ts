@@ -93,9 +93,8 @@ export class Suspicion {
     const nowMs = clock.nowMs()
     const inMs = member.evidenceTimer ? Number.POSITIVE_INFINITY : countsInMs(member, nowMs)
     if (inMs > 0 && inMs < HEARTBEAT_MS) this.#judgeIn(member, inMs)
-    const { detector } = member
-    const lateInMs = HEARTBEAT_MS + OWN_STALL_MS - detector.silentMs(nowMs)
-    if (!detector.promised || member.missTimer || lateInMs >= HEARTBEAT_MS) return
+    const lateInMs = member.detector.lateInMs(nowMs)
+    if (member.missTimer || lateInMs >= HEARTBEAT_MS) return
     // Not with every beat that it misses: who is busy, or has told that it is frozen, has each question waiting for it.
     if (member.announced === 'frozen' || lateInMs <= -HEARTBEAT_MS) return
     const late = () => {
