@@ -129,8 +129,8 @@ export class Faults {
         node.skew.wallMs += fault.wallMs
         return
       case 'slow':
-        this.#cluster.hub.conditions.setSlow(node.id, fault)
-        return this.#ending(fault.forMs, () => this.#cluster.hub.conditions.setSlow(node.id, undefined))
+        this.#cluster.hub.setSlow(node.id, fault)
+        return this.#ending(fault.forMs, () => this.#cluster.hub.setSlow(node.id, undefined))
     }
   }
 

@@ -137,11 +137,39 @@ describe('a link', () => {
 
   it('of a slow node carries so many bytes per ms', async () => {
     const { clock, hub, near, text } = await pair()
-    hub.conditions.setSlow(A, { factor: 10, bytesPerMs: 10 })
+    hub.setSlow(A, { factor: 10, bytesPerMs: 10 })
     for (let i = 0; i < 10; i++) near.send(new Uint8Array(1_000).fill(65))
     await pass(clock, 500)
     expect(text('b').length).toBeLessThan(5_500)
     await pass(clock, 1_000)
+    expect(text('b').length).toBe(10_000)
+  })
+
+  it('of a node that is fast again carries at once, in order, what still waited for the slow line', async () => {
+    const { clock, hub, near, text } = await pair()
+    hub.setSlow(A, { factor: 10, bytesPerMs: 1 })
+    const words = Array.from({ length: 100 }, (_, i) => `${i} `.padStart(1_000, '-'))
+    for (const word of words) near.send(utf8(word))
+    await pass(clock, 10_000)
+    expect(text('b').length).toBeLessThan(10_500)
+    expect(near.bufferedBytes).toBeGreaterThan(89_000)
+    hub.setSlow(A, undefined)
+    near.send(utf8('last'))
+    await near.drained(0)
+    await pass(clock, 200)
+    expect(text('b')).toBe(`${words.join('')}last`)
+  })
+
+  it('of a node that becomes slower keeps what is under way, and slows what waits', async () => {
+    const { clock, hub, near, text } = await pair()
+    hub.setSlow(A, { factor: 1, bytesPerMs: 10 })
+    for (let i = 0; i < 10; i++) near.send(new Uint8Array(1_000).fill(65))
+    await pass(clock, 500)
+    const before = text('b').length
+    hub.setSlow(A, { factor: 1, bytesPerMs: 1 })
+    await pass(clock, 1_000)
+    expect(text('b').length).toBeLessThanOrEqual(before + 2_000)
+    await pass(clock, 4_500)
     expect(text('b').length).toBe(10_000)
   })
 })

@@ -4,7 +4,7 @@
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
-import { Conditions } from './conditions.ts'
+import { Conditions, type Slowness } from './conditions.ts'
 import { Link, type LinkHost } from './link.ts'
 import type { MemoryNetwork } from './network.ts'
 import type { SeededRandom } from './random.ts'
@@ -176,6 +176,12 @@ export class MemoryHub implements LinkHost {
     const link = this.#links.get(pairKey(from, to))
     if (silent) link?.fellSilent(to)
     else link?.heardAgain(to)
+  }
+
+  /** @param slowness undefined: what this node sends and is sent is as fast as any again. */
+  setSlow(id: NodeId, slowness: Slowness | undefined): void {
+    this.conditions.setSlow(id, slowness)
+    for (const link of this.#linksOf.get(id)?.values() ?? []) link.speedChanged()
   }
 
   /** Neither can set up a connection while one of them does not hear the other. */

@@ -2,11 +2,12 @@
 // makes links. Below: conditions.ts, which says how long a chunk takes.
 //
 // A link is open; then closed (nothing more is sent; what was sent arrives, then both ends hear of it) or broken (what was
-// under way is lost). While a direction is silent, what is sent there waits; a link that is silent for long breaks.
+// under way is lost). While a direction is silent, what is sent there waits; a link that is silent for long breaks. What
+// a slow line has not carried yet goes at the new speed when that changes.
 import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
-import type { Clock } from '../../ports/clock.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
 import type { ByteStream, NetworkEvent, StreamKind } from '../../ports/network.ts'
 import type { Conditions } from './conditions.ts'
 
@@ -117,6 +118,12 @@ export class Link {
     for (const stream of this.#streams.flat()) if (stream.owner !== end) stream.release()
   }
 
+  /** What the line has not carried yet goes on as the conditions are now. */
+  speedChanged(): void {
+    if (this.over) return
+    for (const stream of this.#streams.flat()) stream.speedChanged()
+  }
+
   #endOf(id: NodeId): LinkEnd {
     const [a, b] = this.ends
     return a.self === id ? a : b
@@ -171,6 +178,18 @@ export class Link {
   }
 }
 
+/** What a line has not carried yet. */
+interface Queued {
+  readonly action: () => void
+  readonly bytes: number
+  /** When the line has carried it, and how long it is on the line. */
+  readonly carriedMs: number
+  readonly lineMs: number
+  /** When what was sent before it arrives. */
+  readonly beforeMs: number
+  readonly timers: readonly Timer[]
+}
+
 /** One end of a stream. */
 class End implements ByteStream {
   peer!: End
@@ -182,8 +201,12 @@ class End implements ByteStream {
   #early: Uint8Array[] = []
   /** What was sent while its direction was silent, in order. */
   #held: (() => void)[] = []
+  /** What waits for a slow line or is on it, in order. */
+  #line: Queued[] = []
   lastArrivalMs = 0
   #closed = false
+  /** The end that this side is told of when everything has arrived. */
+  #ending: { timer: Timer; error: Error | undefined } | undefined
   #over = false
   /** What the wire has not taken yet. */
   bufferedBytes = 0
@@ -226,12 +249,37 @@ class End implements ByteStream {
       return
     }
     const nowMs = clock.nowMs()
+    const beforeMs = this.lastArrivalMs
     const { wayMs, lineMs } = conditions.delay(this.owner.self, to.self, bytes)
-    this.lastArrivalMs = Math.max(this.lastArrivalMs + ORDER_MS, nowMs + wayMs) + lineMs
-    clock.setTimer(() => !this.#link.over && to.pass(action), this.lastArrivalMs - nowMs, 'delivery')
-    if (lineMs === 0) return
+    this.lastArrivalMs = Math.max(beforeMs + ORDER_MS, nowMs + wayMs) + lineMs
+    const arrival = clock.setTimer(() => !this.#link.over && to.pass(action), this.lastArrivalMs - nowMs, 'delivery')
+    if (lineMs === 0 && this.#line.length === 0) return
     this.bufferedBytes += bytes
-    clock.setTimer(() => this.#taken(bytes), Math.max(0, this.lastArrivalMs - wayMs - nowMs), 'line')
+    const carriedMs = Math.max(this.#line.at(-1)?.carriedMs ?? nowMs, this.lastArrivalMs - wayMs)
+    const carried = clock.setTimer(() => this.#carried(bytes), carriedMs - nowMs, 'line')
+    this.#line.push({ action, bytes, carriedMs, lineMs, beforeMs, timers: [arrival, carried] })
+  }
+
+  #carried(bytes: number): void {
+    this.#line.shift()
+    this.#taken(bytes)
+  }
+
+  /** What is still queued goes on its way anew, at today's speed; what is on its way arrives as it would have. */
+  speedChanged(): void {
+    const queued = this.#line.splice(0)
+    const [first] = queued
+    if (!first) return
+    const nowMs = this.#host.clock.nowMs()
+    this.lastArrivalMs = first.beforeMs
+    for (const { action, bytes, carriedMs, lineMs, timers } of queued) {
+      for (const timer of timers) timer.cancel()
+      const left = lineMs === 0 ? 1 : Math.min(1, (carriedMs - nowMs) / lineMs)
+      this.bufferedBytes -= bytes
+      this.#later(action, Math.ceil(bytes * left))
+    }
+    if (this.#ending) this.#endsLater(this.#ending.error)
+    this.#settle()
   }
 
   #taken(bytes: number): void {
@@ -277,9 +325,14 @@ class End implements ByteStream {
   #finish(error: Error | undefined): void {
     if (this.#closed) return
     this.#later(() => this.peer.ended(error), 0)
-    const inMs = Math.max(0, this.lastArrivalMs - this.#host.clock.nowMs())
-    this.#host.clock.setTimer(() => this.ended(error), inMs, 'delivery')
+    this.#endsLater(error)
     this.#closed = true
+  }
+
+  #endsLater(error: Error | undefined): void {
+    this.#ending?.timer.cancel()
+    const inMs = Math.max(0, this.lastArrivalMs - this.#host.clock.nowMs())
+    this.#ending = { timer: this.#host.clock.setTimer(() => this.ended(error), inMs, 'delivery'), error }
   }
 
   linkClosed(): void {
@@ -291,6 +344,7 @@ class End implements ByteStream {
     this.#closed = true
     if (this.#over) return
     this.#over = true
+    this.#ending?.timer.cancel()
     this.owner.pass(() => this.#onClose?.(error))
     this.#settle()
   }

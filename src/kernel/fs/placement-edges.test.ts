@@ -118,7 +118,7 @@ describe('where all links are slow', () => {
     const { cluster, nodes } = await withFiles(9, 301, 0)
     const [, others] = await homeAndOthers(cluster, nodes)
     const writer = others[0] as SimNode
-    cluster.hub.conditions.setSlow(writer.id, { factor: 2, bytesPerMs: 60 })
+    cluster.hub.setSlow(writer.id, { factor: 2, bytesPerMs: 60 })
     const file = await cluster.run(
       (async () => {
         const bytes = cluster.random.bytes(4 * UNIT)
@@ -128,7 +128,7 @@ describe('where all links are slow', () => {
       600_000,
     )
     await cluster.advance(10 * 60_000)
-    cluster.hub.conditions.setSlow(writer.id, undefined)
+    cluster.hub.setSlow(writer.id, undefined)
     await cluster.advance(2 * 60 * 60_000)
     expect(keepers(nodes, file).length).toBeLessThanOrEqual(COPIES)
   })
