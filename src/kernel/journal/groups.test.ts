@@ -262,6 +262,41 @@ describe('a journal under attack, or under load', () => {
       expect([...disk.logs.keys(), ...disk.records.keys()].filter((name) => name.includes(LIST))).toEqual([])
   })
 
+  it('leaves nothing on any disk when it ends in the middle of a change of members, whenever that is', async () => {
+    for (let afterMs = 0; afterMs <= 600; afterMs += 20) {
+      lab = new JournalLab()
+      const nodes = await begun('aaab')
+      const leader = await lab.leader()
+      const before = lab.members(leader)
+      nodes.push(...(await lab.boot('c')))
+      await lab.advance(afterMs)
+      await lab.run(leader.groups.retire(LIST))
+      await lab.advance(5_000)
+      for (const { id, disk } of nodes) {
+        const left = [...disk.logs.keys(), ...disk.records.keys()].filter((name) => name.includes(LIST))
+        expect({ afterMs, id, left, before }).toEqual({ afterMs, id, left: [], before })
+      }
+    }
+  })
+
+  it('tells its owner that it is kept here when it has begun, and not only before', async () => {
+    const nodes = await lab.boot('abcd')
+    const told = new Map<JournalNode, boolean>()
+    for (const node of nodes) {
+      node.owner.follow = (name) => {
+        const { snapshot } = node.groups.find(name)?.committed() ?? {}
+        told.set(node, snapshot !== undefined && snapshot.byteLength > 0)
+      }
+    }
+    const [a, b, c] = nodes as [JournalNode, JournalNode, JournalNode]
+    await lab.run(a.groups.create(LIST, utf8('what it begins with')))
+    const gone = [b, c].find(({ id }) => lab.members(a).includes(id)) as JournalNode
+    await lab.run(gone.close())
+    await lab.until(() => lab.members(a).length === 3 && !lab.members(a).includes(gone.id), 120_000)
+    await lab.advance(5_000)
+    for (const node of nodes.filter(({ id, up }) => up && id !== a.id)) expect(told.get(node)).toBe(true)
+  })
+
   it.each([
     ['a term beyond all numbers', Number.MAX_SAFE_INTEGER],
     ['a term a little higher', 50],

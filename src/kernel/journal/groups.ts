@@ -46,7 +46,7 @@ export class Groups {
   /** Being removed from the disk. Never rejects. */
   readonly #removing = new Map<string, Promise<void>>()
   /** What an owner was told last, by journal. */
-  readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined }>()
+  readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined; begun: boolean }>()
   /** Told when a journal that begins here has its leader. */
   readonly #arrivals = new Map<string, () => void>()
   readonly #elections = new Map<string, Timer>()
@@ -239,9 +239,10 @@ export class Groups {
 
   #dismissAll(name: string): void {
     const group = this.#groups.get(name)
-    for (const id of group ? membersOf(group.config) : []) {
+    if (!group) return
+    for (const id of [...membersOf(group.config), ...this.#members.untold(group)]) {
       if (id === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group: name, retired: true }))
-      else if (id !== this.#rpc.self) this.#dismiss(id, group as Group, (group as Group).lastIndex)
+      else if (id !== this.#rpc.self) this.#dismiss(id, group, group.lastIndex)
     }
   }
 
@@ -381,8 +382,9 @@ export class Groups {
     const group = this.#groups.get(name)
     // It may have been called back since.
     if (!group || group.leads || group.configIndex > index) return
-    // One that is still fetching what it begins with has heard of no members: whoever sends it that may take it back.
-    const beginning = group.config.voters.length === 0 && this.#intake.from(name) === peer
+    // One that has not begun has heard of no members: whoever leads it, or sends what it begins with, may take it back.
+    const sender = this.#intake.from(name) ?? group.leader
+    const beginning = group.config.voters.length === 0 && sender === peer
     if (!beginning && !isMember(group.config, peer)) return
     // A former leader, or anybody else, must not take a copy away that the present one counts on.
     if (term < group.term || (group.leader !== undefined && group.leader !== peer)) return
@@ -442,14 +444,15 @@ export class Groups {
     const { leader, name } = group
     const told = this.#told.get(name)
     const leads = group.leads && group.quorate && (told?.leads === true || group.clean)
+    const begun = group.config.voters.length > 0
     if (group.failed) this.#reopening.soon(name)
     else if (group.busy) this.#retrySoon()
-    if (group.config.voters.length > 0) this.#departed.delete(name)
+    if (begun) this.#departed.delete(name)
     const owner = this.#ownerOf(name)
     if (owner?.fold) this.#compact(group, owner.fold.bind(owner))
     if (this.#members.due(group)) this.#members.reviewSoon(group)
-    if (told && told.leads === leads && told.leader === leader) return
-    this.#told.set(name, { leads, leader })
+    if (told && told.leads === leads && told.leader === leader && told.begun === begun) return
+    this.#told.set(name, { leads, leader, begun })
     if (leads && !told?.leads) {
       owner?.lead(name, group, group.committed())
       this.#arrivals.get(name)?.()

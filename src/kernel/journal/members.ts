@@ -121,14 +121,16 @@ export class Members {
     }
   }
 
-  /** Tells those who were members when they were considered last, and are not now. */
   #dismiss(group: Group): void {
-    const before = this.#reviewed.get(group.name)
-    if (!before || before === group.config) return
-    const { self, witness, dismissed } = this.#options
-    for (const id of membersOf(before)) {
-      if (id !== self && id !== witness.id && !isMember(group.config, id)) dismissed(id, group)
-    }
+    for (const id of this.untold(group)) this.#options.dismissed(id, group)
+  }
+
+  /** Those who were members when they were considered last, and are not now: they have not been told. */
+  untold({ name, config }: Group): NodeId[] {
+    const before = this.#reviewed.get(name)
+    if (!before || before === config) return []
+    const { self, witness } = this.#options
+    return membersOf(before).filter((id) => id !== self && id !== witness.id && !isMember(config, id))
   }
 
   /** Tells the witness when the journal has enough members without it, so that it may forget. */
