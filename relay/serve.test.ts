@@ -107,6 +107,18 @@ describe('the page', () => {
     expect(none.body).toEqual(plain)
   })
 
+  test('is sent as the build has compressed it', async () => {
+    const { port } = await startRelay(cleanup)
+    const br = await get(`http://127.0.0.1:${port}/assets/page-5e6f7a8b.js`, { headers: { 'accept-encoding': 'br' } })
+    expect(br.headers).toMatchObject({
+      'content-encoding': 'br',
+      'content-type': 'text/javascript; charset=utf-8',
+      'cache-control': 'public, max-age=31536000, immutable',
+    })
+    expect(brotliDecompressSync(br.body).toString()).toBe('compressed by the build')
+    expect((await get(`http://127.0.0.1:${port}/assets/page-5e6f7a8b.js.br`)).status).toBe(404)
+  })
+
   test('HEAD gives the same headers and no body; other methods are refused', async () => {
     const { port } = await startRelay(cleanup)
     for (const path of ['/', '/relay.json', '/healthz']) {

@@ -46,7 +46,7 @@ interface StaticFile {
   readonly type: string
   readonly etag: string
   readonly cacheControl: string
-  /** Made at the first request for it, then kept. */
+  /** What the build has made, or else made at the first request for it and kept. */
   readonly encoded: Map<Encoding, Promise<Buffer>>
 }
 
@@ -59,9 +59,19 @@ export class StaticFiles {
       const path = `/${relative(folder, file).split(sep).join('/')}`
       this.#files.set(path, load(file, path))
     }
+    this.#useCompressed()
     const index = this.#files.get('/index.html')
     if (!index) throw new OsError('ENOENT', `cannot find the page: ${folder} has no index.html; "npm start" builds it`)
     this.#files.set('/', index)
+  }
+
+  /** What the build has compressed is no file of its own. */
+  #useCompressed(): void {
+    for (const [path, { bytes }] of this.#files) {
+      if (!path.endsWith('.br')) continue
+      this.#files.delete(path)
+      this.#files.get(path.slice(0, -'.br'.length))?.encoded.set('br', Promise.resolve(bytes))
+    }
   }
 
   /** Compresses what the first visit asks for, so that it does not wait. */

@@ -5,6 +5,7 @@ import { request as httpRequest, type IncomingMessage, type RequestOptions } fro
 import { request as httpsRequest } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { brotliCompressSync } from 'node:zlib'
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { type Identify, identify } from '@libp2p/identify'
 import type { Libp2p, Stream } from '@libp2p/interface'
@@ -43,12 +44,14 @@ export class Cleanup {
   }
 }
 
-/** A page of three files; the script is large enough to be compressed. */
+/** A page of four files; the scripts are large enough to be compressed, and one is already, to what tells it apart. */
 export function pageFixture(cleanup: Cleanup): string {
   const folder = join(cleanup.folder(), 'dist')
   mkdirSync(join(folder, 'assets'), { recursive: true })
   writeFileSync(join(folder, 'index.html'), '<!doctype html><title>Brittlestar</title>')
   writeFileSync(join(folder, 'assets/app-1a2b3c4d.js'), 'export const answer = 42\n'.repeat(500))
+  writeFileSync(join(folder, 'assets/page-5e6f7a8b.js'), 'export const answer = 43\n'.repeat(500))
+  writeFileSync(join(folder, 'assets/page-5e6f7a8b.js.br'), brotliCompressSync('compressed by the build'))
   writeFileSync(join(folder, 'task.wasm'), Buffer.from([0, 0x61, 0x73, 0x6d]))
   writeFileSync(join(folder, '.stamp'), 'secret')
   writeFileSync(join(folder, '..', 'brittlestar-outside.txt'), 'outside')
