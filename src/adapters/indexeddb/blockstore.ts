@@ -40,10 +40,11 @@ export function blockStoreOn(database: SlotDatabase): BlockStore {
     },
     async hasMany(wanted) {
       if (wanted.length === 0) return []
-      const found = await store('readonly', (blocks) =>
-        Promise.all(wanted.map((key) => promisifyRequest(blocks.getKey(key)))),
+      // In a private window Chromium 156 reads the whole value for `getKey`, and nothing of it to count.
+      const counts = await store('readonly', (blocks) =>
+        Promise.all(wanted.map((key) => promisifyRequest(blocks.count(key)))),
       )
-      return found.map((key) => key !== undefined)
+      return counts.map((count) => count > 0)
     },
     async deleteMany(unwanted) {
       if (unwanted.length > 0) await delMany([...unwanted], store)
