@@ -7,10 +7,14 @@ export const MAX_FRAME_BYTES = 2 * 1024 * 1024
 export const MAX_PEER_CALLS = 512
 /** Bytes queued for one peer before calls to it are refused with EAGAIN: bounds memory when a link is slow. */
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024
-/** Bytes a caller lets the other side send ahead in one stream of items: bandwidth × delay of a fast LAN. */
-export const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
-/** Credit goes back in steps of this: one message for some items, and the sender never runs dry. */
-export const CREDIT_STEP_BYTES = STREAM_WINDOW_BYTES / 4
+/**
+ * Bytes a caller lets the other side send ahead over one link: at least what the socket of a browser holds that is not read
+ * for a moment (measured: with half as much again packets are lost), for each ms of a round trip what 16 MiB/s bring, at most
+ * what memory is worth.
+ */
+export const MIN_WINDOW_BYTES = 256 * 1024
+export const WINDOW_BYTES_PER_MS = 16 * 1024
+export const MAX_WINDOW_BYTES = 4 * 1024 * 1024
 /**
  * Bytes of items in a lane's buffer from which on the next waits, for half of it to go: twice what a channel takes at a time.
  * What is in there goes first, also when nobody wants it any more: on a link of 1 Mbit/s for four seconds.

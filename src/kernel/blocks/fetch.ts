@@ -58,6 +58,8 @@ interface Holder {
 interface Request {
   peer: NodeId
   cids: readonly CidText[]
+  /** How many of them the same peer is asked for at a time. */
+  abreast: number
   /** Another was asked for the same before, then: to come second says nothing of this one. */
   again: Request | undefined
   startedMs: number
@@ -146,6 +148,8 @@ function patienceMs({ startedMs, progress, cids }: Request, wanted: CidText, blo
   if (progress === 0) return PATIENCE * blockMs * cids.length - spentMs
   const left = cids.indexOf(wanted) + 1 - progress
   if (left < 0) return 0 // it has left that one out
+  // How fast it is shows when it has had the time in which another sends a block: before, others have their turn.
+  if (spentMs < blockMs) return Math.max(LOOK_MS, blockMs - spentMs)
   // As it has sent so far, it goes on; one that stops is slower each time that it is looked at.
   const leftMs = (spentMs * left) / progress
   return leftMs <= PATIENCE * blockMs ? Math.max(LOOK_MS, leftMs) : 0
@@ -260,17 +264,18 @@ export class BlockFetcher {
   /** Until all that they hold is here, or each has failed. */
   async #fetchFrom(batch: Batch, holders: readonly Holder[]): Promise<void> {
     const some = holders.slice(0, limits.FETCH_SOURCES)
-    const lanes = some.length > 1 ? some.flatMap((holder) => [holder, holder]) : some
+    const abreast = some.length > 1 ? 2 : 1
+    const lanes = some.flatMap((holder) => Array<Holder>(abreast).fill(holder))
     // One holder sends all in one answer; of several, each gets what it can send soon.
     const most = lanes.length > 1 ? Math.ceil(batch.missing().length / (2 * lanes.length)) : limits.MAX_CIDS_PER_CALL
-    const drained = await Promise.allSettled(lanes.map((holder) => this.#drain(batch, holder, most)))
+    const drained = await Promise.allSettled(lanes.map((holder) => this.#drain(batch, holder, { most, abreast })))
     for (const lane of drained) if (lane.status === 'rejected') throw lane.reason
     // Whoever holds too little, or has had its turn, makes room for others.
     if (batch.missing().length > 0) for (const { peer } of some) batch.passed.add(peer)
   }
 
   /** Asks one holder for more and more, until there is nothing left that it could send. */
-  async #drain(batch: Batch, holder: Holder, most: number): Promise<void> {
+  async #drain(batch: Batch, holder: Holder, { most, abreast }: { most: number; abreast: number }): Promise<void> {
     const { options, requests, passed, stalled, found } = batch
     const { clock } = this.#options
     const { peer } = holder
@@ -293,7 +298,8 @@ export class BlockFetcher {
         options.signal?.throwIfAborted()
         continue
       }
-      const request: Request = { peer, cids, again, startedMs, progress: 0, overtaken: new AbortController() }
+      const overtaken = new AbortController()
+      const request: Request = { peer, cids, abreast, again, startedMs, progress: 0, overtaken }
       const before = cids.filter((cid) => found.has(cid)).length
       let sent = before
       requests.add(request)
@@ -330,7 +336,7 @@ export class BlockFetcher {
 
   /** @returns false when it stopped in the middle: it may have what it did not send. */
   async #request(request: Request, signal: AbortSignal | undefined, onBlock: OnBlock): Promise<boolean> {
-    const { peer, cids, overtaken } = request
+    const { peer, cids, abreast, overtaken } = request
     const { rpc, clock, log } = this.#options
     const stall = new AbortController()
     let movedMs = clock.nowMs()
@@ -364,7 +370,7 @@ export class BlockFetcher {
     }
     try {
       const signals = [stall.signal, overtaken.signal, ...(signal ? [signal] : [])]
-      await rpc.call(peer, 'blocks.get', { cids: [...cids] }, { signal: AbortSignal.any(signals), onItem })
+      await rpc.call(peer, 'blocks.get', { cids: [...cids] }, { signal: AbortSignal.any(signals), onItem, abreast })
       return true
     } catch (error) {
       signal?.throwIfAborted()

@@ -107,7 +107,7 @@ export class DagReader {
     const held = this.#ahead.get(index)
     const window = this.#window(leaves)
     // Sequential so far, or at the start: ask for the next few in one request.
-    if (!held || index + window / 2 > this.#lastAhead()) this.#fetchAhead(leaves, index, window)
+    if (!held || index + window > this.#lastAhead()) this.#fetchAhead(leaves, index, window)
     for (const old of this.#ahead.keys()) if (old < index - 1 || old > index + 2 * window) this.#ahead.delete(old)
     this.#last = index
     const leaf = this.#ahead.get(index) as LeafAhead

@@ -5,7 +5,13 @@ import { OsError, toOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { StreamKind } from '../../ports/network.ts'
-import { CREDIT_STEP_BYTES, LANE_BACKLOG_BYTES, MAX_PEER_CALLS, STREAM_WINDOW_BYTES } from '../limits.ts'
+import {
+  LANE_BACKLOG_BYTES,
+  MAX_PEER_CALLS,
+  MAX_WINDOW_BYTES,
+  MIN_WINDOW_BYTES,
+  WINDOW_BYTES_PER_MS,
+} from '../limits.ts'
 import { FRAME, type Frame, type Hello } from './frames.ts'
 import type { Lane } from './lane.ts'
 import { type MethodArgs, type MethodName, type MethodResult, methods } from './methods.ts'
@@ -16,6 +22,8 @@ export interface CallOptions {
   timeoutMs?: number
   /** Takes each item; credit returns to the sender when it resolves. */
   onItem?: (item: unknown) => void | Promise<void>
+  /** Of so many streams that the caller lets come over this link at a time, this is one (default 1). */
+  abreast?: number
 }
 
 export interface ServeContext {
@@ -32,9 +40,13 @@ interface Outgoing {
   method: MethodName
   lane: Lane
   onItem: CallOptions['onItem']
+  /** Until the first word of the answer. */
+  askedMs: number | undefined
   /** Items are taken one after the other, and the result waits for the last. */
   items: Promise<void>
-  /** Bytes of items that came and were not taken yet: at most the credit given. */
+  /** What the other side may send ahead: what it was given as credit, less what was taken. */
+  windowBytes: number
+  /** Bytes of items that came and were not taken yet: at most the window. */
   untakenBytes: number
   /** Taken, and not yet given back as credit. */
   owedBytes: number
@@ -58,6 +70,8 @@ export class Session {
   readonly #outgoing = new Map<number, Outgoing>()
   readonly #incoming = new Map<number, Incoming>()
   #nextId = 1
+  /** From a call to the first word of its answer, at least. */
+  #leastRttMs: number | undefined
   #closed: OsError | undefined
 
   constructor(options: {
@@ -98,7 +112,10 @@ export class Session {
         this.#trySend(lane, [FRAME.CANCEL, id])
       }
       const onAbort = () => giveUp(new OsError('ECANCELED', `${method} was cancelled`))
-      this.#outgoing.set(id, { method, lane, onItem, items: Promise.resolve(), untakenBytes: 0, owedBytes: 0, settle })
+      const askedMs = this.#clock.nowMs()
+      const windowBytes = onItem ? this.#windowBytes(options.abreast ?? 1) : 0
+      const call = { method, lane, onItem, askedMs, windowBytes, untakenBytes: 0, owedBytes: 0, settle }
+      this.#outgoing.set(id, { ...call, items: Promise.resolve() })
       if (timeoutMs > 0) {
         timer = this.#clock.setTimer(
           () => giveUp(new OsError('ETIMEDOUT', `${method} was not answered within ${timeoutMs} ms`)),
@@ -108,7 +125,7 @@ export class Session {
       }
       signal?.addEventListener('abort', onAbort, { once: true })
       try {
-        lane.send([FRAME.CALL, id, method, timeoutMs, onItem ? STREAM_WINDOW_BYTES : 0, args])
+        lane.send([FRAME.CALL, id, method, timeoutMs, windowBytes, args])
       } catch (error) {
         settle(toOsError(error))
       }
@@ -151,6 +168,7 @@ export class Session {
       case FRAME.ERROR: {
         const { 1: id, 2: code, 3: message } = frame
         const call = this.#outgoing.get(id)
+        if (call) this.#heard(call)
         call?.items.then(() => call.settle(new OsError(code, message)))
         return
       }
@@ -173,6 +191,7 @@ export class Session {
   #answered(id: number, value: unknown): void {
     const call = this.#outgoing.get(id)
     if (!call) return // cancelled meanwhile
+    this.#heard(call)
     const parsed = v.safeParse(methods[call.method].result, value)
     call.items.then(() => {
       if (parsed.success) call.settle(undefined, parsed.output)
@@ -184,11 +203,12 @@ export class Session {
     const call = this.#outgoing.get(id)
     if (!call) return
     if (!call.onItem) throw new OsError('EPROTO', `${call.method} was answered with items that nobody asked for`)
+    this.#heard(call)
     const { onItem, lane } = call
     const size = itemSize(value)
     if (size === undefined) throw new OsError('EPROTO', `sent an item of ${call.method} that no method sends`)
     // A sender stops when its credit is used up, and may overshoot by the item that did it.
-    if (call.untakenBytes >= STREAM_WINDOW_BYTES) {
+    if (call.untakenBytes >= call.windowBytes) {
       throw new OsError('EPROTO', `sent more than it was given credit for in answer to ${call.method}`)
     }
     call.untakenBytes += size
@@ -198,7 +218,8 @@ export class Session {
         await onItem(value)
         call.untakenBytes -= size
         call.owedBytes += size
-        if (call.owedBytes < CREDIT_STEP_BYTES) return
+        // In steps of half a window: one message for some items, and the sender never runs dry.
+        if (call.owedBytes < call.windowBytes / 2) return
         this.#trySend(lane, [FRAME.CREDIT, id, call.owedBytes])
         call.owedBytes = 0
       } catch (error) {
@@ -206,6 +227,24 @@ export class Session {
         call.settle(toOsError(error))
       }
     })
+  }
+
+  /**
+   * What a stream may send ahead: what goes to and fro meanwhile, and no more. A browser's sender that is given more doubles
+   * what it has under way with each round trip, until the other's socket cannot hold it; then it loses most of it at once, and
+   * sends for a second what has arrived already.
+   */
+  #windowBytes(abreast: number): number {
+    const bytes = Math.max(MIN_WINDOW_BYTES, (this.#leastRttMs ?? 0) * WINDOW_BYTES_PER_MS)
+    return Math.floor(Math.min(MAX_WINDOW_BYTES, bytes) / abreast)
+  }
+
+  /** The quickest answer so far tells how far away the peer is: any other may have had to wait. */
+  #heard(call: Outgoing): void {
+    if (call.askedMs === undefined) return
+    const tookMs = this.#clock.nowMs() - call.askedMs
+    this.#leastRttMs = Math.min(this.#leastRttMs ?? tookMs, tookMs)
+    call.askedMs = undefined
   }
 
   #startServing(lane: Lane, id: number, method: string, timeoutMs: number, credit: number, args: unknown): void {
