@@ -96,7 +96,7 @@ function memoryJournals(): Plugin {
 const SWITCHED: Readonly<Record<string, readonly [ours: string, theirs: string]>> = {
   '/src/kernel/blocks/fetch.ts': [
     'holders.slice(0, limits.FETCH_SOURCES)',
-    'holders.slice(0, globalThis.benchSources ?? limits.FETCH_SOURCES)',
+    '(globalThis.benchSources ? [...holders].sort((a, b) => (a.peer < b.peer ? -1 : 1)) : holders).slice(0, globalThis.benchSources ?? limits.FETCH_SOURCES)',
   ],
   '/src/kernel/blocks/blocks.ts': [
     'await context.item([index, at, total, block.subarray(at, at + limits.BLOCK_ITEM_BYTES)])',

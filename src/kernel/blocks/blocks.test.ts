@@ -4,7 +4,7 @@ import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
-import { FETCH_STALL_MS, MAX_BLOCK_BYTES } from '../limits.ts'
+import { BLOCK_ITEM_BYTES, FETCH_STALL_MS, MAX_BLOCK_BYTES } from '../limits.ts'
 import type { Blocks } from './blocks.ts'
 import { DAG_PB, isStoredCid, kidOfCid, parseCid, RAW } from './cid.ts'
 
@@ -265,22 +265,39 @@ describe('several holders', () => {
   let content: Uint8Array[]
   let cids: string[]
   const sent = new Map<string, number>()
+  const asked: string[] = []
 
-  /** Sends a piece every so often, as a slow link does. @param pieceMs undefined: never. */
-  async function slow(name: string, pieceMs: number | undefined): Promise<LabNode> {
+  /**
+   * Sends as a slow link does.
+   * @param quarterMs for each quarter of a block; undefined: never.
+   * @param inTurn what it is asked for at a time comes one after the other, but for its first piece.
+   */
+  async function slow(name: string, quarterMs: number | undefined, inTurn = false): Promise<LabNode> {
     const node = await lab.node(name)
     sent.set(name, 0)
+    const line: (() => void)[] = []
+    let busy = false
+    const turn = async () => {
+      if (busy) await new Promise<void>((resolve) => line.push(resolve))
+      busy = true
+    }
     node.rpc.handle('blocks.have', async (args) => Uint8Array.from(args.cids, (cid) => (cids.includes(cid) ? 1 : 0)))
     node.rpc.handle('blocks.get', async (args, { item, signal }) => {
-      if (pieceMs === undefined) return forever()
+      if (quarterMs === undefined) return forever()
+      asked.push(...args.cids)
       for (const [index, cid] of args.cids.entries()) {
         const bytes = content[cids.indexOf(cid)] as Uint8Array
-        for (let at = 0; at < bytes.byteLength; at += 256 * 1024) {
-          await sleep(pieceMs)
+        for (let at = 0; at < bytes.byteLength; at += BLOCK_ITEM_BYTES) {
+          const piece = bytes.subarray(at, at + BLOCK_ITEM_BYTES)
+          if (inTurn && at === BLOCK_ITEM_BYTES) await turn()
+          await sleep((quarterMs * piece.byteLength) / (256 * 1024))
           if (signal.aborted) return null
-          await item([index, at, bytes.byteLength, bytes.subarray(at, at + 256 * 1024)])
+          await item([index, at, bytes.byteLength, piece])
         }
         sent.set(name, (sent.get(name) ?? 0) + 1)
+        const next = line.shift()
+        busy = false
+        next?.()
       }
       return null
     })
@@ -300,6 +317,7 @@ describe('several holders', () => {
     content = Array.from({ length: 24 }, (_, i) => big(i))
     cids = await Promise.all(content.map(cidOf))
     sent.clear()
+    asked.length = 0
   })
 
   it('are faster than one', async () => {
@@ -317,6 +335,14 @@ describe('several holders', () => {
     await slow('q', 5 * MILLISECONDS)
     await timed()
     expect(sent.get('p')).toBeGreaterThan(2 * (sent.get('q') ?? 0))
+  })
+
+  it('are not asked for anything twice while each goes on, also where one sends what it was asked for one after the other', async () => {
+    for (const name of ['p', 'q', 'r']) await slow(name, MILLISECONDS, true)
+    cids = cids.slice(0, 8)
+    content = content.slice(0, 8)
+    await timed()
+    expect(asked).toHaveLength(8)
   })
 
   it('overtake one that stands still, long before it is given up, and it is told of', async () => {

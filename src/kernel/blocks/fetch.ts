@@ -143,13 +143,19 @@ const LOOK_MS = 10
  * what comes next.
  * @param blockMs what who might be asked needs for a block.
  */
-function patienceMs({ startedMs, progress, cids }: Request, wanted: CidText, blockMs: number, nowMs: number): number {
+function patienceMs(
+  { startedMs, progress, cids, abreast }: Request,
+  wanted: CidText,
+  blockMs: number,
+  nowMs: number,
+): number {
   const spentMs = nowMs - startedMs
   if (progress === 0) return PATIENCE * blockMs * cids.length - spentMs
   const left = cids.indexOf(wanted) + 1 - progress
   if (left < 0) return 0 // it has left that one out
-  // How fast it is shows when it has had the time in which another sends a block: before, others have their turn.
-  if (spentMs < blockMs) return Math.max(LOOK_MS, blockMs - spentMs)
+  // How fast it is shows when it has had the time for a block: before, what it was asked for besides may have had its turn.
+  const turnMs = abreast * blockMs - spentMs
+  if (turnMs > 0) return Math.max(LOOK_MS, turnMs)
   // As it has sent so far, it goes on; one that stops is slower each time that it is looked at.
   const leftMs = (spentMs * left) / progress
   return leftMs <= PATIENCE * blockMs ? Math.max(LOOK_MS, leftMs) : 0

@@ -90,7 +90,7 @@ export class DagReader {
     const index = findLeaf(leaves, offset)
     const { start, size } = leaves[index] as Leaf
     const again = index === this.#last // who comes back is spared the disk the next time
-    const leaf = this.#leaf(leaves, index)
+    const leaf = this.#leaf(leaves, index, offset === start && length >= size)
     const { bytes, own } = await leaf.piece.catch((error: unknown) => {
       this.#ahead.delete(index) // whoever reads it again asks anew
       throw error
@@ -103,11 +103,15 @@ export class DagReader {
     return { bytes, own: mine }
   }
 
-  #leaf(leaves: Leaf[], index: number): LeafAhead {
+  /** @param whole all of it is wanted. */
+  #leaf(leaves: Leaf[], index: number, whole: boolean): LeafAhead {
     const held = this.#ahead.get(index)
     const window = this.#window(leaves)
-    // Sequential so far, or at the start: ask for the next few in one request.
-    if (!held || index + window > this.#lastAhead()) this.#fetchAhead(leaves, index, window)
+    // Who begins with all of the first leaf wants the next ones too, mostly.
+    const begins = this.#last < 0 && index === 0 && whole
+    const sequential = held !== undefined || begins || (this.#last >= 0 && index === this.#last + 1)
+    // The next few are asked for while those before come: where each batch waited for the last, the line was idle between.
+    if (!held || index + window > this.#lastAhead()) this.#fetchAhead(leaves, index, sequential ? window : 1)
     for (const old of this.#ahead.keys()) if (old < index - 1 || old > index + 2 * window) this.#ahead.delete(old)
     this.#last = index
     const leaf = this.#ahead.get(index) as LeafAhead
@@ -125,9 +129,7 @@ export class DagReader {
     return Math.max(-1, ...this.#ahead.keys())
   }
 
-  #fetchAhead(leaves: Leaf[], index: number, window: number): void {
-    const sequential = this.#ahead.has(index) || (this.#last >= 0 && index === this.#last + 1)
-    const count = sequential ? window : 1
+  #fetchAhead(leaves: Leaf[], index: number, count: number): void {
     const wanted: number[] = []
     for (let i = index; i < leaves.length && wanted.length < count; i++) if (!this.#ahead.has(i)) wanted.push(i)
     if (wanted.length === 0) return

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { OsError } from '../../base/errors.ts'
 import { Lab, type LabNode } from '../harness.contract.ts'
-import { MAX_PEER_CALLS, STREAM_WINDOW_BYTES } from '../limits.ts'
+import { MAX_PEER_CALLS, MAX_WINDOW_BYTES, MIN_WINDOW_BYTES, WINDOW_BYTES_PER_MS } from '../limits.ts'
 import { FRAME } from './frames.ts'
 
 const KID = `K-${'a'.repeat(64)}` as never
@@ -200,11 +200,49 @@ describe('a stream of items', () => {
     )
     await lab.advance(1_000)
     expect(taken).toBe(0)
-    expect(sent).toBe(STREAM_WINDOW_BYTES)
+    expect(sent).toBe(MIN_WINDOW_BYTES)
     open()
     await done
     expect(taken).toBe(200 * PIECE.byteLength)
-    expect(most).toBeLessThanOrEqual(STREAM_WINDOW_BYTES)
+    expect(most).toBeLessThanOrEqual(MIN_WINDOW_BYTES)
+  })
+
+  let sentAhead = 0
+  const serveEndless = () =>
+    b.rpc.handle('blocks.get', async (_args, { item }) => {
+      for (;;) {
+        await item(PIECE)
+        sentAhead += PIECE.byteLength
+      }
+    })
+
+  /** How many bytes come when none is taken. */
+  const ahead = async (abreast?: number) => {
+    sentAhead = 0
+    const options = { onItem: forever, signal: AbortSignal.timeout(60_000), ...(abreast ? { abreast } : {}) }
+    a.rpc.call(b.id, 'blocks.get', { cids: [] }, options).catch(() => undefined)
+    await lab.advance(2_000)
+    return sentAhead
+  }
+
+  it('has more under way where the way is longer, once that is known, and never more than memory is worth', async () => {
+    for (const [latencyMs, wanted] of [
+      [50, 2 * 50 * WINDOW_BYTES_PER_MS],
+      [400, MAX_WINDOW_BYTES],
+    ] as const) {
+      lab = new Lab({ latencyMs: [latencyMs, latencyMs] })
+      ;[a, b] = await lab.pair()
+      serveEndless()
+      expect(await ahead()).toBe(MIN_WINDOW_BYTES)
+      b.rpc.handle('blocks.have', async () => new Uint8Array(0))
+      await lab.run(a.rpc.call(b.id, 'blocks.have', { cids: [] }))
+      expect(await ahead()).toBe(PIECE.byteLength * Math.ceil(wanted / PIECE.byteLength))
+    }
+  })
+
+  it('that is one of several abreast has its share of what may be under way', async () => {
+    serveEndless()
+    expect(await ahead(4)).toBe(MIN_WINDOW_BYTES / 4)
   })
 
   it('does not lose a sender of several that wait for credit at once, and keeps their order', async () => {
