@@ -81,7 +81,8 @@ describe('when a node that keeps / is away, and another keeps it', () => {
     ['it', true],
     ['the other', false],
   ])('%s frees what is too much when it is back', async (_who, replaced) => {
-    const cluster = newCluster({ seed: 34 })
+    // With this seed, as with most, it is back before it is replaced.
+    const cluster = newCluster({ seed: 33 })
     const nodes = await boot<[SimNode, SimNode, SimNode]>(cluster, 3)
     await oneHome(cluster)
     const bytes = cluster.random.bytes(3 * MIB)

@@ -279,24 +279,6 @@ describe('a journal under attack, or under load', () => {
     }
   })
 
-  it('tells its owner that it is kept here when it has begun, and not only before', async () => {
-    const nodes = await lab.boot('abcd')
-    const told = new Map<JournalNode, boolean>()
-    for (const node of nodes) {
-      node.owner.follow = (name) => {
-        const { snapshot } = node.groups.find(name)?.committed() ?? {}
-        told.set(node, snapshot !== undefined && snapshot.byteLength > 0)
-      }
-    }
-    const [a, b, c] = nodes as [JournalNode, JournalNode, JournalNode]
-    await lab.run(a.groups.create(LIST, utf8('what it begins with')))
-    const gone = [b, c].find(({ id }) => lab.members(a).includes(id)) as JournalNode
-    await lab.run(gone.close())
-    await lab.until(() => lab.members(a).length === 3 && !lab.members(a).includes(gone.id), 120_000)
-    await lab.advance(5_000)
-    for (const node of nodes.filter(({ id, up }) => up && id !== a.id)) expect(told.get(node)).toBe(true)
-  })
-
   it.each([
     ['a term beyond all numbers', Number.MAX_SAFE_INTEGER],
     ['a term a little higher', 50],

@@ -46,7 +46,7 @@ export class Groups {
   /** Being removed from the disk. Never rejects. */
   readonly #removing = new Map<string, Promise<void>>()
   /** What an owner was told last, by journal. */
-  readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined; begun: boolean }>()
+  readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined }>()
   /** Told when a journal that begins here has its leader. */
   readonly #arrivals = new Map<string, () => void>()
   readonly #elections = new Map<string, Timer>()
@@ -444,15 +444,14 @@ export class Groups {
     const { leader, name } = group
     const told = this.#told.get(name)
     const leads = group.leads && group.quorate && (told?.leads === true || group.clean)
-    const begun = group.config.voters.length > 0
     if (group.failed) this.#reopening.soon(name)
     else if (group.busy) this.#retrySoon()
-    if (begun) this.#departed.delete(name)
+    if (group.config.voters.length > 0) this.#departed.delete(name)
     const owner = this.#ownerOf(name)
     if (owner?.fold) this.#compact(group, owner.fold.bind(owner))
     if (this.#members.due(group)) this.#members.reviewSoon(group)
-    if (told && told.leads === leads && told.leader === leader && told.begun === begun) return
-    this.#told.set(name, { leads, leader, begun })
+    if (told && told.leads === leads && told.leader === leader) return
+    this.#told.set(name, { leads, leader })
     if (leads && !told?.leads) {
       owner?.lead(name, group, group.committed())
       this.#arrivals.get(name)?.()
