@@ -5,7 +5,7 @@ import { errorLine } from '../base/errors.ts'
 import type { Completion } from './complete.ts'
 import type { Program, ShellParts, Streams } from './program.ts'
 import type { Session } from './session.ts'
-import { emptyReader, sinkWriter } from './streams.ts'
+import { emptyReader, terminalWriter } from './streams.ts'
 import { printable } from './table.ts'
 
 export interface ReadLineRequest {
@@ -171,7 +171,7 @@ export class PromptLoop {
       controller.abort()
       void this.#terminal.write(utf8('^C\n'))
     })
-    const screen = sinkWriter((bytes) => this.#terminal.write(bytes), true)
+    const screen = terminalWriter((bytes) => this.#terminal.write(bytes))
     try {
       const streams = { stdin: emptyReader, stdout: screen, stderr: screen }
       this.#shell.session.lastStatus = await Promise.race([work(streams, controller.signal), abandoned])

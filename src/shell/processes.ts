@@ -18,8 +18,7 @@ export async function followProcess(
   const progress = new ProgressLine(context)
   const offEvents = progress.visible ? watchProgress(context, { kid, progress, signal }) : () => undefined
   const pump = async (stream: 'stdout' | 'stderr', writer: ByteWriter) => {
-    const target = progress.around(writer)
-    for await (const piece of processOutput(context.client, kid, stream, { signal })) await target.write(piece)
+    for await (const piece of processOutput(context.client, kid, stream, { signal })) await writer.write(piece)
   }
   try {
     const [exit] = await Promise.all([

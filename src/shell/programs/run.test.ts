@@ -2,16 +2,16 @@ import { describe, expect, it } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { HistoryRow, ProcessRow } from '../../syscalls/types.ts'
-import { emptyReader, sinkWriter } from '../streams.ts'
+import { emptyReader, terminalWriter } from '../streams.ts'
 import { testShell } from '../test-shell.ts'
 
 /** Runs a line as on a terminal. @returns what the terminal got */
 function onTerminal(test: ReturnType<typeof testShell>, line: string, signal = new AbortController().signal) {
   let screen = ''
   const decoder = new TextDecoder()
-  const writer = sinkWriter((bytes) => {
+  const writer = terminalWriter((bytes) => {
     screen += decoder.decode(bytes, { stream: true })
-  }, true)
+  })
   const done = test.shell.run(line, { stdin: emptyReader, stdout: writer, stderr: writer }, signal)
   return { done, screen: () => screen }
 }
@@ -251,6 +251,26 @@ describe('run on a terminal', () => {
     release()
     expect(await done).toBe(0)
     expect(screen()).toBe(`one\n\r\x1b[K${bar}\r\x1b[Ktwo\n`)
+  })
+
+  it('takes progress away when another program of the pipeline writes', async () => {
+    const test = testShell({ '/p.js': '' })
+    test.host.nowMs = 1000
+    let goOn: () => void = () => undefined
+    const drawn = new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+    test.kernel.programs.set('/p.js', async ({ stdout, progress, killed }) => {
+      progress(3, 12)
+      await Promise.race([killed, drawn])
+      stdout('one\ntwo\n')
+      return 0
+    })
+    const { done, screen } = onTerminal(test, '/p.js | cat')
+    await expect.poll(screen).toContain(' 25% ')
+    goOn()
+    expect(await done).toBe(0)
+    expect(screen().endsWith('1 tab\r\x1b[Kone\ntwo\n')).toBe(true)
   })
 
   it('is ended by Ctrl-C with exit code 130', async () => {
