@@ -68,9 +68,10 @@ export class StaticFiles {
   /** What the build has compressed is no file of its own. */
   #useCompressed(): void {
     for (const [path, { bytes }] of this.#files) {
-      if (!path.endsWith('.br')) continue
+      const original = path.endsWith('.br') ? this.#files.get(path.slice(0, -'.br'.length)) : undefined
+      if (!original) continue
+      original.encoded.set('br', Promise.resolve(bytes))
       this.#files.delete(path)
-      this.#files.get(path.slice(0, -'.br'.length))?.encoded.set('br', Promise.resolve(bytes))
     }
   }
 

@@ -9,12 +9,14 @@ export const MAX_PEER_CALLS = 512
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024
 /**
  * Bytes a caller lets the other side send ahead over one link: at least what the socket of a browser holds that is not read
- * for a moment (measured: with half as much again packets are lost), for each ms of a round trip what 16 MiB/s bring, at most
- * what memory is worth.
+ * for a moment (measured: with half as much again packets are lost); for each ms of a round trip twice what 16 MiB/s bring,
+ * because credit comes back for a half at a time; at most what memory is worth.
  */
-export const MIN_WINDOW_BYTES = 256 * 1024
-export const WINDOW_BYTES_PER_MS = 16 * 1024
+export const MIN_WINDOW_BYTES = 512 * 1024
+export const WINDOW_BYTES_PER_MS = 32 * 1024
 export const MAX_WINDOW_BYTES = 4 * 1024 * 1024
+/** From so many quick answers on, the quickest is believed to tell how far away a peer is: the first may be of one that boots. */
+export const RTT_ANSWERS = 4
 /**
  * Bytes of items in a lane's buffer from which on the next waits, for half of it to go: twice what a channel takes at a time.
  * What is in there goes first, also when nobody wants it any more: on a link of 1 Mbit/s for four seconds.

@@ -172,6 +172,80 @@ describe('a link', () => {
     await pass(clock, 4_500)
     expect(text('b').length).toBe(10_000)
   })
+
+  it('keeps the order of what was on its line and what was sent in silence when its speed changes', async () => {
+    const { clock, hub, near, text } = await pair()
+    hub.setSlow(A, { factor: 1, bytesPerMs: 1 })
+    near.send(utf8('a'.repeat(1_000)))
+    near.send(utf8('b'.repeat(1_000)))
+    await pass(clock, 100)
+    hub.setSilent(A, B, true)
+    near.send(utf8('c'))
+    await pass(clock, 100)
+    hub.setSlow(A, undefined)
+    await pass(clock, 100)
+    hub.setSilent(A, B, false)
+    await pass(clock, 5_000)
+    expect(text('b')).toBe(`${'a'.repeat(1_000)}${'b'.repeat(1_000)}c`)
+    expect(near.bufferedBytes).toBe(0)
+  })
+
+  it('that was closed delivers what was sent also when it becomes slower', async () => {
+    const { clock, hub, a, near, text, types } = await pair()
+    hub.setSlow(A, { factor: 1, bytesPerMs: 10 })
+    for (let i = 0; i < 10; i++) near.send(utf8('a'.repeat(1_000)))
+    await pass(clock, 100)
+    a.disconnect(B)
+    hub.setSlow(A, { factor: 1, bytesPerMs: 4 })
+    await pass(clock, 9_000)
+    expect(types('b')).toContain('disconnected')
+    expect(text('b').length).toBe(10_000)
+  })
+
+  it('that was closed does not linger when it becomes faster', async () => {
+    const { clock, hub, a, near, text, types } = await pair()
+    hub.setSlow(A, { factor: 1, bytesPerMs: 1 })
+    for (let i = 0; i < 9; i++) near.send(utf8('a'.repeat(1_000)))
+    await pass(clock, 100)
+    a.disconnect(B)
+    hub.setSlow(A, undefined)
+    await pass(clock, 100)
+    expect(text('b').length).toBe(9_000)
+    expect(types('b')).toContain('disconnected')
+  })
+
+  it('keeps the order of everything, loses nothing and holds nothing in the end, whatever happens to it', async () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = new SeededRandom(seed)
+      const { clock, hub, near, text } = await pair()
+      if (seed % 3 === 0) hub.conditions.lossRate = 0.2
+      const slowness = () =>
+        random.float() < 0.6 ? { factor: 1 + random.float() * 5, bytesPerMs: 1 + random.float() * 50 } : undefined
+      let silent = false
+      const words: string[] = []
+      for (let i = 0; i < 60; i++) {
+        const dice = random.float()
+        if (dice < 0.5) {
+          words.push(`${i} `.padStart(1 + Math.floor(random.float() * 3_000), '-'))
+          near.send(utf8(words.at(-1) ?? ''))
+        } else if (dice < 0.75) hub.setSlow(dice < 0.65 ? A : B, slowness())
+        else if (dice < 0.85) {
+          silent = !silent
+          hub.setSilent(A, B, silent)
+        } else await pass(clock, random.float() * 300)
+      }
+      hub.setSilent(A, B, false)
+      hub.setSlow(B, undefined)
+      hub.setSlow(A, seed % 2 ? undefined : { factor: 1, bytesPerMs: 20 })
+      near.close()
+      await pass(clock, 60_000)
+      expect({ seed, whole: text('b') === words.join(''), left: near.bufferedBytes }).toEqual({
+        seed,
+        whole: true,
+        left: 0,
+      })
+    }
+  })
 })
 
 describe('a disk that takes its time', () => {

@@ -43,6 +43,14 @@ export interface LinkHost {
   linked(a: NodeId, b: NodeId): boolean
 }
 
+/** A closed link that still carries what was sent. */
+interface Closing {
+  readonly timer: Timer
+  readonly reason: string
+  readonly soonestMs: number
+  readonly latestMs: number
+}
+
 export class Link {
   readonly #host: LinkHost
   readonly ends: readonly [LinkEnd, LinkEnd]
@@ -51,6 +59,7 @@ export class Link {
   over = false
   /** Nothing more is sent. */
   closed = false
+  #closing: Closing | undefined
   /** The end that does not know yet that the link is over. */
   #untold: LinkEnd | undefined
   /** Counts the times that a direction fell silent, by who hears nothing. */
@@ -122,6 +131,7 @@ export class Link {
   speedChanged(): void {
     if (this.over) return
     for (const stream of this.#streams.flat()) stream.speedChanged()
+    if (this.#closing) this.#endsLater(this.#closing)
   }
 
   #endOf(id: NodeId): LinkEnd {
@@ -137,9 +147,16 @@ export class Link {
     const { clock, conditions } = this.#host
     if (conditions.silent(a.self, b.self) || conditions.silent(b.self, a.self)) return this.#closeInSilence(reason, by)
     const nowMs = clock.nowMs()
-    let lastMs = nowMs + conditions.latency()
-    for (const end of this.#streams.flat()) lastMs = Math.max(lastMs, end.lastArrivalMs)
-    clock.setTimer(() => this.#end(reason), Math.min(CLOSE_MS, lastMs - nowMs + ORDER_MS), 'link closes')
+    this.#endsLater({ reason, soonestMs: nowMs + conditions.latency(), latestMs: nowMs + CLOSE_MS })
+  }
+
+  #endsLater(closing: Omit<Closing, 'timer'>): void {
+    const { reason, soonestMs, latestMs } = closing
+    const { clock } = this.#host
+    this.#closing?.timer.cancel()
+    const lastMs = Math.max(soonestMs, ...this.#streams.flat().map((end) => end.lastArrivalMs))
+    const inMs = Math.max(0, Math.min(latestMs, lastMs + ORDER_MS) - clock.nowMs())
+    this.#closing = { ...closing, timer: clock.setTimer(() => this.#end(reason), inMs, 'link closes') }
   }
 
   /** Whoever closes it knows; the other hears nothing of it until its own transport gives up. */
@@ -270,6 +287,7 @@ class End implements ByteStream {
     const queued = this.#line.splice(0)
     const [first] = queued
     if (!first) return
+    const held = this.#held.splice(0) // sent after what is on the line
     const nowMs = this.#host.clock.nowMs()
     this.lastArrivalMs = first.beforeMs
     for (const { action, bytes, carriedMs, lineMs, timers } of queued) {
@@ -278,6 +296,7 @@ class End implements ByteStream {
       this.bufferedBytes -= bytes
       this.#later(action, Math.ceil(bytes * left))
     }
+    this.#held.push(...held)
     if (this.#ending) this.#endsLater(this.#ending.error)
     this.#settle()
   }

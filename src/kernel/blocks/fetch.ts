@@ -22,6 +22,8 @@ export interface FetchOptions {
   onSlow?: (peer: NodeId) => void
   /** Keep what was fetched in the local store (default true). */
   keep?: boolean
+  /** So many such batches are under way at a time (default 1): they share what may be under way over a link. */
+  batches?: number
 }
 
 /** A block could not be had. */
@@ -270,8 +272,9 @@ export class BlockFetcher {
   /** Until all that they hold is here, or each has failed. */
   async #fetchFrom(batch: Batch, holders: readonly Holder[]): Promise<void> {
     const some = holders.slice(0, limits.FETCH_SOURCES)
-    const abreast = some.length > 1 ? 2 : 1
-    const lanes = some.flatMap((holder) => Array<Holder>(abreast).fill(holder))
+    const each = some.length > 1 ? 2 : 1
+    const abreast = each * (batch.options.batches ?? 1)
+    const lanes = some.flatMap((holder) => Array<Holder>(each).fill(holder))
     // One holder sends all in one answer; of several, each gets what it can send soon.
     const most = lanes.length > 1 ? Math.ceil(batch.missing().length / (2 * lanes.length)) : limits.MAX_CIDS_PER_CALL
     const drained = await Promise.allSettled(lanes.map((holder) => this.#drain(batch, holder, { most, abreast })))

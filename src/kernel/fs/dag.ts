@@ -90,7 +90,7 @@ export class DagReader {
     const index = findLeaf(leaves, offset)
     const { start, size } = leaves[index] as Leaf
     const again = index === this.#last // who comes back is spared the disk the next time
-    const leaf = this.#leaf(leaves, index, offset === start && length >= size)
+    const leaf = this.#leaf(leaves, index)
     const { bytes, own } = await leaf.piece.catch((error: unknown) => {
       this.#ahead.delete(index) // whoever reads it again asks anew
       throw error
@@ -103,13 +103,10 @@ export class DagReader {
     return { bytes, own: mine }
   }
 
-  /** @param whole all of it is wanted. */
-  #leaf(leaves: Leaf[], index: number, whole: boolean): LeafAhead {
+  #leaf(leaves: Leaf[], index: number): LeafAhead {
     const held = this.#ahead.get(index)
     const window = this.#window(leaves)
-    // Who begins with all of the first leaf wants the next ones too, mostly.
-    const begins = this.#last < 0 && index === 0 && whole
-    const sequential = held !== undefined || begins || (this.#last >= 0 && index === this.#last + 1)
+    const sequential = held !== undefined || (this.#last >= 0 && index === this.#last + 1)
     // The next few are asked for while those before come: where each batch waited for the last, the line was idle between.
     if (!held || index + window > this.#lastAhead()) this.#fetchAhead(leaves, index, sequential ? window : 1)
     for (const old of this.#ahead.keys()) if (old < index - 1 || old > index + 2 * window) this.#ahead.delete(old)
@@ -135,20 +132,28 @@ export class DagReader {
     if (wanted.length === 0) return
     const cids = wanted.map((i) => (leaves[i] as Leaf).cid)
     const known = this.#sources.size > 0 && (this.#asked || cids.length === 1)
-    this.#asked ||= cids.length > 1
     const blocks = this.#blocks.getEach(cids, {
       ...this.#options,
+      // The next are asked for while these come.
+      batches: leaves.length > cids.length && cids.length > 1 ? 2 : 1,
       ...(known ? { hints: [...this.#sources] } : {}),
       onSource: (peer) => this.#sources.add(peer),
       onSlow: (peer) => this.#sources.delete(peer),
     })
+    // Only when all of them are here is it known who sends them.
+    const asked = () => {
+      this.#asked ||= cids.length > 1
+    }
+    void Promise.allSettled(blocks).then(asked)
     for (const [k, i] of wanted.entries()) {
       const piece = (blocks[k] as Promise<Piece>).then(({ bytes, own }) => {
         const content = leafContent(leaves[i] as Leaf, bytes)
         return { bytes: content, own: own && content === bytes }
       })
-      piece.catch(() => undefined) // reported to whoever reads it; nobody may
-      this.#ahead.set(i, { piece, readers: 0 })
+      const ahead = { piece, readers: 0 }
+      this.#ahead.set(i, ahead)
+      // Reported to whoever waits for it; who comes later asks anew.
+      piece.catch(() => this.#ahead.get(i) === ahead && this.#ahead.delete(i))
     }
   }
 

@@ -262,21 +262,45 @@ describe('a journal under attack, or under load', () => {
       expect([...disk.logs.keys(), ...disk.records.keys()].filter((name) => name.includes(LIST))).toEqual([])
   })
 
-  it('leaves nothing on any disk when it ends in the middle of a change of members, whenever that is', async () => {
-    for (let afterMs = 0; afterMs <= 600; afterMs += 20) {
-      lab = new JournalLab()
-      const nodes = await begun('aaab')
-      const leader = await lab.leader()
-      const before = lab.members(leader)
-      nodes.push(...(await lab.boot('c')))
-      await lab.advance(afterMs)
-      await lab.run(leader.groups.retire(LIST))
-      await lab.advance(5_000)
-      for (const { id, disk } of nodes) {
-        const left = [...disk.logs.keys(), ...disk.records.keys()].filter((name) => name.includes(LIST))
-        expect({ afterMs, id, left, before }).toEqual({ afterMs, id, left: [], before })
+  it.each([
+    ['', false],
+    [' and its leader closed meanwhile', true],
+  ])(
+    'leaves nothing on any disk when it ends in the middle of a change of members%s, whenever that is',
+    async (_what, closes) => {
+      for (let afterMs = 0; afterMs <= 600; afterMs += 20) {
+        lab = new JournalLab()
+        await begun('aaab')
+        await lab.boot('c')
+        await lab.advance(afterMs)
+        if (closes) await lab.run((await lab.leader()).close())
+        await lab.run((await lab.leader(60_000)).groups.retire(LIST))
+        await lab.advance(20_000)
+        for (const { id, up, disk } of lab.nodes) {
+          const left = [...disk.logs.keys(), ...disk.records.keys()].filter((name) => up && name.includes(LIST))
+          expect({ afterMs, id, left }).toEqual({ afterMs, id, left: [] })
+        }
       }
-    }
+    },
+  )
+
+  it('is given up by a copy that has not begun when its leader says so, also while what another sent is being fetched', async () => {
+    const [a, b, c] = (await lab.boot('abc')) as [JournalNode, JournalNode, JournalNode]
+    c.owner.hold = () => new Promise<void>(() => undefined)
+    const say = (from: JournalNode, message: RaftMessage) =>
+      from.rpc.note(c.id, 'journal.step', { group: LIST, message })
+    const voters = [a, b].map(({ id }) => ({ id, witness: false }))
+    const snapshot = { index: 1, term: 1, config: { voters, learners: [c.id] }, data: utf8('x') }
+    say(a, { t: 'snapshot', term: 1, snapshot, round: 1 })
+    await lab.advance(1_000)
+    expect(c.groups.find(LIST)).toBeDefined()
+    // Another leads, and first asks how far it is.
+    say(b, { t: 'append', term: 2, prevIndex: 5, prevTerm: 1, entries: [], commit: 0, round: 1 })
+    await lab.advance(1_000)
+    expect(c.groups.find(LIST)?.leader).toBe(b.id)
+    b.rpc.note(c.id, 'journal.dismissed', { group: LIST, term: 2, index: 9 })
+    await lab.advance(5_000)
+    expect(c.groups.find(LIST)).toBeUndefined()
   })
 
   it.each([

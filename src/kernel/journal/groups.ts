@@ -383,8 +383,8 @@ export class Groups {
     // It may have been called back since.
     if (!group || group.leads || group.configIndex > index) return
     // One that has not begun has heard of no members: whoever leads it, or sends what it begins with, may take it back.
-    const sender = this.#intake.from(name) ?? group.leader
-    const beginning = group.config.voters.length === 0 && sender === peer
+    const from = [group.leader, this.#intake.from(name)]
+    const beginning = group.config.voters.length === 0 && from.includes(peer)
     if (!beginning && !isMember(group.config, peer)) return
     // A former leader, or anybody else, must not take a copy away that the present one counts on.
     if (term < group.term || (group.leader !== undefined && group.leader !== peer)) return
@@ -449,6 +449,7 @@ export class Groups {
     if (group.config.voters.length > 0) this.#departed.delete(name)
     const owner = this.#ownerOf(name)
     if (owner?.fold) this.#compact(group, owner.fold.bind(owner))
+    if (!group.leads) this.#members.follows(group)
     if (this.#members.due(group)) this.#members.reviewSoon(group)
     if (told && told.leads === leads && told.leader === leader) return
     this.#told.set(name, { leads, leader })

@@ -31,6 +31,8 @@ export class Members {
   readonly #reviews = new Set<string>()
   /** Members as they were when they were considered last. */
   readonly #reviewed = new Map<string, GroupConfig>()
+  /** Members of journals that another leads, as they are: who leads next tells those whom the last leader has not told. */
+  readonly #seen = new Map<string, GroupConfig>()
   /** Journals led here that count on the witness. */
   readonly #counting = new Set<string>()
   #timer: Timer | undefined
@@ -67,7 +69,16 @@ export class Members {
     return settled && (config.learners.length > 0 || this.#reviewed.get(name) !== config)
   }
 
+  /** Another leads it, or nobody. */
+  follows({ name, config }: Group): void {
+    const before = this.#seen.get(name)
+    if (before === config) return
+    if (before) this.#reviewed.set(name, before)
+    this.#seen.set(name, config)
+  }
+
   forget(name: string): void {
+    this.#seen.delete(name)
     this.#reviewed.delete(name)
     this.#counting.delete(name)
   }

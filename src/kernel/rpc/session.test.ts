@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { OsError } from '../../base/errors.ts'
 import { Lab, type LabNode } from '../harness.contract.ts'
-import { MAX_PEER_CALLS, MAX_WINDOW_BYTES, MIN_WINDOW_BYTES, WINDOW_BYTES_PER_MS } from '../limits.ts'
+import { MAX_PEER_CALLS, MAX_WINDOW_BYTES, MIN_WINDOW_BYTES, RTT_ANSWERS, WINDOW_BYTES_PER_MS } from '../limits.ts'
 import { FRAME } from './frames.ts'
 
 const KID = `K-${'a'.repeat(64)}` as never
@@ -225,18 +225,48 @@ describe('a stream of items', () => {
     return sentAhead
   }
 
+  const quickAnswers = async () => {
+    b.rpc.handle('blocks.have', async () => new Uint8Array(0))
+    for (let i = 0; i < RTT_ANSWERS; i++) await lab.run(a.rpc.call(b.id, 'blocks.have', { cids: [] }))
+  }
+
   it('has more under way where the way is longer, once that is known, and never more than memory is worth', async () => {
     for (const [latencyMs, wanted] of [
-      [50, 2 * 50 * WINDOW_BYTES_PER_MS],
+      [10, 2 * 10 * WINDOW_BYTES_PER_MS],
       [400, MAX_WINDOW_BYTES],
     ] as const) {
       lab = new Lab({ latencyMs: [latencyMs, latencyMs] })
       ;[a, b] = await lab.pair()
       serveEndless()
       expect(await ahead()).toBe(MIN_WINDOW_BYTES)
-      b.rpc.handle('blocks.have', async () => new Uint8Array(0))
-      await lab.run(a.rpc.call(b.id, 'blocks.have', { cids: [] }))
+      await quickAnswers()
       expect(await ahead()).toBe(PIECE.byteLength * Math.ceil(wanted / PIECE.byteLength))
+    }
+  })
+
+  it('has no more under way for a peer that takes its time to answer', async () => {
+    serveEndless()
+    b.rpc.handle('process.wait', async () => {
+      await new Promise<void>((resolve) => lab.clock.setTimer(resolve, 5_000, 'a process ends'))
+      throw new OsError('ESRCH', 'it ended')
+    })
+    for (let i = 0; i < RTT_ANSWERS; i++) await code(lab.run(a.rpc.call(b.id, 'process.wait', { kid: KID })))
+    expect(await ahead()).toBe(MIN_WINDOW_BYTES)
+  })
+
+  it('keeps a line of 16 MiB/s busy, however long the way', async () => {
+    for (const rttMs of [20, 50, 100]) {
+      lab = new Lab({ latencyMs: [rttMs / 2, rttMs / 2] })
+      ;[a, b] = await lab.pair()
+      await quickAnswers()
+      lab.hub.setSlow(b.id, { factor: 1, bytesPerMs: 16 * 1024 })
+      b.rpc.handle('blocks.get', async (_args, { item }) => {
+        for (let i = 0; i < 1_024; i++) await item(new Uint8Array(32 * 1024))
+        return null
+      })
+      const startMs = lab.clock.nowMs()
+      await lab.run(call(() => undefined))
+      expect({ rttMs, late: lab.clock.nowMs() - startMs > 1.1 * (2_048 + rttMs) }).toEqual({ rttMs, late: false })
     }
   })
 

@@ -6,10 +6,12 @@ import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { StreamKind } from '../../ports/network.ts'
 import {
+  DEFAULT_CALL_TIMEOUT_MS,
   LANE_BACKLOG_BYTES,
   MAX_PEER_CALLS,
   MAX_WINDOW_BYTES,
   MIN_WINDOW_BYTES,
+  RTT_ANSWERS,
   WINDOW_BYTES_PER_MS,
 } from '../limits.ts'
 import { FRAME, type Frame, type Hello } from './frames.ts'
@@ -72,6 +74,7 @@ export class Session {
   #nextId = 1
   /** From a call to the first word of its answer, at least. */
   #leastRttMs: number | undefined
+  #answers = 0
   #closed: OsError | undefined
 
   constructor(options: {
@@ -112,7 +115,9 @@ export class Session {
         this.#trySend(lane, [FRAME.CANCEL, id])
       }
       const onAbort = () => giveUp(new OsError('ECANCELED', `${method} was cancelled`))
-      const askedMs = this.#clock.nowMs()
+      // Who may wait for something else before it answers does not tell how far away it is.
+      const quick = timeoutMs > 0 && timeoutMs <= DEFAULT_CALL_TIMEOUT_MS
+      const askedMs = quick ? this.#clock.nowMs() : undefined
       const windowBytes = onItem ? this.#windowBytes(options.abreast ?? 1) : 0
       const call = { method, lane, onItem, askedMs, windowBytes, untakenBytes: 0, owedBytes: 0, settle }
       this.#outgoing.set(id, { ...call, items: Promise.resolve() })
@@ -218,7 +223,7 @@ export class Session {
         await onItem(value)
         call.untakenBytes -= size
         call.owedBytes += size
-        // In steps of half a window: one message for some items, and the sender never runs dry.
+        // In steps of half a window: one message for some items, and the other half is under way meanwhile.
         if (call.owedBytes < call.windowBytes / 2) return
         this.#trySend(lane, [FRAME.CREDIT, id, call.owedBytes])
         call.owedBytes = 0
@@ -230,12 +235,13 @@ export class Session {
   }
 
   /**
-   * What a stream may send ahead: what goes to and fro meanwhile, and no more. A browser's sender that is given more doubles
+   * What a stream may send ahead: what comes and goes meanwhile, and no more. A browser's sender that is given more doubles
    * what it has under way with each round trip, until the other's socket cannot hold it; then it loses most of it at once, and
    * sends for a second what has arrived already.
    */
   #windowBytes(abreast: number): number {
-    const bytes = Math.max(MIN_WINDOW_BYTES, (this.#leastRttMs ?? 0) * WINDOW_BYTES_PER_MS)
+    const known = this.#answers >= RTT_ANSWERS ? (this.#leastRttMs ?? 0) : 0
+    const bytes = Math.max(MIN_WINDOW_BYTES, known * WINDOW_BYTES_PER_MS)
     return Math.floor(Math.min(MAX_WINDOW_BYTES, bytes) / abreast)
   }
 
@@ -245,6 +251,7 @@ export class Session {
     const tookMs = this.#clock.nowMs() - call.askedMs
     this.#leastRttMs = Math.min(this.#leastRttMs ?? tookMs, tookMs)
     call.askedMs = undefined
+    this.#answers++
   }
 
   #startServing(lane: Lane, id: number, method: string, timeoutMs: number, credit: number, args: unknown): void {

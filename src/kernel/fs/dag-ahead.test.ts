@@ -1,0 +1,69 @@
+// What a reader of a file asks for ahead, and how much of it is under way.
+import { expect, it } from 'vitest'
+import { concat } from '../../base/bytes.ts'
+import { blocksOf, Lab } from '../harness.contract.ts'
+import { BLOCK_BYTES, BLOCK_ITEM_BYTES, MIN_WINDOW_BYTES } from '../limits.ts'
+import { FRAME } from '../rpc/frames.ts'
+import { DagReader } from './dag.ts'
+import { DagWriter } from './dag-writer.ts'
+
+const mebibytes = (count: number) =>
+  concat(Array.from({ length: count }, (_, i) => new Uint8Array(BLOCK_BYTES).fill(i + 1)))
+
+it('a reader of one file lets one holder send no more ahead than one window', async () => {
+  const lab = new Lab()
+  const reader = await lab.node('m')
+  const { disk, blocks } = blocksOf(lab, reader)
+  const writer = new DagWriter(blocks)
+  await lab.run(writer.write(mebibytes(32)))
+  const root = await lab.run(writer.finish())
+  const stored = new Map(disk.blocks)
+  for (const [cid, bytes] of stored) if (bytes.byteLength >= BLOCK_BYTES) disk.blocks.delete(cid)
+  const raw = await lab.raw('a', reader)
+  const { bulk, control } = await raw.greet()
+  await lab.until(() => reader.rpc.linked(raw.id))
+  const dag = new DagReader(blocks, root, { keep: false, hints: [raw.id] })
+  const gets = () =>
+    [bulk, control, ...raw.accepted]
+      .flatMap(({ frames }) => frames)
+      .flatMap((frame) => (frame[0] === FRAME.CALL && frame[2] === 'blocks.get' ? [frame] : []))
+  const first = dag.readAt(0, BLOCK_BYTES)
+  await lab.until(() => gets().length > 0)
+  const [, id, , , , args] = gets()[0] as typeof gets extends () => (infer F)[] ? F : never
+  const bytes = stored.get((args as { cids: string[] }).cids[0] as string) as Uint8Array
+  for (let at = 0; at < BLOCK_BYTES; at += BLOCK_ITEM_BYTES) {
+    bulk.send([FRAME.ITEM, id, [0, at, BLOCK_BYTES, bytes.subarray(at, at + BLOCK_ITEM_BYTES)]])
+    await lab.advance(1)
+  }
+  bulk.send([FRAME.RESULT, id, null])
+  await lab.run(first)
+  dag.readAt(BLOCK_BYTES, BLOCK_BYTES).catch(() => undefined)
+  dag.readAt(2 * BLOCK_BYTES, BLOCK_BYTES).catch(() => undefined)
+  await lab.advance(500)
+  const ahead = gets().slice(1)
+  expect(ahead.length).toBeGreaterThan(1)
+  expect(ahead.reduce((sum, [, , , , credit]) => sum + credit, 0)).toBeLessThanOrEqual(MIN_WINDOW_BYTES)
+})
+
+it('what could not be had ahead is asked for anew by whoever reads it when the holder is back', async () => {
+  const lab = new Lab({ split: true })
+  const reader = await lab.node('m')
+  const { blocks } = blocksOf(lab, reader)
+  const holder = await lab.node('p')
+  const theirs = blocksOf(lab, holder)
+  const writer = new DagWriter(theirs.blocks)
+  await lab.run(writer.write(mebibytes(32)))
+  const root = await lab.run(writer.finish())
+  await lab.link(reader, holder)
+  const dag = new DagReader(blocks, root, { keep: false })
+  const read = async (i: number) => (await lab.run(dag.readAt(i * BLOCK_BYTES, BLOCK_BYTES))).bytes[0]
+  for (const i of [0, 1]) await read(i)
+  await lab.advance(1_000)
+  const away = [...theirs.disk.blocks].filter(([, bytes]) => bytes.byteLength >= BLOCK_BYTES)
+  for (const [cid] of away) theirs.disk.blocks.delete(cid)
+  await read(2)
+  await lab.advance(30_000)
+  for (const [cid, bytes] of away) theirs.disk.blocks.set(cid, bytes)
+  await lab.advance(600_000)
+  for (let i = 3; i < 32; i++) expect(await read(i)).toBe(i + 1)
+})
