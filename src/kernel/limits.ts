@@ -105,7 +105,7 @@ export const MAX_CIDS_PER_CALL = 256
 export const MAX_KNOWN_BLOCKS = 250_000
 /** Children of nodes of files that are kept decoded (some 15 MB). */
 export const MAX_CACHED_CHILDREN = 100_000
-/** Blocks fetched ahead of a sequential reader: bounds memory per open file. */
+/** Blocks fetched at a time ahead of a sequential reader, the next while these come: bounds memory per open file. */
 export const READAHEAD_BLOCKS = 8
 /** The same of small leaves: one request. */
 export const MAX_READAHEAD_BLOCKS = 256

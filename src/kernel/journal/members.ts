@@ -132,6 +132,7 @@ export class Members {
     }
   }
 
+  /** Tells those who were left out. */
   #dismiss(group: Group): void {
     for (const id of this.untold(group)) this.#options.dismissed(id, group)
   }
