@@ -91,10 +91,7 @@ export class DagReader {
     const { start, size } = leaves[index] as Leaf
     const again = index === this.#last // who comes back is spared the disk the next time
     const leaf = this.#leaf(leaves, index)
-    const { bytes, own } = await leaf.piece.catch((error: unknown) => {
-      this.#ahead.delete(index) // whoever reads it again asks anew
-      throw error
-    })
+    const { bytes, own } = await leaf.piece
     if (offset > start || length < size)
       return { bytes: bytes.subarray(offset - start, offset - start + length), own: false }
     // All of it: whoever alone has asked for it may have it, and who asks again gets another.
@@ -140,11 +137,7 @@ export class DagReader {
       onSource: (peer) => this.#sources.add(peer),
       onSlow: (peer) => this.#sources.delete(peer),
     })
-    // Only when all of them are here is it known who sends them.
-    const asked = () => {
-      this.#asked ||= cids.length > 1
-    }
-    void Promise.allSettled(blocks).then(asked)
+    if (cids.length > 1) void this.#learnSources(blocks)
     for (const [k, i] of wanted.entries()) {
       const piece = (blocks[k] as Promise<Piece>).then(({ bytes, own }) => {
         const content = leafContent(leaves[i] as Leaf, bytes)
@@ -155,6 +148,12 @@ export class DagReader {
       // Reported to whoever waits for it; who comes later asks anew.
       piece.catch(() => this.#ahead.get(i) === ahead && this.#ahead.delete(i))
     }
+  }
+
+  /** Only when several are here is it known who sends them. */
+  async #learnSources(blocks: readonly Promise<Piece>[]): Promise<void> {
+    await Promise.allSettled(blocks)
+    this.#asked = true
   }
 
   /** All leaves in order, level by level. Bounded by depth and by their number, whatever size the file claims. */
