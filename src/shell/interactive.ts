@@ -4,8 +4,9 @@ import { utf8 } from '../base/bytes.ts'
 import { errorLine } from '../base/errors.ts'
 import type { Completion } from './complete.ts'
 import type { Program, ShellParts, Streams } from './program.ts'
+import { terminalWriter } from './progress.ts'
 import type { Session } from './session.ts'
-import { emptyReader, terminalWriter } from './streams.ts'
+import { emptyReader } from './streams.ts'
 import { printable } from './table.ts'
 
 export interface ReadLineRequest {

@@ -1,7 +1,34 @@
 // One line on the terminal that is redrawn in place, below the output that scrolls above it. Draws nothing where
 // stderr is no terminal.
+import { concat, utf8 } from '../base/bytes.ts'
 import { PROGRESS_INTERVAL_MS } from './limits.ts'
 import type { ProgramContext } from './program.ts'
+import type { ByteWriter, Sink } from './streams.ts'
+
+const ERASE_LINE = '\r\x1b[K'
+
+/** A terminal, which all programs of a command share: whoever writes, its status line makes room. */
+export function terminalWriter(sink: Sink): ByteWriter {
+  let shown = false
+  let lineStart = true
+  return {
+    isTerminal: true,
+    async write(bytes) {
+      if (bytes.byteLength === 0) return
+      const all = shown ? concat([utf8(ERASE_LINE), bytes]) : bytes
+      shown = false
+      lineStart = bytes.at(-1) === 10
+      await sink(all)
+    },
+    async status(line) {
+      // Never into the middle of somebody's line.
+      if (line === undefined ? !shown : !lineStart) return
+      shown = line !== undefined
+      await sink(utf8(ERASE_LINE + (line ?? '')))
+    },
+    close: () => Promise.resolve(),
+  }
+}
 
 export class ProgressLine {
   readonly #context: ProgramContext

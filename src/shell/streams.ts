@@ -36,36 +36,11 @@ export const nullWriter: ByteWriter = {
   close: () => Promise.resolve(),
 }
 
-type Sink = (bytes: Uint8Array) => void | Promise<void>
+export type Sink = (bytes: Uint8Array) => void | Promise<void>
 
 /** A writer that hands everything to `sink` and whose end means nothing. */
 export function sinkWriter(sink: Sink): ByteWriter {
   return { isTerminal: false, write: async (bytes) => sink(bytes), close: () => Promise.resolve() }
-}
-
-const ERASE_LINE = '\r\x1b[K'
-
-/** The same for a terminal, which all programs of a command share: whoever writes, its status line makes room. */
-export function terminalWriter(sink: Sink): ByteWriter {
-  let shown = false
-  let lineStart = true
-  return {
-    isTerminal: true,
-    async write(bytes) {
-      if (bytes.byteLength === 0) return
-      const all = shown ? concat([utf8(ERASE_LINE), bytes]) : bytes
-      shown = false
-      lineStart = bytes.at(-1) === 10
-      await sink(all)
-    },
-    async status(line) {
-      // Never into the middle of somebody's line.
-      if (line === undefined ? !shown : !lineStart) return
-      shown = line !== undefined
-      await sink(utf8(ERASE_LINE + (line ?? '')))
-    },
-    close: () => Promise.resolve(),
-  }
 }
 
 /** Collects up to `limit` bytes and counts the rest. */

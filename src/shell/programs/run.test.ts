@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { HistoryRow, ProcessRow } from '../../syscalls/types.ts'
-import { emptyReader, terminalWriter } from '../streams.ts'
+import { terminalWriter } from '../progress.ts'
+import { emptyReader } from '../streams.ts'
 import { testShell } from '../test-shell.ts'
 
 /** Runs a line as on a terminal. @returns what the terminal got */
