@@ -18,8 +18,6 @@ export interface Pace {
 
 /** The only text message of the protocol: no more bytes come, and this was no accident. */
 const FIN = 'fin'
-/** Larger packets are cut where the channel has room. */
-const MAX_WHOLE_BYTES = COLD_BUFFER_BYTES / 2
 /** Not worth a message of its own while earlier ones are still queued. */
 const MIN_SLICE_BYTES = 16 * 1024
 
@@ -138,7 +136,8 @@ export class ChannelStream implements ByteStream {
   #mayTake({ byteLength }: Packet): number {
     const room = this.#bufferLimit() - this.#channel.bufferedAmount
     const most = this.#pace.maxMessageBytes()
-    if (byteLength <= Math.min(most, MAX_WHOLE_BYTES)) return room >= byteLength ? byteLength : 0
+    // Larger ones are cut where the channel has room.
+    if (byteLength <= Math.min(most, this.#bufferLimit() / 2)) return room >= byteLength ? byteLength : 0
     return room < Math.min(byteLength, MIN_SLICE_BYTES) ? 0 : Math.min(byteLength, room, most)
   }
 
@@ -167,9 +166,7 @@ export class ChannelStream implements ByteStream {
     const buffered = this.bufferedBytes
     const due = this.#waiters.filter(({ below }) => buffered <= below)
     this.#waiters = this.#waiters.filter(({ below }) => buffered > below)
-    const [head] = this.#queue
-    const whole = head && head.byteLength <= MAX_WHOLE_BYTES ? head.byteLength : 0
-    const refill = Math.min(this.#bufferLimit() / 2, this.#bufferLimit() - whole)
+    const refill = this.#bufferLimit() / 2
     const wanted = this.#waiters.reduce((highest, { below }) => Math.max(highest, below), 0)
     this.#channel.bufferedAmountLowThreshold = this.#queue.length > 0 ? refill : wanted
     for (const { resolve } of due) resolve()

@@ -4,7 +4,7 @@ import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
-import { BLOCK_ITEM_BYTES, FETCH_STALL_MS, MAX_BLOCK_BYTES } from '../limits.ts'
+import { BLOCK_ITEM_BYTES, FETCH_STALL_MS, FETCH_TURN_MS, MAX_BLOCK_BYTES } from '../limits.ts'
 import type { Blocks } from './blocks.ts'
 import { DAG_PB, isStoredCid, kidOfCid, parseCid, RAW } from './cid.ts'
 
@@ -343,6 +343,47 @@ describe('several holders', () => {
     content = content.slice(0, 8)
     await timed()
     expect(asked).toHaveLength(8)
+  })
+
+  it('are not given up while what they were asked for abreast comes in turn, however slow their link', async () => {
+    // Between two pieces of one request one of each of the others comes: six seconds for three.
+    const node = await lab.node('p')
+    const abreast = 3
+    let turns = Promise.resolve()
+    node.rpc.handle('blocks.have', async (args) => new Uint8Array(args.cids.length).fill(1))
+    node.rpc.handle('blocks.get', async (args, { item }) => {
+      const bytes = content[cids.indexOf(args.cids[0] as string)] as Uint8Array
+      for (let at = 0; at < bytes.byteLength; at += BLOCK_ITEM_BYTES) {
+        turns = turns.then(() => sleep((FETCH_STALL_MS * 2) / 3))
+        await turns
+        await item([0, at, bytes.byteLength, bytes.subarray(at, at + BLOCK_ITEM_BYTES)])
+      }
+      return null
+    })
+    await lab.link(reader, node)
+    const got = cids.slice(0, abreast).map((cid) => blocks.get(cid, { keep: false, hints: [node.id] }))
+    for (const [i, bytes] of (await lab.run(Promise.all(got))).entries()) expect(bytes).toEqual(content[i])
+  })
+
+  it('are given up with a request of which nothing comes, whatever else they send', async () => {
+    const node = await lab.node('p')
+    node.rpc.handle('blocks.have', async (args) => new Uint8Array(args.cids.length).fill(1))
+    node.rpc.handle('blocks.get', async (args, { item, signal }) => {
+      if (args.cids.includes(cids[0] as string)) return forever()
+      const bytes = content[1] as Uint8Array
+      for (let at = 0; at < bytes.byteLength && !signal.aborted; at += BLOCK_ITEM_BYTES) {
+        await sleep(FETCH_STALL_MS / 2)
+        await item([0, at, bytes.byteLength, bytes.subarray(at, at + BLOCK_ITEM_BYTES)])
+      }
+      return null
+    })
+    await lab.link(reader, node)
+    const startMs = lab.clock.nowMs()
+    const other = blocks.get(cids[1] as string, { keep: false })
+    other.catch(() => undefined)
+    await expect(lab.run(blocks.get(cids[0] as string, { keep: false }))).rejects.toMatchObject({ code: 'EIO' })
+    expect(lab.clock.nowMs() - startMs).toBeLessThan(4 * FETCH_TURN_MS)
+    expect(await lab.run(other)).toEqual(content[1])
   })
 
   it('overtake one that stands still, long before it is given up, and it is told of', async () => {

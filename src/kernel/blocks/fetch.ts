@@ -167,6 +167,8 @@ export class BlockFetcher {
   readonly #options: BlockFetcherOptions
   /** Nodes that sent wrong bytes: not asked again in this session. */
   readonly #liars = new Map<NodeId, string>()
+  /** Of those who are asked for something: for how much, and when something came last. */
+  readonly #senders = new Map<NodeId, { requests: number; movedMs: number }>()
 
   constructor(options: BlockFetcherOptions) {
     this.#options = options
@@ -349,11 +351,18 @@ export class BlockFetcher {
     const { rpc, clock, log } = this.#options
     const stall = new AbortController()
     let movedMs = clock.nowMs()
+    const sender = this.#senders.get(peer) ?? { requests: 0, movedMs }
+    this.#senders.set(peer, sender)
+    sender.requests++
+    // What comes over a slow link comes of one request after the other: each is given time while any of them moves.
+    const stallsMs = () => {
+      return Math.min(Math.max(sender.movedMs, movedMs) + limits.FETCH_STALL_MS, movedMs + limits.FETCH_TURN_MS)
+    }
     // One timer for all that comes: most of it comes long before it would be late.
     const watch = (ms: number): Timer => {
       return clock.setTimer(
         () => {
-          const leftMs = movedMs + limits.FETCH_STALL_MS - clock.nowMs()
+          const leftMs = stallsMs() - clock.nowMs()
           if (leftMs > 0) timer = watch(leftMs)
           else stall.abort()
         },
@@ -371,7 +380,7 @@ export class BlockFetcher {
       progressBytes += (item as [number, number, number, Uint8Array])[3].byteLength
       if (done || progressBytes >= limits.FETCH_PROGRESS_BYTES) {
         progressBytes = 0
-        movedMs = clock.nowMs()
+        movedMs = sender.movedMs = clock.nowMs()
       }
       if (!done || cid === undefined) return
       if (!(await this.verify(cid, done.bytes))) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)
@@ -389,6 +398,7 @@ export class BlockFetcher {
       log.log('warn', 'blocks', `${shortNode(peer)} failed to serve blocks: ${errorLine(problem)}`)
       return problem.code === 'EPROTO' // whoever lies is not believed to have it either
     } finally {
+      if (--sender.requests === 0) this.#senders.delete(peer)
       timer.cancel()
     }
   }
