@@ -65,6 +65,8 @@ export class Membership {
   readonly #hasher: Hasher
   readonly #linkUp: Emitter<NodeId>
   #tick: Timer | undefined
+  /** When this node's last heartbeats were sent. */
+  #beatMs = Number.NEGATIVE_INFINITY
   #lastGossipMs = 0
   #pingCount = 0
   /** Load that the others were told last. */
@@ -304,6 +306,7 @@ export class Membership {
       member.announced = pulse.state
       this.#show(member)
     }
+    if (pulse.watch && member.watching) this.#beatTogether()
   }
 
   #ponged(peer: NodeId, n: number): void {
@@ -373,8 +376,19 @@ export class Membership {
     this.#setTick()
   }
 
+  /**
+   * Who watch each other beat together: a tab wakes once for what it hears and what it says, and the packet that takes its
+   * heartbeat acknowledges the other's. Nobody beats more than twice as often for it, whatever others send.
+   */
+  #beatTogether(): void {
+    if (!this.#tick || this.#clock.nowMs() - this.#beatMs < HEARTBEAT_MS / 2) return
+    this.#tick.cancel()
+    this.#onTick()
+  }
+
   /** To watchers always; to the others when something changed, or to measure the way to them. */
   #beat(): void {
+    this.#beatMs = this.#clock.nowMs()
     // Whoever is frozen cannot tell anybody.
     const awake = this.linked().filter((id) => this.#members.get(id)?.announced !== 'frozen')
     const watchers = watchersOf(this.#rpc.self, awake, WATCHERS)

@@ -6,10 +6,23 @@ import { watchersOf } from './watchers.ts'
 const id = (name: string) => name as NodeId
 const ids = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 40 })
 
-it('the watchers of a node follow it on the ring', () => {
-  expect([...watchersOf(id('b'), ['a', 'd', 'c'].map(id), 2)]).toEqual(['c', 'd'])
-  expect([...watchersOf(id('d'), ['c', 'a', 'b'].map(id), 2)]).toEqual(['a', 'b'])
+it('the watchers of a node are its neighbours on the ring', () => {
+  expect([...watchersOf(id('b'), ['a', 'd', 'c'].map(id), 2)]).toEqual(['a', 'c'])
+  expect([...watchersOf(id('d'), ['c', 'a', 'b'].map(id), 2)]).toEqual(['c', 'a'])
+  expect([...watchersOf(id('b'), ['a', 'e', 'd', 'c'].map(id), 3)]).toEqual(['a', 'c', 'd'])
   expect([...watchersOf(id('a'), [], 2)]).toEqual([])
+})
+
+it('in a full mesh two nodes watch each other or neither the other', () => {
+  fc.assert(
+    fc.property(ids, (names) => {
+      const watches = (one: string, other: string) => {
+        const peers = names.filter((name) => name !== one).map(id)
+        return watchersOf(id(one), peers, 2).has(id(other))
+      }
+      for (const one of names) for (const other of names) expect(watches(one, other)).toBe(watches(other, one))
+    }),
+  )
 })
 
 it('in a full mesh everybody has as many watchers as there can be, and watches as many', () => {
