@@ -2,6 +2,7 @@
 // kept here. Hands each what others say of its trees. Above: files.ts, namespace.ts. Below: shared-tree.ts, tree-keeper.ts.
 import { errorLine, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
+import { beginning } from '../journal/beginnings.ts'
 import { MAX_KEGS } from '../limits.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 import { SharedTree, type SharedTreeOptions } from './shared-tree.ts'
@@ -116,11 +117,17 @@ export class Kegs {
 
   /** A keg of its own, empty, that this node leads. @throws {OsError} ETIMEDOUT, ENOSPC, EMFILE. */
   async create(signal: AbortSignal): Promise<Kid> {
-    const { keeper, tree } = this.#options
-    const { kid, bornMs } = await keeper.name()
+    const { keeper, tree, clock } = this.#options
     const root = await tree.create([])
-    const birth = { t: 'tree' as const, kid, bornMs, root, version: 1, absorbed: [], base: null, keg: kid }
-    await keeper.begin(birth, signal)
+    const kid = await beginning(
+      clock,
+      async () => {
+        const { kid, bornMs } = await keeper.name()
+        await keeper.begin({ t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base: null, keg: kid }, signal)
+        return kid
+      },
+      signal,
+    )
     try {
       await this.open(kid)
     } catch (error) {

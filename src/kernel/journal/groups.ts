@@ -4,7 +4,7 @@
 //
 // A journal that nobody writes costs nothing: no timer runs unless some machine waits for an answer, and no message
 // is sent unless a node comes or goes.
-import { errorLine, OsError, toOsError } from '../../base/errors.ts'
+import { errorLine, OsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -15,6 +15,7 @@ import * as limits from '../limits.ts'
 import type { Leave } from '../membership/membership.ts'
 import type { NoteBody } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import { Beginnings } from './beginnings.ts'
 import { Departed } from './departed.ts'
 import { Group, type GroupHost, isMember } from './group.ts'
 import { Intake } from './intake.ts'
@@ -47,8 +48,7 @@ export class Groups {
   readonly #removing = new Map<string, Promise<void>>()
   /** What an owner was told last, by journal. */
   readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined }>()
-  /** Told when a journal that begins here has its leader. */
-  readonly #arrivals = new Map<string, () => void>()
+  readonly #beginnings: Beginnings
   readonly #elections = new Map<string, Timer>()
   readonly #intake: Intake
   readonly #members: Members
@@ -75,6 +75,7 @@ export class Groups {
     this.#log = options.log
     this.#liveness = options.liveness
     this.#witness = options.witness
+    this.#beginnings = new Beginnings(options.clock, options.liveness)
     this.#departed = new Departed(options.store, options.log)
     this.#reopening = new Reopening(options.clock, (name) => void this.#reopen(name))
     this.#intake = new Intake((name) => this.#ownerOf(name), options.log)
@@ -121,6 +122,7 @@ export class Groups {
     this.#rpc.onNote('journal.dismissed', (peer, said) => this.#dismissed(peer, said))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
+    this.#liveness.onUnfit(() => this.#beginnings.changed())
     this.#liveness.onFit(() => {
       for (const group of this.#groups.values()) if (group.leads) this.#members.reviewSoon(group)
     })
@@ -191,36 +193,24 @@ export class Groups {
    */
   async create(name: string, data: Uint8Array, signal?: AbortSignal): Promise<void> {
     if (this.#groups.has(name) || this.#loading.has(name)) throw new OsError('EEXIST', `${name} exists already`)
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    promise.catch(() => undefined) // reported below, perhaps later
-    const late = () =>
-      reject(new OsError('ETIMEDOUT', 'the nodes that should keep its journal do not answer: try again'))
-    const onAbort = () => reject(toOsError(signal?.reason, 'ECANCELED'))
-    if (signal?.aborted) onAbort()
-    const timer = this.#clock.setTimer(late, limits.GROUP_BEGIN_MS, 'journal begins')
-    signal?.addEventListener('abort', onAbort, { once: true })
-    this.#arrivals.set(name, resolve)
     try {
-      await this.#found(name, data)
-      await promise
+      await this.#beginnings.wait(name, () => this.#found(name, data), signal)
     } catch (error) {
       this.#dismissAll(name) // also members that have not answered: it must not come to life without this node
       await this.remove(name)
       throw error
-    } finally {
-      this.#arrivals.delete(name)
-      timer.cancel()
-      signal?.removeEventListener('abort', onAbort)
     }
   }
 
-  async #found(name: string, data: Uint8Array): Promise<void> {
+  /** @returns who keeps it besides. */
+  async #found(name: string, data: Uint8Array): Promise<readonly NodeId[]> {
     const created = Group.create(name, this.#host, firstConfig(this.#rpc.self, this.#liveness.nodes(name)), data)
     this.#loading.set(name, created)
     try {
       const group = await created
       this.#groups.set(name, group)
       this.#changed(group)
+      return membersOf(group.config).filter((id) => id !== this.#rpc.self)
     } finally {
       this.#loading.delete(name)
     }
@@ -228,7 +218,7 @@ export class Groups {
 
   /** It began here just now. */
   isNew(name: string): boolean {
-    return this.#arrivals.has(name)
+    return this.#beginnings.has(name)
   }
 
   /** Ends a journal that nobody needs any more, everywhere. */
@@ -455,7 +445,7 @@ export class Groups {
     this.#told.set(name, { leads, leader })
     if (leads && !told?.leads) {
       owner?.lead(name, group, group.committed())
-      this.#arrivals.get(name)?.()
+      this.#beginnings.arrived(name)
     } else if (!leads) {
       owner?.follow(name, leader)
       if (leader === undefined) this.#electSoon(group)

@@ -1,6 +1,6 @@
 // Who is here, as the journals want to know it, from membership.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
-import type { PeerRow } from '../../syscalls/types.ts'
+import type { PeerRow, PeerState } from '../../syscalls/types.ts'
 import { SETTLED_MS } from '../limits.ts'
 import type { Leave, Membership } from '../membership/membership.ts'
 import type { Candidate } from './policy.ts'
@@ -19,6 +19,8 @@ export interface Liveness {
   onLink(listener: (peer: NodeId) => void): void
   /** Somebody who could keep no journal, frozen or silent, may be able to now. */
   onFit(listener: () => void): void
+  /** Somebody can keep no journal now: it has gone, or is frozen or silent. */
+  onUnfit(listener: () => void): void
 }
 
 export function livenessOf(
@@ -48,7 +50,12 @@ export function livenessOf(
     },
     onFit: (listener) => {
       membership.events.on((event) => {
-        if (event.type === 'changed' && event.state !== 'frozen' && event.state !== 'stalled') listener()
+        if (event.type === 'changed' && !unfit(event.state)) listener()
+      })
+    },
+    onUnfit: (listener) => {
+      membership.events.on((event) => {
+        if (event.type === 'left' || (event.type === 'changed' && unfit(event.state))) listener()
       })
     },
   }
@@ -78,5 +85,9 @@ export function spread(text: string): number {
 
 /** Whether that node could keep a journal now. */
 export function mayKeep({ direct, state }: Pick<PeerRow, 'direct' | 'state'>): boolean {
-  return direct && state !== 'frozen' && state !== 'stalled'
+  return direct && !unfit(state)
+}
+
+function unfit(state: PeerState): boolean {
+  return state === 'frozen' || state === 'stalled'
 }

@@ -10,6 +10,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import type { ExitStatus, HistoryRow, KernelEvent, ProcessRow } from '../../syscalls/types.ts'
 import type { Fs } from '../fs/fs.ts'
+import { beginning } from '../journal/beginnings.ts'
 import type { Groups, JournalOwner } from '../journal/groups.ts'
 import type { Journal, Journalled } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
@@ -96,40 +97,32 @@ export class Processes {
 
   /** @throws {OsError} ENOENT, EISDIR, EFBIG for the program. */
   async spawn(options: SpawnOptions): Promise<{ kid: Kid; home: NodeId }> {
-    const { program, args, cwd, eventMs, bounds, signal } = options
+    const { program, args, signal } = options
     if (args.reduce((sum, arg) => sum + 3 * arg.length, 0) > limits.MAX_ARGS_BYTES) {
       throw new OsError('EFBIG', `the arguments are too long together (${limits.MAX_ARGS_BYTES} bytes): use a file`)
     }
-    const file = await this.#fs.programFile(program, { signal })
-    const home = this.#services.self
-    const atMs = this.#clock.wallMs()
-    const nonce = this.#random.bytes(16)
-    const genesis = encode({ t: 'process', v: 1, program: file.cid, args, cwd, home, atMs, nonce })
-    const kid = kidFromHex(toHex(await this.#hasher.sha256(genesis)))
-    const signature = await this.#signer.sign(genesis)
-    const data = encodeData({ args, cwd })
-    const entry: ProcessStep = {
-      t: 'spawned',
-      kid,
-      program,
-      programCid: file.cid,
-      args,
-      cwd,
-      home,
-      atMs,
-      eventMs,
-      bounds,
-      data,
-      genesis,
-      signature,
-    }
-    // A process begins when enough nodes keep its journal for it to survive this one.
-    await this.#journals.create(PREFIX + kid, encodeEntry(entry), signal)
+    const { cid: programCid } = await this.#fs.programFile(program, { signal })
+    const kid = await beginning(this.#clock, () => this.#begin(options, programCid), signal)
     this.#publishHome(kid)
     this.#forgetOld().catch((error: unknown) => {
       this.#log.log('warn', 'process', `cannot forget processes that ended long ago: ${errorLine(error)}`)
     })
-    return { kid, home }
+    return { kid, home: this.#services.self }
+  }
+
+  /** A process begins when enough nodes keep its journal for it to survive this one. @returns its name, a new one each time. */
+  async #begin({ program, args, cwd, eventMs, bounds, signal }: SpawnOptions, programCid: string): Promise<Kid> {
+    const home = this.#services.self
+    const atMs = this.#clock.wallMs()
+    const nonce = this.#random.bytes(16)
+    const genesis = encode({ t: 'process', v: 1, program: programCid, args, cwd, home, atMs, nonce })
+    const kid = kidFromHex(toHex(await this.#hasher.sha256(genesis)))
+    const signature = await this.#signer.sign(genesis)
+    const data = encodeData({ args, cwd })
+    const birth = { t: 'spawned' as const, kid, program, programCid, args, cwd, home, atMs, eventMs, bounds, data }
+    const entry: ProcessStep = { ...birth, genesis, signature }
+    await this.#journals.create(PREFIX + kid, encodeEntry(entry), signal)
+    return kid
   }
 
   /** Processes of the whole cluster, oldest first. Nodes that do not answer in time are left out. */
