@@ -235,7 +235,11 @@ export class Kernel {
         this.#processes.forgetNode(event.peer)
         this.#events.push({ type: 'peer-left', peer: event.peer, reason: event.reason })
         this.#leases.pump()
-      } else this.#events.push({ type: 'peer-changed', peer: event.peer, state: event.state })
+      } else {
+        this.#events.push({ type: 'peer-changed', peer: event.peer, state: event.state })
+        this.#processes.nodeChanged()
+        this.#leases.pump()
+      }
     })
     this.#ports.network.on((event) => this.#heard(event))
     void this.#gauge.level // looks, so that it is known when others are met

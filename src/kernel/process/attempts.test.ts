@@ -13,7 +13,7 @@ const at = (node: typeof a) => ({ node, slots: 2, rooms: 1, reason: 'there is ro
 
 describe('runs of events', () => {
   it('are as many as the node has slots; others wait there for their turn', () => {
-    const attempts = new Attempts(new VirtualClock())
+    const attempts = new Attempts(new VirtualClock(), () => new Set())
     const [first, second, third] = ['0.1', '0.2', '0.3'].map((id) => attempts.begin([event(id)], at(a))[0])
     const elsewhere = attempts.begin([event('0.4')], at(b))[0]
     const states = () => [first, second, third, elsewhere].map((attempt) => attempt?.state)
@@ -24,7 +24,7 @@ describe('runs of events', () => {
   })
 
   it('that were leased together share a slot, and whatever befalls it', () => {
-    const attempts = new Attempts(new VirtualClock())
+    const attempts = new Attempts(new VirtualClock(), () => new Set())
     const leased = [['0.1', '0.2'], ['0.3'], ['0.4', '0.5']].map((ids) => attempts.begin(ids.map(event), at(a)))
     const states = () => leased.map((together) => together.map(({ state }) => state))
     expect(states()).toEqual([['running', 'running'], ['running'], ['waiting', 'waiting']])
@@ -37,7 +37,7 @@ describe('runs of events', () => {
 
   it('that are late get company once, and are asked about again while there is none', () => {
     const clock = new VirtualClock()
-    const attempts = new Attempts(clock)
+    const attempts = new Attempts(clock, () => new Set())
     for (const id of ['0.1', '0.2', '0.3']) {
       const [done] = attempts.begin([event(id)], at(a)) as [Attempt]
       attempts.completed(done, 5)
@@ -55,8 +55,39 @@ describe('runs of events', () => {
     expect(asked).toEqual([1_000, 2_000, 3_000])
   })
 
+  it('on a node that stands still are late, though nobody knows how long they take; company that stands still is none', () => {
+    const clock = new VirtualClock()
+    const still = new Set([a])
+    const attempts = new Attempts(clock, () => still)
+    const shared = event('0.1')
+    const [first] = attempts.begin([shared], at(a)) as [Attempt]
+    const asked: [number, Attempt][] = []
+    const watch = () => {
+      attempts.lookAgain()
+      attempts.watchLate(([late]) => asked.push([clock.nowMs(), late as Attempt]))
+    }
+    watch()
+    clock.step(1_000)
+    expect(asked).toEqual([[1_000, first]])
+    // It gets company, which moves: nothing is late.
+    shared.leases.push({ token: 2, node: b })
+    shared.token = 2
+    const [second] = attempts.begin([shared], at(b)) as [Attempt]
+    watch()
+    while (clock.step(60_000));
+    expect(asked).toHaveLength(1)
+    // That stands still, too.
+    still.add(b)
+    watch()
+    clock.step(120_000)
+    expect(asked).toEqual([
+      [1_000, first],
+      [2_000, second],
+    ])
+  })
+
   it('are ended when another was faster, and all of them with the process', () => {
-    const attempts = new Attempts(new VirtualClock())
+    const attempts = new Attempts(new VirtualClock(), () => new Set())
     const shared = event('0.1')
     const [first] = attempts.begin([shared], at(a)) as [Attempt]
     const [second, other] = attempts.begin([shared, event('0.2')], at(b)) as [Attempt, Attempt]

@@ -10,6 +10,8 @@ import type { Printing } from './output.ts'
 import { Pace } from './pace.ts'
 import type { Placement } from './schedule.ts'
 
+/** An event of a node that stands still is late after so long: that one was silent for longer already. */
+const STILL_LATE_MS = 1_000
 /** Pause before late events are looked at again: perhaps no tab was free. */
 const LATE_AGAIN_MS = 1_000
 /** A timer may come so much early. */
@@ -29,14 +31,17 @@ export interface Attempt extends Printing {
 
 export class Attempts {
   readonly #clock: Clock
+  readonly #still: () => ReadonlySet<NodeId>
   readonly #pace = new Pace()
   readonly #all = new Set<Attempt>()
   #lateTimer: Timer | undefined
   /** Late ones were found, and no room for company. */
   #lateWait = false
 
-  constructor(clock: Clock) {
+  /** @param still the nodes that are frozen or silent: nobody can tell when they go on. */
+  constructor(clock: Clock, still: () => ReadonlySet<NodeId>) {
     this.#clock = clock
+    this.#still = still
   }
 
   get size(): number {
@@ -79,8 +84,12 @@ export class Attempts {
   end(attempt: Attempt): void {
     this.answered(attempt)
     this.#all.delete(attempt)
-    if (!this.#lateWait) return
     // Perhaps there is room now: whoever watches looks at once.
+    if (this.#lateWait) this.lookAgain()
+  }
+
+  /** What was found late, or will be, may be otherwise now: whoever watches does so anew. */
+  lookAgain(): void {
     this.#lateWait = false
     this.#lateTimer?.cancel()
     this.#lateTimer = undefined
@@ -121,8 +130,9 @@ export class Attempts {
    */
   watchLate(help: (late: readonly Attempt[]) => void, leastMs = 0): void {
     if (this.#lateTimer) return
+    const still = this.#still()
     let dueMs = Number.POSITIVE_INFINITY
-    for (const attempt of this.#all) dueMs = Math.min(dueMs, this.#lateMsOf(attempt) ?? dueMs)
+    for (const attempt of this.#all) dueMs = Math.min(dueMs, this.#lateMsOf(attempt, still) ?? dueMs)
     if (dueMs === Number.POSITIVE_INFINITY) return
     const due = () => {
       this.#lateTimer = undefined
@@ -137,9 +147,10 @@ export class Attempts {
   /** By lease: the one that runs, and those behind it. */
   #late(): Attempt[][] {
     const byMs = this.#clock.nowMs() + TIMER_STEP_MS
+    const still = this.#still()
     const leases = new Map<Attempt['together'], Attempt[]>()
     for (const attempt of this.#all) {
-      if ((this.#lateMsOf(attempt) ?? Number.POSITIVE_INFINITY) > byMs) continue
+      if ((this.#lateMsOf(attempt, still) ?? Number.POSITIVE_INFINITY) > byMs) continue
       leases.set(attempt.together, [...(leases.get(attempt.together) ?? []), attempt])
     }
     return [...leases.values()].flatMap((late) => {
@@ -154,10 +165,11 @@ export class Attempts {
     return attempt.together.find((each) => this.#all.has(each) && each.state !== 'answered') === attempt
   }
 
-  /** When it is late; undefined: it has company, has lost its lease, or nobody can tell. */
-  #lateMsOf({ of: event, token, sinceMs }: Attempt): number | undefined {
-    const [only, ...others] = event.leases
-    if (only?.token !== token || others.length > 0) return undefined
+  /** When it is late; undefined: it has company that moves, has lost its lease, or nobody can tell. */
+  #lateMsOf({ of: event, token, node, sinceMs }: Attempt, still: ReadonlySet<NodeId>): number | undefined {
+    if (!event.leases.some((lease) => lease.token === token)) return undefined
+    if (event.leases.some((lease) => lease.token !== token && !still.has(lease.node))) return undefined
+    if (still.has(node)) return event.leases.at(-1)?.token === token ? sinceMs + STILL_LATE_MS : undefined
     const afterMs = this.#pace.lateAfterMs(event.task)
     return afterMs === undefined ? undefined : sinceMs + afterMs
   }

@@ -127,6 +127,36 @@ describe('an event that is much later than the others', () => {
     expect(nodes.map((node) => node.kernel?.executorDomains)).toEqual([0, 0, 0])
   })
 
+  it.each(['frozen', 'busy'])(
+    'runs elsewhere when its tab is %s, though nobody knows how long it takes',
+    async (how) => {
+      await start(3)
+      const kid = await run(`
+      export async function start(event, os) { for (let i = 0; i < 3; i++) await os.emit('work', i) }
+      export async function work({ data }, os) {
+        await testHost.sleep(2_000)
+        await os.print('line ' + data)
+      }`)
+      const leases = async () =>
+        (await historyOf(kid)).filter(({ what, task }) => what === 'assigned' && task === 'work')
+      await cluster.until(async () => (await leases()).length === 3, 'all run')
+      const row = (await leases()).find(({ node }) => node !== at(0).id)
+      const victim = nodes.find(({ id }) => id === row?.node) as SimNode
+      if (how === 'frozen') victim.kernel?.lifecycle('freeze')
+      await cluster.advance(50)
+      const thaw = victim.freeze()
+      expect(await exitOf(kid)).toMatchObject({ state: 'exited', code: 0 })
+      const again = (await leases()).filter(({ event }) => event === row?.event)
+      expect(again).toHaveLength(2)
+      expect(again[1]?.detail).toMatch(/^late on /)
+      thaw()
+      victim.kernel?.lifecycle('resume')
+      await cluster.advance(5_000)
+      expect((await stdout(kid)).trimEnd().split('\n').sort()).toEqual(['line 0', 'line 1', 'line 2'])
+      expect(nodes.map((node) => node.kernel?.executorDomains)).toEqual([0, 0, 0])
+    },
+  )
+
   it('is not run twice while others still wait for their turn', async () => {
     await start(2)
     const kid = await run(`

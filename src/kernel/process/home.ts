@@ -73,7 +73,7 @@ export class ProcessHome implements Lessee {
     this.#journal = journal
     this.#state = state
     this.#services = services
-    this.#attempts = new Attempts(services.clock)
+    this.#attempts = new Attempts(services.clock, () => services.leases.still())
     this.#timers = new Timers(services.clock)
     this.#failures = new Failures({
       ...{ state, clock: services.clock, timers: this.#timers, leases: services.leases },
@@ -373,6 +373,12 @@ export class ProcessHome implements Lessee {
       for (const event of helped) this.#assign(event, placement, true)
       this.#start(helped, placement)
     })
+  }
+
+  /** A node stands still now, or goes on. */
+  nodeChanged(): void {
+    this.#attempts.lookAgain()
+    this.#watchLate()
   }
 
   // --- going on, and the end -------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 // Placement itself is schedule.ts.
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
-import { type NodeLoad, type Placement, place } from './schedule.ts'
+import { isStill, type NodeLoad, type Placement, place } from './schedule.ts'
 
 /** A process that wants room. */
 export interface Lessee {
@@ -67,6 +67,11 @@ export class Leases {
   close(): void {
     for (const timer of this.#avoided.values()) timer.cancel()
     this.#lessees.clear()
+  }
+
+  /** Nodes that are frozen or silent. */
+  still(): ReadonlySet<NodeId> {
+    return new Set(this.#nodes().flatMap(({ id, state }) => (isStill(state) ? [id] : [])))
   }
 
   /** A node other than `not`, if that is given, which has a slot without work. */

@@ -233,6 +233,11 @@ export class Processes {
     for (const timer of this.#progressTimers.values()) timer.cancel()
   }
 
+  /** A node stands still now, or goes on: what it was given may be late. */
+  nodeChanged(): void {
+    for (const home of this.#homes.values()) home.nodeChanged()
+  }
+
   /** A node left: where its processes are is looked up anew. */
   forgetNode(node: NodeId): void {
     for (const [kid, home] of this.#elsewhere) if (home === node) this.#elsewhere.delete(kid)

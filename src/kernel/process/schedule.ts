@@ -23,12 +23,17 @@ export interface Placement {
   reason: string
 }
 
+/** It does nothing, and nobody can tell when it goes on. */
+export function isStill(state: PeerState): boolean {
+  return state === 'frozen' || state === 'stalled'
+}
+
 /** The node with the most room per slot; hidden tabs count as half as fast. Undefined: all are full, wait. */
 export function place(nodes: readonly NodeLoad[]): Placement | undefined {
   let best: { node: NodeLoad; fill: number } | undefined
   let rooms = 0
   for (const node of nodes) {
-    if (node.slots === 0 || node.state === 'frozen' || node.state === 'stalled' || node.state === 'connecting') continue
+    if (node.slots === 0 || isStill(node.state) || node.state === 'connecting') continue
     rooms += node.slots * LEASE_DEPTH
     if (node.leased >= node.slots * LEASE_DEPTH) continue
     const foreign = Math.max(0, node.running - node.leased)

@@ -54,7 +54,7 @@ describe('a lease', () => {
 
 describe('the call of a lease', () => {
   const setUp = () => {
-    const attempts = new Attempts(new VirtualClock()).begin(['0.0', '0.1', '0.2'].map(event), {
+    const attempts = new Attempts(new VirtualClock(), () => new Set()).begin(['0.0', '0.1', '0.2'].map(event), {
       ...{ node: a, slots: 2, rooms: 4, reason: '' },
     })
     const told: [string, number][] = []
