@@ -12,7 +12,7 @@ import type {
   RecordNamespace,
   VersionChange,
 } from '../syscalls/table.ts'
-import type { KernelEvent } from '../syscalls/types.ts'
+import type { KernelEvent, OnProgress } from '../syscalls/types.ts'
 import { kidOfCid, parseCid } from './blocks/cid.ts'
 import type { EventLog } from './events.ts'
 import type { Fs, FsContext } from './fs/fs.ts'
@@ -41,7 +41,9 @@ export interface DispatchServices {
   record: (namespace: RecordNamespace, name: string, signal: AbortSignal) => Promise<InfoResults['record']>
 }
 
-type Handlers = { [K in CallName]: (args: CallArgs<K>, signal: AbortSignal) => Promise<CallResults[K]> }
+type Handlers = {
+  [K in CallName]: (args: CallArgs<K>, signal: AbortSignal, onProgress?: OnProgress) => Promise<CallResults[K]>
+}
 
 /** Entries of one `list` answer when the caller sets no limit. */
 const LIST_PAGE = 1_000
@@ -58,7 +60,7 @@ function isVersionChange(args: CallArgs<'change'>): args is VersionChange {
 function fileHandlers(
   fs: Fs,
   refs: References,
-  context: (signal: AbortSignal) => FsContext,
+  context: (signal: AbortSignal, onProgress?: OnProgress) => FsContext,
   resolve: (path: string) => string,
 ) {
   return {
@@ -87,12 +89,12 @@ function fileHandlers(
       const written = { kid: kidOfCid(parseCid(file.cid)), cid: file.cid, size: file.size, alreadyHere }
       return ack ? { ...written, ack } : written
     },
-    change: async (args: CallArgs<'change'>, signal: AbortSignal) => {
+    change: async (args: CallArgs<'change'>, signal: AbortSignal, onProgress?: OnProgress) => {
       if (isVersionChange(args) || args.op === 'repair') {
         throw new OsError('EACCES', 'versions and repair are for people, not for tasks')
       }
       const paths = 'from' in args ? { from: resolve(args.from), to: resolve(args.to) } : { path: resolve(args.path) }
-      return { ack: await fs.change({ ...args, ...paths } as FileChange, context(signal)) }
+      return { ack: await fs.change({ ...args, ...paths } as FileChange, context(signal, onProgress)) }
     },
     list: ({ path, after, limit = LIST_PAGE }, signal) => fs.list(resolve(path), { after, limit }, context(signal)),
   } satisfies Partial<Handlers>
@@ -102,19 +104,19 @@ function fileHandlers(
 export function userDispatch(services: DispatchServices): Dispatch {
   const { fs, past, processes, events } = services
   const resolve = (path: string) => joinPath(splitPath(path))
-  const files = fileHandlers(fs, new References(), (signal) => ({ signal }), resolve)
+  const files = fileHandlers(fs, new References(), (signal, onProgress) => ({ signal, onProgress }), resolve)
   const handlers: Handlers = {
     ...files,
-    change: async (args, signal) => {
+    change: async (args, signal, onProgress) => {
       if (args.op === 'repair') {
-        await services.health.repair(signal)
+        await services.health.repair(signal, onProgress)
         return { ack: { level: 'local', devices: 1 } }
       }
-      if (!isVersionChange(args)) return files.change(args, signal)
+      if (!isVersionChange(args)) return files.change(args, signal, onProgress)
       const path = args.path === undefined ? {} : { path: resolve(args.path) }
       return { ack: await past.change({ ...args, ...path }, signal) }
     },
-    info: async (args, signal) => {
+    info: async (args, signal, onProgress) => {
       if (args.topic === 'path') {
         const info = await fs.stat(resolve(args.path), { signal }, args.follow)
         return args.plain && info.kind === 'directory'
@@ -126,7 +128,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
         return processes.history(await processes.resolve(args.kid, signal), args.after ?? -1, signal)
       }
       if (args.topic === 'versions') return past.rows(args, signal)
-      if (args.topic === 'health') return services.health.check(args.path ?? '/', signal)
+      if (args.topic === 'health') return services.health.check(args.path ?? '/', signal, onProgress)
       if (args.topic === 'diff') return past.diff(args, signal)
       if (args.topic === 'copies') return past.copies(args.path, signal)
       return services.info[args.topic](signal)
@@ -158,7 +160,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
       return { delivered: await processes.pause(kid, args.signal === 'STOP', signal) }
     },
   }
-  return (call, args, signal) => handlers[call](args, signal)
+  return (call, args, signal, onProgress) => handlers[call](args, signal, onProgress)
 }
 
 /** A running event: files (staged until it completes), output, emit, exit. */

@@ -12,7 +12,7 @@ import type { Network, NetworkEvent, RelayState } from '../ports/network.ts'
 import type { Random } from '../ports/random.ts'
 import type { Sandbox } from '../ports/sandbox.ts'
 import type { LifecycleEvent } from '../syscalls/control.ts'
-import type { MessageLink } from '../syscalls/protocol.ts'
+import type { MessageLink, Replies } from '../syscalls/protocol.ts'
 import type { RecordNamespace } from '../syscalls/table.ts'
 import type { KernelEvent, LogLine, NodeInfo, RecordAnswer, StorageRow } from '../syscalls/types.ts'
 import { Blocks } from './blocks/blocks.ts'
@@ -259,7 +259,8 @@ export class Kernel {
 
   /** Serves the calls of a trusted caller (the page and its shell) that come over this port. */
   serve(link: MessageLink): void {
-    const server = new CallServer((message, transfer) => link.post(message, transfer), userDispatch(this.#services))
+    const post = (message: Replies, transfer?: readonly ArrayBuffer[]) => link.post(message, transfer)
+    const server = new CallServer(post, userDispatch(this.#services), this.#ports.clock)
     link.onMessage((message) => {
       try {
         server.accept(message)

@@ -384,5 +384,5 @@ export const MAX_EVENTS = 50_000_000
 export const MAX_PAST_BLOCKS = 512
 /** Input of an event sent along with its lease; larger input is pulled by the executor. */
 export const INLINE_INPUT_BYTES = 64 * 1024
-/** Progress events of one process, at most one per this time. */
+/** How far a process or a call is, is told at most once per this time. */
 export const PROGRESS_MS = 100

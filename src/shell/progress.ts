@@ -1,6 +1,8 @@
 // One line on the terminal that is redrawn in place, below the output that scrolls above it. Draws nothing where
 // stderr is no terminal.
-import { concat, utf8 } from '../base/bytes.ts'
+import { concat, formatBytes, utf8 } from '../base/bytes.ts'
+import type { CallOptions } from '../syscalls/client.ts'
+import type { Progress } from '../syscalls/types.ts'
 import { PROGRESS_INTERVAL_MS } from './limits.ts'
 import type { ProgramContext } from './program.ts'
 import type { ByteWriter, Sink } from './streams.ts'
@@ -58,6 +60,29 @@ export class ProgressLine {
     this.#drawn = false
     await this.#context.stderr.status?.(undefined)
   }
+}
+
+/** Makes a call that takes long, and shows how far it is. @param what it does, for people. */
+export async function showing<T>(
+  context: ProgramContext,
+  what: string,
+  call: (options: Pick<CallOptions, 'signal' | 'onProgress'>) => Promise<T>,
+): Promise<T> {
+  const line = new ProgressLine(context)
+  const onProgress = (progress: Progress) => {
+    line.show(callText(what, progress)).catch((error: unknown) => context.complain(`no progress: ${String(error)}`))
+  }
+  try {
+    return await call({ ...context.cancel, ...(line.visible ? { onProgress } : {}) })
+  } finally {
+    await line.clear()
+  }
+}
+
+function callText(what: string, { done, total, unit }: Progress): string {
+  const count = (n: number) => (unit === 'bytes' ? formatBytes(n) : String(n))
+  const far = total === undefined ? count(done) : `${bar(done / total, 24)} ${count(done)} of ${count(total)}`
+  return `${what}  ${far}${unit === 'bytes' ? '' : ` ${unit}`}`
 }
 
 /** `[#####-----]`, `fraction` from 0 to 1. */

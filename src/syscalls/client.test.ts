@@ -1,7 +1,8 @@
 // The caller's side of the ABI against a link that the test answers.
 import { describe, expect, it } from 'vitest'
 import { SyscallClient } from './client.ts'
-import type { CallerMessage, MessageLink, ReplyMessage } from './protocol.ts'
+import type { CallerMessage, MessageLink, ProgressMessage, ReplyMessage } from './protocol.ts'
+import type { Progress } from './types.ts'
 
 function client(window: number) {
   const posts: CallerMessage[][] = []
@@ -16,6 +17,32 @@ function client(window: number) {
 }
 const done = (id: number): ReplyMessage => ({ t: 'reply', id, ok: true, value: { id: `${id}` } })
 const numbers = (posts: CallerMessage[][]) => posts.map((post) => post.map(({ id }) => id))
+
+describe('a long call', () => {
+  it('tells who asked how far it is, until it ends or is cancelled', async () => {
+    const { posts, calls } = client(8)
+    const told: number[] = []
+    const cancel = new AbortController()
+    const onProgress = ({ done }: Progress) => void told.push(done)
+    const one = calls.call('change', { op: 'repair' }, { onProgress })
+    const two = calls.call('change', { op: 'repair' }, { onProgress, signal: cancel.signal })
+    const three = calls.call('change', { op: 'repair' })
+    expect(posts.flat().map((message) => message.t === 'call' && message.progress)).toEqual([true, true, undefined])
+    const far = (id: number, done: number): ProgressMessage => ({
+      t: 'progress',
+      id,
+      progress: { done, unit: 'files' },
+    })
+    calls.accept([far(1, 10), far(2, 20), far(3, 30), far(99, 40)])
+    await Promise.resolve()
+    expect(told).toEqual([10, 20])
+    cancel.abort()
+    await expect(two).rejects.toMatchObject({ code: 'ECANCELED' })
+    calls.accept([far(1, 11), far(2, 21), done(1), far(1, 12), done(3)])
+    await Promise.all([one, three])
+    expect(told).toEqual([10, 20, 11])
+  })
+})
 
 describe('the window of a caller', () => {
   it('sends in one message what has become possible by one', async () => {

@@ -4,6 +4,7 @@ import { OsError, toOsError } from '../base/errors.ts'
 import { CALL_WINDOW, MAX_WAITING_CALLS } from './limits.ts'
 import type { CallerMessage, MessageLink, Replies } from './protocol.ts'
 import type { CallArgs, CallName, CallResults, InfoResults, InfoTopic } from './table.ts'
+import type { OnProgress } from './types.ts'
 
 /** A copy that holds no more memory than what it shows of it. @throws {Error} for what cannot be cloned. */
 function detached<T>(value: T): T {
@@ -34,6 +35,8 @@ const PROMPT_CALLS = 8
 
 export interface CallOptions {
   signal?: AbortSignal | undefined
+  /** Told from time to time how far the call is, if it is one that takes long. */
+  onProgress?: OnProgress | undefined
 }
 
 /** A call that waits for the window: what it begins with when its turn has come, and whose it is. */
@@ -46,6 +49,7 @@ interface Pending {
   resolve(value: unknown): void
   reject(error: OsError): void
   stopListening(): void
+  onProgress: OnProgress | undefined
 }
 
 export class SyscallClient {
@@ -75,7 +79,7 @@ export class SyscallClient {
     args: CallArgs<K>,
     options: CallOptions & { of?: object } = {},
   ): Promise<CallResults[K]> {
-    const { signal, of } = options
+    const { signal, of, onProgress } = options
     if (this.#closed) return Promise.reject(this.#closed)
     if (signal?.aborted) return Promise.reject(new OsError('ECANCELED', `${call} was cancelled before it began`))
     if (this.#waiting.size >= MAX_WAITING_CALLS) {
@@ -96,8 +100,9 @@ export class SyscallClient {
           resolve: resolve as (value: unknown) => void,
           reject,
           stopListening: () => signal?.removeEventListener('abort', onAbort),
+          onProgress,
         })
-        return { t: 'call', id, call, args: own }
+        return { t: 'call', id, call, args: own, ...(onProgress ? { progress: true } : {}) }
       }
       signal?.addEventListener('abort', onAbort, { once: true })
       try {
@@ -132,9 +137,10 @@ export class SyscallClient {
 
   accept(message: Replies): void {
     for (const reply of Array.isArray(message) ? message : [message]) {
-      if (reply.t !== 'reply') continue
       const pending = this.#pending.get(reply.id)
       if (!pending) continue // cancelled meanwhile
+      if (reply.t === 'progress') queueMicrotask(() => pending.onProgress?.(reply.progress)) // its exceptions are its own
+      if (reply.t !== 'reply') continue
       this.#pending.delete(reply.id)
       pending.stopListening()
       if (reply.ok) pending.resolve(reply.value)

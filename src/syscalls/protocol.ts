@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 import { type ErrorCode, OsError } from '../base/errors.ts'
 import { MAX_CALLS_IN_FLIGHT, MAX_EVENT_BYTES, MAX_PROGRAM_BYTES } from './limits.ts'
-import type { Data, TaskEvent } from './types.ts'
+import type { Data, Progress, TaskEvent } from './types.ts'
 
 /** A bidirectional message channel with structured-clone semantics: a MessagePort, or a simulated one. */
 export interface MessageLink {
@@ -17,7 +17,14 @@ const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
 
 /** Caller → kernel. */
 export const callerMessage = v.variant('t', [
-  v.strictObject({ t: v.literal('call'), id, call: text(32), args: v.unknown() }),
+  /** `progress`: the caller wants to know how far it is. */
+  v.strictObject({
+    t: v.literal('call'),
+    id,
+    call: text(32),
+    args: v.unknown(),
+    progress: v.optional(v.literal(true)),
+  }),
   v.strictObject({ t: v.literal('cancel'), id }),
 ])
 export type CallerMessage = v.InferOutput<typeof callerMessage>
@@ -26,8 +33,11 @@ export type CallerMessage = v.InferOutput<typeof callerMessage>
 export type ReplyMessage =
   | { t: 'reply'; id: number; ok: true; value: unknown }
   | { t: 'reply'; id: number; ok: false; code: ErrorCode; message: string }
+/** How far a call is, for a caller that wants to know. */
+export type ProgressMessage = { t: 'progress'; id: number; progress: Progress }
+type CallMessage = ReplyMessage | ProgressMessage
 /** Those that are ready in one turn travel together: to wake a thread costs more than what it is told. */
-export type Replies = ReplyMessage | readonly ReplyMessage[]
+export type Replies = CallMessage | readonly CallMessage[]
 
 /** What a caller sent at once: one message, or several. @throws {OsError} EPROTO. */
 export function messagesOf(raw: unknown): readonly unknown[] {

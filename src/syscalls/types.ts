@@ -25,6 +25,15 @@ export interface Ack {
   devices: number
 }
 
+/** How far a long call is. */
+export interface Progress {
+  done: number
+  /** Absent where nobody knows yet. */
+  total?: number
+  unit: 'bytes' | 'files' | 'blocks' | 'nodes'
+}
+export type OnProgress = (progress: Progress) => void
+
 export interface FileInfo {
   path: string
   kind: FileKind

@@ -3,6 +3,7 @@
 import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import { MAX_NAME_BYTES } from '../../syscalls/limits.ts'
+import type { OnProgress } from '../../syscalls/types.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, checkedCid, DAG_PB, isRawCid, RAW } from '../blocks/cid.ts'
 import {
@@ -26,6 +27,8 @@ export interface CarTarget {
   blocks: Blocks
   options: FetchOptions
   mtimeMs: number
+  /** Told of each file and directory, when all blocks are here. */
+  onProgress?: OnProgress | undefined
 }
 
 /**
@@ -72,6 +75,7 @@ class Adoption {
   readonly #sizes: ReadonlyMap<CidText, number>
   readonly #known = new Map<CidText, Entry>()
   #directories = 0
+  #adopted = 0
   /** Of shards that wait for their turn. */
   #heldBytes = 0
 
@@ -86,6 +90,7 @@ class Adoption {
     if (depth > MAX_TREE_DEPTH) throw new OsError('EFBIG', 'directories in it lie too deep')
     const entry = await this.#adopt(cid, depth)
     this.#known.set(cid, entry)
+    this.#target.onProgress?.({ done: ++this.#adopted, unit: 'files' })
     return entry
   }
 

@@ -6,7 +6,7 @@ import type { Kid } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { CallArgs, Changes, FileChange } from '../../syscalls/table.ts'
-import type { Ack, Chunking, DirectoryEntry, FileInfo, OpenMode } from '../../syscalls/types.ts'
+import type { Ack, Chunking, DirectoryEntry, FileInfo, OnProgress, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { BLOCK_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
@@ -39,6 +39,8 @@ export interface FsContext {
   signal: AbortSignal
   /** Set for tasks. */
   staging?: Staging | undefined
+  /** Told of each step of what takes long. */
+  onProgress?: OnProgress | undefined
 }
 
 const FILE_MODE = 0o644
@@ -279,19 +281,20 @@ export class Fs {
     const found = await this.#find(path, context, false)
     if (found.mount) throw readOnly(found.at)
     if (found.place.entry) throw new OsError('EEXIST', `${path} exists already`)
-    const { signal } = context
+    const { signal, onProgress } = context
     const handle = await this.open(args.from, 'r', context)
     async function* pieces() {
       for (let at = 0; at < handle.size; ) {
         const { bytes: piece } = await handle.read(at, BLOCK_BYTES, signal)
         if (piece.byteLength === 0) throw new OsError('EIO', `${args.from} is shorter than it says`)
         at += piece.byteLength
+        onProgress?.({ done: at, total: handle.size, unit: 'bytes' })
         yield piece
       }
     }
     const release = this.#blocks.pin()
     try {
-      const target = { tree: this.#tree, blocks: this.#blocks, options: { signal }, mtimeMs }
+      const target = { tree: this.#tree, blocks: this.#blocks, options: { signal }, mtimeMs, onProgress }
       const entry = await importCar(target, pieces())
       return await this.#apply({ op: 'graft', path, ...entry, atMs: mtimeMs, exclusive: true }, context)
     } finally {

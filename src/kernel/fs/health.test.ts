@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { SimNode } from '../../sim/cluster.ts'
-import type { TreeHealth } from '../../syscalls/types.ts'
+import type { Progress, TreeHealth } from '../../syscalls/types.ts'
 import { boot, codeOf, newCluster, type TestCluster } from '../cluster.contract.ts'
 
 const MIB = 1024 * 1024
@@ -17,6 +17,21 @@ async function start(count: number): Promise<void> {
 }
 const check = (path = '/'): Promise<TreeHealth> =>
   cluster.run(first().os.call('info', { topic: 'health', path }) as Promise<TreeHealth>)
+
+describe('what takes long', () => {
+  it('tells how far it is: nodes that repair, and blocks that were asked for', async () => {
+    cluster = newCluster({ seed: 21, latencyMs: [150, 200] })
+    nodes = await boot(cluster, 3)
+    await cluster.advance(10_000)
+    await cluster.run(first().fs.writeFile('/a', big(1), { ack: 'all' }))
+    const told: Progress[] = []
+    const onProgress = (progress: Progress) => void told.push(progress)
+    await cluster.run(first().os.call('change', { op: 'repair' }, { onProgress }))
+    expect(told.at(-1)).toMatchObject({ total: 3, unit: 'nodes' })
+    const { blocks } = (await cluster.run(first().os.call('info', { topic: 'health' }, { onProgress }))) as TreeHealth
+    expect(told.at(-1)).toMatchObject({ total: 3 * blocks, unit: 'blocks' })
+  })
+})
 
 describe('the health of / on three devices', () => {
   beforeEach(async () => {

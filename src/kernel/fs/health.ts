@@ -3,7 +3,7 @@
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import type { DeviceId, Kid, NodeId } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
-import type { BlockTrouble, TreeHealth } from '../../syscalls/types.ts'
+import type { BlockTrouble, OnProgress, TreeHealth } from '../../syscalls/types.ts'
 import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import { MAX_CHECKED_BLOCKS, MAX_CIDS_PER_CALL, MAX_TROUBLES, PLACED_BYTES, REPLICAS } from '../limits.ts'
@@ -56,7 +56,7 @@ export class TreeHealthService {
   /**
    * @throws {OsError} ENOENT; EFBIG for more blocks than can be checked at once.
    */
-  async check(path: string, signal: AbortSignal): Promise<TreeHealth> {
+  async check(path: string, signal: AbortSignal, onProgress?: OnProgress): Promise<TreeHealth> {
     const { kegs, namespace } = this.#options
     const names = splitPath(path)
     const place = await namespace.resolve(names, { last: true }, signal)
@@ -67,18 +67,18 @@ export class TreeHealthService {
     }
     const { mounted } = place
     const target = mounted ? (await enter(mounted.keg)).target : targetOf((await kegs.root.head(signal)).copies)
-    const census = new Census(this.#options, { signal }, enter)
+    const census = new Census(this.#options, { signal }, enter, onProgress)
     await census.add(joinPath(names), entry, { inKeg: mounted !== undefined, target })
-    return this.#judge(census, target, signal)
+    return this.#judge(census, target, signal, onProgress)
   }
 
   /** Everybody who keeps `/` and the kegs that are known here looks for what it should have, and fetches what it has not. @throws {OsError} EHOSTUNREACH. */
-  async repair(signal: AbortSignal): Promise<void> {
+  async repair(signal: AbortSignal, onProgress?: OnProgress): Promise<void> {
     const { kegs } = this.#options
-    await this.#repair((await kegs.root.head(signal)).tree, signal)
+    await this.#repair((await kegs.root.head(signal)).tree, signal, onProgress)
     for (const keg of kegs.names) {
       try {
-        await this.#repair((await kegs.head(keg, signal)).tree, signal)
+        await this.#repair((await kegs.head(keg, signal)).tree, signal, onProgress)
       } catch (error) {
         if (!isOsError(error, 'EHOSTUNREACH')) throw error
         this.#options.log.log('info', 'fs', `not repaired: ${errorLine(error)}`)
@@ -86,11 +86,13 @@ export class TreeHealthService {
     }
   }
 
-  async #repair(tree: Kid, signal: AbortSignal): Promise<void> {
+  async #repair(tree: Kid, signal: AbortSignal, onProgress?: OnProgress): Promise<void> {
     const { rpc, nodes } = this.#options
     const others = nodes().filter(({ id }) => id !== rpc.self)
     const asked = [this.#repairOwn(tree), ...others.map(({ id }) => rpc.call(id, 'tree.repair', { tree }, { signal }))]
-    await Promise.allSettled(asked)
+    let done = 0
+    const counted = () => onProgress?.({ done: ++done, total: asked.length, unit: 'nodes' })
+    await Promise.allSettled(asked.map((each) => each.finally(counted)))
     signal.throwIfAborted()
   }
 
@@ -124,11 +126,12 @@ export class TreeHealthService {
     { needed, files, directories, logicalBytes, broken }: Census,
     wanted: number,
     signal: AbortSignal,
+    onProgress?: OnProgress,
   ): Promise<TreeHealth> {
     const { nodes } = this.#options
     const here = nodes()
     const devices = new Set(here.map(({ device }) => device))
-    const holders = await this.#holders([...needed.keys()], here, signal)
+    const holders = await this.#holders([...needed.keys()], here, { signal, onProgress })
     const target = Math.min(wanted, devices.size)
     const health: TreeHealth = {
       ...{ files, directories, blocks: needed.size, logicalBytes, storedBytes: 0, physicalBytes: 0 },
@@ -147,14 +150,22 @@ export class TreeHealthService {
     return health
   }
 
-  async #holders(cids: readonly CidText[], nodes: readonly { id: NodeId; device: DeviceId }[], signal: AbortSignal) {
+  async #holders(
+    cids: readonly CidText[],
+    nodes: readonly { id: NodeId; device: DeviceId }[],
+    { signal, onProgress }: { signal: AbortSignal; onProgress: OnProgress | undefined },
+  ) {
     const { rpc, log } = this.#options
+    const total = cids.length * nodes.length
+    let done = 0
     const holders = new Map<CidText, { id: NodeId; device: DeviceId }[]>()
     const ask = async (node: { id: NodeId; device: DeviceId }) => {
       for (let at = 0; at < cids.length; at += MAX_CIDS_PER_CALL) {
         const some = cids.slice(at, at + MAX_CIDS_PER_CALL)
         const held = await rpc.call(node.id, 'blocks.have', { cids: some }, { signal })
         for (const [i, cid] of some.entries()) if (held[i] === 1) holders.set(cid, [...(holders.get(cid) ?? []), node])
+        done += some.length
+        onProgress?.({ done, total, unit: 'blocks' })
       }
     }
     const asked = await Promise.allSettled(nodes.map(ask))
@@ -184,6 +195,8 @@ class Census {
   readonly #options: Pick<HealthOptions, 'tree' | 'blocks'>
   readonly #fetch: FetchOptions
   readonly #enter: (keg: Kid) => Promise<Entered>
+  readonly #onProgress: OnProgress | undefined
+  #looked = 0
   readonly needed = new Map<CidText, Needed>()
   /** What cannot be read: nobody knows what else would be needed. */
   readonly broken: BlockTrouble[] = []
@@ -196,10 +209,12 @@ class Census {
     options: Pick<HealthOptions, 'tree' | 'blocks'>,
     fetch: FetchOptions,
     enter: (keg: Kid) => Promise<Entered>,
+    onProgress?: OnProgress,
   ) {
     this.#options = options
     this.#fetch = fetch
     this.#enter = enter
+    this.#onProgress = onProgress
   }
 
   async add(path: string, entry: Entry, where: Where): Promise<void> {
@@ -239,6 +254,7 @@ class Census {
       await this.#file(path, entry, where.target)
     }
     this.#sizes.set(entry.cid, sum)
+    this.#onProgress?.({ done: ++this.#looked, unit: 'files' })
     return sum
   }
 

@@ -4,28 +4,40 @@
 import * as v from 'valibot'
 import { owned } from '../../base/bytes.ts'
 import { OsError, toOsError } from '../../base/errors.ts'
+import type { Clock } from '../../ports/clock.ts'
 import { MAX_CALLS_IN_FLIGHT } from '../../syscalls/limits.ts'
 import {
   type CallerMessage,
   callerMessage,
   messagesOf,
+  type ProgressMessage,
   type Replies,
   type ReplyMessage,
 } from '../../syscalls/protocol.ts'
 import { type CallName, parseCall, syscalls } from '../../syscalls/table.ts'
+import type { OnProgress } from '../../syscalls/types.ts'
+import { PROGRESS_MS } from '../limits.ts'
 
-export type Dispatch = (call: CallName, args: never, signal: AbortSignal) => Promise<unknown>
+/** @param onProgress where the caller wants to know how far a long call is: may be called for every small step. */
+export type Dispatch = (call: CallName, args: never, signal: AbortSignal, onProgress?: OnProgress) => Promise<unknown>
 
 export class CallServer {
   readonly #post: (message: Replies, transfer?: readonly ArrayBuffer[]) => void
   readonly #dispatch: Dispatch
+  readonly #clock: Pick<Clock, 'nowMs'> | undefined
   readonly #calls = new Map<number, AbortController>()
   /** Replies of this turn. */
-  #ready: ReplyMessage[] = []
+  #ready: (ReplyMessage | ProgressMessage)[] = []
 
-  constructor(post: (message: Replies, transfer?: readonly ArrayBuffer[]) => void, dispatch: Dispatch) {
+  /** @param clock for callers that may ask how far their calls are. */
+  constructor(
+    post: (message: Replies, transfer?: readonly ArrayBuffer[]) => void,
+    dispatch: Dispatch,
+    clock?: Pick<Clock, 'nowMs'>,
+  ) {
     this.#post = post
     this.#dispatch = dispatch
+    this.#clock = clock
   }
 
   /** @throws {OsError} EPROTO for a malformed message or a flood: the owner decides what becomes of the caller. */
@@ -57,7 +69,7 @@ export class CallServer {
     if (this.#calls.size >= MAX_CALLS_IN_FLIGHT) {
       throw new OsError('EPROTO', `more than ${MAX_CALLS_IN_FLIGHT} calls at once: await them`)
     }
-    void this.#run(message.id, message.call, message.args)
+    void this.#run(message)
   }
 
   /** Cancels whatever is under way. */
@@ -65,19 +77,32 @@ export class CallServer {
     for (const controller of this.#calls.values()) controller.abort(new OsError('ECANCELED', reason))
   }
 
-  async #run(id: number, call: string, args: unknown): Promise<void> {
+  async #run({ id, call, args, progress }: CallerMessage & { t: 'call' }): Promise<void> {
     const controller = new AbortController()
     this.#calls.set(id, controller)
     try {
       const parsed = parseCall(call, args)
       if ('problem' in parsed) throw new OsError(Object.hasOwn(syscalls, call) ? 'EINVAL' : 'ENOSYS', parsed.problem)
-      const value = await this.#dispatch(parsed.call, parsed.args, controller.signal)
+      const value = await this.#dispatch(parsed.call, parsed.args, controller.signal, progress && this.#progress(id))
       this.#reply(id, value)
     } catch (error) {
       const { code, message } = toOsError(error)
       this.#postSoon({ t: 'reply', id, ok: false, code, message })
     } finally {
       this.#calls.delete(id)
+    }
+  }
+
+  /** Not more often than people look. */
+  #progress(id: number): OnProgress | undefined {
+    const clock = this.#clock
+    if (!clock) return undefined
+    let lastMs = clock.nowMs() // what is done at once is not worth a message
+    return (progress) => {
+      const nowMs = clock.nowMs()
+      if (nowMs - lastMs < PROGRESS_MS || !this.#calls.has(id)) return
+      lastMs = nowMs
+      this.#postSoon({ t: 'progress', id, progress })
     }
   }
 
@@ -91,13 +116,11 @@ export class CallServer {
   }
 
   /** With whatever else is ready in this turn. */
-  #postSoon(reply: ReplyMessage): void {
-    this.#ready.push(reply)
-    if (this.#ready.length > 1) return
+  #postSoon(message: ReplyMessage | ProgressMessage): void {
+    if (this.#ready.push(message) > 1) return
     queueMicrotask(() => {
-      const [only, ...others] = this.#ready
-      this.#ready = []
-      this.#post(others.length > 0 ? [only as ReplyMessage, ...others] : (only as ReplyMessage))
+      const [only, ...others] = this.#ready.splice(0)
+      if (only) this.#post(others.length > 0 ? [only, ...others] : only)
     })
   }
 }

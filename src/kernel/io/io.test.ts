@@ -1,20 +1,25 @@
 import { describe, expect, it } from 'vitest'
 import { OsError } from '../../base/errors.ts'
 import { MAX_CALLS_IN_FLIGHT, MAX_OPEN_REFS } from '../../syscalls/limits.ts'
-import type { Replies, ReplyMessage } from '../../syscalls/protocol.ts'
+import type { ProgressMessage, Replies, ReplyMessage } from '../../syscalls/protocol.ts'
+import type { OnProgress } from '../../syscalls/types.ts'
 import { bytesReader } from '../fs/handles.ts'
+import { PROGRESS_MS } from '../limits.ts'
 import { CallServer, type Dispatch } from './call-server.ts'
 import { References } from './references.ts'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 function server(dispatch: Dispatch) {
   const replies: ReplyMessage[] = []
+  const told: ProgressMessage[] = []
   const transfers: (readonly ArrayBuffer[] | undefined)[] = []
+  let nowMs = 0
   const post = (message: Replies, transfer?: readonly ArrayBuffer[]) => {
-    replies.push(...[message].flat())
+    for (const each of [message].flat()) (each.t === 'reply' ? replies : told).push(each as never)
     transfers.push(transfer)
   }
-  return { replies, transfers, calls: new CallServer(post, dispatch) }
+  const calls = new CallServer(post, dispatch, { nowMs: () => nowMs })
+  return { replies, told, transfers, calls, pass: (ms: number) => (nowMs += ms) }
 }
 const open = (id: number) => ({ t: 'call', id, call: 'open', args: { path: '/x', mode: 'r' } })
 
@@ -63,6 +68,35 @@ describe('the server of one caller’s port', () => {
     expect(replies.map((reply) => !reply.ok && reply.code)).toEqual(['ECANCELED', 'ECANCELED', 'ECANCELED'])
   })
 
+  it('tells who wants to know how far a call is, not more often than people look, and nothing after its end', async () => {
+    const reports: (OnProgress | undefined)[] = []
+    const finish: (() => void)[] = []
+    const { replies, told, calls, pass } = server((_call, _args, _signal, onProgress) => {
+      reports.push(onProgress)
+      return new Promise<void>((resolve) => finish.push(resolve))
+    })
+    calls.accept(open(1))
+    calls.accept({ ...open(2), progress: true })
+    expect(() => calls.accept({ ...open(3), progress: 'often' })).toThrow(OsError)
+    expect(reports[0]).toBeUndefined()
+    const report = (done: number) => reports[1]?.({ done, total: 9, unit: 'bytes' })
+    report(1) // what is done at once is not worth a message
+    for (const done of [2, 3]) {
+      pass(PROGRESS_MS)
+      report(done)
+      report(done + 0.5)
+    }
+    await turn()
+    expect(told.map(({ id, progress }) => [id, progress.done])).toEqual([[2, 2], [2, 3]]) // biome-ignore format: one line
+    finish[1]?.()
+    await turn()
+    pass(PROGRESS_MS)
+    report(9)
+    await turn()
+    expect(replies.map(({ id }) => id)).toEqual([2])
+    expect(told).toHaveLength(2)
+  })
+
   it('takes several messages at once, and answers at once what is ready in one turn', async () => {
     const posted: Replies[] = []
     const calls = new CallServer(
@@ -72,7 +106,7 @@ describe('the server of one caller’s port', () => {
     calls.accept([open(1), open(2), { t: 'call', id: 3, call: 'reboot', args: {} }])
     await turn()
     expect(posted).toHaveLength(1)
-    expect(posted.flat().map(({ id, ok }) => [id, ok])).toEqual([[3, false], [1, true], [2, true]]) // biome-ignore format: one line
+    expect(posted.flat().map((reply) => [reply.id, reply.t === 'reply' && reply.ok])).toEqual([[3, false], [1, true], [2, true]]) // biome-ignore format: one line
     expect(() => calls.accept([open(4), [open(5)]])).toThrow(OsError)
     expect(() => calls.accept(Array.from({ length: MAX_CALLS_IN_FLIGHT + 1 }, (_, i) => open(i + 10)))).toThrow(OsError)
     await turn()

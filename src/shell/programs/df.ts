@@ -1,10 +1,10 @@
 // df: storage of the nodes.
 import { formatBytes } from '../../base/bytes.ts'
 import { shortNode } from '../../base/ids.ts'
-import type { StorageRow, TreeHealth } from '../../syscalls/types.ts'
+import type { StorageRow } from '../../syscalls/types.ts'
 import { defineProgram, jsonOption } from '../program.ts'
 import { type Column, formatTable } from '../table.ts'
-import { healthLine } from './fsck.ts'
+import { healthLine, healthOf } from './fsck.ts'
 
 const COLUMNS: readonly Column<StorageRow>[] = [
   { title: 'NODE', text: (row) => shortNode(row.node) },
@@ -37,8 +37,7 @@ export const df = defineProgram(
       return 0
     }
     await context.print(formatTable(rows, COLUMNS))
-    const health = await context.client.call('info', { topic: 'health' }, context.cancel)
-    await context.print(`\n${healthLine('/', health as TreeHealth)}\n`)
+    await context.print(`\n${healthLine('/', await healthOf(context, '/'))}\n`)
     return 0
   },
 )

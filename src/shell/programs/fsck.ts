@@ -1,7 +1,8 @@
 // fsck: whether every block of / is on enough devices, and what to do if not.
 import { formatBytes } from '../../base/bytes.ts'
 import type { TreeHealth } from '../../syscalls/types.ts'
-import { defineProgram, jsonOption } from '../program.ts'
+import { defineProgram, jsonOption, type ProgramContext } from '../program.ts'
+import { showing } from '../progress.ts'
 import { formatTable, printable } from '../table.ts'
 
 /** Blocks on too few devices. */
@@ -25,6 +26,12 @@ export function healthLine(path: string, health: TreeHealth): string {
   return `${printable(path)}: ${what}: ${where}\n${trouble.length > 0 ? trouble.join('; ') : well}`
 }
 
+/** Looks at all blocks there, which takes long where there are many. */
+export function healthOf(context: ProgramContext, path: string): Promise<TreeHealth> {
+  const args = { topic: 'health', path } as const
+  return showing(context, 'checking', (how) => context.client.call('info', args, how)) as Promise<TreeHealth>
+}
+
 export const fsck = defineProgram(
   {
     name: 'fsck',
@@ -38,10 +45,11 @@ export const fsck = defineProgram(
     operands: [0, 1],
   },
   async (context, { options, operands: [operand = '/'] }) => {
-    if (options.repair) await context.client.call('change', { op: 'repair' }, context.cancel)
+    if (options.repair) {
+      await showing(context, 'repairing', (how) => context.client.call('change', { op: 'repair' }, how))
+    }
     const path = context.path(operand)
-    const args = { topic: 'health', path } as const
-    const health = (await context.client.call('info', args, context.cancel)) as TreeHealth
+    const health = await healthOf(context, path)
     if (options.json) await context.printJson(health)
     else {
       await context.print(`${healthLine(path, health)}\n`)

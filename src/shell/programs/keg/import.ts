@@ -1,6 +1,8 @@
 // keg import: what a CAR holds becomes files.
 import { baseName } from '../../paths.ts'
 import { defineProgram } from '../../program.ts'
+import { showing } from '../../progress.ts'
+import { printable } from '../../table.ts'
 
 export const importCar = defineProgram(
   {
@@ -18,7 +20,9 @@ export const importCar = defineProgram(
   async (context, { operands: [file = '', operand] }) => {
     const from = context.path(file)
     const to = context.path(operand ?? baseName(from).replace(/\.car$/, ''))
-    await context.client.call('change', { op: 'import', from, to }, context.cancel)
+    await showing(context, printable(to), (options) =>
+      context.client.call('change', { op: 'import', from, to }, options),
+    )
     const { cid = '' } = (await context.client.call(
       'info',
       { topic: 'path', path: to, plain: true },
