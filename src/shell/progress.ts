@@ -69,12 +69,28 @@ export async function showing<T>(
   call: (options: Pick<CallOptions, 'signal' | 'onProgress'>) => Promise<T>,
 ): Promise<T> {
   const line = new ProgressLine(context)
+  if (!line.visible) return call(context.cancel)
+  const ended = new AbortController()
+  let latest: Progress | undefined
+  let late = false
+  const draw = () => {
+    if (!late || !latest) return
+    line.show(callText(what, latest)).catch((error: unknown) => context.complain(`no progress: ${String(error)}`))
+  }
+  const onLate = () => {
+    late = true
+    draw()
+  }
+  // What is done at once is not worth a line.
+  context.host.sleep(PROGRESS_INTERVAL_MS, ended.signal).then(onLate, () => undefined) // it ended sooner
   const onProgress = (progress: Progress) => {
-    line.show(callText(what, progress)).catch((error: unknown) => context.complain(`no progress: ${String(error)}`))
+    latest = progress
+    draw()
   }
   try {
-    return await call({ ...context.cancel, ...(line.visible ? { onProgress } : {}) })
+    return await call({ ...context.cancel, onProgress })
   } finally {
+    ended.abort()
     await line.clear()
   }
 }

@@ -90,8 +90,9 @@ export class TreeHealthService {
     const { rpc, nodes } = this.#options
     const others = nodes().filter(({ id }) => id !== rpc.self)
     const asked = [this.#repairOwn(tree), ...others.map(({ id }) => rpc.call(id, 'tree.repair', { tree }, { signal }))]
-    let done = 0
+    let done = -1
     const counted = () => onProgress?.({ done: ++done, total: asked.length, unit: 'nodes' })
+    counted()
     await Promise.allSettled(asked.map((each) => each.finally(counted)))
     signal.throwIfAborted()
   }

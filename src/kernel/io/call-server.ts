@@ -97,7 +97,7 @@ export class CallServer {
   #progress(id: number): OnProgress | undefined {
     const clock = this.#clock
     if (!clock) return undefined
-    let lastMs = clock.nowMs() // what is done at once is not worth a message
+    let lastMs = Number.NEGATIVE_INFINITY
     return (progress) => {
       const nowMs = clock.nowMs()
       if (nowMs - lastMs < PROGRESS_MS || !this.#calls.has(id)) return
