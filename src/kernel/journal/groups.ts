@@ -17,6 +17,7 @@ import type { NoteBody } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Beginnings } from './beginnings.ts'
 import { Departed } from './departed.ts'
+import { Elections } from './elections.ts'
 import { Group, type GroupHost, isMember } from './group.ts'
 import { Intake } from './intake.ts'
 import type { JournalOwner } from './journal.ts'
@@ -33,7 +34,6 @@ export class Groups {
   readonly #rpc: RpcNode
   readonly #store: LogStore
   readonly #clock: Clock
-  readonly #random: Random
   readonly #log: LogSink
   readonly #liveness: Liveness
   readonly #witness: WitnessLink
@@ -49,7 +49,7 @@ export class Groups {
   /** What an owner was told last, by journal. */
   readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined }>()
   readonly #beginnings: Beginnings
-  readonly #elections = new Map<string, Timer>()
+  readonly #elections: Elections
   readonly #intake: Intake
   readonly #members: Members
   readonly #reopening: Reopening
@@ -71,7 +71,6 @@ export class Groups {
     this.#rpc = options.rpc
     this.#store = options.store
     this.#clock = options.clock
-    this.#random = options.random
     this.#log = options.log
     this.#liveness = options.liveness
     this.#witness = options.witness
@@ -108,6 +107,12 @@ export class Groups {
         if (options.witness.id !== undefined) this.#host.send(options.witness.id, name, { t: 'released', term })
       },
     })
+    this.#elections = new Elections({
+      ...options,
+      self: options.rpc.self,
+      members: this.#members,
+      alive: (id) => this.#host.alive(id),
+    })
   }
 
   /** @param prefix of the names that this owner's journals have, ending in `/`. */
@@ -140,7 +145,7 @@ export class Groups {
   #takePart(group: Group): void {
     const [only, ...others] = group.config.voters
     if (only?.id === this.#rpc.self && others.length === 0) group.campaign()
-    else this.#electSoon(group, limits.GROUP_BOOT_MS)
+    else this.#elections.soon(group, limits.GROUP_BOOT_MS)
   }
 
   /** The disk may store again: it goes on with what is there, as after a reload. */
@@ -152,8 +157,7 @@ export class Groups {
       if (this.#closed || this.#groups.get(name) !== failed) return
       failed.close('it was opened again')
       this.#intake.forget(name)
-      this.#elections.get(name)?.cancel()
-      this.#elections.delete(name)
+      this.#elections.cancel(name)
       this.#groups.set(name, again)
       this.#takePart(again)
     } catch (error) {
@@ -252,8 +256,7 @@ export class Groups {
     this.#groups.delete(name)
     this.#told.delete(name)
     this.#members.forget(name)
-    this.#elections.get(name)?.cancel()
-    this.#elections.delete(name)
+    this.#elections.cancel(name)
     this.#intake.forget(name)
     this.#reopening.forget(name)
     // First, so that no crash comes between: without what it promised it must not be asked.
@@ -273,7 +276,8 @@ export class Groups {
     this.#closed = true
     this.#members.close()
     this.#reopening.close()
-    for (const timer of [this.#retryTimer, ...this.#elections.values()]) timer?.cancel()
+    this.#elections.close()
+    this.#retryTimer?.cancel()
     for (const group of this.#groups.values()) group.close('this tab is closing')
   }
 
@@ -325,16 +329,7 @@ export class Groups {
       return this.#dismiss(peer, group, group.configIndex)
     }
     this.#intake.step(peer, group, message)
-    if (message.t === 'vote' && group.leader === undefined) this.#electSoon(group, this.#courtesyMs(group, message))
-  }
-
-  /**
-   * How long somebody who asks for a vote may take. Whoever lacks what this member has could ask for ever: then it is this
-   * one's turn. Anybody else is given the time that its votes take, or the two would outbid each other on a slow link.
-   */
-  #courtesyMs(group: Group, vote: RaftMessage & { t: 'vote' }): number {
-    if (group.isAheadOf(vote)) return limits.GROUP_ELECTION_STEP_MS
-    return limits.RAFT_RETRY_MS * (1 + (limits.RAFT_COURTESY - 1) * this.#random.float())
+    if (message.t === 'vote' && group.leader === undefined) this.#elections.after(message, group)
   }
 
   // --- the witness -----------------------------------------------------------------------------------------
@@ -359,7 +354,7 @@ export class Groups {
     for (const group of this.#groups.values()) {
       if (before !== undefined && voterOf(group.config, before)) group.down(before, false)
       if (id !== undefined && voterOf(group.config, id)) group.up(id)
-      if (group.leader === undefined) this.#electSoon(group)
+      if (group.leader === undefined) this.#elections.soon(group)
       else if (group.leads) this.#members.reviewSoon(group)
     }
   }
@@ -388,7 +383,7 @@ export class Groups {
     )
   }
 
-  // --- elections -------------------------------------------------------------------------------------------
+  // --- who is here, and who leads -------------------------------------------------------------------------
 
   #lost(peer: NodeId, said: Leave): void {
     this.#members.left(peer, said !== null)
@@ -397,7 +392,7 @@ export class Groups {
       if (!isMember(group.config, peer)) continue
       // What the relay says ends nobody's lease.
       group.down(peer, said === 'itself')
-      if (group.leader === undefined) this.#electSoon(group)
+      if (group.leader === undefined) this.#elections.soon(group)
       else if (group.leads) this.#members.reviewSoon(group)
     }
   }
@@ -407,26 +402,10 @@ export class Groups {
     for (const group of this.#groups.values()) {
       if (isMember(group.config, peer)) {
         group.up(peer)
-        if (group.leader === undefined) this.#electSoon(group)
+        if (group.leader === undefined) this.#elections.soon(group)
       }
       if (group.leads) this.#members.reviewSoon(group)
     }
-  }
-
-  /** Those who could lead take turns, so that mostly the first is elected before the second asks. */
-  #electSoon(group: Group, extraMs = 0): void {
-    if (this.#closed || this.#elections.has(group.name)) return
-    const members = membersOf(group.config)
-    const here = members.filter((id) => this.#host.alive(id))
-    // In a large cluster members need not be neighbours, and nobody is elected by those who cannot be asked.
-    for (const id of members) if (!here.includes(id) && !this.#members.missed(id)) this.#liveness.reach(id)
-    const turn = here.sort().indexOf(this.#rpc.self)
-    const inMs = extraMs + (turn + this.#random.float() / 2) * limits.GROUP_ELECTION_STEP_MS
-    const elect = () => {
-      this.#elections.delete(group.name)
-      if (group.leader === undefined && group.quorate) group.campaign()
-    }
-    this.#elections.set(group.name, this.#clock.setTimer(elect, inMs, 'journal election'))
   }
 
   #changed(group: Group): void {
@@ -448,7 +427,7 @@ export class Groups {
       this.#beginnings.arrived(name)
     } else if (!leads) {
       owner?.follow(name, leader)
-      if (leader === undefined) this.#electSoon(group)
+      if (leader === undefined) this.#elections.soon(group)
     }
   }
 
