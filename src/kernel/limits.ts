@@ -129,7 +129,7 @@ export const HOLD_BATCH_BLOCKS = 32
 export const HOLD_BATCH_SMALL_BLOCKS = 96
 /** Roots of versions whose directories are copied together. */
 export const HOLD_BATCH_ROOTS = 128
-/** A holder that makes no progress for this long is passed over. */
+/** A holder that makes no progress for this long is passed over; where there is nobody else, it gets more with each round. */
 export const FETCH_STALL_MS = 3_000
 /** The same of one request while others of the same holder make progress: whatever is asked abreast shares its link. */
 export const FETCH_TURN_MS = 12_000
@@ -309,6 +309,8 @@ export const GROUP_HOPE_MS = 2_000
 export const GROUP_ALL_MS = 20_000
 /** How long a new journal may take until enough nodes have it: they may be busy with a hundred megabytes that were just written. */
 export const GROUP_BEGIN_MS = 20_000
+/** The same of one that can begin again, with whoever answers then. */
+export const GROUP_AGAIN_MS = 10_000
 /** Pause between the turns of those who could lead: a few round trips and a flush of a disk. */
 export const GROUP_ELECTION_STEP_MS = 150
 /** After a start others may lead already: they say so as soon as they are linked. */

@@ -62,6 +62,8 @@ interface Request {
   cids: readonly CidText[]
   /** How many of them the same peer is asked for at a time. */
   abreast: number
+  /** How many times FETCH_STALL_MS, and FETCH_TURN_MS, it is given. */
+  patience: number
   /** Another was asked for the same before, then: to come second says nothing of this one. */
   again: Request | undefined
   startedMs: number
@@ -81,6 +83,8 @@ class Batch {
   readonly passed = new Set<NodeId>()
   /** Of them, those that may have it all the same: they did not say that they do not. */
   readonly stalled = new Set<NodeId>()
+  /** Of those who are asked again, as there is nobody else, each may be on a slow link: they get more time. */
+  patience = 1
   readonly #onBlock: OnBlock
   /** Told when something has come. */
   #progress = Promise.withResolvers<void>()
@@ -213,7 +217,10 @@ export class BlockFetcher {
       // A link that has just broken may be back in a moment, and with it the block.
       if (mayReturn() && pauses++ < limits.FETCH_PAUSES)
         await pause(clock, limits.FETCH_PAUSE_MS, 'ask for blocks again', options.signal)
-      else round++
+      else {
+        round++
+        batch.patience *= 2
+      }
     }
     const [lost, ...more] = batch.missing()
     if (lost !== undefined) {
@@ -287,7 +294,7 @@ export class BlockFetcher {
 
   /** Asks one holder for more and more, until there is nothing left that it could send. */
   async #drain(batch: Batch, holder: Holder, { most, abreast }: { most: number; abreast: number }): Promise<void> {
-    const { options, requests, passed, stalled, found } = batch
+    const { options, requests, passed, stalled, found, patience } = batch
     const { clock } = this.#options
     const { peer } = holder
     /** What this holder needs for one block, as it seems; 0: it has sent none. */
@@ -310,7 +317,7 @@ export class BlockFetcher {
         continue
       }
       const overtaken = new AbortController()
-      const request: Request = { peer, cids, abreast, again, startedMs, progress: 0, overtaken }
+      const request: Request = { peer, cids, abreast, again, startedMs, progress: 0, overtaken, patience }
       const before = cids.filter((cid) => found.has(cid)).length
       let sent = before
       requests.add(request)
@@ -347,7 +354,7 @@ export class BlockFetcher {
 
   /** @returns false when it stopped in the middle: it may have what it did not send. */
   async #request(request: Request, signal: AbortSignal | undefined, onBlock: OnBlock): Promise<boolean> {
-    const { peer, cids, abreast, overtaken } = request
+    const { peer, cids, abreast, overtaken, patience } = request
     const { rpc, clock, log } = this.#options
     const stall = new AbortController()
     let movedMs = clock.nowMs()
@@ -356,7 +363,8 @@ export class BlockFetcher {
     sender.requests++
     // What comes over a slow link comes of one request after the other: each is given time while any of them moves.
     const stallsMs = () => {
-      return Math.min(Math.max(sender.movedMs, movedMs) + limits.FETCH_STALL_MS, movedMs + limits.FETCH_TURN_MS)
+      const turnsMs = movedMs + patience * limits.FETCH_TURN_MS
+      return Math.min(Math.max(sender.movedMs, movedMs) + patience * limits.FETCH_STALL_MS, turnsMs)
     }
     // One timer for all that comes: most of it comes long before it would be late.
     const watch = (ms: number): Timer => {
@@ -370,7 +378,7 @@ export class BlockFetcher {
         'block stall',
       )
     }
-    let timer = watch(limits.FETCH_STALL_MS)
+    let timer = watch(patience * limits.FETCH_STALL_MS)
     const assembler: Assembler = createAssembler(cids.length)
     let progressBytes = 0
     const onItem = async (item: unknown) => {

@@ -2,7 +2,7 @@
 // kept here. Hands each what others say of its trees. Above: files.ts, namespace.ts. Below: shared-tree.ts, tree-keeper.ts.
 import { errorLine, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
-import { beginning } from '../journal/beginnings.ts'
+import { type BeginOptions, beginning } from '../journal/beginnings.ts'
 import { MAX_KEGS } from '../limits.ts'
 import type { TreeHead } from '../rpc/methods.ts'
 import { SharedTree, type SharedTreeOptions } from './shared-tree.ts'
@@ -119,15 +119,12 @@ export class Kegs {
   async create(signal: AbortSignal): Promise<Kid> {
     const { keeper, tree, clock } = this.#options
     const root = await tree.create([])
-    const kid = await beginning(
-      clock,
-      async () => {
-        const { kid, bornMs } = await keeper.name()
-        await keeper.begin({ t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base: null, keg: kid }, signal)
-        return kid
-      },
-      signal,
-    )
+    const begin = async (options: BeginOptions) => {
+      const { kid, bornMs } = await keeper.name()
+      await keeper.begin({ t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base: null, keg: kid }, options)
+      return kid
+    }
+    const kid = await beginning(clock, begin, signal)
     try {
       await this.open(kid)
     } catch (error) {

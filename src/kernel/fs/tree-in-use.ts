@@ -5,7 +5,7 @@
 // A tree is kept by the members of its journal, one of which leads it; all others ask the leader. For `/` every node begins
 // with a tree that nobody has written yet, which counts for nothing where another is; any other keg begins with a tree that
 // has its name. When trees meet, the older one stays, and the younger one is merged into it and forgotten.
-import { errorLine } from '../../base/errors.ts'
+import { errorLine, isOsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -142,7 +142,25 @@ export class TreeInUse {
 
   /** The first change of our own tree: its journal begins. @throws {OsError} ETIMEDOUT, ECANCELED. */
   async bear(signal?: AbortSignal): Promise<void> {
-    if (this.#unborn) await this.branch.begin(this.#unborn, null, signal)
+    const unborn = this.#unborn
+    if (!unborn) return
+    try {
+      await this.branch.begin(unborn, null, signal)
+    } catch (error) {
+      if (isOsError(error, 'ETIMEDOUT')) await this.#rename(unborn)
+      throw error
+    }
+  }
+
+  /** Those who should have kept it may have it all the same, and agree on it without this node: the name is spent. */
+  async #rename(unborn: TreeHead): Promise<void> {
+    const { kid, bornMs } = await this.#options.keeper.name()
+    if (this.#unborn !== unborn) return
+    this.#unborn = { ...unborn, tree: kid, bornMs }
+    if (this.#known.tree === unborn.tree) this.#known = this.#unborn
+    this.#claimOwn()
+    this.#tell(this.#unborn)
+    this.#evaluate()
   }
 
   async start(): Promise<void> {

@@ -11,6 +11,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import { BlockMissing, type Blocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
+import type { BeginOptions } from '../journal/beginnings.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { Journal, Journalled, JournalOwner } from '../journal/journal.ts'
 import { membersOf } from '../journal/raft/config.ts'
@@ -271,8 +272,8 @@ export class TreeKeeper {
   /**
    * Begins a tree that this node leads. @throws {OsError} ETIMEDOUT when the nodes that should keep it do not answer.
    */
-  begin(birth: TreeBirth, signal?: AbortSignal): Promise<void> {
-    return this.#options.groups.create(PREFIX + birth.kid, encodeTreeEntry(birth), signal)
+  begin(birth: TreeBirth, options?: BeginOptions): Promise<void> {
+    return this.#options.groups.create(PREFIX + birth.kid, encodeTreeEntry(birth), options)
   }
 
   /** Resolves when it is certain that this node still leads the tree. @throws {OsError} EAGAIN. */

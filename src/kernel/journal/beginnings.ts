@@ -2,39 +2,50 @@
 import { isOsError, OsError, toOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
-import { GROUP_BEGIN_MS } from '../limits.ts'
+import { GROUP_AGAIN_MS, GROUP_BEGIN_MS } from '../limits.ts'
 import type { Liveness } from './liveness.ts'
+import { firstConfig } from './policy.ts'
+
+export interface BeginOptions {
+  signal?: AbortSignal | undefined
+  /** Whoever wants it begins again, under another name, where those who should keep it do not answer. */
+  again?: boolean
+}
 
 interface Beginning {
   /** Who was chosen to keep it, beside this node; empty: nobody, or it is not known yet. */
   others: readonly NodeId[]
+  again: boolean
   resolve: () => void
   reject: (error: OsError) => void
 }
 
 export class Beginnings {
+  readonly #self: NodeId
   readonly #clock: Clock
   readonly #liveness: Pick<Liveness, 'nodes'>
   readonly #waiting = new Map<string, Beginning>()
 
-  constructor(clock: Clock, liveness: Pick<Liveness, 'nodes'>) {
+  constructor(self: NodeId, clock: Clock, liveness: Pick<Liveness, 'nodes'>) {
+    this.#self = self
     this.#clock = clock
     this.#liveness = liveness
-  }
-
-  has(name: string): boolean {
-    return this.#waiting.has(name)
   }
 
   /**
    * Resolves when enough have it. @param begin stores it here, and tells who was chosen to keep it besides.
    * @throws {OsError} what `begin` throws; ETIMEDOUT: those who should keep it do not answer; ECANCELED.
    */
-  async wait(name: string, begin: () => Promise<readonly NodeId[]>, signal?: AbortSignal): Promise<void> {
+  async wait(
+    name: string,
+    begin: () => Promise<readonly NodeId[]>,
+    { signal, again = false }: BeginOptions = {},
+  ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     promise.catch(() => undefined) // reported below, perhaps later
-    const beginning: Beginning = { others: [], resolve, reject }
-    const timer = this.#clock.setTimer(() => reject(unanswered()), GROUP_BEGIN_MS, 'journal begins')
+    const beginning: Beginning = { others: [], again, resolve, reject }
+    const waitMs = again ? GROUP_AGAIN_MS : GROUP_BEGIN_MS
+    const timer = this.#clock.setTimer(() => reject(unanswered()), waitMs, 'journal begins')
     const onAbort = () => reject(toOsError(signal?.reason, 'ECANCELED'))
     if (signal?.aborted) onAbort()
     signal?.addEventListener('abort', onAbort, { once: true })
@@ -59,10 +70,13 @@ export class Beginnings {
     for (const [name, beginning] of this.#waiting) this.#look(name, beginning)
   }
 
-  #look(name: string, { others, reject }: Beginning): void {
-    if (others.length === 0) return
-    const fit = new Set(this.#liveness.nodes(name).flatMap((node) => (node.fit ? [node.id] : [])))
-    if (!others.some((id) => fit.has(id))) reject(unanswered())
+  #look(name: string, { others, again, reject }: Beginning): void {
+    if (others.length === 0 || !again) return
+    const nodes = this.#liveness.nodes(name)
+    if (nodes.some(({ id, fit }) => fit && others.includes(id))) return
+    // Who is only busy answers yet: a journal that this node keeps alone would not survive it.
+    const busy = nodes.some(({ id }) => others.includes(id))
+    if (!busy || firstConfig(this.#self, nodes).voters.length > 1) reject(unanswered())
   }
 }
 
@@ -70,15 +84,19 @@ const unanswered = () => new OsError('ETIMEDOUT', 'the nodes that should keep it
 
 /**
  * Begins something that has a journal, and again where those who should have kept it did not answer, for as long as one
- * beginning may take: they are known to be silent then, so that others are chosen.
+ * beginning may take: they are known to be silent then, so that others are chosen, or nobody if nobody else is left.
  * @param begin gives it a new name each time: those who were silent may still come to know of the old one.
  * @throws {OsError} what `begin` throws.
  */
-export async function beginning<T>(clock: Clock, begin: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+export async function beginning<T>(
+  clock: Clock,
+  begin: (options: BeginOptions) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
   const untilMs = clock.nowMs() + GROUP_BEGIN_MS
   for (;;) {
     try {
-      return await begin()
+      return await begin({ signal, again: true })
     } catch (error) {
       if (clock.nowMs() >= untilMs || signal?.aborted || !isOsError(error, 'ETIMEDOUT')) throw error
     }

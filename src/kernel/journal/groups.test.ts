@@ -50,6 +50,13 @@ describe('a journal', () => {
     expect(members).toEqual(expect.arrayContaining([(d as JournalNode).id, (e as JournalNode).id]))
   })
 
+  it('is not begun by a tab that was closed: its disk may be another’s', async () => {
+    const [a] = (await lab.boot('abc')) as [JournalNode]
+    await lab.run(a.close())
+    await expect(a.groups.create(LIST, new Uint8Array(0))).rejects.toMatchObject({ code: 'ECANCELED' })
+    expect(a.disk.logs.has(LIST)).toBe(false)
+  })
+
   it('goes on elsewhere within a second when its leader closes, with everything', async () => {
     const [a] = (await begun('abc')) as [JournalNode]
     for (let i = 0; i < 5; i++) await lab.run(a.owner.add(`entry ${i}`))
@@ -177,6 +184,19 @@ describe('a journal', () => {
       await lab.advance(1)
     }
     expect(b.groups.names('test/').length).toBeLessThanOrEqual(MAX_UNBORN_GROUPS)
+  })
+
+  it('of which nothing is known but its name is forgotten when whoever told of it goes', async () => {
+    const [a, b, c] = (await lab.boot('abc')) as [JournalNode, JournalNode, JournalNode]
+    for (const { owner } of [b, c]) owner.hold = () => new Promise<void>(() => undefined)
+    a.groups.create(LIST, new Uint8Array(0)).catch(() => undefined)
+    await lab.until(() => [b, c].every(({ groups }) => groups.find(LIST) !== undefined), 5_000)
+    a.crash()
+    await lab.advance(20_000)
+    for (const { groups, disk } of [b, c]) {
+      expect(groups.find(LIST)).toBeUndefined()
+      expect(disk.logs.has(LIST)).toBe(false)
+    }
   })
 
   it('costs nothing while nobody writes: no timer, no message, however many there are', async () => {

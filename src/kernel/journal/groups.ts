@@ -15,7 +15,7 @@ import * as limits from '../limits.ts'
 import type { Leave } from '../membership/membership.ts'
 import type { NoteBody } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
-import { Beginnings } from './beginnings.ts'
+import { Beginnings, type BeginOptions } from './beginnings.ts'
 import { Departed } from './departed.ts'
 import { Elections } from './elections.ts'
 import { Group, type GroupHost, isMember } from './group.ts'
@@ -74,7 +74,7 @@ export class Groups {
     this.#log = options.log
     this.#liveness = options.liveness
     this.#witness = options.witness
-    this.#beginnings = new Beginnings(options.clock, options.liveness)
+    this.#beginnings = new Beginnings(options.rpc.self, options.clock, options.liveness)
     this.#departed = new Departed(options.store, options.log)
     this.#reopening = new Reopening(options.clock, (name) => void this.#reopen(name))
     this.#intake = new Intake((name) => this.#ownerOf(name), options.log)
@@ -195,10 +195,11 @@ export class Groups {
    * @param data the snapshot that it begins with.
    * @throws {OsError} EEXIST, ENOSPC, EIO; ETIMEDOUT: those who should keep it do not answer; ECANCELED.
    */
-  async create(name: string, data: Uint8Array, signal?: AbortSignal): Promise<void> {
+  async create(name: string, data: Uint8Array, options: BeginOptions = {}): Promise<void> {
+    if (this.#closed) throw new OsError('ECANCELED', 'this tab is closing')
     if (this.#groups.has(name) || this.#loading.has(name)) throw new OsError('EEXIST', `${name} exists already`)
     try {
-      await this.#beginnings.wait(name, () => this.#found(name, data), signal)
+      await this.#beginnings.wait(name, () => this.#found(name, data), options)
     } catch (error) {
       this.#dismissAll(name) // also members that have not answered: it must not come to life without this node
       await this.remove(name)
@@ -218,11 +219,6 @@ export class Groups {
     } finally {
       this.#loading.delete(name)
     }
-  }
-
-  /** It began here just now. */
-  isNew(name: string): boolean {
-    return this.#beginnings.has(name)
   }
 
   /** Ends a journal that nobody needs any more, everywhere. */
@@ -389,12 +385,21 @@ export class Groups {
     this.#members.left(peer, said !== null)
     this.#intake.lost(peer)
     for (const group of this.#groups.values()) {
+      if (group.config.voters.length === 0) this.#giveUp(group, peer)
       if (!isMember(group.config, peer)) continue
       // What the relay says ends nobody's lease.
       group.down(peer, said === 'itself')
       if (group.leader === undefined) this.#elections.soon(group)
       else if (group.leads) this.#members.reviewSoon(group)
     }
+  }
+
+  /** One of which nothing is known yet but its name, and nobody sends more: who does later begins anew here. */
+  #giveUp({ name, leader }: Group, gone: NodeId): void {
+    if ((leader !== undefined && leader !== gone) || this.#intake.from(name) !== undefined) return
+    this.remove(name).catch((error: unknown) => {
+      this.#log.log('warn', 'journal', `${name}, of which nothing is here, cannot be removed: ${errorLine(error)}`)
+    })
   }
 
   #linked(peer: NodeId): void {

@@ -12,6 +12,8 @@ import type { Placement } from './schedule.ts'
 
 /** An event of a node that stands still is late after so long: that one was silent for longer already. */
 const STILL_LATE_MS = 1_000
+/** An event with which so many nodes stand still is perhaps why: it is left alone, or all would in turn. */
+const MAX_STILL = 3
 /** Pause before late events are looked at again: perhaps no tab was free. */
 const LATE_AGAIN_MS = 1_000
 /** A timer may come so much early. */
@@ -32,6 +34,8 @@ export interface Attempt extends Printing {
 export class Attempts {
   readonly #clock: Clock
   readonly #still: () => ReadonlySet<NodeId>
+  /** Nodes that stood still when that was looked at last. */
+  #stuckOn: ReadonlySet<NodeId> = new Set()
   readonly #pace = new Pace()
   readonly #all = new Set<Attempt>()
   #lateTimer: Timer | undefined
@@ -93,6 +97,22 @@ export class Attempts {
     this.#lateWait = false
     this.#lateTimer?.cancel()
     this.#lateTimer = undefined
+  }
+
+  /** A node stands still now, or goes on. */
+  nodesChanged(): void {
+    this.#stuckOn = this.#still()
+    this.lookAgain()
+  }
+
+  /** Late because their nodes stand still. */
+  stuck(): Attempt[] {
+    const still = this.#stuckOn
+    if (still.size === 0) return []
+    const byMs = this.#clock.nowMs() + TIMER_STEP_MS
+    return [...this.#all].filter((each) => {
+      return still.has(each.node) && (this.#lateMsOf(each, still) ?? Number.POSITIVE_INFINITY) <= byMs
+    })
   }
 
   /** How long an event of that task runs, mostly; undefined: nobody can tell. */
@@ -169,7 +189,10 @@ export class Attempts {
   #lateMsOf({ of: event, token, node, sinceMs }: Attempt, still: ReadonlySet<NodeId>): number | undefined {
     if (!event.leases.some((lease) => lease.token === token)) return undefined
     if (event.leases.some((lease) => lease.token !== token && !still.has(lease.node))) return undefined
-    if (still.has(node)) return event.leases.at(-1)?.token === token ? sinceMs + STILL_LATE_MS : undefined
+    if (still.has(node)) {
+      const last = event.leases.at(-1)?.token === token && event.leases.length < MAX_STILL
+      return last ? sinceMs + STILL_LATE_MS : undefined
+    }
     const afterMs = this.#pace.lateAfterMs(event.task)
     return afterMs === undefined ? undefined : sinceMs + afterMs
   }

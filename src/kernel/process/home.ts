@@ -120,7 +120,10 @@ export class ProcessHome implements Lessee {
     const most = this.#state.spawned?.bounds?.nodes
     if (most === undefined) return true
     const working = this.#attempts.nodes()
-    return working.has(node) || working.size < most
+    if (working.has(node)) return true
+    // What stands still does not work: else all that the process may have could be laptops that are closed.
+    const still = this.#services.leases.still()
+    return [...working].filter((id) => !still.has(id)).length < most
   }
 
   row(): ProcessRow {
@@ -187,6 +190,12 @@ export class ProcessHome implements Lessee {
   lease(placement: Placement): void {
     if (this.#ending) return
     const { events } = this.#state
+    // While there is always something to start, no slot is ever idle: what stands still comes first then.
+    const [stuck] = this.#attempts.stuck()
+    if (stuck) {
+      this.#assign(stuck.of, { ...placement, reason: `late on ${shortNode(stuck.node)}; ${placement.reason}` }, true)
+      return this.#start([stuck.of], placement)
+    }
     const share = new LeaseShare(Math.ceil(events.readyCount / placement.rooms), (task) => this.#attempts.runsMs(task))
     const leased: EventState[] = []
     for (let event = events.firstReady(); event; event = events.firstReady()) {
@@ -377,7 +386,7 @@ export class ProcessHome implements Lessee {
 
   /** A node stands still now, or goes on. */
   nodeChanged(): void {
-    this.#attempts.lookAgain()
+    this.#attempts.nodesChanged()
     this.#watchLate()
   }
 

@@ -10,7 +10,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import type { ExitStatus, HistoryRow, KernelEvent, ProcessRow } from '../../syscalls/types.ts'
 import type { Fs } from '../fs/fs.ts'
-import { beginning } from '../journal/beginnings.ts'
+import { type BeginOptions, beginning } from '../journal/beginnings.ts'
 import type { Groups, JournalOwner } from '../journal/groups.ts'
 import type { Journal, Journalled } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
@@ -59,6 +59,8 @@ export class Processes {
   /** Where processes of others were last seen. */
   readonly #elsewhere = new Map<Kid, NodeId>()
   readonly #progressTimers = new Map<Kid, Timer>()
+  /** Those that begin here: their journals say so with their first entry. */
+  readonly #beginnings = new Map<Kid, PromiseWithResolvers<unknown>>()
   /** Which time this node became the home of a process, while it is. */
   readonly #leading = new Map<Kid, object>()
 
@@ -102,7 +104,8 @@ export class Processes {
       throw new OsError('EFBIG', `the arguments are too long together (${limits.MAX_ARGS_BYTES} bytes): use a file`)
     }
     const { cid: programCid } = await this.#fs.programFile(program, { signal })
-    const kid = await beginning(this.#clock, () => this.#begin(options, programCid), signal)
+    const { kid, begun } = await beginning(this.#clock, (how) => this.#begin(options, programCid, how), signal)
+    await begun
     this.#publishHome(kid)
     this.#forgetOld().catch((error: unknown) => {
       this.#log.log('warn', 'process', `cannot forget processes that ended long ago: ${errorLine(error)}`)
@@ -111,7 +114,11 @@ export class Processes {
   }
 
   /** A process begins when enough nodes keep its journal for it to survive this one. @returns its name, a new one each time. */
-  async #begin({ program, args, cwd, eventMs, bounds, signal }: SpawnOptions, programCid: string): Promise<Kid> {
+  async #begin(
+    { program, args, cwd, eventMs, bounds }: SpawnOptions,
+    programCid: string,
+    how: BeginOptions,
+  ): Promise<{ kid: Kid; begun: Promise<unknown> }> {
     const home = this.#services.self
     const atMs = this.#clock.wallMs()
     const nonce = this.#random.bytes(16)
@@ -121,8 +128,15 @@ export class Processes {
     const data = encodeData({ args, cwd })
     const birth = { t: 'spawned' as const, kid, program, programCid, args, cwd, home, atMs, eventMs, bounds, data }
     const entry: ProcessStep = { ...birth, genesis, signature }
-    await this.#journals.create(PREFIX + kid, encodeEntry(entry), signal)
-    return kid
+    const begun = Promise.withResolvers<unknown>()
+    begun.promise.catch(() => undefined) // thrown to whoever goes on with it
+    this.#beginnings.set(kid, begun)
+    try {
+      await this.#journals.create(PREFIX + kid, encodeEntry(entry), how)
+    } finally {
+      this.#beginnings.delete(kid)
+    }
+    return { kid, begun: begun.promise }
   }
 
   /** Processes of the whole cluster, oldest first. Nodes that do not answer in time are left out. */
@@ -329,17 +343,30 @@ export class Processes {
 
   async #lead(kid: Kid, journal: Journal, before: Journalled): Promise<void> {
     const name = PREFIX + kid
-    const isNew = this.#journals.isNew(name)
     const led = {}
     this.#leading.set(kid, led)
+    const beginning = this.#beginnings.get(kid)
+    const here: ProcessStep = {
+      t: 'home',
+      node: this.#services.self,
+      why: 'it begins here',
+      atMs: this.#clock.wallMs(),
+    }
+    beginning?.resolve(journal.append([encodeEntry(here)]))
     const { state } = await unfold(before, this.#services.blocks)
     // Another node may have taken over while blocks of it were read.
     if (this.#leading.get(kid) !== led) return
     if (state.spawned?.kid !== kid) throw new OsError('EIO', 'it does not begin with the process')
+    if (beginning) state.apply(here)
+    else if (before.entries.length === 0 && decodeEntry(before.snapshot).t === 'spawned') {
+      // Whoever began it may have done so again under another name.
+      this.#log.log('info', 'process', `${shortKid(kid)} has not begun: nobody was told of it`)
+      return await this.#journals.retire(name)
+    }
     const home = this.#adopt(new ProcessHome(kid, journal, state, this.#services))
     if (state.ended) return
     const { done, total } = state.events
-    if (!isNew) {
+    if (!beginning) {
       this.#log.log('info', 'process', `${shortKid(kid)} goes on here: ${done} of ${total} events are done`)
       home.took('the node that was its home is away')
     }
