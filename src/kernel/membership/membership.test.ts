@@ -273,6 +273,17 @@ describe('in a cluster where few watch each', () => {
     expect(Math.max(...took)).toBeLessThan(limitMs)
   })
 
+  it('nor is it watched by those who have been busy for a while', async () => {
+    large.hub.setRelay(false)
+    const ring = [...nodes].sort((one, other) => (one.id < other.id ? -1 : 1)) as [SimNode, SimNode, SimNode]
+    const thaws = [ring[0], ring[2]].map((watcher) => watcher.freeze())
+    await large.advance(12_000)
+    const took = await leftAfter(ring[1])
+    for (const thaw of thaws) thaw()
+    expect(took).toHaveLength(9)
+    expect(Math.max(...took)).toBeLessThan(4_950)
+  })
+
   it('word of the relay that is old counts for nothing against a tab that is merely busy', async () => {
     const [observer, victim] = nodes as [SimNode, SimNode]
     for (let phase = 0; phase < 2_000; phase += 250) {

@@ -13,29 +13,20 @@ import { toHex, utf8 } from '../../base/bytes.ts'
 import { Emitter } from '../../base/emitter.ts'
 import { errorLine, OsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
-import type { Clock, Timer } from '../../ports/clock.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Network, NetworkEvent } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
 import { type PeerRow, type PeerState, storageClasses } from '../../syscalls/types.ts'
-import {
-  GOSSIP_MS,
-  HEARTBEAT_MS,
-  MAX_GOSSIP_PEERS,
-  REACH_TIMEOUT_MS,
-  RECONNECT_GRACE_MS,
-  RTT_EVERY_MS,
-  RTT_FIRST_SAMPLES,
-  WATCHERS,
-} from '../limits.ts'
-import { type Hello, NO_ANSWER, type Pulse } from '../rpc/frames.ts'
+import { GOSSIP_MS, MAX_GOSSIP_PEERS, REACH_TIMEOUT_MS, RECONNECT_GRACE_MS } from '../limits.ts'
+import type { Hello, Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Dialer } from './dialer.ts'
+import { Heartbeats, type OwnPulse } from './heartbeats.ts'
 import { type Member, newMember, relink, rowOf } from './member.ts'
 import { OwnStalls } from './own-stalls.ts'
 import { Suspicion } from './suspicion.ts'
-import { watchersOf } from './watchers.ts'
 
 /** Who took its leave: the node itself (its worker or its page); nobody. */
 export type Leave = 'itself' | null
@@ -48,9 +39,6 @@ export type MembershipEvent =
 /** Its link is down, and the relay saw its connection close. */
 const CLOSED = 'its tab closed, as the relay saw'
 
-/** What this node tells about itself. */
-export type OwnPulse = Omit<Pulse, 'watch'>
-
 export class Membership {
   readonly events: Emitter<MembershipEvent>
   readonly #rpc: RpcNode
@@ -59,18 +47,11 @@ export class Membership {
   readonly #log: LogSink
   readonly #dialer: Dialer
   readonly #suspicion: Suspicion
-  readonly #stalls = new OwnStalls()
   readonly #members = new Map<NodeId, Member>()
-  readonly #own: () => OwnPulse
   readonly #hasher: Hasher
   readonly #linkUp: Emitter<NodeId>
-  #tick: Timer | undefined
-  /** When this node's last heartbeats were sent. */
-  #beatMs = Number.NEGATIVE_INFINITY
+  readonly #heartbeats: Heartbeats
   #lastGossipMs = 0
-  #pingCount = 0
-  /** Load that the others were told last. */
-  #told: Pick<OwnPulse, 'running' | 'storage'> | undefined
   #closed = false
 
   constructor(options: {
@@ -87,18 +68,25 @@ export class Membership {
     this.#clock = options.clock
     this.#random = options.random
     this.#log = options.log
-    this.#own = options.pulse
     this.events = new Emitter((error) => this.#log.log('error', 'membership', `a listener failed: ${errorLine(error)}`))
     this.#linkUp = new Emitter((error) => this.#log.log('error', 'membership', `cannot go on: ${errorLine(error)}`))
     this.#dialer = new Dialer({ ...options, isLinked: (peer) => this.#rpc.linked(peer) })
+    const stalls = new OwnStalls()
     this.#suspicion = new Suspicion({
       ...options,
-      stalls: this.#stalls,
+      stalls,
       isMember: (member) => this.#members.get(member.id) === member,
-      ask: (member) => this.#ask(member),
+      ask: (member) => this.#heartbeats.ask(member),
       report: (peer) => this.#rpc.noteAll('membership.silent', { peer }),
       busy: (member) => member.announced === 'alive' && this.#show(member, 'stalled'),
       left: (member, reason, how) => this.#leave(member, reason, how),
+    })
+    this.#heartbeats = new Heartbeats({
+      ...options,
+      stalls,
+      suspicion: this.#suspicion,
+      members: this.#members,
+      onBeat: (nowMs) => this.#gossipSometimes(nowMs),
     })
     options.network.on((event) => this.#networkEvent(event))
     options.rpc.onNote('membership.peers', (_peer, { peers }) => {
@@ -172,7 +160,7 @@ export class Membership {
 
   /** Tells every peer at once: the tab was hidden, shown, is about to be frozen, or woke. */
   announce(): void {
-    for (const member of this.#members.values()) this.#ping(member)
+    for (const member of this.#members.values()) this.#heartbeats.ping(member)
   }
 
   wake(): void {
@@ -182,7 +170,7 @@ export class Membership {
 
   close(): void {
     this.#closed = true
-    this.#tick?.cancel()
+    this.#heartbeats.close()
     this.#dialer.close()
     this.#suspicion.close()
     for (const member of this.#members.values()) this.#suspicion.drop(member)
@@ -240,10 +228,10 @@ export class Membership {
       this.events.emit({ type: 'joined', peer })
     }
     const member = this.#members.get(peer)
-    if (member) this.#ping(member)
+    if (member) this.#heartbeats.ping(member)
     this.#linkUp.emit(peer)
     this.#gossip(peer)
-    this.#startTicking()
+    this.#heartbeats.start()
   }
 
   /** The newcomer learns of the others; they learn of it by their own sources or from it. */
@@ -252,6 +240,14 @@ export class Membership {
       .filter((id) => id !== peer)
       .slice(0, MAX_GOSSIP_PEERS)
     if (peers.length > 0) this.#rpc.note(peer, 'membership.peers', { peers })
+  }
+
+  #gossipSometimes(nowMs: number): void {
+    if (nowMs - this.#lastGossipMs <= GOSSIP_MS) return
+    this.#lastGossipMs = nowMs
+    const linked = this.linked()
+    const listener = linked[Math.floor(this.#random.float() * linked.length)]
+    if (listener) this.#gossip(listener)
   }
 
   #down(peer: NodeId, reason: string, said: string | undefined): void {
@@ -306,102 +302,17 @@ export class Membership {
       member.announced = pulse.state
       this.#show(member)
     }
-    if (pulse.watch && member.watching) this.#beatTogether()
+    if (pulse.watch && member.watching) this.#heartbeats.together()
   }
 
   #ponged(peer: NodeId, n: number): void {
     const member = this.#members.get(peer)
-    if (!member || member.pingNumber !== n) return
-    const sampleMs = this.#clock.nowMs() - member.pingSentMs
-    member.rttMs = member.rttMs === null ? sampleMs : (member.rttMs + sampleMs) / 2
-    member.rttSamples++
+    if (member) this.#heartbeats.answered(member, n)
   }
 
   #show(member: Member, state: PeerState = member.announced): void {
     if (member.shown === state) return
     member.shown = state
     this.events.emit({ type: 'changed', peer: member.id, state })
-  }
-
-  /** Tells it about this node; from time to time it has to answer, which measures the round trip. */
-  #ping(member: Member): void {
-    if (this.#measureDue(member)) this.#ask(member)
-    else this.#tell(member, NO_ANSWER)
-  }
-
-  /** Who has not answered is not asked again with each beat: if it is frozen or busy, all that waits for it. */
-  #measureDue({ rttSamples, pingSentMs, detector }: Member): boolean {
-    const first = rttSamples < RTT_FIRST_SAMPLES && !detector.owesAnswer
-    return first || this.#clock.nowMs() - pingSentMs >= RTT_EVERY_MS
-  }
-
-  #ask(member: Member): void {
-    member.pingNumber = ++this.#pingCount
-    member.pingSentMs = this.#clock.nowMs()
-    member.detector.asked(member.pingSentMs)
-    this.#tell(member, member.pingNumber)
-  }
-
-  #tell(member: Member, answer: number): void {
-    if (member.linked) this.#rpc.ping(member.id, answer, { ...this.#own(), watch: member.watching })
-  }
-
-  #startTicking(): void {
-    if (this.#tick || this.#closed) return
-    this.#setTick()
-  }
-
-  /** One timer for all heartbeats; none while alone. */
-  #setTick(): void {
-    this.#stalls.expect(this.#clock.nowMs() + HEARTBEAT_MS)
-    this.#tick = this.#clock.setTimer(() => this.#onTick(), HEARTBEAT_MS, 'heartbeat')
-  }
-
-  #onTick(): void {
-    this.#tick = undefined
-    if (this.#members.size === 0) return
-    const nowMs = this.#clock.nowMs()
-    const stoodMs = this.#stalls.beat(nowMs)
-    for (const member of [...this.#members.values()]) {
-      if (stoodMs > 0) member.detector.discount(stoodMs, nowMs)
-      else this.#suspicion.judge(member, nowMs)
-    }
-    this.#beat()
-    if (nowMs - this.#lastGossipMs > GOSSIP_MS) {
-      this.#lastGossipMs = nowMs
-      const linked = this.linked()
-      const listener = linked[Math.floor(this.#random.float() * linked.length)]
-      if (listener) this.#gossip(listener)
-    }
-    this.#setTick()
-  }
-
-  /**
-   * Who watch each other beat together: a tab wakes once for what it hears and what it says, and the packet that takes its
-   * heartbeat acknowledges the other's. Nobody beats more than twice as often for it, whatever others send.
-   */
-  #beatTogether(): void {
-    if (!this.#tick || this.#clock.nowMs() - this.#beatMs < HEARTBEAT_MS / 2) return
-    this.#tick.cancel()
-    this.#onTick()
-  }
-
-  /** To watchers always; to the others when something changed, or to measure the way to them. */
-  #beat(): void {
-    this.#beatMs = this.#clock.nowMs()
-    // Whoever is frozen cannot tell anybody.
-    const awake = this.linked().filter((id) => this.#members.get(id)?.announced !== 'frozen')
-    const watchers = watchersOf(this.#rpc.self, awake, WATCHERS)
-    const { running, storage } = this.#own()
-    const told = this.#told ?? { running: 0, storage } // the hello said that
-    const news = running !== told.running || storage !== told.storage
-    for (const member of this.#members.values()) {
-      if (!member.linked) continue
-      const changed = news || member.watching !== watchers.has(member.id)
-      member.watching = watchers.has(member.id)
-      if (member.watching || changed || this.#measureDue(member)) this.#ping(member)
-      this.#suspicion.expect(member)
-    }
-    this.#told = { running, storage }
   }
 }
