@@ -18,23 +18,21 @@ import type { Namespace } from '../fs/namespace.ts'
 import type { Journal } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
 import { mutated } from '../mutations.ts'
-import type { Lease, TreeOp } from '../rpc/methods.ts'
+import type { TreeOp } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Timers } from '../timers.ts'
 import { type Attempt, Attempts } from './attempts.ts'
 import { decodeCompletion, type Succeeded } from './completion.ts'
 import { makeChanges } from './effects.ts'
 import { type EntryOf, encodeEntry, type ProcessStep } from './entries.ts'
-import type { EventState } from './events.ts'
 import { Failures } from './failures.ts'
 import { tellPast } from './fold.ts'
 import { exitOf, rowOf } from './home-row.ts'
 import { slim } from './large.ts'
-import { LeaseCall } from './lease-call.ts'
-import { LeaseShare } from './lease-share.ts'
 import type { Leases, Lessee } from './leases.ts'
 import { ProcessOutput } from './output.ts'
 import { QueueRoom } from './queue-room.ts'
+import { Running } from './running.ts'
 import type { Placement } from './schedule.ts'
 import type { Ended, ProcessState } from './state.ts'
 
@@ -60,6 +58,7 @@ export class ProcessHome implements Lessee {
   readonly #room: QueueRoom
   readonly #attempts: Attempts
   readonly #failures: Failures
+  readonly #running: Running
   /** Completions that are being made durable. */
   #settling = 0
   readonly #stop = new AbortController()
@@ -88,6 +87,14 @@ export class ProcessHome implements Lessee {
       pending: () => state.events.pending,
       othersBusy: (waiting) => state.events.readyCount > 0 || this.#attempts.size > waiting,
     })
+    this.#running = new Running({
+      ...{ kid, lessee: this, state, attempts: this.#attempts, room: this.#room, stop: this.#stop.signal },
+      ...{ leases: services.leases, rpc: services.rpc, clock: services.clock },
+      record: (step) => this.#record(step),
+      printed: (attempt, stream, bytes) => this.#printed(attempt, stream, bytes),
+      completed: (attempt, bytes) => void this.#answered(attempt, bytes),
+      failed: (attempt, error) => this.#failures.ofCall(attempt, error),
+    })
     this.changed = new Emitter((error) =>
       services.log.log('error', 'process', `a listener failed: ${errorLine(error)}`),
     )
@@ -115,15 +122,8 @@ export class ProcessHome implements Lessee {
     return events.readyCount > 0 && going && this.#settling < limits.MAX_SETTLING
   }
 
-  /** Whether one more event may run there. */
   allows(node: NodeId): boolean {
-    const most = this.#state.spawned?.bounds?.nodes
-    if (most === undefined) return true
-    const working = this.#attempts.nodes()
-    if (working.has(node)) return true
-    // What stands still does not work: else all that the process may have could be laptops that are closed.
-    const still = this.#services.leases.still()
-    return [...working].filter((id) => !still.has(id)).length < most
+    return this.#running.allows(node)
   }
 
   row(): ProcessRow {
@@ -186,24 +186,13 @@ export class ProcessHome implements Lessee {
     return tellPast(this.#journal.committed(), page, this.#services.blocks)
   }
 
-  /** Takes room offered by the leases: starts the next ready event there, or several that are short. */
   lease(placement: Placement): void {
-    if (this.#ending) return
-    const { events } = this.#state
-    // While there is always something to start, no slot is ever idle: what stands still comes first then.
-    const [stuck] = this.#attempts.stuck()
-    if (stuck) {
-      this.#assign(stuck.of, { ...placement, reason: `late on ${shortNode(stuck.node)}; ${placement.reason}` }, true)
-      return this.#start([stuck.of], placement)
-    }
-    const share = new LeaseShare(Math.ceil(events.readyCount / placement.rooms), (task) => this.#attempts.runsMs(task))
-    const leased: EventState[] = []
-    for (let event = events.firstReady(); event; event = events.firstReady()) {
-      if (!share.take(event, this.#state.inputBytes(event))) break
-      this.#assign(event, placement)
-      leased.push(event)
-    }
-    if (leased.length > 0) this.#start(leased, placement)
+    if (!this.#ending) this.#running.lease(placement)
+  }
+
+  /** A node stands still now, or goes on. */
+  nodeChanged(): void {
+    this.#running.nodeChanged()
   }
 
   /** Stops work without an end: the journal continues elsewhere, or after a reload. Whoever waits here is told. */
@@ -221,50 +210,7 @@ export class ProcessHome implements Lessee {
     this.#room.close()
   }
 
-  // --- running events --------------------------------------------------------------------------------------
-
-  /** @param beside it runs elsewhere already, and may complete there as well. */
-  #assign({ id: event, task, token: before }: EventState, { node, reason: why }: Placement, beside = false): void {
-    const atMs = this.#services.clock.wallMs()
-    const token = before + 1
-    this.#record({ t: 'assigned', event, task, token, node, ...(beside ? { beside } : {}), why, atMs })
-  }
-
-  /** @param events that were assigned to that node. */
-  #start(events: readonly EventState[], placement: Placement): void {
-    void this.#execute(this.#attempts.begin(events, placement), placement.node)
-    this.#watchLate()
-  }
-
-  async #execute(attempts: readonly Attempt[], node: NodeId): Promise<void> {
-    const { rpc, leases } = this.#services
-    leases.took(node)
-    const call = new LeaseCall(attempts, {
-      printed: (attempt, stream, bytes) => this.#printed(attempt, stream, bytes),
-      completed: (attempt, bytes) => void this.#answered(attempt, bytes),
-    })
-    try {
-      await call.run(rpc, node, this.#leaseOf(attempts), this.#stop.signal)
-    } catch (error) {
-      for (const attempt of call.open) await this.#failures.ofCall(attempt, toOsError(error))
-    } finally {
-      for (const attempt of call.open) this.#attempts.end(attempt)
-      // It runs the next events while these are being journalled.
-      leases.gaveBack(node)
-      this.#watchLate()
-    }
-  }
-
-  #leaseOf(attempts: readonly Attempt[]): Lease {
-    const { program, programCid, cwd, eventMs } = this.#state.spawned as EntryOf<'spawned'>
-    const room = this.#room.share(this.#attempts.size)
-    const events = attempts.map(({ of: event, token }) => {
-      const { id, task, number } = event
-      const input = this.#state.input(event)
-      return { id, task, number, room, ...(input.byteLength <= limits.INLINE_INPUT_BYTES ? { input } : {}), token }
-    })
-    return { kid: this.kid, program, programCid, cwd, eventMs, events }
-  }
+  // --- what has run ----------------------------------------------------------------------------------------
 
   async #answered(attempt: Attempt, bytes: Uint8Array): Promise<void> {
     this.#attempts.answered(attempt)
@@ -277,7 +223,7 @@ export class ProcessHome implements Lessee {
       this.#settling--
       this.#attempts.end(attempt)
       if (this.wantsRoom) this.#services.leases.pump()
-      this.#watchLate()
+      this.#running.watchLate()
     }
   }
 
@@ -364,32 +310,6 @@ export class ProcessHome implements Lessee {
     await this.#fail(`more than ${limits.MAX_OUTPUT_BYTES} bytes of output: write a file instead`)
   }
 
-  /** When nothing is left to start, whoever is much later than the others gets company: the first completion wins. */
-  #watchLate(): void {
-    if (this.#ending || this.#state.facts.paused || this.#state.events.readyCount > 0) return
-    this.#attempts.watchLate((late) => {
-      const [first] = late as [Attempt]
-      const { events, facts } = this.#state
-      if (this.#ending || facts.paused || events.readyCount > 0) return
-      // What only waits behind another may run on another slot of the same node.
-      const spare = this.#services.leases.spare(this, this.#attempts.runsNow(first) ? first.node : undefined)
-      if (!spare) return
-      const placement = { ...spare, reason: `late on ${shortNode(first.node)}; ${spare.reason}` }
-      const share = new LeaseShare(late.length, (task) => this.#attempts.runsMs(task))
-      const helped = late
-        .map(({ of: event }) => event)
-        .filter((event) => share.take({ task: event.task, token: 0 }, this.#state.inputBytes(event)))
-      for (const event of helped) this.#assign(event, placement, true)
-      this.#start(helped, placement)
-    })
-  }
-
-  /** A node stands still now, or goes on. */
-  nodeChanged(): void {
-    this.#attempts.nodesChanged()
-    this.#watchLate()
-  }
-
   // --- going on, and the end -------------------------------------------------------------------------------
 
   /** After any step: end when nothing is left, else ask for room. */
@@ -402,7 +322,7 @@ export class ProcessHome implements Lessee {
     } else if (this.#state.finished) void this.#end({ state: 'exited', code: 0, error: null })
     else {
       this.#services.leases.pump()
-      this.#watchLate()
+      this.#running.watchLate()
     }
   }
 
