@@ -465,6 +465,23 @@ describe('a journal under attack, or under load', () => {
     expect(b.membership.linked()).toContain(a.id)
   })
 
+  it('takes nothing more from what its owner made of it before this node led it anew', async () => {
+    const nodes = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    const [a, b, c] = nodes
+    const before = a.owner.journal as Journal
+    const under = before.append([utf8('under way')]).catch(() => undefined)
+    for (const node of [b, c]) node.crash()
+    await lab.until(() => a.owner.journal === undefined, 10_000)
+    await lab.run(under)
+    for (const node of [b, c]) await lab.run(node.boot())
+    await lab.leader()
+    if (a.owner.journal === undefined) await lab.run(Promise.all([b, c].map((node) => node.close())))
+    await lab.until(() => a.owner.journal !== undefined, 20_000)
+    await expect(lab.run(before.append([utf8('late')]))).rejects.toMatchObject({ code: 'EAGAIN' })
+    await lab.run(a.owner.add('anew'))
+    expect(a.owner.texts).not.toContain('late')
+  })
+
   it('refuses what is written after it was removed', async () => {
     const [a] = (await begun('a')) as [JournalNode]
     const { journal } = a.owner

@@ -21,6 +21,7 @@ import { Elections } from './elections.ts'
 import { Group, type GroupHost, isMember } from './group.ts'
 import { Intake } from './intake.ts'
 import type { JournalOwner } from './journal.ts'
+import { Led } from './led.ts'
 import type { Liveness } from './liveness.ts'
 import { Members } from './members.ts'
 import { firstConfig } from './policy.ts'
@@ -47,7 +48,7 @@ export class Groups {
   /** Being removed from the disk. Never rejects. */
   readonly #removing = new Map<string, Promise<void>>()
   /** What an owner was told last, by journal. */
-  readonly #told = new Map<string, { leads: boolean; leader: NodeId | undefined }>()
+  readonly #told = new Map<string, { leads: Led | undefined; leader: NodeId | undefined }>()
   readonly #beginnings: Beginnings
   readonly #elections: Elections
   readonly #intake: Intake
@@ -417,7 +418,7 @@ export class Groups {
     if (this.#closed) return
     const { leader, name } = group
     const told = this.#told.get(name)
-    const leads = group.leads && group.quorate && (told?.leads === true || group.clean)
+    const leads = group.leads && group.quorate && (told?.leads !== undefined || group.clean)
     if (group.failed) this.#reopening.soon(name)
     else if (group.busy) this.#retrySoon()
     if (group.config.voters.length > 0) this.#departed.delete(name)
@@ -425,12 +426,14 @@ export class Groups {
     if (owner?.fold) this.#compact(group, owner.fold.bind(owner))
     if (!group.leads) this.#members.follows(group)
     if (this.#members.due(group)) this.#members.reviewSoon(group)
-    if (told && told.leads === leads && told.leader === leader) return
-    this.#told.set(name, { leads, leader })
-    if (leads && !told?.leads) {
-      owner?.lead(name, group, group.committed())
+    if (told && (told.leads !== undefined) === leads && told.leader === leader) return
+    const led = leads ? (told?.leads ?? new Led(group)) : undefined
+    this.#told.set(name, { leads: led, leader })
+    if (led && led !== told?.leads) {
+      owner?.lead(name, led, group.committed())
       this.#beginnings.arrived(name)
-    } else if (!leads) {
+    } else if (!led) {
+      told?.leads?.end()
       owner?.follow(name, leader)
       if (leader === undefined) this.#elections.soon(group)
     }
