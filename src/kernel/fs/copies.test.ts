@@ -5,7 +5,8 @@ import { OsError } from '../../base/errors.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { DAG_PB, RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
-import { TreeCopies } from './copies.ts'
+import type { TreeOp } from '../rpc/methods.ts'
+import { holdFiles, TreeCopies } from './copies.ts'
 import type { Entry } from './directory.ts'
 import { Tree } from './tree.ts'
 
@@ -41,6 +42,27 @@ async function folder(entries: Record<string, Entry>): Promise<Entry> {
   const cid = await tree.store(new Map(Object.entries(entries)))
   return { kind: 'directory', cid, size: 0, mode: 0o755, mtimeMs: 0 }
 }
+
+describe('files that were put into the tree', () => {
+  it('are asked for together: a hundred small ones take few questions', async () => {
+    const ops: TreeOp[] = []
+    for (let i = 0; i < 100; i++) {
+      const { cid, size, mode } = await file(`file ${i}`)
+      ops.push({ op: 'put', path: `/f${i}`, cid, size, mode, mtimeMs: 0 })
+    }
+    const { cid, size } = await file('link')
+    ops.push({ op: 'graft', path: '/l', kind: 'symlink', cid, size, mode: 0o777, mtimeMs: 0, atMs: 0 })
+    let questions = 0
+    const call = keeper.rpc.call.bind(keeper.rpc)
+    keeper.rpc.call = (...args) => {
+      questions++
+      return call(...args)
+    }
+    await lab.run(holdFiles(blocks, ops, { hints: [holder.id] }))
+    expect(disk.blocks.size).toBe(101)
+    expect(questions).toBeLessThan(10)
+  })
+})
 
 describe('a copy of a whole tree', () => {
   it('has every block of it', async () => {
