@@ -1,6 +1,6 @@
 // Small files in one tab: made, looked at and read, beside lightning-fs (a file system in IndexedDB without peers, versions
 // or journals) on an empty page. And how long a file takes to be safe on most of three tabs' disks.
-import type { Lab } from '../lab.ts'
+import type { Lab, Tab } from '../lab.ts'
 import { type Row, row } from '../report.ts'
 
 interface SmallFiles {
@@ -53,9 +53,10 @@ async function run([count, together, bytes]: readonly [number, number, number]):
   }
 }
 
-async function product(lab: Lab, count: number): Promise<Rates> {
+/** In the first of so many tabs, of which three keep each file. */
+async function product(lab: Lab, count: number, tabs: number): Promise<Rates> {
   return lab.site(async (site) => {
-    const { page } = await site.tab()
+    const { page } = (await site.cluster(tabs))[0] as Tab
     await page.evaluate(() => {
       globalThis.benchFiles = async () => ({ fs: globalThis.os.fs, done: async () => undefined })
     })
@@ -82,7 +83,7 @@ async function lightning(lab: Lab, count: number): Promise<Rates> {
 async function commits(lab: Lab, count: number): Promise<number[]> {
   return lab.site(async (site) => {
     const tabs = await site.cluster(3)
-    return (tabs[2] as (typeof tabs)[0]).page.evaluate(
+    return (tabs[2] as Tab).page.evaluate(
       async ([times, bytes]) => {
         const samples: number[] = []
         await globalThis.os.fs.writeFile('/commit', 'first', { ack: 'majority' })
@@ -103,7 +104,8 @@ async function commits(lab: Lab, count: number): Promise<number[]> {
 export async function files(lab: Lab): Promise<Row[]> {
   const count = lab.pick(10_000, 1_000)
   const theirs = await lightning(lab, count)
-  const ours = await product(lab, count)
+  const ours = await product(lab, count, 1)
+  const kept = await product(lab, count, 3)
   const what = 'lightning-fs'
   const rated = (name: string, key: keyof Rates) =>
     row({
@@ -118,6 +120,12 @@ export async function files(lab: Lab): Promise<Row[]> {
     rated('create', 'create'),
     rated('stat', 'stat'),
     rated('read', 'read'),
+    row({
+      name: `files: create ${count} of 1 KiB that three tabs keep`,
+      unit: 'files/s',
+      samples: [kept.create],
+      beside: { what: 'by one tab alone', samples: [ours.create] },
+    }),
     row({ name: `${committed}, p50`, unit: 'ms', samples }),
     row({ name: `${committed}, p99`, unit: 'ms', samples, quantile: 0.99 }),
   ]

@@ -13,6 +13,9 @@ export const LINES_MS = 50
 export const FILE_BUFFER_BYTES = 256 * 1024
 /** One piece of a file that comes from or goes to the host: a syscall's worth that never fills memory. */
 export const TRANSFER_BYTES = 1024 * 1024
+/** Files up to this size are stored so many at a time: each waits until several tabs have it on their disks. */
+export const SMALL_FILE_BYTES = 256 * 1024
+export const SMALL_FILES = 32
 /** A file of which so much was here already is said to go on where it was: less takes no time worth a word. */
 export const RESUMED_BYTES = 1024 * 1024
 /** Longest command in characters; the kernel bounds arguments again (ARG_MAX). */

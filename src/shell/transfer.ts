@@ -3,15 +3,15 @@ import { formatBytes } from '../base/bytes.ts'
 import { isOsError, OsError } from '../base/errors.ts'
 import type { Ack } from '../syscalls/types.ts'
 import type { HostFile } from './host.ts'
-import { RESUMED_BYTES } from './limits.ts'
+import { RESUMED_BYTES, SMALL_FILE_BYTES, SMALL_FILES } from './limits.ts'
 import { reason } from './messages.ts'
 import { joinPath, parentPath } from './paths.ts'
 import type { ProgramContext } from './program.ts'
 import { bar, ProgressLine } from './progress.ts'
 
 /**
- * Stores `files` below `directory` (absolute), making the directories that they need. A file that fails is
- * reported and the rest go on; one that is cancelled half way leaves nothing behind.
+ * Stores `files` below `directory` (absolute), making the directories that they need; small ones several at a time. A file
+ * that fails is reported and the rest go on; one that is cancelled half way leaves nothing behind.
  * @returns exit code
  */
 export async function importFiles(
@@ -21,38 +21,56 @@ export async function importFiles(
   options: { rename?: string; ack?: Ack['level'] | undefined } = {},
 ): Promise<number> {
   const made = new Set([directory])
+  const storing = new Map<string, { file: HostFile; stored: Promise<string> }>()
   let code = 0
   let count = 0
-  for await (const file of files) {
-    const path = joinPath(directory, options.rename ?? safeRelative(file.path))
-    try {
-      if (!made.has(parentPath(path))) await context.fs.mkdir(parentPath(path), { recursive: true, ...context.cancel })
-      made.add(parentPath(path))
-      await importFile(context, file, path, options.ack)
-      count++
-    } catch (error) {
+  const settle = async () => {
+    const all = [...storing.values()]
+    storing.clear()
+    const outcomes = await Promise.allSettled(all.map(({ stored }) => stored))
+    for (const [i, outcome] of outcomes.entries()) {
+      if (outcome.status === 'fulfilled') {
+        count++
+        await context.print(outcome.value)
+        continue
+      }
+      const error: unknown = outcome.reason
       if (context.signal.aborted || !(error instanceof OsError) || isOsError(error, 'ENOSPC')) throw error
-      await context.complain(`${file.path}: ${reason(error)}`)
+      await context.complain(`${all[i]?.file.path}: ${reason(error)}`)
       code = 1
     }
   }
+  for await (const file of files) {
+    const path = joinPath(directory, options.rename ?? safeRelative(file.path))
+    const small = file.size <= SMALL_FILE_BYTES
+    if (!small || storing.size >= SMALL_FILES || storing.has(path)) await settle()
+    const stored = importFile(context, file, path, { ...options, made, small })
+    stored.catch(() => undefined) // reported when its turn comes
+    storing.set(path, { file, stored })
+    if (!small) await settle()
+  }
+  await settle()
   if (count === 0 && code === 0) await context.complain('no files were chosen')
   return code
 }
 
+/** @returns what is said of it when it is stored. @throws {OsError} as writing it does. */
 async function importFile(
   context: ProgramContext,
   file: HostFile,
   path: string,
-  level: Ack['level'] | undefined,
-): Promise<void> {
-  const progress = new ProgressLine(context)
+  { ack: level, made, small }: { ack?: Ack['level'] | undefined; made: Set<string>; small: boolean },
+): Promise<string> {
+  const parent = parentPath(path)
+  if (!made.has(parent)) await context.fs.mkdir(parent, { recursive: true, ...context.cancel })
+  made.add(parent)
+  const progress = small ? undefined : new ProgressLine(context)
   const startMs = context.host.now()
   let done = 0
   async function* counted() {
     for await (const piece of file.read()) {
       done += piece.byteLength
-      await progress.show(transferText(file.path, { done, total: file.size, ms: context.host.now() - startMs }))
+      await progress?.show(transferText(file.path, { done, total: file.size, ms: context.host.now() - startMs }))
       yield piece
     }
   }
@@ -64,10 +82,10 @@ async function importFile(
       ...(level ? { ack: level } : {}),
     }))
   } finally {
-    await progress.clear()
+    await progress?.clear()
   }
   const resumed = resumedText(alreadyHere)
-  await context.print(`${path}  ${formatBytes(done)}${resumed && `  ${resumed}`}${ack ? `  ${ackText(ack)}` : ''}\n`)
+  return `${path}  ${formatBytes(done)}${resumed && `  ${resumed}`}${ack ? `  ${ackText(ack)}` : ''}\n`
 }
 
 /** What a write found here, of an earlier attempt or of a copy; empty when that is not worth a word. */

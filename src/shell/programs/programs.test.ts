@@ -226,6 +226,30 @@ describe('put and get', () => {
     expect(kernel.entries.has('/broken')).toBe(false)
   })
 
+  it('store small files several at a time, and tell of them in order', async () => {
+    const { shell, host, kernel } = testShell()
+    let begun = 0
+    const all = Promise.withResolvers<void>()
+    const waiting = (path: string): HostFile => ({
+      ...file(path),
+      async *read() {
+        if (++begun === 3) all.resolve()
+        await all.promise
+        if (path === 'b') throw new OsError('EIO', 'the disk is gone')
+        yield utf8(path)
+      },
+    })
+    // The last has the name of the first, and comes after it.
+    const files = [waiting('a'), waiting('b'), waiting('d/c'), file('a', 'again')]
+    Object.assign(host, { pickFiles: async () => files })
+    expect(await shell.execute('put')).toEqual({
+      stdout: ['/a  1 B', '/d/c  3 B', '/a  5 B'].map((line) => `${line}  kept by one tab only\n`).join(''),
+      stderr: 'put: b: the disk is gone (EIO)\n',
+      code: 1,
+    })
+    expect(kernel.text('/a')).toBe('again')
+  })
+
   it('hand a file to the host', async () => {
     const { shell, host } = testShell(TREE)
     const taken: string[] = []
