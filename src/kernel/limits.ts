@@ -29,6 +29,9 @@ export const ITEM_BYTES = 256 * 1024
  * a reader of three holders a tenth more processor time; twice as much gains nothing, and a small call waits for it.
  */
 export const BLOCK_ITEM_BYTES = 64 * 1024 - 256
+/** Blocks up to this size are sent several in one frame; each takes so many bytes more in it. */
+export const SMALL_BLOCK_BYTES = 16 * 1024
+export const BLOCK_PIECE_BYTES = 32
 /** A stream that does not say hello in this time is closed. Loaded laptops need seconds for their first frame. */
 export const HELLO_TIMEOUT_MS = 15_000
 export const DEFAULT_CALL_TIMEOUT_MS = 10_000

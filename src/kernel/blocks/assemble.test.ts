@@ -6,17 +6,33 @@ import { createAssembler } from './assemble.ts'
 describe('the assembler of block pieces', () => {
   it('puts blocks together from pieces that come in order', () => {
     const assembler = createAssembler(3)
-    expect(assembler.add([0, 0, 4, utf8('ab')])).toBeUndefined()
-    expect(assembler.add([0, 2, 4, utf8('cd')])).toEqual({ index: 0, bytes: utf8('abcd') })
-    expect(assembler.add([2, 0, 1, utf8('x')])).toEqual({ index: 2, bytes: utf8('x') })
+    expect(assembler.add([0, 0, 4, utf8('ab')])).toEqual({ came: 2, whole: [] })
+    expect(assembler.add([0, 2, 4, utf8('cd')])).toEqual({ came: 2, whole: [{ index: 0, bytes: utf8('abcd') }] })
+    expect(assembler.add([2, 0, 1, utf8('x')])).toEqual({ came: 1, whole: [{ index: 2, bytes: utf8('x') }] })
+  })
+
+  it('takes several small blocks at once, and the beginning of another behind them', () => {
+    const assembler = createAssembler(5)
+    const one = [0, 0, 1, utf8('x'), 2, 0, 2, utf8('yz'), 3, 0, 3, utf8('a')]
+    const whole = [
+      { index: 0, bytes: utf8('x') },
+      { index: 2, bytes: utf8('yz') },
+    ]
+    expect(assembler.add(one)).toEqual({ came: 4, whole })
+    expect(assembler.progress).toBeCloseTo(3 + 1 / 3)
+    expect(assembler.add([3, 1, 3, utf8('bc')]).whole).toEqual([{ index: 3, bytes: utf8('abc') }])
   })
 
   it('accepts an empty block', () => {
-    expect(createAssembler(1).add([0, 0, 0, utf8('')])).toEqual({ index: 0, bytes: utf8('') })
+    expect(createAssembler(1).add([0, 0, 0, utf8('')])).toEqual({ came: 0, whole: [{ index: 0, bytes: utf8('') }] })
   })
 
   it.each([
     ['what is no piece', [[0, 0]]],
+    ['nothing at all', [[]]],
+    ['bytes by themselves', [utf8('x')]],
+    ['a piece and half of another', [[0, 0, 1, utf8('x'), 1, 0]]],
+    ['the same block twice at once', [[0, 0, 1, utf8('x'), 0, 0, 1, utf8('x')]]],
     ['a piece that is no bytes', [[0, 0, 1, 'x']]],
     ['a negative offset', [[0, -1, 1, utf8('x')]]],
     ['a block that was not asked for', [[2, 0, 1, utf8('x')]]],

@@ -326,8 +326,32 @@ export class Blocks {
       count = Math.min(limits.HOLD_BATCH_BLOCKS, Math.max(1, fit))
       next = read(from, count)
       next.catch(() => undefined) // thrown when its turn comes, unless the caller has gone
-      for (const [i, block] of some.entries()) if (block) await this.#send(context, first + i, block)
+      await this.#sendAll(context, first, some)
     }
+  }
+
+  /** Small ones together: a message costs both sides as much as some kilobytes in it. */
+  async #sendAll(context: ServeContext, first: number, blocks: readonly (Uint8Array | undefined)[]): Promise<void> {
+    let small: (number | Uint8Array)[] = []
+    let bytes = 0
+    const flush = async () => {
+      if (small.length > 0) await context.item(small)
+      small = []
+      bytes = 0
+    }
+    for (const [i, block] of blocks.entries()) {
+      if (!block) continue
+      const total = block.byteLength
+      if (bytes + total + limits.BLOCK_PIECE_BYTES > limits.BLOCK_ITEM_BYTES) await flush()
+      if (total > limits.SMALL_BLOCK_BYTES) {
+        await flush()
+        await this.#send(context, first + i, block)
+        continue
+      }
+      small.push(first + i, 0, total, block)
+      bytes += total + limits.BLOCK_PIECE_BYTES
+    }
+    await flush()
   }
 
   async #send(context: ServeContext, index: number, block: Uint8Array): Promise<void> {

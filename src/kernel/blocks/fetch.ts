@@ -382,17 +382,19 @@ export class BlockFetcher {
     const assembler: Assembler = createAssembler(cids.length)
     let progressBytes = 0
     const onItem = async (item: unknown) => {
-      const done = assembler.add(item)
+      const { came, whole } = assembler.add(item)
       request.progress = assembler.progress
-      const cid = done && cids[done.index]
-      progressBytes += (item as [number, number, number, Uint8Array])[3].byteLength
-      if (done || progressBytes >= limits.FETCH_PROGRESS_BYTES) {
+      progressBytes += came
+      if (whole.length > 0 || progressBytes >= limits.FETCH_PROGRESS_BYTES) {
         progressBytes = 0
         movedMs = sender.movedMs = clock.nowMs()
       }
-      if (!done || cid === undefined) return
-      if (!(await this.verify(cid, done.bytes))) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)
-      onBlock(cid, done.bytes)
+      const blocks = whole.map(({ index, bytes }) => ({ cid: cids[index] as CidText, bytes }))
+      const right = await Promise.all(blocks.map(({ cid, bytes }) => this.verify(cid, bytes)))
+      for (const [i, { cid, bytes }] of blocks.entries()) {
+        if (!right[i]) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)
+        onBlock(cid, bytes)
+      }
     }
     try {
       const signals = [stall.signal, overtaken.signal, ...(signal ? [signal] : [])]
