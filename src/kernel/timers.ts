@@ -1,6 +1,6 @@
 // Timers that end together with whoever set them, and pauses that a signal ends. Above: every service of the kernel
 // that waits. Below: the clock.
-import { toOsError } from '../base/errors.ts'
+import { OsError, toOsError } from '../base/errors.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 
 export class Timers {
@@ -48,4 +48,20 @@ export function pause(clock: Clock, delayMs: number, label: string, signal?: Abo
     if (signal?.aborted) aborted()
     else signal?.addEventListener('abort', aborted, { once: true })
   })
+}
+
+/** The promise, for so long. @throws what `late` makes; {OsError} ECANCELED as soon as the signal aborts. */
+export async function within<T>(
+  promise: Promise<T>,
+  ms: number,
+  { clock, label, late, signal }: { clock: Clock; label: string; late: () => OsError; signal?: AbortSignal },
+): Promise<T> {
+  const settled = new AbortController()
+  const ends = signal ? AbortSignal.any([signal, settled.signal]) : settled.signal
+  const expired = pause(clock, ms, label, ends).then(() => Promise.reject(late()))
+  try {
+    return await Promise.race([promise, expired])
+  } finally {
+    settled.abort(new OsError('ECANCELED', 'it has settled'))
+  }
 }

@@ -44,6 +44,26 @@ describe('a call that takes long', () => {
     expect(screen.slice(2)).toEqual([ERASED])
   })
 
+  it('has its answer also when the terminal is gone', async () => {
+    const { host, context } = program({ terminal: true })
+    const { stderr } = context
+    const call = Promise.withResolvers<string>()
+    let tell: OnProgress = () => undefined
+    const answer = showing(context, 'checking', ({ onProgress }) => {
+      tell = onProgress as OnProgress
+      return call.promise
+    })
+    tell({ done: 1, unit: 'files' })
+    host.advance(PROGRESS_INTERVAL_MS)
+    await settled()
+    stderr.status = () => Promise.reject(new Error('closed'))
+    host.advance(PROGRESS_INTERVAL_MS)
+    tell({ done: 2, unit: 'files' })
+    await settled()
+    call.resolve('well')
+    expect(await answer).toBe('well')
+  })
+
   it('shows nothing of one that is done at once, or fails, or has no terminal', async () => {
     const quick = program({ terminal: true })
     await showing(quick.context, 'checking', async ({ onProgress }) => onProgress?.({ done: 1, unit: 'files' }))

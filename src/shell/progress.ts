@@ -75,7 +75,7 @@ export async function showing<T>(
   let late = false
   const draw = () => {
     if (!late || !latest) return
-    line.show(callText(what, latest)).catch((error: unknown) => context.complain(`no progress: ${String(error)}`))
+    line.show(callText(what, latest)).catch(() => undefined) // nobody looks any more
   }
   const onLate = () => {
     late = true
@@ -91,7 +91,7 @@ export async function showing<T>(
     return await call({ ...context.cancel, onProgress })
   } finally {
     ended.abort()
-    await line.clear()
+    await line.clear().catch(() => undefined) // a terminal that is gone does not take the answer with it
   }
 }
 

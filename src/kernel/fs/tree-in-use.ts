@@ -26,7 +26,7 @@ import { TreeHearsay } from './tree-hearsay.ts'
 import type { TreeKeeper } from './tree-keeper.ts'
 import { TreeMeeting } from './tree-meeting.ts'
 import { TreeMemory } from './tree-memory.ts'
-import { TreeNews } from './tree-news.ts'
+import { orCanceled, TreeNews } from './tree-news.ts'
 
 export interface TreeInUseOptions {
   /** Undefined for `/`. */
@@ -59,6 +59,8 @@ export class TreeInUse {
   readonly #meeting: TreeMeeting
   /** Our own tree that nobody has written: given up when a written one is known. */
   #unborn: TreeHead | undefined
+  /** Its journal begins. */
+  #bearing: Promise<void> | undefined
   /** The newest head that was used here. */
   #known!: TreeHead
   #used: { tree: Kid; home: NodeId } | undefined
@@ -144,8 +146,16 @@ export class TreeInUse {
   async bear(signal?: AbortSignal): Promise<void> {
     const unborn = this.#unborn
     if (!unborn) return
+    // Whoever asked for it may give up: its name is spent all the same.
+    this.#bearing ??= this.#begin(unborn).finally(() => {
+      this.#bearing = undefined
+    })
+    await orCanceled(this.#bearing, signal)
+  }
+
+  async #begin(unborn: TreeHead): Promise<void> {
     try {
-      await this.branch.begin(unborn, null, signal)
+      await this.branch.begin(unborn, null)
     } catch (error) {
       if (isOsError(error, 'ETIMEDOUT')) await this.#rename(unborn)
       throw error

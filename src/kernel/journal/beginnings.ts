@@ -80,7 +80,8 @@ export class Beginnings {
   }
 }
 
-const unanswered = () => new OsError('ETIMEDOUT', 'the nodes that should keep its journal do not answer: try again')
+export const unanswered = () =>
+  new OsError('ETIMEDOUT', 'the nodes that should keep its journal do not answer: try again')
 
 /**
  * Begins something that has a journal, and again where those who should have kept it did not answer, for as long as one

@@ -11,13 +11,18 @@ import { groupName } from './raft/messages.ts'
 
 const RECORD = 'journals-departed'
 /** With the term of its election then, but in records from before that was noted. */
-const stored = v.array(v.union([groupName, v.tuple([groupName, v.pipe(v.number(), v.safeInteger(), v.minValue(0))])]))
+const term = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const stored = v.array(
+  v.union([groupName, v.strictTuple([groupName, term]), v.strictTuple([groupName, term, v.literal('ended')])]),
+)
 
 export class Departed {
   readonly #store: LogStore
   readonly #log: LogSink
   /** Their terms by name, the latest last. */
   readonly #terms = new Map<string, number>()
+  /** Of those, the ones that this node ended everywhere. */
+  readonly #ended = new Set<string>()
   #writing: Promise<void> | undefined
   #dirty = false
 
@@ -31,8 +36,9 @@ export class Departed {
     try {
       const bytes = await this.#store.getRecord(RECORD)
       for (const each of bytes ? v.parse(stored, decode(bytes)) : []) {
-        const [name, term] = typeof each === 'string' ? [each, 0] : each
+        const [name, term, ended] = typeof each === 'string' ? [each, 0] : each
         this.#terms.set(name, term)
+        if (ended) this.#ended.add(name)
       }
     } catch (error) {
       this.#log.log('error', 'journal', `journals of earlier cannot be read: ${errorLine(error)}`)
@@ -43,23 +49,33 @@ export class Departed {
     return this.#terms.has(name)
   }
 
+  ended(name: string): boolean {
+    return this.#ended.has(name)
+  }
+
   /** The highest term that was known of it: whoever leads in an older one has been deposed. 0 for one that was not kept here. */
   termOf(name: string): number {
     return this.#terms.get(name) ?? 0
   }
 
   /** Resolves when it is on the disk; a disk that fails is logged. */
-  add(name: string, term: number): Promise<void> {
+  add(name: string, term: number, ended = false): Promise<void> {
+    if (ended) this.#ended.add(name)
     const known = this.termOf(name)
     this.#terms.delete(name)
     this.#terms.set(name, Math.max(known, term))
-    for (const oldest of this.#terms.keys()) if (this.#terms.size > MAX_DEPARTED) this.#terms.delete(oldest)
+    for (const oldest of this.#terms.keys()) if (this.#terms.size > MAX_DEPARTED) this.#forget(oldest)
     return this.#write()
   }
 
   /** It is kept here again. */
   delete(name: string): void {
-    if (this.#terms.delete(name)) void this.#write()
+    if (this.#forget(name)) void this.#write()
+  }
+
+  #forget(name: string): boolean {
+    this.#ended.delete(name)
+    return this.#terms.delete(name)
   }
 
   /** Many that come at once share a write. */
@@ -76,7 +92,10 @@ export class Departed {
     while (this.#dirty) {
       this.#dirty = false
       try {
-        await this.#store.putRecord(RECORD, encode([...this.#terms]))
+        await this.#store.putRecord(
+          RECORD,
+          encode([...this.#terms].map((each) => (this.#ended.has(each[0]) ? [...each, 'ended'] : each))),
+        )
       } catch (error) {
         this.#log.log('warn', 'journal', `cannot record which journals are gone: ${errorLine(error)}`)
       }

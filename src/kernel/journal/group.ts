@@ -155,6 +155,11 @@ export class Group implements Journal {
     return this.#raft.log.isAheadOf(vote)
   }
 
+  /** It has voted, perhaps: that must not be forgotten. */
+  get promised(): boolean {
+    return this.#raft.promised
+  }
+
   get busy(): boolean {
     return this.#raft.busy
   }

@@ -199,6 +199,18 @@ describe('a journal', () => {
     }
   })
 
+  it('survives its leader also where one of its members still waited for what it begins with', async () => {
+    const [a, b, c] = (await lab.boot('abc')) as [JournalNode, JournalNode, JournalNode]
+    await lab.advance(10_000)
+    c.owner.hold = () => new Promise<void>((resolve) => lab.clock.setTimer(resolve, 20_000, 'a large file'))
+    await lab.run(a.groups.create(LIST, new Uint8Array(0)))
+    expect((await lab.run(a.owner.add('acknowledged'))).level).toBe('majority')
+    expect(c.groups.find(LIST)?.config.voters).toEqual([])
+    a.crash()
+    expect(await lab.leader(60_000)).toBe(b)
+    expect(b.owner.texts).toEqual(['acknowledged'])
+  })
+
   it('costs nothing while nobody writes: no timer, no message, however many there are', async () => {
     const nodes = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
     for (let i = 0; i < 200; i++) await lab.run(nodes[(i % 3) as 0].groups.create(`test/idle-${i}`, new Uint8Array(0)))

@@ -224,8 +224,9 @@ export class Groups {
 
   /** Ends a journal that nobody needs any more, everywhere. */
   async retire(name: string): Promise<void> {
-    if (this.#groups.get(name)?.leads) this.#dismissAll(name)
-    await this.remove(name)
+    const leads = this.#groups.get(name)?.leads === true
+    if (leads) this.#dismissAll(name)
+    await this.#remove(name, { ended: leads })
   }
 
   #dismissAll(name: string): void {
@@ -243,7 +244,12 @@ export class Groups {
   }
 
   /** Forgets a journal here, but not in which term that was. */
-  async remove(name: string): Promise<void> {
+  remove(name: string): Promise<void> {
+    return this.#remove(name)
+  }
+
+  /** @param departs it may have promised something for it. */
+  async #remove(name: string, { departs = true, ended = false } = {}): Promise<void> {
     // Whoever opens this tab's slot next goes on with what is there, perhaps already: it is not ours any more.
     if (this.#closed) return
     const group = this.#groups.get(name)
@@ -257,7 +263,9 @@ export class Groups {
     this.#intake.forget(name)
     this.#reopening.forget(name)
     // First, so that no crash comes between: without what it promised it must not be asked.
-    const removed = this.#departed.add(name, term).then(() => Group.forget(name, this.#store))
+    const removed = (departs ? this.#departed.add(name, term, ended) : Promise.resolve()).then(() =>
+      Group.forget(name, this.#store),
+    )
     const done = removed
       .catch(() => undefined) // told to whoever removes it
       .finally(() => {
@@ -305,7 +313,12 @@ export class Groups {
     if (message.t === 'check') return this.#host.send(peer, name, { t: 'resigned', term: message.term })
     // A member that has heard of nothing yet may be asked for its vote: it has promised nothing.
     if (message.t !== 'append' && message.t !== 'snapshot' && message.t !== 'vote') return
-    if (message.t === 'vote' && this.#departed.has(name)) return // it has forgotten what it promised
+    if (message.t === 'vote' && this.#departed.has(name)) {
+      // It has forgotten what it promised, but not that there is nothing more to lead: whoever was away then hears of it now.
+      const { term, lastIndex: index } = message
+      if (this.#departed.ended(name)) this.#rpc.note(peer, 'journal.dismissed', { group: name, term, index })
+      return
+    }
     if (!this.#loading.has(name) && this.#full()) return
     this.#load(name)
       .then((loaded) => this.#step(peer, loaded, message))
@@ -366,7 +379,8 @@ export class Groups {
     if (!group || group.leads || group.configIndex > index) return
     // One that has not begun has heard of no members: whoever leads it, or sends what it begins with, may take it back.
     const from = [group.leader, this.#intake.from(name)]
-    const beginning = group.config.voters.length === 0 && from.includes(peer)
+    const beginning =
+      group.config.voters.length === 0 && (from.includes(peer) || from.every((each) => each === undefined))
     if (!beginning && !isMember(group.config, peer)) return
     // A former leader, or anybody else, must not take a copy away that the present one counts on.
     if (term < group.term || (group.leader !== undefined && group.leader !== peer)) return
@@ -396,9 +410,12 @@ export class Groups {
   }
 
   /** One of which nothing is known yet but its name, and nobody sends more: who does later begins anew here. */
-  #giveUp({ name, leader }: Group, gone: NodeId): void {
+  #giveUp({ name, leader, promised }: Group, gone: NodeId): void {
     if ((leader !== undefined && leader !== gone) || this.#intake.from(name) !== undefined) return
-    this.remove(name).catch((error: unknown) => {
+    // Whoever it voted for may lead by that vote; those who have more of it need the vote of one that has promised nothing.
+    const left = this.#departed.has(name)
+    if (promised && !left) return
+    this.#remove(name, { departs: left }).catch((error: unknown) => {
       this.#log.log('warn', 'journal', `${name}, of which nothing is here, cannot be removed: ${errorLine(error)}`)
     })
   }

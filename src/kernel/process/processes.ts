@@ -1,16 +1,13 @@
 // The table of processes: those at home here, and how to reach the others'. Above: dispatch.ts, /proc.
 // Below: home.ts, rpc, the journals.
-import { encode } from 'cborg'
-import { toHex } from '../../base/bytes.ts'
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
-import { isKidPrefix, type Kid, kidFromHex, type NodeId, shortKid } from '../../base/ids.ts'
+import { isKidPrefix, type Kid, type NodeId, shortKid } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { Hasher, Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import type { ExitStatus, HistoryRow, KernelEvent, ProcessRow } from '../../syscalls/types.ts'
 import type { Fs } from '../fs/fs.ts'
-import { type BeginOptions, beginning } from '../journal/beginnings.ts'
 import type { Groups, JournalOwner } from '../journal/groups.ts'
 import type { Journal, Journalled } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
@@ -19,35 +16,23 @@ import { mutated } from '../mutations.ts'
 import { MAX_FOUND, MAX_ROW_ARGS, MAX_ROWS } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { pause } from '../timers.ts'
-import { encodeData } from './data.ts'
-import { decodeEntry, encodeEntry, type ProcessBounds, type ProcessStep } from './entries.ts'
+import { decodeEntry } from './entries.ts'
 import { fold, holdFolded, unfold } from './fold.ts'
 import { type HomeServices, ProcessHome } from './home.ts'
 import { holdCompleted } from './large.ts'
 import { holdProgram } from './program.ts'
+import { PREFIX, Spawning, type SpawnOptions } from './spawning.ts'
 
-const PREFIX = 'process/'
 /** A reload takes a second or two; a home that stays away longer is reported. */
 const HOME_ATTEMPTS = 30
 const HOME_PAUSE_MS = 500
-
-export interface SpawnOptions {
-  program: string
-  args: string[]
-  cwd: string
-  eventMs: number
-  bounds: ProcessBounds
-  signal: AbortSignal
-}
 
 export class Processes {
   readonly #services: HomeServices
   readonly #fs: Fs
   readonly #journals: Groups
   readonly #membership: Membership
-  readonly #hasher: Hasher
-  readonly #signer: Signer
-  readonly #random: Random
+  readonly #spawning: Spawning
   readonly #clock: Clock
   readonly #log: LogSink
   readonly #rpc: RpcNode
@@ -59,8 +44,6 @@ export class Processes {
   /** Where processes of others were last seen. */
   readonly #elsewhere = new Map<Kid, NodeId>()
   readonly #progressTimers = new Map<Kid, Timer>()
-  /** Those that begin here: their journals say so with their first entry. */
-  readonly #beginnings = new Map<Kid, PromiseWithResolvers<unknown>>()
   /** Which time this node became the home of a process, while it is. */
   readonly #leading = new Map<Kid, object>()
 
@@ -87,9 +70,7 @@ export class Processes {
     this.#fs = options.fs
     this.#journals = options.journals
     this.#membership = options.membership
-    this.#hasher = options.hasher
-    this.#signer = options.signer
-    this.#random = options.random
+    this.#spawning = new Spawning({ ...options, self: services.self, clock: services.clock })
     this.#onEvent = options.onEvent
     this.#publishHome = options.publishHome
     this.#onEnded = options.onEnded
@@ -104,39 +85,30 @@ export class Processes {
       throw new OsError('EFBIG', `the arguments are too long together (${limits.MAX_ARGS_BYTES} bytes): use a file`)
     }
     const { cid: programCid } = await this.#fs.programFile(program, { signal })
-    const { kid, begun } = await beginning(this.#clock, (how) => this.#begin(options, programCid, how), signal)
-    await begun
-    this.#publishHome(kid)
+    const { kid, problem } = await this.#spawning.spawn(options, programCid)
+    const home = problem === undefined ? this.#services.self : await this.#elsewhereAfter(kid, problem, signal)
+    if (signal.aborted) {
+      await this.kill(kid, new AbortController().signal)
+      signal.throwIfAborted()
+    }
+    if (home === this.#services.self) this.#publishHome(kid)
     this.#forgetOld().catch((error: unknown) => {
       this.#log.log('warn', 'process', `cannot forget processes that ended long ago: ${errorLine(error)}`)
     })
-    return { kid, home: this.#services.self }
+    return { kid, home }
   }
 
-  /** A process begins when enough nodes keep its journal for it to survive this one. @returns its name, a new one each time. */
-  async #begin(
-    { program, args, cwd, eventMs, bounds }: SpawnOptions,
-    programCid: string,
-    how: BeginOptions,
-  ): Promise<{ kid: Kid; begun: Promise<unknown> }> {
-    const home = this.#services.self
-    const atMs = this.#clock.wallMs()
-    const nonce = this.#random.bytes(16)
-    const genesis = encode({ t: 'process', v: 1, program: programCid, args, cwd, home, atMs, nonce })
-    const kid = kidFromHex(toHex(await this.#hasher.sha256(genesis)))
-    const signature = await this.#signer.sign(genesis)
-    const data = encodeData({ args, cwd })
-    const birth = { t: 'spawned' as const, kid, program, programCid, args, cwd, home, atMs, eventMs, bounds, data }
-    const entry: ProcessStep = { ...birth, genesis, signature }
-    const begun = Promise.withResolvers<unknown>()
-    begun.promise.catch(() => undefined) // thrown to whoever goes on with it
-    this.#beginnings.set(kid, begun)
+  /** Its beginning could not be written here: perhaps it was elsewhere. @throws {OsError} `problem`, if nobody says so. */
+  async #elsewhereAfter(kid: Kid, problem: unknown, signal: AbortSignal): Promise<NodeId> {
+    const there = (peer: NodeId) => this.#rpc.call(peer, 'process.history', { kid, after: 0 }, { signal })
     try {
-      await this.#journals.create(PREFIX + kid, encodeEntry(entry), how)
-    } finally {
-      this.#beginnings.delete(kid)
+      await this.#atHome(kid, signal, (home) => home.history(0), there)
+    } catch {
+      signal.throwIfAborted()
+      if (!isOsError(problem, 'ECONNRESET')) throw problem
+      throw new OsError('ECONNRESET', 'perhaps it runs, at tabs that cannot be reached now: ps tells when they can')
     }
-    return { kid, begun: begun.promise }
+    return this.#elsewhere.get(kid) ?? this.#services.self
   }
 
   /** Processes of the whole cluster, oldest first. Nodes that do not answer in time are left out. */
@@ -345,22 +317,18 @@ export class Processes {
     const name = PREFIX + kid
     const led = {}
     this.#leading.set(kid, led)
-    const beginning = this.#beginnings.get(kid)
-    const here: ProcessStep = {
-      t: 'home',
-      node: this.#services.self,
-      why: 'it begins here',
-      atMs: this.#clock.wallMs(),
-    }
-    beginning?.resolve(journal.append([encodeEntry(here)]))
+    const beginning = this.#spawning.first(kid, journal)
     const { state } = await unfold(before, this.#services.blocks)
-    // Another node may have taken over while blocks of it were read.
+    // Nothing of it runs before it is certain that it begins.
+    if (beginning && !(await beginning.written)) return this.#unlead(kid, led)
+    // Another node may have taken over meanwhile.
     if (this.#leading.get(kid) !== led) return
     if (state.spawned?.kid !== kid) throw new OsError('EIO', 'it does not begin with the process')
-    if (beginning) state.apply(here)
+    if (beginning) state.apply(beginning.step)
     else if (before.entries.length === 0 && decodeEntry(before.snapshot).t === 'spawned') {
       // Whoever began it may have done so again under another name.
       this.#log.log('info', 'process', `${shortKid(kid)} has not begun: nobody was told of it`)
+      this.#unlead(kid, led)
       return await this.#journals.retire(name)
     }
     const home = this.#adopt(new ProcessHome(kid, journal, state, this.#services))
@@ -371,6 +339,10 @@ export class Processes {
       home.took('the node that was its home is away')
     }
     await home.resume()
+  }
+
+  #unlead(kid: Kid, led: object): void {
+    if (this.#leading.get(kid) === led) this.#leading.delete(kid)
   }
 
   #follow(kid: Kid, leader: NodeId | undefined): void {

@@ -58,6 +58,8 @@ export class Raft {
   #leadership: Leadership | undefined
   #heardLeaderMs = Number.NEGATIVE_INFINITY
   #hardDirty = false
+  /** It has voted, or may have before it was read from the disk. */
+  #promised: boolean
   #installed: Snapshot | undefined
   #early: Envelope[] = []
   #late: Envelope[] = []
@@ -71,10 +73,15 @@ export class Raft {
     this.#term = behind ? options.log.lastTerm : options.hard.term
     this.#vote = behind ? null : options.hard.vote
     this.#commit = this.log.snapshot.index
+    this.#promised = options.hard.term > 0
   }
 
   get term(): number {
     return this.#term
+  }
+
+  get promised(): boolean {
+    return this.#promised
   }
 
   get role(): Role {
@@ -383,6 +390,7 @@ export class Raft {
     this.#term = term
     this.#vote = mutated('forget-vote') ? null : vote
     this.#hardDirty = true
+    if (vote !== null) this.#promised = true
   }
 
   // --- as a follower ---------------------------------------------------------------------------------------
