@@ -16,11 +16,11 @@ import type { Leave } from '../membership/membership.ts'
 import type { NoteBody } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Beginnings, type BeginOptions } from './beginnings.ts'
-import { Departed } from './departed.ts'
 import { Elections } from './elections.ts'
-import { Group, type GroupHost, isMember } from './group.ts'
+import { type Group, type GroupHost, isMember } from './group.ts'
 import { Intake } from './intake.ts'
 import type { JournalOwner } from './journal.ts'
+import { Kept } from './kept.ts'
 import { Led } from './led.ts'
 import type { Liveness } from './liveness.ts'
 import { Members } from './members.ts'
@@ -41,12 +41,7 @@ export class Groups {
   /** The one that was there last. */
   #witnessId: NodeId | undefined
   readonly #owners = new Map<string, JournalOwner>()
-  readonly #groups = new Map<string, Group>()
-  readonly #departed: Departed
-  /** Those that are being read from disk; messages for them wait. */
-  readonly #loading = new Map<string, Promise<Group>>()
-  /** Being removed from the disk. Never rejects. */
-  readonly #removing = new Map<string, Promise<void>>()
+  readonly #kept: Kept
   /** What an owner was told last, by journal. */
   readonly #told = new Map<string, { leads: Led | undefined; leader: NodeId | undefined }>()
   readonly #beginnings: Beginnings
@@ -76,7 +71,6 @@ export class Groups {
     this.#liveness = options.liveness
     this.#witness = options.witness
     this.#beginnings = new Beginnings(options.rpc.self, options.clock, options.liveness)
-    this.#departed = new Departed(options.store, options.log)
     this.#reopening = new Reopening(options.clock, (name) => void this.#reopen(name))
     this.#intake = new Intake((name) => this.#ownerOf(name), options.log)
     this.#host = {
@@ -97,6 +91,7 @@ export class Groups {
       },
       changed: (group) => this.#changed(group),
     }
+    this.#kept = new Kept(this.#host, options.store, options.log)
     this.#members = new Members({
       self: options.rpc.self,
       clock: options.clock,
@@ -123,23 +118,23 @@ export class Groups {
 
   /** Reads what this node keeps, and takes part. */
   async start(): Promise<void> {
-    await this.#departed.load()
+    await this.#kept.departed.load()
     this.#rpc.onNote('journal.step', (peer, { group, message }) => this.#received(peer, group, message))
     this.#rpc.onNote('journal.dismissed', (peer, said) => this.#dismissed(peer, said))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
     this.#liveness.onUnfit(() => this.#beginnings.changed())
     this.#liveness.onFit(() => {
-      for (const group of this.#groups.values()) if (group.leads) this.#members.reviewSoon(group)
+      for (const group of this.#kept.values()) if (group.leads) this.#members.reviewSoon(group)
     })
     this.#witness.onFrame((frame) => this.#witnessed(frame))
     this.#witness.onChange(() => this.#witnessChanged())
     this.#witnessChanged()
     const names = (await this.#store.list()).filter((name) => this.#ownerOf(name))
     // One that cannot be read, which is logged, keeps no other from starting.
-    const loaded = await Promise.allSettled(names.map((name) => this.#load(name)))
+    const loaded = await Promise.allSettled(names.map((name) => this.#kept.load(name)))
     this.unread = loaded.some(({ status }) => status === 'rejected')
-    for (const group of this.#groups.values()) this.#takePart(group)
+    for (const group of this.#kept.values()) this.#takePart(group)
   }
 
   /** After it was read from the disk. */
@@ -151,36 +146,34 @@ export class Groups {
 
   /** The disk may store again: it goes on with what is there, as after a reload. */
   async #reopen(name: string): Promise<void> {
-    const failed = this.#groups.get(name)
+    const failed = this.#kept.get(name)
     if (!failed?.failed) return
     try {
-      const again = await Group.load(name, this.#host, this.#departed.termOf(name))
-      if (this.#closed || this.#groups.get(name) !== failed) return
-      failed.close('it was opened again')
+      const again = await this.#kept.reload(name, () => !this.#closed && this.#kept.get(name) === failed)
+      if (!again) return
       this.#intake.forget(name)
       this.#elections.cancel(name)
-      this.#groups.set(name, again)
       this.#takePart(again)
     } catch (error) {
       this.#log.log('warn', 'journal', `${name} cannot be opened again: ${errorLine(error)}`)
-      if (this.#groups.get(name) === failed) this.#reopening.soon(name)
+      if (this.#kept.get(name) === failed) this.#reopening.soon(name)
     }
   }
 
   /** Journals kept here whose names begin so. */
   names(prefix: string): string[] {
-    return [...this.#groups.keys()].filter((name) => name.startsWith(prefix))
+    return [...this.#kept.names()].filter((name) => name.startsWith(prefix))
   }
 
   /** How many of them nobody leads, mostly because too few of those who keep them, or have the latest, are here. */
   get waiting(): number {
     const waits = ({ config, leader, quorate }: Group) => config.voters.length > 0 && (!quorate || leader === undefined)
-    return [...this.#groups.values()].filter(waits).length
+    return [...this.#kept.values()].filter(waits).length
   }
 
   /** The journal, if it is kept here. */
   find(name: string): Group | undefined {
-    return this.#groups.get(name)
+    return this.#kept.get(name)
   }
 
   /** @throws {OsError} ENOENT. */
@@ -198,7 +191,7 @@ export class Groups {
    */
   async create(name: string, data: Uint8Array, options: BeginOptions = {}): Promise<void> {
     if (this.#closed) throw new OsError('ECANCELED', 'this tab is closing')
-    if (this.#groups.has(name) || this.#loading.has(name)) throw new OsError('EEXIST', `${name} exists already`)
+    if (this.#kept.get(name) || this.#kept.loading(name)) throw new OsError('EEXIST', `${name} exists already`)
     try {
       await this.#beginnings.wait(name, () => this.#found(name, data), options)
     } catch (error) {
@@ -210,27 +203,21 @@ export class Groups {
 
   /** @returns who keeps it besides. */
   async #found(name: string, data: Uint8Array): Promise<readonly NodeId[]> {
-    const created = Group.create(name, this.#host, firstConfig(this.#rpc.self, this.#liveness.nodes(name)), data)
-    this.#loading.set(name, created)
-    try {
-      const group = await created
-      this.#groups.set(name, group)
-      this.#changed(group)
-      return membersOf(group.config).filter((id) => id !== this.#rpc.self)
-    } finally {
-      this.#loading.delete(name)
-    }
+    const config = firstConfig(this.#rpc.self, this.#liveness.nodes(name))
+    const group = await this.#kept.create(name, config, data)
+    this.#changed(group)
+    return membersOf(group.config).filter((id) => id !== this.#rpc.self)
   }
 
   /** Ends a journal that nobody needs any more, everywhere. */
   async retire(name: string): Promise<void> {
-    const leads = this.#groups.get(name)?.leads === true
+    const leads = this.#kept.get(name)?.leads === true
     if (leads) this.#dismissAll(name)
-    await this.#remove(name, { ended: leads })
+    await this.remove(name, { ended: leads })
   }
 
   #dismissAll(name: string): void {
-    const group = this.#groups.get(name)
+    const group = this.#kept.get(name)
     if (!group) return
     for (const id of [...membersOf(group.config), ...this.#members.untold(group)]) {
       if (id === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group: name, retired: true }))
@@ -243,98 +230,56 @@ export class Groups {
     this.#rpc.note(id, 'journal.dismissed', { group: name, term, index })
   }
 
-  /** Forgets a journal here, but not in which term that was. */
-  remove(name: string): Promise<void> {
-    return this.#remove(name)
-  }
-
-  /** @param departs it may have promised something for it. */
-  async #remove(name: string, { departs = true, ended = false } = {}): Promise<void> {
+  /** Forgets a journal here, but not in which term that was. @param departs it may have promised something for it. */
+  async remove(name: string, { departs = true, ended = false } = {}): Promise<void> {
     // Whoever opens this tab's slot next goes on with what is there, perhaps already: it is not ours any more.
     if (this.#closed) return
-    const group = this.#groups.get(name)
-    // As far as this node took part: who dismisses it could name any other.
-    const term = group?.term ?? 0
-    group?.close('it was removed')
-    this.#groups.delete(name)
     this.#told.delete(name)
     this.#members.forget(name)
     this.#elections.cancel(name)
     this.#intake.forget(name)
     this.#reopening.forget(name)
-    // First, so that no crash comes between: without what it promised it must not be asked.
-    const removed = (departs ? this.#departed.add(name, term, ended) : Promise.resolve()).then(() =>
-      Group.forget(name, this.#store),
-    )
-    const done = removed
-      .catch(() => undefined) // told to whoever removes it
-      .finally(() => {
-        if (this.#removing.get(name) === done) this.#removing.delete(name)
-      })
-    this.#removing.set(name, done)
-    await removed
+    await this.#kept.remove(name, { departs, ended })
   }
 
   /** This tab closes: whoever has most of each journal goes on with it. */
   close(): void {
-    for (const group of this.#groups.values()) if (group.leads) group.handOver()
+    for (const group of this.#kept.values()) if (group.leads) group.handOver()
     this.#closed = true
     this.#members.close()
     this.#reopening.close()
     this.#elections.close()
     this.#retryTimer?.cancel()
-    for (const group of this.#groups.values()) group.close('this tab is closing')
+    for (const group of this.#kept.values()) group.close('this tab is closing')
   }
 
   #ownerOf(name: string): JournalOwner | undefined {
     return this.#owners.get(name.slice(0, name.indexOf('/') + 1))
   }
 
-  #load(name: string): Promise<Group> {
-    const loading = this.#loading.get(name)
-    if (loading) return loading
-    // Who is told of it again at once must not read what is being removed.
-    const loaded = (this.#removing.get(name) ?? Promise.resolve())
-      .then(() => Group.load(name, this.#host, this.#departed.termOf(name)))
-      .then((group) => {
-        this.#groups.set(name, group)
-        return group
-      })
-      .finally(() => this.#loading.delete(name))
-    this.#loading.set(name, loaded)
-    loaded.catch((error: unknown) => this.#log.log('error', 'journal', `${name} cannot be read: ${errorLine(error)}`))
-    return loaded
-  }
-
   #received(peer: NodeId, name: string, message: RaftMessage): void {
     if (this.#closed || !this.#ownerOf(name)) return
-    const group = this.#groups.get(name)
+    const group = this.#kept.get(name)
     if (group) return this.#step(peer, group, message)
     if (message.t === 'check') return this.#host.send(peer, name, { t: 'resigned', term: message.term })
     // A member that has heard of nothing yet may be asked for its vote: it has promised nothing.
     if (message.t !== 'append' && message.t !== 'snapshot' && message.t !== 'vote') return
-    if (message.t === 'vote' && this.#departed.has(name)) {
+    if (message.t === 'vote' && this.#kept.departed.has(name)) {
       // It has forgotten what it promised, but not that there is nothing more to lead: whoever was away then hears of it now.
       const { term, lastIndex: index } = message
-      if (this.#departed.ended(name)) this.#rpc.note(peer, 'journal.dismissed', { group: name, term, index })
+      if (this.#kept.departed.ended(name)) this.#rpc.note(peer, 'journal.dismissed', { group: name, term, index })
       return
     }
-    if (!this.#loading.has(name) && this.#full()) return
-    this.#load(name)
+    if (!this.#kept.loading(name) && this.#kept.full) return
+    this.#kept
+      .load(name)
       .then((loaded) => this.#step(peer, loaded, message))
       .catch(() => undefined) // logged where it was read
   }
 
-  /** Names cost their inventor nothing: few journals may be here of which nothing is known but the name. */
-  #full(): boolean {
-    let unborn = this.#loading.size
-    for (const { config } of this.#groups.values()) if (config.voters.length === 0) unborn++
-    return unborn >= limits.MAX_UNBORN_GROUPS || this.#groups.size >= limits.MAX_GROUPS
-  }
-
   #step(peer: NodeId, group: Group, message: RaftMessage): void {
     if (this.#closed) return
-    if (message.t === 'vote' && group.config.voters.length === 0 && this.#departed.has(group.name)) return
+    if (message.t === 'vote' && group.config.voters.length === 0 && this.#kept.departed.has(group.name)) return
     if (message.t === 'vote' && !isMember(group.config, peer) && (group.settled || leftOut(group, message))) {
       return this.#dismiss(peer, group, group.configIndex)
     }
@@ -349,7 +294,7 @@ export class Groups {
     if (this.#closed || id === undefined) return
     try {
       const said = decodeWitnessFrame(frame)
-      const group = this.#groups.get(said.group)
+      const group = this.#kept.get(said.group)
       if ('message' in said && group && voterOf(group.config, id)?.witness) this.#intake.take(id, group, said.message)
     } catch (error) {
       this.#log.log('warn', 'journal', `the witness said what cannot be: ${errorLine(error)}`)
@@ -361,7 +306,7 @@ export class Groups {
     const before = this.#witnessId
     if (this.#closed || id === before) return
     this.#witnessId = id
-    for (const group of this.#groups.values()) {
+    for (const group of this.#kept.values()) {
       if (before !== undefined && voterOf(group.config, before)) group.down(before, false)
       if (id !== undefined && voterOf(group.config, id)) group.up(id)
       if (group.leader === undefined) this.#elections.soon(group)
@@ -372,9 +317,9 @@ export class Groups {
   /** The leader says that this node no longer keeps the journal. */
   #dismissed(peer: NodeId, said: NoteBody<'journal.dismissed'>): void {
     const { group: name, term, index } = said
-    const loading = this.#loading.get(name)
+    const loading = this.#kept.loading(name)
     if (loading) return void loading.then(() => this.#dismissed(peer, said)).catch(() => undefined) // logged
-    const group = this.#groups.get(name)
+    const group = this.#kept.get(name)
     // It may have been called back since.
     if (!group || group.leads || group.configIndex > index) return
     // One that has not begun has heard of no members: whoever leads it, or sends what it begins with, may take it back.
@@ -399,7 +344,7 @@ export class Groups {
   #lost(peer: NodeId, said: Leave): void {
     this.#members.left(peer, said !== null)
     this.#intake.lost(peer)
-    for (const group of this.#groups.values()) {
+    for (const group of this.#kept.values()) {
       if (group.config.voters.length === 0) this.#giveUp(group, peer)
       if (!isMember(group.config, peer)) continue
       // What the relay says ends nobody's lease.
@@ -413,16 +358,16 @@ export class Groups {
   #giveUp({ name, leader, promised }: Group, gone: NodeId): void {
     if ((leader !== undefined && leader !== gone) || this.#intake.from(name) !== undefined) return
     // Whoever it voted for may lead by that vote; those who have more of it need the vote of one that has promised nothing.
-    const left = this.#departed.has(name)
+    const left = this.#kept.departed.has(name)
     if (promised && !left) return
-    this.#remove(name, { departs: left }).catch((error: unknown) => {
+    this.remove(name, { departs: left }).catch((error: unknown) => {
       this.#log.log('warn', 'journal', `${name}, of which nothing is here, cannot be removed: ${errorLine(error)}`)
     })
   }
 
   #linked(peer: NodeId): void {
     this.#members.back(peer)
-    for (const group of this.#groups.values()) {
+    for (const group of this.#kept.values()) {
       if (isMember(group.config, peer)) {
         group.up(peer)
         if (group.leader === undefined) this.#elections.soon(group)
@@ -438,7 +383,7 @@ export class Groups {
     const leads = group.leads && group.quorate && (told?.leads !== undefined || group.clean)
     if (group.failed) this.#reopening.soon(name)
     else if (group.busy) this.#retrySoon()
-    if (group.config.voters.length > 0) this.#departed.delete(name)
+    if (group.config.voters.length > 0) this.#kept.departed.delete(name)
     const owner = this.#ownerOf(name)
     if (owner?.fold) this.#compact(group, owner.fold.bind(owner))
     if (!group.leads) this.#members.follows(group)
@@ -467,7 +412,7 @@ export class Groups {
     this.#retryTimer ??= this.#clock.setTimer(
       () => {
         this.#retryTimer = undefined
-        for (const group of this.#groups.values()) if (group.busy) group.tick()
+        for (const group of this.#kept.values()) if (group.busy) group.tick()
       },
       limits.RAFT_RETRY_MS,
       'journal retry',
