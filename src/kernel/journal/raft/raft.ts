@@ -201,10 +201,11 @@ export class Raft {
     if (said) this.#heardLeaderMs = Number.NEGATIVE_INFINITY
   }
 
-  /** A member came back: it gets what it has missed. */
+  /** A member came back: it gets what it has missed. One that led may have forgotten that it did. */
   up(id: NodeId, nowMs: number): void {
     this.#campaigns = 0
     this.#leadership?.up(id, nowMs)
+    if (id === this.#leader && id !== this.self) this.#later(id, { t: 'check', term: this.#term })
   }
 
   /** Sends again what was not answered. */
