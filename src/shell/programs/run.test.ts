@@ -189,6 +189,7 @@ describe('log and why', () => {
   }
   const history = [
     row(0, 'spawned', { node: A, detail: '/p.js x' }),
+    row(0.5, 'home', { node: A, detail: 'it begins here' }),
     row(1, 'assigned', { event: '0', task: 'start', node: B, detail: 'least loaded: 0 leased' }),
     row(2, 'lost', { event: '0', task: 'start', node: B, detail: 'ECONNRESET: \u001b[31mthe link closed' }),
     row(4, 'home', { node: B, detail: 'the node that was its home is away' }),
@@ -208,7 +209,7 @@ describe('log and why', () => {
     const { out, kid } = await prepared()
     const lines = (await out(`log ${kid}`)).trimEnd().split('\n')
     expect(lines).toHaveLength(history.length)
-    expect(lines[2]).toMatch(/^ +0\.50 {2}lost +0 start +nodebbbb {2}ECONNRESET: \?\[31mthe link closed$/)
+    expect(lines[3]).toMatch(/^ +0\.50 {2}lost +0 start +nodebbbb {2}ECONNRESET: \?\[31mthe link closed$/)
     expect(JSON.parse(await out(`log --json ${kid}`))).toEqual(history)
   })
 
@@ -216,6 +217,7 @@ describe('log and why', () => {
     const { shell, out, kid } = await prepared()
     const text = await out(`why ${kid}`)
     expect(text).toContain('/p.js x: exited (0)\n1 events completed, 2 leases given\nhome: nodeaaaa\n')
+    expect(text).not.toContain('begins here')
     expect(text).toContain('home after 1.0 s: nodebbbb, because the node that was its home is away')
     expect(text).toMatch(/nodebbbb +0 +1 {2}least loaded\n/)
     expect(text).toContain('again: 0 start was lost on nodebbbb: ECONNRESET')

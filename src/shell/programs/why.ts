@@ -57,7 +57,9 @@ function tell(rows: readonly HistoryRow[]): Story {
   for (const row of rows) {
     const { what, node, event, task, atMs, detail } = row
     if (what === 'spawned') story.program = detail
-    if (what === 'spawned' || what === 'home') {
+    // It begins where it was started: no move.
+    const begins = what === 'home' && story.assigned === 0 && node === story.homes[0]?.node
+    if (what === 'spawned' || (what === 'home' && !begins)) {
       story.homes.push({ node, atMs, why: what === 'home' ? detail : 'it was started there' })
     } else if (what === 'assigned' && node) {
       story.assigned++
