@@ -67,7 +67,7 @@ export class SharedTree {
 
   /** Of our own tree that nobody has written nobody else knows anything. @throws {OsError} EAGAIN, EHOSTUNREACH. */
   async #headAt(best: TreeHead, signal?: AbortSignal): Promise<TreeHead> {
-    return this.inUse.isUnborn(best.tree) ? this.inUse.known : this.inUse.calls.head(best, signal)
+    return this.inUse.unborn.is(best.tree) ? this.inUse.known : this.inUse.calls.head(best, signal)
   }
 
   /** Follows links on the way, not in the last place. @throws {OsError} ENOENT, ENOTDIR, ELOOP. */
@@ -151,14 +151,14 @@ export class SharedTree {
   }
 
   async #applyAt(best: TreeHead, change: Change, signal?: AbortSignal): Promise<Applied> {
-    if (this.inUse.isUnborn(best.tree)) await this.inUse.bear(signal)
+    if (this.inUse.unborn.is(best.tree)) await this.inUse.unborn.bear(signal)
     return this.inUse.calls.apply(best, change, signal)
   }
 
   /** What a peer asks of this node, which leads that tree. @throws {OsError} as `apply`. */
   async applyFor(peer: NodeId, { tree, ...change }: MethodArgs<'tree.apply'>): Promise<Applied> {
     if (this.inUse.blind()) throw new OsError('EAGAIN', `this node does not know yet who leads ${this.inUse.name}`)
-    if (this.inUse.isUnborn(tree) && this.inUse.best()?.tree === tree) await this.inUse.bear()
+    if (this.inUse.unborn.is(tree) && this.inUse.best()?.tree === tree) await this.inUse.unborn.bear()
     return this.#options.keeper.apply(tree, change, peer)
   }
 

@@ -5,7 +5,7 @@
 // A tree is kept by the members of its journal, one of which leads it; all others ask the leader. For `/` every node begins
 // with a tree that nobody has written yet, which counts for nothing where another is; any other keg begins with a tree that
 // has its name. When trees meet, the older one stays, and the younger one is merged into it and forgotten.
-import { errorLine, isOsError } from '../../base/errors.ts'
+import { errorLine } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -26,7 +26,8 @@ import { TreeHearsay } from './tree-hearsay.ts'
 import type { TreeKeeper } from './tree-keeper.ts'
 import { TreeMeeting } from './tree-meeting.ts'
 import { TreeMemory } from './tree-memory.ts'
-import { orCanceled, TreeNews } from './tree-news.ts'
+import { TreeNews } from './tree-news.ts'
+import { UnbornTree } from './tree-unborn.ts'
 
 export interface TreeInUseOptions {
   /** Undefined for `/`. */
@@ -58,9 +59,7 @@ export class TreeInUse {
   readonly branch: TreeBranch
   readonly #meeting: TreeMeeting
   /** Our own tree that nobody has written: given up when a written one is known. */
-  #unborn: TreeHead | undefined
-  /** Its journal begins. */
-  #bearing: Promise<void> | undefined
+  readonly unborn: UnbornTree
   /** The newest head that was used here. */
   #known!: TreeHead
   #used: { tree: Kid; home: NodeId } | undefined
@@ -98,6 +97,16 @@ export class TreeInUse {
       news: this.news,
       known: () => this.#known,
       led: () => this.best() !== undefined,
+    })
+    this.unborn = new UnbornTree({
+      keeper: options.keeper,
+      branch: this.branch,
+      renamed: (before, now) => {
+        if (this.#known.tree === before.tree) this.#known = now
+        this.#claimOwn()
+        this.#tell(now)
+        this.#evaluate()
+      },
     })
     const answered = (home: NodeId, head: TreeHead | null) => this.#answered(home, head)
     this.calls = new TreeCalls({ ...options, answered })
@@ -137,42 +146,6 @@ export class TreeInUse {
     return this.#arrival?.settled === false && this.#known.version === 0 && !this.#hearsay.written && !this.news.closed
   }
 
-  /** It is our own that nobody has written: nobody else knows anything of it. */
-  isUnborn(tree: Kid): boolean {
-    return tree === this.#unborn?.tree
-  }
-
-  /** The first change of our own tree: its journal begins. @throws {OsError} ETIMEDOUT, ECANCELED. */
-  async bear(signal?: AbortSignal): Promise<void> {
-    const unborn = this.#unborn
-    if (!unborn) return
-    // Whoever asked for it may give up: its name is spent all the same.
-    this.#bearing ??= this.#begin(unborn).finally(() => {
-      this.#bearing = undefined
-    })
-    await orCanceled(this.#bearing, signal)
-  }
-
-  async #begin(unborn: TreeHead): Promise<void> {
-    try {
-      await this.branch.begin(unborn, null)
-    } catch (error) {
-      if (isOsError(error, 'ETIMEDOUT')) await this.#rename(unborn)
-      throw error
-    }
-  }
-
-  /** Those who should have kept it may have it all the same, and agree on it without this node: the name is spent. */
-  async #rename(unborn: TreeHead): Promise<void> {
-    const { kid, bornMs } = await this.#options.keeper.name()
-    if (this.#unborn !== unborn) return
-    this.#unborn = { ...unborn, tree: kid, bornMs }
-    if (this.#known.tree === unborn.tree) this.#known = this.#unborn
-    this.#claimOwn()
-    this.#tell(this.#unborn)
-    this.#evaluate()
-  }
-
   async start(): Promise<void> {
     const { rpc, keeper, tree, clock, keg } = this.#options
     const { kid, bornMs } = keg ? { kid: keg, bornMs: 0 } : await keeper.name()
@@ -182,7 +155,7 @@ export class TreeInUse {
     this.#known = recorded ?? unborn
     this.#orphanedMs = clock.nowMs()
     this.#believeFromMs = this.#orphanedMs
-    if (!recorded && !keg) this.#unborn = unborn
+    if (!recorded && !keg) this.unborn.head = unborn
     this.#claimOwn()
     await this.#memory.copyDirectories()
     this.#arrival?.start()
@@ -201,7 +174,7 @@ export class TreeInUse {
     const { keeper, keg, onChange } = this.#options
     const head = keeper.recall(keg)
     if (!head) return
-    this.#unborn = undefined
+    this.unborn.head = undefined
     this.#claimOwn()
     this.#known = head
     this.settle()
@@ -359,7 +332,7 @@ export class TreeInUse {
   #claimOwn(): void {
     const { keeper, rpc, keg } = this.#options
     const [first, ...others] = keeper.heads(keg).filter(({ tree }) => !this.#meeting.aside(tree))
-    const own = first ? others.reduce((best, head) => (precedes(head, best) ? head : best), first) : this.#unborn
+    const own = first ? others.reduce((best, head) => (precedes(head, best) ? head : best), first) : this.unborn.head
     const before = this.#claims.get(rpc.self)
     if (own) this.#claims.set(own)
     else this.#claims.drop(rpc.self)
@@ -429,8 +402,8 @@ export class TreeInUse {
       return this.news.wake()
     }
     this.branch.relax()
-    if (best.version > 0 && this.#unborn) {
-      this.#unborn = undefined
+    if (best.version > 0 && this.unborn.head) {
+      this.unborn.head = undefined
       this.#claimOwn()
     }
     const { tree, home } = best
