@@ -28,6 +28,8 @@ export async function importFiles(
     const all = [...storing.values()]
     storing.clear()
     const outcomes = await Promise.allSettled(all.map(({ stored }) => stored))
+    /** After this one there is no going on: the others are told of first. */
+    let fatal: { error: unknown } | undefined
     for (const [i, outcome] of outcomes.entries()) {
       if (outcome.status === 'fulfilled') {
         count++
@@ -35,21 +37,28 @@ export async function importFiles(
         continue
       }
       const error: unknown = outcome.reason
-      if (context.signal.aborted || !(error instanceof OsError) || isOsError(error, 'ENOSPC')) throw error
+      if (context.signal.aborted || !(error instanceof OsError) || isOsError(error, 'ENOSPC')) {
+        fatal ??= { error }
+        continue
+      }
       await context.complain(`${all[i]?.file.path}: ${reason(error)}`)
       code = 1
     }
+    if (fatal) throw fatal.error
   }
-  for await (const file of files) {
-    const path = joinPath(directory, options.rename ?? safeRelative(file.path))
-    const small = file.size <= SMALL_FILE_BYTES
-    if (!small || storing.size >= SMALL_FILES || storing.has(path)) await settle()
-    const stored = importFile(context, file, path, { ...options, made, small })
-    stored.catch(() => undefined) // reported when its turn comes
-    storing.set(path, { file, stored })
-    if (!small) await settle()
+  try {
+    for await (const file of files) {
+      const path = joinPath(directory, options.rename ?? safeRelative(file.path))
+      const small = file.size <= SMALL_FILE_BYTES
+      if (!small || storing.size >= SMALL_FILES || storing.has(path)) await settle()
+      const stored = importFile(context, file, path, { ...options, made, small })
+      stored.catch(() => undefined) // reported when its turn comes
+      storing.set(path, { file, stored })
+      if (!small) await settle()
+    }
+  } finally {
+    await settle() // also where the source of files broke
   }
-  await settle()
   if (count === 0 && code === 0) await context.complain('no files were chosen')
   return code
 }

@@ -62,6 +62,22 @@ describe('files that were put into the tree', () => {
     expect(disk.blocks.size).toBe(101)
     expect(questions).toBeLessThan(10)
   })
+
+  it('come once, also where a hundred have the same content', async () => {
+    const { cid, size, mode } = await file('x'.repeat(60_000))
+    const ops = Array.from(
+      { length: 100 },
+      (_, i): TreeOp => ({ op: 'put', path: `/f${i}`, cid, size, mode, mtimeMs: 0 }),
+    )
+    let asked = 0
+    const call = keeper.rpc.call.bind(keeper.rpc)
+    keeper.rpc.call = (...args: Parameters<typeof call>) => {
+      if (args[1] === 'blocks.get') asked += (args[2] as { cids: string[] }).cids.length
+      return call(...args)
+    }
+    await lab.run(holdFiles(blocks, ops, { hints: [holder.id] }))
+    expect(asked).toBe(1)
+  })
 })
 
 describe('a copy of a whole tree', () => {

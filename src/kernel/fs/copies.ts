@@ -24,15 +24,15 @@ export async function holdFiles(
   elsewhere?: Elsewhere,
 ): Promise<void> {
   /** Files of one block, and links: each question takes as long as many. */
-  const single: CidText[] = []
+  const single = new Set<CidText>()
   for (const op of ops) {
     if (op.op !== 'put' && op.op !== 'graft') continue
     if (op.op === 'graft' && op.kind === 'directory') continue
     const link = op.op === 'graft' && op.kind === 'symlink'
-    if (link || (isRawCid(op.cid) && op.size < PLACED_BYTES)) single.push(op.cid)
+    if (link || (isRawCid(op.cid) && op.size < PLACED_BYTES)) single.add(op.cid)
     else await blocks.hold(await owedOf(blocks, op, options, elsewhere), options)
   }
-  await blocks.hold(single, options)
+  await blocks.hold([...single], options)
 }
 
 /** How a whole tree is looked after. */

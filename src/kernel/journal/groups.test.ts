@@ -211,6 +211,35 @@ describe('a journal', () => {
     expect(b.owner.texts).toEqual(['acknowledged'])
   })
 
+  it('can be kept by others although somebody made up a thousand names, had them vote, and went', async () => {
+    const [a, b, c] = (await lab.boot('abc')) as [JournalNode, JournalNode, JournalNode]
+    for (let i = 0; i < 1_000; i++) {
+      const message = { t: 'vote', term: 1, pre: false, transfer: false, lastIndex: 0, lastTerm: 0 } as const
+      for (const { id } of [b, c]) a.rpc.note(id, 'journal.step', { group: `test/made-up-${i}`, message })
+      await lab.advance(1)
+    }
+    a.crash()
+    await lab.advance(60_000)
+    await lab.run(b.groups.create(LIST, new Uint8Array(0)), 60_000)
+    await lab.advance(10_000)
+    expect(c.groups.find(LIST)?.config.voters.length).toBeGreaterThan(0)
+  })
+
+  it('is not taken by a deposed leader that ends it from those who went on with it', async () => {
+    const [a, b, c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
+    for (const other of [b, c]) lab.hub.setPartition(a.id, other.id, true)
+    await lab.until(() => b.owner.journal !== undefined || c.owner.journal !== undefined, 30_000)
+    const leader = b.owner.journal ? b : c
+    expect((await lab.run(leader.owner.add('acknowledged'))).level).toBe('majority')
+    await lab.run(a.groups.retire(LIST))
+    leader.crash()
+    for (const other of [b, c]) lab.hub.setPartition(a.id, other.id, false)
+    await lab.advance(60_000)
+    await lab.run(leader.boot())
+    await lab.advance(60_000)
+    expect(lab.leaders().map(({ owner }) => owner.texts)).toEqual([['acknowledged']])
+  })
+
   it('costs nothing while nobody writes: no timer, no message, however many there are', async () => {
     const nodes = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
     for (let i = 0; i < 200; i++) await lab.run(nodes[(i % 3) as 0].groups.create(`test/idle-${i}`, new Uint8Array(0)))

@@ -266,8 +266,10 @@ export class Groups {
     if (message.t !== 'append' && message.t !== 'snapshot' && message.t !== 'vote') return
     if (message.t === 'vote' && this.#kept.departed.has(name)) {
       // It has forgotten what it promised, but not that there is nothing more to lead: whoever was away then hears of it now.
-      const { term, lastIndex: index } = message
-      if (this.#kept.departed.ended(name)) this.#rpc.note(peer, 'journal.dismissed', { group: name, term, index })
+      const { term, lastIndex: index, lastTerm } = message
+      // Unless somebody led it after this node, which did not know: what was written then is nobody else's to end.
+      const over = this.#kept.departed.ended(name) && lastTerm <= this.#kept.departed.termOf(name)
+      if (over) this.#rpc.note(peer, 'journal.dismissed', { group: name, term, index })
       return
     }
     if (!this.#kept.loading(name) && this.#kept.full) return
@@ -342,10 +344,12 @@ export class Groups {
   // --- who is here, and who leads -------------------------------------------------------------------------
 
   #lost(peer: NodeId, said: Leave): void {
+    // Not sooner than anybody may be followed instead: what it has acknowledged until now may hold somebody's lease.
+    if (this.#kept.hasUnborn)
+      this.#clock.setTimer(() => this.#giveUp(peer), limits.RAFT_STICK_MS, 'journals to give up')
     this.#members.left(peer, said !== null)
     this.#intake.lost(peer)
     for (const group of this.#kept.values()) {
-      if (group.config.voters.length === 0) this.#giveUp(group, peer)
       if (!isMember(group.config, peer)) continue
       // What the relay says ends nobody's lease.
       group.down(peer, said === 'itself')
@@ -354,15 +358,20 @@ export class Groups {
     }
   }
 
-  /** One of which nothing is known yet but its name, and nobody sends more: who does later begins anew here. */
-  #giveUp({ name, leader, promised }: Group, gone: NodeId): void {
-    if ((leader !== undefined && leader !== gone) || this.#intake.from(name) !== undefined) return
-    // Whoever it voted for may lead by that vote; those who have more of it need the vote of one that has promised nothing.
-    const left = this.#kept.departed.has(name)
-    if (promised && !left) return
-    this.remove(name, { departs: left }).catch((error: unknown) => {
-      this.#log.log('warn', 'journal', `${name}, of which nothing is here, cannot be removed: ${errorLine(error)}`)
-    })
+  /** Those of which nothing is known yet but the name, and nobody sends more: who does later begins anew here. */
+  #giveUp(gone: NodeId): void {
+    if (this.#closed || this.#liveness.has(gone)) return
+    for (const { name, leader, promised, config } of [...this.#kept.values()]) {
+      if (config.voters.length > 0) continue
+      if ((leader !== undefined && leader !== gone) || this.#intake.from(name) !== undefined) continue
+      // Whoever it voted for may lead by that vote; those who have more of it need the vote of one that has promised nothing.
+      const left = this.#kept.departed.has(name)
+      // But names cost nothing: beyond some, a promise is kept by never voting again.
+      if (promised && !left && !this.#kept.crowded) continue
+      this.remove(name, { departs: left || promised }).catch((error: unknown) => {
+        this.#log.log('warn', 'journal', `${name}, of which nothing is here, cannot be removed: ${errorLine(error)}`)
+      })
+    }
   }
 
   #linked(peer: NodeId): void {

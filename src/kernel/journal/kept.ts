@@ -45,9 +45,22 @@ export class Kept {
 
   /** Names cost their inventor nothing: few journals may be here of which nothing is known but the name. */
   get full(): boolean {
+    return this.#unborn >= MAX_UNBORN_GROUPS || this.#groups.size >= MAX_GROUPS
+  }
+
+  get hasUnborn(): boolean {
+    return this.#unborn > 0
+  }
+
+  /** There are so many of those that the ones nobody tells of any more have to go. */
+  get crowded(): boolean {
+    return this.#unborn >= MAX_UNBORN_GROUPS / 4
+  }
+
+  get #unborn(): number {
     let unborn = this.#loading.size
     for (const { config } of this.#groups.values()) if (config.voters.length === 0) unborn++
-    return unborn >= MAX_UNBORN_GROUPS || this.#groups.size >= MAX_GROUPS
+    return unborn
   }
 
   /** @throws {OsError} ENOSPC, EIO. */

@@ -250,6 +250,28 @@ describe('put and get', () => {
     expect(kernel.text('/a')).toBe('again')
   })
 
+  it('tell of what was stored, also where the disk is full for one, or whoever gives them fails', async () => {
+    const { shell, host, kernel } = testShell()
+    const full: HostFile = {
+      ...file('b'),
+      async *read() {
+        yield utf8('x')
+        throw new OsError('ENOSPC', 'full')
+      },
+    }
+    Object.assign(host, { pickFiles: async () => [file('a', 'x'), full, file('c', 'x')] })
+    const said = await shell.execute('put')
+    expect(said).toMatchObject({ code: 1, stdout: expect.stringMatching(/^\/a .*\n\/c .*\n$/) })
+    expect(said.stderr).toContain('No space left')
+    async function* broken() {
+      yield file('d', 'x')
+      throw new OsError('EIO', 'a folder that cannot be read')
+    }
+    Object.assign(host, { pickFiles: async () => Object.assign(broken(), { length: 2 }) })
+    expect(await shell.execute('put')).toMatchObject({ code: 1, stdout: expect.stringMatching(/^\/d .*\n$/) })
+    expect(kernel.text('/d')).toBe('x')
+  })
+
   it('hand a file to the host', async () => {
     const { shell, host } = testShell(TREE)
     const taken: string[] = []
