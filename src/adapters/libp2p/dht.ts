@@ -23,6 +23,8 @@ export class Libp2pDht implements Dht {
   readonly datastore: BoundedDatastore
   readonly #options: Libp2pDhtOptions
   #rules: DhtRules | undefined
+  /** Peers to which there is a direct connection. */
+  readonly #usable = new Set<NodeId>()
   #engine: Engine | undefined
 
   constructor(options: Libp2pDhtOptions) {
@@ -96,12 +98,26 @@ export class Libp2pDht implements Dht {
 
   /** A direct connection to the peer is usable: it belongs in the routing table. */
   add(peer: NodeId): void {
+    this.#usable.add(peer)
+    this.#enter(peer, limits.DHT_ENTER_ATTEMPTS).catch((error) => this.#log('cannot add a peer', peer, error))
+  }
+
+  /** The table takes only whom it has pinged, once, for a second: who is busy just then is pinged again. */
+  async #enter(peer: NodeId, attempts: number): Promise<void> {
     const engine = this.#engine
-    engine?.dht.routingTable.add?.(engine.peerId(peer)).catch((error) => this.#log('cannot add a peer', peer, error))
+    const table = engine?.dht.routingTable
+    if (!engine || !this.#usable.has(peer)) return
+    const id = engine.peerId(peer)
+    await table?.add?.(id)
+    if (attempts <= 1 || (await table?.find?.(id))) return
+    setTimeout(() => {
+      this.#enter(peer, attempts - 1).catch((error) => this.#log('cannot add a peer', peer, error))
+    }, limits.DHT_ENTER_PAUSE_MS)
   }
 
   /** It is not, and must not delay a query. */
   remove(peer: NodeId): void {
+    this.#usable.delete(peer)
     const engine = this.#engine
     engine?.dht.routingTable
       .remove?.(engine.peerId(peer))

@@ -35,7 +35,12 @@ export interface EngineOptions {
 /** What the DHT offers beside its public interface; checked at run time where it is used. */
 export type OpenDht = KadDHT &
   Partial<EventTarget> & {
-    routingTable: { size: number; add?(peer: PeerId): Promise<void>; remove?(peer: PeerId): Promise<void> }
+    routingTable: {
+      size: number
+      add?(peer: PeerId): Promise<void>
+      remove?(peer: PeerId): Promise<void>
+      find?(peer: PeerId): Promise<PeerId | undefined>
+    }
   }
 
 type Services = { identify: Identify; ping: Ping; dht: KadDHT; parts: Parts }

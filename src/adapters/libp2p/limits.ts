@@ -80,6 +80,9 @@ export const CLOSE_MS = 10_000
 /** A request to a peer that is directly connected takes some 10 ms; a dead one must not cost a look-up 5 s. */
 export const DHT_REQUEST_MIN_MS = 400
 export const DHT_REQUEST_MAX_MS = 1_000
+/** How often a peer that should be in the routing table, and has not answered a ping, is pinged, and the pause between. */
+export const DHT_ENTER_ATTEMPTS = 6
+export const DHT_ENTER_PAUSE_MS = 2_000
 /** Records kept for others. At 1 KiB each this is a directory of 8,000 objects. */
 export const DHT_RECORD_BYTES = 8 * MIB
 /** What libp2p remembers of peers: addresses, protocols, tags. */
