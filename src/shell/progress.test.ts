@@ -15,18 +15,23 @@ function program({ terminal }: { terminal: boolean }) {
   const cancel = { signal: new AbortController().signal }
   return { screen, host, context: { host, stderr, cancel } as unknown as ProgramContext }
 }
+/** A call that is under way: it tells how far it is, and ends, when the test says so. */
+function begin(context: ProgramContext) {
+  const call = Promise.withResolvers<string>()
+  let tell: OnProgress = () => undefined
+  const answer = showing(context, 'checking', ({ onProgress }) => {
+    tell = onProgress as OnProgress
+    return call.promise
+  })
+  return { answer, tell, end: call.resolve }
+}
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 const ERASED = '\r\x1b[K'
 
 describe('a call that takes long', () => {
   it('shows how far it is once it takes long, and leaves nothing behind', async () => {
     const { screen, host, context } = program({ terminal: true })
-    const call = Promise.withResolvers<string>()
-    let tell: OnProgress = () => undefined
-    const answer = showing(context, 'checking', ({ onProgress }) => {
-      tell = onProgress as OnProgress
-      return call.promise
-    })
+    const { answer, tell, end } = begin(context)
     tell({ done: 1, unit: 'files' })
     tell({ done: 2, unit: 'files' })
     await settled()
@@ -39,7 +44,7 @@ describe('a call that takes long', () => {
     tell({ done: 2 ** 20, total: 2 ** 21, unit: 'bytes' })
     await settled()
     expect(screen.slice(1)).toEqual([`${ERASED}checking  [############------------] 1.0 MiB of 2.0 MiB`])
-    call.resolve('well')
+    end('well')
     expect(await answer).toBe('well')
     expect(screen.slice(2)).toEqual([ERASED])
   })
@@ -47,12 +52,7 @@ describe('a call that takes long', () => {
   it('has its answer also when the terminal is gone', async () => {
     const { host, context } = program({ terminal: true })
     const { stderr } = context
-    const call = Promise.withResolvers<string>()
-    let tell: OnProgress = () => undefined
-    const answer = showing(context, 'checking', ({ onProgress }) => {
-      tell = onProgress as OnProgress
-      return call.promise
-    })
+    const { answer, tell, end } = begin(context)
     tell({ done: 1, unit: 'files' })
     host.advance(PROGRESS_INTERVAL_MS)
     await settled()
@@ -60,7 +60,7 @@ describe('a call that takes long', () => {
     host.advance(PROGRESS_INTERVAL_MS)
     tell({ done: 2, unit: 'files' })
     await settled()
-    call.resolve('well')
+    end('well')
     expect(await answer).toBe('well')
   })
 

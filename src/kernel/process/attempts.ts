@@ -105,12 +105,12 @@ export class Attempts {
     this.lookAgain()
   }
 
-  /** Late because their nodes stand still. */
-  stuck(): Attempt[] {
+  /** One that is late because its node stands still. */
+  stuck(): Attempt | undefined {
     const still = this.#stuckOn
-    if (still.size === 0) return []
+    if (still.size === 0) return undefined
     const byMs = this.#clock.nowMs() + TIMER_STEP_MS
-    return [...this.#all].filter((each) => {
+    return [...this.#all].find((each) => {
       return still.has(each.node) && (this.#lateMsOf(each, still) ?? Number.POSITIVE_INFINITY) <= byMs
     })
   }

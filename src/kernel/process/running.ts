@@ -58,7 +58,7 @@ export class Running {
     const { state, attempts } = this.#options
     const { events } = state
     // While there is always something to start, no slot is ever idle: what stands still comes first then.
-    const [stuck] = attempts.stuck()
+    const stuck = attempts.stuck()
     if (stuck) return this.#help([stuck], placement)
     const share = new LeaseShare(Math.ceil(events.readyCount / placement.rooms), (task) => attempts.runsMs(task))
     const leased: EventState[] = []
