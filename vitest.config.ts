@@ -26,7 +26,7 @@ export default defineConfig({
           environment: 'node',
           include: ['{src,workers,relay,scripts,bench}/**/*.test.ts'],
           exclude: ['**/*.browser.test.ts', 'node_modules/**'],
-          testTimeout: 30_000,
+          testTimeout: 60_000,
         },
       },
       {

@@ -171,14 +171,16 @@ export class Site {
     return context.newPage()
   }
 
-  async tab(): Promise<Tab> {
-    return new Tab(await this.page()).open(this.relay.url)
+  /** @param beside another tab of the same browser; undefined: on a device of its own. */
+  async tab(beside?: Tab): Promise<Tab> {
+    const page = beside ? await beside.context.newPage() : await this.page()
+    return new Tab(page).open(this.relay.url)
   }
 
-  /** That many tabs, each on a device of its own, fully connected. The first one is the home of `/`. */
-  async cluster(count: number, tabs: Tab[] = []): Promise<Tab[]> {
+  /** That many tabs, fully connected. The first one is the home of `/`. @param together in one browser, else each on a device of its own. */
+  async cluster(count: number, tabs: Tab[] = [], together = false): Promise<Tab[]> {
     while (tabs.length < count) {
-      tabs.push(await this.tab())
+      tabs.push(await this.tab(together ? tabs[0] : undefined))
       for (const each of tabs) await each.untilPeers(tabs.length - 1)
     }
     return tabs

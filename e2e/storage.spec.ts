@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from './fixtures.ts'
+import { expect, type Tab, test } from './fixtures.ts'
 
 test('a full disk gives a clear error and loses nothing that was there', async ({ tab }) => {
   const a = await tab()
@@ -182,4 +182,54 @@ test('a large file is spread over five devices, and what a killed one kept is ke
     return digest.map((byte) => byte.toString(16).padStart(2, '0')).join('')
   })
   expect(sumThen).toBe(written.sum)
+})
+
+test('a tab reads what another tab of its browser has from their disk', async ({ tab }) => {
+  const first = await tab()
+  // Whoever comes fourth keeps nothing of what the first three do.
+  const others = [await tab({ beside: first }), await tab({ beside: first })]
+  for (const each of [first, ...others]) await each.untilPeers(2)
+  const mebibytes = 24
+  await first.page.evaluate(async (count) => {
+    function* noise(): Generator<Uint8Array> {
+      for (let i = 0; i < count; i++) {
+        const piece = new Uint8Array(1024 * 1024)
+        for (let at = 0; at < piece.byteLength; at += 65_536) crypto.getRandomValues(piece.subarray(at, at + 65_536))
+        yield piece
+      }
+    }
+    await globalThis.os.fs.writeFile('/noise.bin', noise())
+  }, mebibytes)
+  await first.context.addInitScript(() => {
+    const all: RTCPeerConnection[] = []
+    Object.assign(globalThis, { all })
+    globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+      constructor(...args: ConstructorParameters<typeof RTCPeerConnection>) {
+        super(...args)
+        all.push(this)
+      }
+    }
+  })
+  const fourth = await tab({ beside: first })
+  await fourth.untilPeers(3)
+  const received = () =>
+    fourth.page.evaluate(async () => {
+      let bytes = 0
+      for (const connection of (globalThis as unknown as { all: RTCPeerConnection[] }).all) {
+        for (const row of (await connection.getStats()).values())
+          if (row.type === 'transport') bytes += row.bytesReceived
+      }
+      return bytes
+    })
+  const digestOf = (from: Tab) =>
+    from.page.evaluate(async () => {
+      const bytes = await globalThis.os.fs.readFile('/noise.bin')
+      const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', new Uint8Array(bytes)))
+      return [...hash].join(' ')
+    })
+  const before = await received()
+  expect(before).toBeGreaterThan(0)
+  const digest = await digestOf(fourth)
+  expect((await received()) - before).toBeLessThan(1024 * 1024)
+  expect(digest).toBe(await digestOf(first))
 })

@@ -1,4 +1,5 @@
-// A file of another tab, or of three, read through `os.fs`: on a connection that has carried nothing yet (cold) and later (warm).
+// A file of another tab, or of three, read through `os.fs`: on a connection that has carried nothing yet (cold) and later (warm);
+// and from the disk that it shares with them.
 // Beside it a raw data channel between two empty pages, filled as naive code fills it.
 import type { Lab, Tab } from '../lab.ts'
 import { connectRaw, sendRaw } from '../raw-channel.ts'
@@ -16,7 +17,7 @@ export interface Speeds {
   warm: number[]
 }
 
-type Four = [Speeds, Speeds, Speeds, Speeds]
+type Five = [Speeds, Speeds, Speeds, Speeds, Speeds]
 
 /** Of the one other tab there is, which alone keeps the files: a raw channel has one sender, too. */
 async function ofOne(lab: Lab, into: Speeds, warm: number): Promise<void> {
@@ -31,13 +32,13 @@ async function ofOne(lab: Lab, into: Speeds, warm: number): Promise<void> {
 }
 
 /** Of three tabs that keep all files, as they do where nobody chose otherwise; the fourth holds none of them. */
-async function ofThree(lab: Lab, into: Speeds, warm: number): Promise<void> {
+async function ofThree(lab: Lab, into: Speeds, warm: number, oneBrowser = false): Promise<void> {
   await lab.site(async (site) => {
-    const keepers = await site.cluster(3)
+    const keepers = await site.cluster(3, [], oneBrowser)
     const [writer] = keepers as [Tab]
     await writeFiles(writer, warm)
     await untilKept(writer)
-    const reader = (await site.cluster(4, keepers))[3] as Tab
+    const reader = (await site.cluster(4, keepers, oneBrowser))[3] as Tab
     await readFiles(reader, into, warm)
   })
 }
@@ -73,12 +74,13 @@ export async function raw(
 }
 
 export async function transfer(lab: Lab): Promise<Row[]> {
-  const [one, three, naive, careful] = [0, 0, 0, 0].map((): Speeds => ({ cold: [], warm: [] })) as Four
+  const [one, three, near, naive, careful] = [0, 0, 0, 0, 0].map((): Speeds => ({ cold: [], warm: [] })) as Five
   for (let i = 0; i < lab.pick(4, 2); i++) {
     await raw(lab, naive, 2, NAIVE_BUFFERED_BYTES)
     await ofOne(lab, one, 2)
     await raw(lab, careful, 2, CAREFUL_BUFFERED_BYTES)
     await ofThree(lab, three, 2)
+    await ofThree(lab, near, 2, true)
   }
   const warm = median(naive.warm) > median(careful.warm) ? naive.warm : careful.warm
   const unit = 'MiB/s'
@@ -102,6 +104,12 @@ export async function transfer(lab: Lab): Promise<Row[]> {
     }),
     row({ name: `${file} that three tabs hold, cold`, unit, samples: three.cold, beside: besideCold }),
     row({ name: `${file} that three tabs hold, warm`, unit, samples: three.warm, beside: besideWarm }),
+    row({
+      name: `${file} of another tab of the same browser`,
+      unit,
+      samples: [...near.cold, ...near.warm],
+      beside: besideWarm,
+    }),
     row({ name: 'transfer: raw channel, 1 MiB buffered, cold', unit, samples: careful.cold }),
     row({ name: 'transfer: raw channel, 1 MiB buffered, warm', unit, samples: careful.warm }),
     row({ name: 'transfer: raw channel, naively filled, warm', unit, samples: naive.warm }),

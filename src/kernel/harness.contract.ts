@@ -10,6 +10,7 @@ import type { DeviceId, NodeId } from '../base/ids.ts'
 import type { LogLevel, LogSink } from '../ports/log.ts'
 import type { ByteStream, StreamKind } from '../ports/network.ts'
 import { Blocks } from './blocks/blocks.ts'
+import type { DeviceBlocksOptions } from './blocks/device.ts'
 import { decodeFrame, encodeFrame, FRAME, type Frame, FrameReader, type Hello, PROTOCOL_VERSION } from './rpc/frames.ts'
 import { type LinkEvents, RpcNode } from './rpc/node.ts'
 
@@ -212,7 +213,12 @@ export class RawPeer {
 export function blocksOf(
   lab: Lab,
   node: LabNode,
-  options: { findProviders?: () => Promise<NodeId[]>; mayReturn?: () => boolean; disk?: Disk } = {},
+  options: {
+    findProviders?: () => Promise<NodeId[]>
+    mayReturn?: () => boolean
+    disk?: Disk
+    device?: DeviceBlocksOptions
+  } = {},
 ) {
   const disk = options.disk ?? new Disk()
   const blocks = new Blocks({
@@ -224,6 +230,7 @@ export function blocksOf(
     peers: () => node.rpc.linkedPeers(),
     mayReturn: options.mayReturn ?? (() => false),
     findProviders: options.findProviders ?? (async () => []),
+    ...(options.device ? { device: options.device } : {}),
   })
   return { disk, blocks }
 }

@@ -114,6 +114,8 @@ function fitting(random: SeededRandom, method: string): unknown {
       return { peer: random.pick([nodeId('1'), nodeId('other'), '12D3KooWfriend1']) }
     case 'process.find':
       return { prefix: kid.slice(0, 4 + random.below(60)) }
+    case 'blocks.enclosed':
+      return { blocks: Array.from({ length: random.below(5) }, () => [cid, random.bytes(random.below(64))]) }
     case 'journal.dismissed':
       return { group: `process/${kid}`, term: random.below(9), index: random.below(99) }
     case 'journal.step':

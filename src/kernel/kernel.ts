@@ -2,7 +2,7 @@
 // by the hundred in the simulator; what differs is only the ports. Nothing here decides anything.
 import { errorLine, OsError } from '../base/errors.ts'
 import { type DeviceId, type NodeId, shortNode } from '../base/ids.ts'
-import type { BlockStore } from '../ports/blockstore.ts'
+import type { BlockStore, DeviceStore } from '../ports/blockstore.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Hasher, Signer } from '../ports/crypto.ts'
 import type { Dht } from '../ports/dht.ts'
@@ -45,6 +45,7 @@ export interface KernelPorts {
   network: Network
   dht: Dht
   blockStore: BlockStore
+  deviceStore: DeviceStore
   logStore: LogStore
   sandbox: Sandbox
 }
@@ -100,7 +101,7 @@ export class Kernel {
   #closed = false
 
   constructor(ports: KernelPorts, options: KernelOptions) {
-    const { clock, random, hasher, signer, log, network, blockStore, logStore, sandbox, dht } = ports
+    const { clock, random, hasher, signer, log, network, blockStore, deviceStore, logStore, sandbox, dht } = ports
     this.#ports = ports
     this.#options = options
     this.#startedMs = clock.wallMs()
@@ -123,6 +124,7 @@ export class Kernel {
     this.#directory = new Directory({ dht, signer, clock, log })
     this.#blocks = new Blocks({
       store: blockStore,
+      device: { store: deviceStore, shared: () => this.#membership.rows().some((row) => row.device === device) },
       hasher,
       rpc: this.#rpc,
       clock,

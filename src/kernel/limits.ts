@@ -32,6 +32,10 @@ export const BLOCK_ITEM_BYTES = 64 * 1024 - 256
 /** Blocks up to this size are sent several in one frame; each takes so many bytes more in it. */
 export const SMALL_BLOCK_BYTES = 16 * 1024
 export const BLOCK_PIECE_BYTES = 32
+/** Small files that go ahead of one change of a tree (blocks/enclosed.ts): what there is beyond is asked for. */
+export const ENCLOSED_BYTES = 256 * 1024
+/** Of those that came, and of those that may be sent, so many are remembered. */
+export const ENCLOSED_KEPT_BYTES = 1024 * 1024
 /** A stream that does not say hello in this time is closed. Loaded laptops need seconds for their first frame. */
 export const HELLO_TIMEOUT_MS = 15_000
 export const DEFAULT_CALL_TIMEOUT_MS = 10_000

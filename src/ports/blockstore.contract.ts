@@ -1,7 +1,7 @@
 // What every BlockStore must do; each adapter's test calls this with a factory.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isOsError } from '../base/errors.ts'
-import type { BlockStore } from './blockstore.ts'
+import type { BlockStore, DeviceStore } from './blockstore.ts'
 
 export interface BlockStoreHarness {
   store: BlockStore
@@ -123,6 +123,87 @@ export function blockStoreContract(name: string, make: () => Promise<BlockStoreH
       await expect(store.hasMany(['a'])).rejects.toSatisfy(isEio)
       await expect(store.deleteMany(['a'])).rejects.toSatisfy(isEio)
       await expect(store.keys()).rejects.toSatisfy(isEio)
+    })
+  })
+}
+
+export interface DeviceStoreHarness {
+  device: DeviceStore
+  /** This node's own, and those of two other tabs of the device. */
+  own: BlockStore
+  others: [BlockStore, BlockStore]
+  /** The second of the others is closed, and what it has stored is deleted. Resolves when it is. */
+  deleteSecond(): Promise<void>
+  /** Throws the storage away. */
+  cleanup(): void | Promise<void>
+}
+
+export function deviceStoreContract(name: string, make: () => Promise<DeviceStoreHarness>): void {
+  describe(`${name} keeps the device store contract`, () => {
+    let harness: DeviceStoreHarness
+    let device: DeviceStore
+
+    beforeEach(async () => {
+      harness = await make()
+      device = harness.device
+    })
+    afterEach(async () => {
+      await device.close()
+      for (const store of [harness.own, ...harness.others]) await store.close()
+      await harness.cleanup()
+    })
+
+    it('answers in the order of the keys, with what any other tab has', async () => {
+      const [one, two] = harness.others
+      await one.putMany([['a', bytes(1)]])
+      await two.putMany([
+        ['a', bytes(1)],
+        ['b', bytes(2, 2)],
+      ])
+      expect(await device.getMany(['b', 'x', 'a', 'b'])).toEqual([bytes(2, 2), undefined, bytes(1), bytes(2, 2)])
+      expect(await device.getMany([])).toEqual([])
+    })
+
+    it('has nothing of what this node has stored itself', async () => {
+      await harness.own.putMany([['a', bytes(1)]])
+      expect(await device.getMany(['a'])).toEqual([undefined])
+    })
+
+    it('has what is stored while it is open, and not what is deleted', async () => {
+      const [one] = harness.others
+      expect(await device.getMany(['a'])).toEqual([undefined])
+      await one.putMany([['a', bytes(1)]])
+      expect(await device.getMany(['a'])).toEqual([bytes(1)])
+      await one.deleteMany(['a'])
+      expect(await device.getMany(['a'])).toEqual([undefined])
+    })
+
+    it('hands out private copies', async () => {
+      await harness.others[0].putMany([['a', bytes(1)]])
+      const [got] = await device.getMany(['a'])
+      got?.fill(9)
+      expect(await device.getMany(['a'])).toEqual([bytes(1)])
+    })
+
+    it('reads what a tab left when it was closed', async () => {
+      await harness.others[0].putMany([['a', bytes(1)]])
+      await harness.others[0].close()
+      expect(await device.getMany(['a'])).toEqual([bytes(1)])
+    })
+
+    it('keeps nobody from deleting what it reads, and has nothing of it then', async () => {
+      const [one, two] = harness.others
+      await one.putMany([['a', bytes(1)]])
+      await two.putMany([['b', bytes(2)]])
+      expect(await device.getMany(['a', 'b'])).toEqual([bytes(1), bytes(2)])
+      await harness.deleteSecond()
+      expect(await device.getMany(['a', 'b'])).toEqual([bytes(1), undefined])
+    })
+
+    it('rejects with EIO once closed; closing twice is harmless', async () => {
+      await device.close()
+      await device.close()
+      await expect(device.getMany(['a'])).rejects.toSatisfy((error: unknown) => isOsError(error, 'EIO'))
     })
   })
 }

@@ -1,4 +1,4 @@
-// Port: raw block storage of one node. Real: adapters/indexeddb; simulated: adapters/memory.
+// Port: raw block storage of one node, and of its neighbours on the same disk. Real: adapters/indexeddb; simulated: adapters/memory.
 // It does not know what a block means and does not verify hashes: kernel/blocks does.
 
 export interface StorageUsage {
@@ -25,5 +25,16 @@ export interface BlockStore {
   keys(): Promise<string[]>
   usage(): Promise<StorageUsage>
   /** Idempotent. Calls after it reject with EIO. */
+  close(): Promise<void>
+}
+
+/** What other tabs of this device have stored, to be read: they share its disk. */
+export interface DeviceStore {
+  /**
+   * As `BlockStore.getMany`, from whichever of them has it. A store that cannot be read has nothing.
+   * @throws {OsError} EIO once it is closed.
+   */
+  getMany(keys: readonly string[]): Promise<(Uint8Array<ArrayBuffer> | undefined)[]>
+  /** Idempotent. */
   close(): Promise<void>
 }

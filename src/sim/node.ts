@@ -6,7 +6,7 @@ import type { MemoryHub } from '../adapters/memory/hub.ts'
 import { MemoryNetwork } from '../adapters/memory/network.ts'
 import type { SeededRandom } from '../adapters/memory/random.ts'
 import { MemorySandbox } from '../adapters/memory/sandbox.ts'
-import { type Disk, MemoryBlockStore, MemoryLogStore } from '../adapters/memory/stores.ts'
+import { type Disk, MemoryBlockStore, MemoryDeviceStore, MemoryLogStore } from '../adapters/memory/stores.ts'
 import { toHex, utf8 } from '../base/bytes.ts'
 import type { DeviceId, NodeId } from '../base/ids.ts'
 import { Kernel } from '../kernel/kernel.ts'
@@ -21,6 +21,8 @@ import type { LoadProgram } from '../syscalls/task-runtime.ts'
 export interface NodeHost {
   readonly clock: VirtualClock
   readonly hub: MemoryHub
+  /** All that have a disk. */
+  readonly nodes: readonly SimNode[]
   readonly options: {
     slots?: number
     load?: LoadProgram
@@ -105,7 +107,9 @@ export class SimNode {
     }
     const load = options.load ?? (async () => Promise.reject(new Error('this simulation has no programs')))
     const [blockStore, logStore] = [new MemoryBlockStore(this.disk, pass), new MemoryLogStore(this.disk, pass)]
-    this.#stores = [blockStore, logStore]
+    const others = () => this.#host.nodes.filter(({ id, device }) => id !== this.id && device === this.device)
+    const deviceStore = new MemoryDeviceStore(() => others().map(({ disk }) => disk), pass)
+    this.#stores = [blockStore, deviceStore, logStore]
     this.network = network
     const hasher = new MemoryHasher()
     this.kernel = new Kernel(
@@ -118,6 +122,7 @@ export class SimNode {
         network,
         dht: network,
         blockStore,
+        deviceStore,
         logStore,
         sandbox: new MemorySandbox({ clock, slots: options.slots ?? 2, load }),
       },

@@ -3,6 +3,7 @@
 import examples from 'virtual:brittlestar-examples'
 import { blockStoreOn } from '../../src/adapters/indexeddb/blockstore.ts'
 import { SlotDatabase } from '../../src/adapters/indexeddb/database.ts'
+import { IndexedDbDeviceStore } from '../../src/adapters/indexeddb/devicestore.ts'
 import { IndexedDbLogStore } from '../../src/adapters/indexeddb/logstore.ts'
 import { createIdentity, type Identity, loadIdentity } from '../../src/adapters/libp2p/identity.ts'
 import { createLibp2pNode } from '../../src/adapters/libp2p/node.ts'
@@ -14,7 +15,7 @@ import { missingWorkerApis } from '../../src/adapters/system/features.ts'
 import { systemHasher } from '../../src/adapters/system/hasher.ts'
 import { type RingLog, ringLog } from '../../src/adapters/system/logsink.ts'
 import { systemRandom } from '../../src/adapters/system/random.ts'
-import { claimSlot } from '../../src/adapters/system/slots.ts'
+import { claimSlot, storedSlots } from '../../src/adapters/system/slots.ts'
 import { toHex, utf8 } from '../../src/base/bytes.ts'
 import { OsError } from '../../src/base/errors.ts'
 import { Kernel } from '../../src/kernel/kernel.ts'
@@ -70,6 +71,7 @@ export async function bootTab(options: BootOptions<MessagePort>): Promise<Tab> {
       network: network.network,
       dht: network.dht,
       blockStore: blockStoreOn(database),
+      deviceStore: new IndexedDbDeviceStore(slot, storedSlots),
       logStore,
       sandbox: options.orphan ? noSandbox : createSandbox(options.sandboxPort),
     },

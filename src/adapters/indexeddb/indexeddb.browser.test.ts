@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { isOsError } from '../../base/errors.ts'
-import { blockStoreContract } from '../../ports/blockstore.contract.ts'
+import { blockStoreContract, deviceStoreContract } from '../../ports/blockstore.contract.ts'
 import { logStoreContract } from '../../ports/logstore.contract.ts'
 import { blockStoreOn, openBlockStore } from './blockstore.ts'
 import { databaseName, SlotDatabase } from './database.ts'
+import { IndexedDbDeviceStore } from './devicestore.ts'
 import { IndexedDbLogStore, openLogStore } from './logstore.ts'
 
 let lastSlot = 1000
@@ -23,6 +24,27 @@ blockStoreContract('IndexedDB', async () => {
     store: await openBlockStore(slot),
     reopen: () => openBlockStore(slot),
     cleanup: () => deleteDatabase(slot),
+  }
+})
+
+deviceStoreContract('IndexedDB', async () => {
+  const slots = [newSlot(), newSlot(), newSlot()] as const
+  const [own, one, two] = [
+    await openBlockStore(slots[0]),
+    await openBlockStore(slots[1]),
+    await openBlockStore(slots[2]),
+  ]
+  return {
+    device: new IndexedDbDeviceStore(slots[0], async () => slots),
+    own,
+    others: [one, two],
+    async deleteSecond() {
+      await two.close()
+      await deleteDatabase(slots[2])
+    },
+    async cleanup() {
+      for (const slot of slots) await deleteDatabase(slot)
+    },
   }
 })
 
@@ -57,6 +79,37 @@ function noise(length: number): Uint8Array {
 const isEio = (error: unknown) => isOsError(error, 'EIO')
 const isFull = (error: unknown) => isOsError(error, 'ENOSPC')
 const bytes = (...values: number[]) => new Uint8Array(values)
+
+describe('what other slots have', () => {
+  it('is looked for without making a database where there is none', async () => {
+    const slot = newSlot()
+    const device = new IndexedDbDeviceStore(newSlot(), async () => [slot])
+    expect(await device.getMany(['a'])).toEqual([undefined])
+    expect((await indexedDB.databases()).map(({ name }) => name)).not.toContain(databaseName(slot))
+    // Its tab may have come meanwhile.
+    const blocks = await openBlockStore(slot)
+    await blocks.putMany([['a', bytes(1)]])
+    expect(await device.getMany(['a'])).toEqual([bytes(1)])
+    await Promise.all([blocks.close(), device.close()])
+    await deleteDatabase(slot)
+  })
+
+  it('is read past a database that is none of ours', async () => {
+    const [strange, slot] = [newSlot(), newSlot()]
+    const request = indexedDB.open(databaseName(strange), 1)
+    request.onupgradeneeded = () => request.result.createObjectStore('something')
+    await new Promise((resolve) => {
+      request.onsuccess = resolve
+    })
+    request.result.close()
+    const blocks = await openBlockStore(slot)
+    await blocks.putMany([['a', bytes(1)]])
+    const device = new IndexedDbDeviceStore(newSlot(), async () => [strange, slot])
+    expect(await device.getMany(['a'])).toEqual([bytes(1)])
+    await Promise.all([blocks.close(), device.close()])
+    await Promise.all([strange, slot].map(deleteDatabase))
+  })
+})
 
 describe('storage that the browser takes away', () => {
   it('fails with EIO once its database was deleted, since what it acknowledged is gone', async () => {

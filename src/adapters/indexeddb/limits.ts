@@ -3,6 +3,9 @@
 /** Most log writes that one strict transaction takes: a flush of some megabytes still ends within a few ms. */
 export const MAX_GROUP_COMMIT = 512
 
+/** New tabs make new slots: they are looked for again after so long at the soonest. */
+export const SLOTS_KNOWN_MS = 5_000
+
 /** Writes of blocks up to this size share a transaction with others, up to so many: 8 MiB at most. */
 export const SMALL_WRITE_BYTES = 64 * 1024
 export const MAX_SMALL_WRITES = 128

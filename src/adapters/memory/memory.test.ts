@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it, test } from 'vitest'
 import { toHex, utf8 } from '../../base/bytes.ts'
 import type { NodeId } from '../../base/ids.ts'
-import { blockStoreContract } from '../../ports/blockstore.contract.ts'
+import { blockStoreContract, deviceStoreContract } from '../../ports/blockstore.contract.ts'
 import { clockContract } from '../../ports/clock.contract.ts'
 import { contractRules, type DhtTrio, dhtContract } from '../../ports/dht.contract.ts'
 import { logStoreContract } from '../../ports/logstore.contract.ts'
@@ -14,7 +14,7 @@ import { MemoryHub } from './hub.ts'
 import { MemoryNetwork } from './network.ts'
 import { SeededRandom } from './random.ts'
 import { MemorySandbox } from './sandbox.ts'
-import { Disk, MemoryBlockStore, MemoryLogStore } from './stores.ts'
+import { Disk, MemoryBlockStore, MemoryDeviceStore, MemoryLogStore } from './stores.ts'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
@@ -44,6 +44,20 @@ for (const [name, wrap] of [
 blockStoreContract('the memory block store', async () => {
   const disk = new Disk()
   return { store: new MemoryBlockStore(disk), reopen: async () => new MemoryBlockStore(disk), cleanup: () => undefined }
+})
+
+deviceStoreContract('the memory device store', async () => {
+  const [own, one, two] = [new Disk(), new Disk(), new Disk()]
+  const others = [one, two]
+  return {
+    device: new MemoryDeviceStore(() => others),
+    own: new MemoryBlockStore(own),
+    others: [new MemoryBlockStore(one), new MemoryBlockStore(two)],
+    async deleteSecond() {
+      others.pop()
+    },
+    cleanup: () => undefined,
+  }
 })
 
 logStoreContract('the memory log store', async () => {

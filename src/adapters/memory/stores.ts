@@ -1,7 +1,7 @@
 // Block and log stores in memory, on a simulated disk (disk.ts), which outlives the kernel that uses it, so that a reload
 // finds what was stored. Implements ports/blockstore.ts and ports/logstore.ts.
 import { OsError } from '../../base/errors.ts'
-import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
+import type { BlockStore, DeviceStore, StorageUsage } from '../../ports/blockstore.ts'
 import type { LogStore, StoredLog } from '../../ports/logstore.ts'
 import { type Bytes, Disk } from './disk.ts'
 
@@ -76,6 +76,37 @@ export class MemoryBlockStore implements BlockStore {
 
   #open(): void {
     if (this.#closed) throw new OsError('EIO', 'the block store is closed')
+  }
+}
+
+/** Disks of other tabs of one device. */
+export class MemoryDeviceStore implements DeviceStore {
+  readonly #disks: () => Iterable<Disk>
+  readonly #pass: Pass
+  #closed = false
+
+  /** @param disks of the others, as they are now. */
+  constructor(disks: () => Iterable<Disk>, pass = atOnce) {
+    this.#disks = disks
+    this.#pass = pass
+  }
+
+  async getMany(keys: readonly string[]): Promise<(Bytes | undefined)[]> {
+    if (this.#closed) throw new OsError('EIO', 'the device store is closed')
+    const found = keys.map((): Bytes | undefined => undefined)
+    for (const disk of this.#disks()) {
+      await disk.read(() => {
+        for (const [i, key] of keys.entries()) {
+          const bytes = disk.blocks.get(key)
+          if (bytes) found[i] ??= copy(bytes)
+        }
+      }, this.#pass)
+    }
+    return found
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
   }
 }
 

@@ -24,13 +24,19 @@ const WAIT_MS = 5000
 /** More tabs than any browser survives; ends the search when the lock manager misbehaves. */
 const MAX_SLOTS = 1024
 
-/** Slots that have a database and no tab. Empty where the browser does not list databases. */
-export async function orphanSlots(): Promise<number[]> {
+/** Slots that have a database. Empty where the browser does not list databases. */
+export async function storedSlots(): Promise<number[]> {
   if (!indexedDB.databases) return []
-  const [databases, { held = [] }] = await Promise.all([indexedDB.databases(), navigator.locks.query()])
-  const taken = new Set(held.map(({ name }) => name))
+  const databases = await indexedDB.databases()
   const found = databases.map(({ name }) => Number(/^brittlestar-slot-(\d+)$/.exec(name ?? '')?.[1] ?? Number.NaN))
-  return found.filter((slot) => isSlot(slot) && !taken.has(slotLockName(slot))).sort((a, b) => a - b)
+  return found.filter(isSlot).sort((a, b) => a - b)
+}
+
+/** The same of those that have no tab. */
+export async function orphanSlots(): Promise<number[]> {
+  const [stored, { held = [] }] = await Promise.all([storedSlots(), navigator.locks.query()])
+  const taken = new Set(held.map(({ name }) => name))
+  return stored.filter((slot) => !taken.has(slotLockName(slot)))
 }
 
 /** Whether a tab waits for that slot. */

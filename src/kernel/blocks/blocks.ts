@@ -11,6 +11,8 @@ import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
 import type { ServeContext } from '../rpc/session.ts'
 import { type CidText, type Codec, cidOf } from './cid.ts'
+import { DeviceBlocks, type DeviceBlocksOptions } from './device.ts'
+import { Enclosed } from './enclosed.ts'
 import { BlockFetcher, type BlockFetcherOptions, type FetchOptions, type OnBlock } from './fetch.ts'
 import { KnownBlocks } from './known-blocks.ts'
 import { Touched } from './touched.ts'
@@ -28,6 +30,8 @@ export class Blocks {
   readonly #hasher: Hasher
   readonly #log: LogSink
   readonly #fetcher: BlockFetcher
+  readonly #enclosed: Enclosed
+  readonly #device: DeviceBlocks | undefined
   /** What was stored here, or made sure of, lately: whoever did may be about to name it. */
   readonly #touched: Touched
   /** Blocks are being freed. Never rejects. */
@@ -41,13 +45,17 @@ export class Blocks {
   /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
   #keeping: Promise<void> = Promise.resolve()
 
-  constructor(options: BlockFetcherOptions & { store: BlockStore }) {
+  /** @param options.device undefined: no other tab's disk can be read. */
+  constructor(options: BlockFetcherOptions & { store: BlockStore; device?: DeviceBlocksOptions }) {
     this.#store = options.store
     this.#hasher = options.hasher
     this.#touched = new Touched(options.clock)
     this.#log = options.log
     this.#fetcher = new BlockFetcher(options)
     const { rpc } = options
+    this.#enclosed = new Enclosed(rpc)
+    const verify = (cid: CidText, bytes: Uint8Array) => this.#fetcher.verify(cid, bytes)
+    this.#device = options.device && new DeviceBlocks(options.device, { verify, log: options.log })
     rpc.handle('blocks.have', async ({ cids, rely = false }) => {
       if (rely) {
         this.#touched.add(cids)
@@ -82,6 +90,12 @@ export class Blocks {
   #stored(cid: CidText, bytes: Uint8Array): void {
     this.#known.add(cid)
     this.#known.hashed(cid, bytes)
+    this.#enclosed.stored(cid, bytes)
+  }
+
+  /** Sends those of them that are small and were stored here lately, before that peer is told of them. */
+  enclose(peer: NodeId, cids: readonly CidText[]): void {
+    this.#enclosed.send(peer, cids)
   }
 
   /** Who makes room when the disk is full, or readers have kept many copies. */
@@ -252,13 +266,25 @@ export class Blocks {
     missing.sort((a, b) => wanted.indexOf(a) - wanted.indexOf(b))
     const onFetched: OnBlock = (cid, bytes) => onBlock(cid, bytes, false)
     if (options.keep === false) {
-      await this.#fetcher.fetch(missing, options, onFetched)
+      await this.#fetch(missing, options, onFetched)
       return
     }
     await this.#keeping // a disk slower than the network bounds how much is fetched, not the memory
-    const fetched = await this.#fetcher.fetch(missing, options, onFetched)
+    const fetched = await this.#fetch(missing, options, onFetched)
     this.#keeping = this.#keeping.then(() => this.#keep([...fetched]))
     await this.#keeping
+  }
+
+  /** From this disk, where another tab has stored it, or else from other nodes. @throws {OsError} as BlockFetcher.fetch. */
+  async #fetch(
+    cids: readonly CidText[],
+    options: FetchOptions,
+    onBlock: OnBlock,
+  ): Promise<ReadonlyMap<CidText, Uint8Array>> {
+    const near = (await this.#device?.get(cids, onBlock)) ?? new Map<CidText, Uint8Array>()
+    const far = cids.filter((cid) => !near.has(cid))
+    if (far.length === 0) return near
+    return new Map([...near, ...(await this.#fetcher.fetch(far, options, onBlock))])
   }
 
   /** Whether what the disk gave is what this block is. */
@@ -277,7 +303,8 @@ export class Blocks {
   async hold(cids: readonly CidText[], options: FetchOptions = {}, small = false): Promise<void> {
     this.#touched.add(cids) // all of them, also when one is missing
     await this.#dropping
-    const sought = cids.filter((cid) => !this.#known.has(cid))
+    const unknown = cids.filter((cid) => !this.#known.has(cid))
+    const sought = await this.#withoutEnclosed(unknown, options.hints ?? [])
     const most = small ? limits.HOLD_BATCH_SMALL_BLOCKS : limits.HOLD_BATCH_BLOCKS
     let count: number = small ? most : limits.WRITE_BATCH_BLOCKS
     for (let at = 0; at < sought.length; at += limits.MAX_CIDS_PER_CALL) {
@@ -287,7 +314,7 @@ export class Blocks {
       for (const [i, cid] of batch.entries()) if (held[i]) this.#known.add(cid)
       const missing = batch.filter((_cid, i) => !held[i])
       while (missing.length > 0) {
-        const fetched = [...(await this.#fetcher.fetch(missing.splice(0, count), options, () => undefined))]
+        const fetched = [...(await this.#fetch(missing.splice(0, count), options, () => undefined))]
         await this.putMany(fetched)
         // So many at a time as are together as large as a few full ones, if they are like the last.
         const bytes = fetched.reduce((sum, [, block]) => sum + block.byteLength, 0)
@@ -295,6 +322,20 @@ export class Blocks {
         count = Math.min(most, Math.max(limits.WRITE_BATCH_BLOCKS, fit))
       }
     }
+  }
+
+  /** Stores those that a holder has sent ahead. @returns the others. @throws {OsError} ENOSPC, EIO. */
+  async #withoutEnclosed(cids: readonly CidText[], holders: readonly NodeId[]): Promise<readonly CidText[]> {
+    const right: (readonly [CidText, Uint8Array])[] = []
+    await Promise.all(
+      cids.map(async (cid) => {
+        const sent = this.#enclosed.take(holders, cid)
+        if (sent && (await this.#fetcher.isRight(sent.peer, cid, sent.bytes))) right.push([cid, sent.bytes])
+      }),
+    )
+    if (right.length === 0) return cids
+    await this.putMany(right)
+    return cids.filter((cid) => !this.#known.has(cid))
   }
 
   /** A cached copy is welcome but not owed: a full disk must not fail a read. */

@@ -188,6 +188,14 @@ export class BlockFetcher {
     return equalBytes(multihash.digest, await this.#options.hasher.sha256(bytes))
   }
 
+  /** The same of bytes that a peer sent: one who sends wrong ones is not asked again. */
+  async isRight(peer: NodeId, cid: CidText, bytes: Uint8Array): Promise<boolean> {
+    if (this.#liars.has(peer)) return false
+    if (await this.verify(cid, bytes)) return true
+    this.#liars.set(peer, `sent wrong bytes for block ${cid}`)
+    return false
+  }
+
   /**
    * @param onBlock told of each block at once; the result has them all.
    * @throws {OsError} EIO (BlockMissing) when a block cannot be had from anybody; ECANCELED.

@@ -3,7 +3,13 @@
 import { OsError } from '../../base/errors.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, isRawCid } from '../blocks/cid.ts'
-import { HOLD_BATCH_SMALL_BLOCKS, MAX_TREE_DEPTH, MAX_TREE_DIRECTORIES, PLACED_BYTES } from '../limits.ts'
+import {
+  HOLD_BATCH_SMALL_BLOCKS,
+  MAX_TREE_DEPTH,
+  MAX_TREE_DIRECTORIES,
+  PLACED_BYTES,
+  SMALL_BLOCK_BYTES,
+} from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { type Directory, decodeDirectoryBlock, type Entry } from './directory.ts'
 import { type Elsewhere, isLost, owedOf } from './leaves.ts'
@@ -33,6 +39,11 @@ export async function holdFiles(
     else await blocks.hold(await owedOf(blocks, op, options, elsewhere), options)
   }
   await blocks.hold([...single], options)
+}
+
+/** Files of one small block that these changes put into the tree: they may go ahead of the changes. */
+export function smallFiles(ops: readonly TreeOp[]): CidText[] {
+  return ops.flatMap((op) => (op.op === 'put' && op.size <= SMALL_BLOCK_BYTES ? [op.cid] : []))
 }
 
 /** How a whole tree is looked after. */

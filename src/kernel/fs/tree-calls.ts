@@ -45,6 +45,7 @@ export class TreeCalls {
     if (home === rpc.self) return keeper.apply(tree, change, rpc.self)
     await membership.reach(home, signal)
     const { ops, ack, absorbs, mark } = change
+    keeper.enclose(home, ops)
     const args = { tree, ops: [...ops], ack, absorbs: absorbs && ([...absorbs] as [Kid, number]), mark }
     const applied = await rpc.call(home, 'tree.apply', args, { signal })
     answered(home, applied.head)

@@ -5,11 +5,12 @@ import { type Kid, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import type { CidText } from '../blocks/cid.ts'
 import { HOLD_BATCH_ROOTS } from '../limits.ts'
 import { mutated } from '../mutations.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { isSigned } from './commit-signature.ts'
-import { type Care, holdFiles, TreeCopies } from './copies.ts'
+import { type Care, holdFiles, smallFiles, TreeCopies } from './copies.ts'
 import { type Elsewhere, isLost } from './leaves.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
@@ -39,6 +40,8 @@ export class TreeHolding {
   readonly copies: TreeCopies
   /** What is being copied for the journals, so that the same is not copied twice at once. */
   readonly #holding = new Map<string, Promise<void>>()
+  /** Small files of entries that were made here, and who had each before. */
+  readonly #small = new WeakMap<Uint8Array, readonly { cid: CidText; from: NodeId }[]>()
   /** Old versions that are being copied, one tree after the other. */
   #older: Promise<void> = Promise.resolve()
 
@@ -47,6 +50,22 @@ export class TreeHolding {
     const { tree, blocks, log } = options
     const onMissing = (path: string) => log.log('warn', 'fs', `nobody who is here has ${path}: keeping / without it`)
     this.copies = new TreeCopies({ tree, blocks, onMissing })
+  }
+
+  /** These changes become that entry. */
+  made(entry: Uint8Array, changes: readonly { ops: readonly TreeOp[]; from: NodeId }[]): void {
+    const small = changes.flatMap(({ ops, from }) => smallFiles(ops).map((cid) => ({ cid, from })))
+    if (small.length > 0) this.#small.set(entry, small)
+  }
+
+  /** Sends a member the small files of an entry, unless it had them before. */
+  enclose(entry: Uint8Array, to: NodeId): void {
+    const lacking = this.#small.get(entry)?.filter(({ from }) => from !== to) ?? []
+    if (lacking.length > 0)
+      this.#options.blocks.enclose(
+        to,
+        lacking.map(({ cid }) => cid),
+      )
   }
 
   /** Fetches what an entry or a snapshot stands for. @returns undefined when all is here. */

@@ -16,8 +16,8 @@ import type { Groups } from '../journal/groups.ts'
 import type { Journal, Journalled, JournalOwner } from '../journal/journal.ts'
 import { membersOf } from '../journal/raft/config.ts'
 import * as limits from '../limits.ts'
-import type { TreeHead } from '../rpc/methods.ts'
-import type { TreeCopies } from './copies.ts'
+import type { TreeHead, TreeOp } from '../rpc/methods.ts'
+import { smallFiles, type TreeCopies } from './copies.ts'
 import { MalformedDag } from './dag.ts'
 import type { Elsewhere } from './leaves.ts'
 import type { LedTree, Placing } from './placement.ts'
@@ -118,6 +118,7 @@ export class TreeKeeper {
         if (led || keg !== undefined) this.#options.onFollow(keg ?? undefined)
       },
       hold: (kind, bytes, from, name) => this.#holding.hold(kidOf(name), { kind, bytes, from }),
+      enclose: (entry, to) => this.#holding.enclose(entry, to),
       dismissed: (name, before) => {
         if (before.snapshot.byteLength === 0) return // it had not begun
         const { root, versions } = TreeState.replay([before.snapshot, ...before.entries])
@@ -320,6 +321,11 @@ export class TreeKeeper {
     }
   }
 
+  /** Sends small files of these changes, before another node that leads the tree is asked to make them. */
+  enclose(to: NodeId, ops: readonly TreeOp[]): void {
+    this.#options.blocks.enclose(to, smallFiles(ops))
+  }
+
   /** Where a branch that this node leads left a tree. */
   base(kid: Kid): TreeBirth['base'] {
     return this.#led.get(kid)?.state.base ?? null
@@ -386,6 +392,7 @@ export class TreeKeeper {
       ...this.#options,
       copies: this.copies,
       current: () => this.#led.get(kid) === led,
+      made: (entry, changes) => this.#holding.made(entry, changes),
       unstored: (error) => this.#unstored(kid, error),
       onForgotten: (versions, asked) => this.#options.onForgotten(kid, versions, asked),
     })

@@ -46,6 +46,8 @@ export interface TreeLeadingOptions {
   signer: Signer
   /** Whether this node leads the tree still. */
   current(): boolean
+  /** These changes become that entry of the journal. */
+  made(entry: Uint8Array, changes: readonly Pick<Request, 'ops' | 'from'>[]): void
   /** Its disk took no more. @returns what to tell whoever asked. */
   unstored(error: unknown): OsError
   onHead(head: TreeHead): void
@@ -156,12 +158,13 @@ export class TreeLeading {
     for (const each of entries) {
       if (each.t === 'changed' && copies.has(each.from, kid)) copies.note(each.root, kid)
     }
-    const ack = await this.#journal.append(
-      entries.map((each) =>
-        each.t === 'changed' ? entryOf(each, limits.MAX_TREE_ENTRY_BYTES) : encodeTreeEntry(each),
-      ),
-      level,
-    )
+    const encoded = entries.map((each) => {
+      if (each.t !== 'changed') return encodeTreeEntry(each)
+      const entry = entryOf(each, limits.MAX_TREE_ENTRY_BYTES)
+      this.#options.made(entry, made)
+      return entry
+    })
+    const ack = await this.#journal.append(encoded, level)
     // Another node may lead by now, with this change: it says so itself.
     if (!current()) throw new OsError('ECONNRESET', 'another node took over meanwhile')
     for (const each of entries) {

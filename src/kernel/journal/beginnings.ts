@@ -65,6 +65,11 @@ export class Beginnings {
     this.#waiting.get(name)?.resolve()
   }
 
+  /** The disk here takes no more. */
+  failed(name: string, error: OsError): void {
+    this.#waiting.get(name)?.reject(error)
+  }
+
   /** Somebody has gone, or fallen silent: a journal for which nobody is left who could keep it is not waited for. */
   changed(): void {
     for (const [name, beginning] of this.#waiting) this.#look(name, beginning)

@@ -120,6 +120,11 @@ export class Group implements Journal {
     return this.#failed !== undefined
   }
 
+  /** Why it has failed. */
+  get failure(): OsError | undefined {
+    return this.#failed
+  }
+
   get leader(): NodeId | undefined {
     return this.#raft.leader
   }

@@ -83,7 +83,10 @@ export class Groups {
       send: (to, group, message) => {
         try {
           if (to === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group, message }))
-          else this.#rpc.note(to, 'journal.step', { group, message })
+          else {
+            this.#enclose(to, group, message)
+            this.#rpc.note(to, 'journal.step', { group, message })
+          }
         } catch (error) {
           // It is sent again; the machine that asked for it goes on.
           this.#log.log('warn', 'journal', `not sent to ${shortNode(to)} about ${group}: ${errorLine(error)}`)
@@ -253,6 +256,13 @@ export class Groups {
     for (const group of this.#kept.values()) group.close('this tab is closing')
   }
 
+  /** What the entries refer to may go ahead of them. */
+  #enclose(to: NodeId, name: string, message: RaftMessage): void {
+    if (message.t !== 'append') return
+    const owner = this.#ownerOf(name)
+    for (const { kind, bytes } of message.entries) if (kind === 'data') owner?.enclose?.(bytes, to)
+  }
+
   #ownerOf(name: string): JournalOwner | undefined {
     return this.#owners.get(name.slice(0, name.indexOf('/') + 1))
   }
@@ -390,8 +400,10 @@ export class Groups {
     const { leader, name } = group
     const told = this.#told.get(name)
     const leads = group.leads && group.quorate && (told?.leads !== undefined || group.clean)
-    if (group.failed) this.#reopening.soon(name)
-    else if (group.busy) this.#retrySoon()
+    if (group.failure) {
+      this.#beginnings.failed(name, group.failure)
+      this.#reopening.soon(name)
+    } else if (group.busy) this.#retrySoon()
     if (group.config.voters.length > 0) this.#kept.departed.delete(name)
     const owner = this.#ownerOf(name)
     if (owner?.fold) this.#compact(group, owner.fold.bind(owner))

@@ -412,6 +412,13 @@ export const notes = {
   'membership.peers': v.strictObject({ peers: v.pipe(v.array(nodeId), v.maxLength(limits.MAX_GOSSIP_PEERS)) }),
   /** The sender, whom that peer promised heartbeats, hears none. */
   'membership.silent': v.strictObject({ peer: nodeId }),
+  /** Blocks that the sender's next message names: whoever needs them need not ask. */
+  'blocks.enclosed': v.strictObject({
+    blocks: v.pipe(
+      v.array(v.strictTuple([cid, bytes(limits.SMALL_BLOCK_BYTES)])),
+      v.maxLength(limits.MAX_CIDS_PER_CALL),
+    ),
+  }),
   /** One message of a replicated journal. */
   'journal.step': v.strictObject({ group: groupName, message: raftMessage }),
   /** From its leader to somebody who no longer keeps it. */

@@ -1,0 +1,119 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { type Disk, MemoryDeviceStore, Disk as NewDisk } from '../../adapters/memory/stores.ts'
+import { utf8 } from '../../base/bytes.ts'
+import { OsError } from '../../base/errors.ts'
+import { boot, homeAndOthers, meshed, newCluster } from '../cluster.contract.ts'
+import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
+import { RpcNode } from '../rpc/node.ts'
+import type { Blocks } from './blocks.ts'
+import { RAW } from './cid.ts'
+
+let lab: Lab
+let reader: LabNode
+let holder: LabNode
+let disk: Disk
+let blocks: Blocks
+/** Of another tab of the reader's device. */
+let beside: Disk
+let shared: boolean
+/** Blocks that the holder was asked for. */
+let asked: string[]
+
+beforeEach(async () => {
+  lab = new Lab()
+  ;[reader, holder] = await lab.pair()
+  beside = new NewDisk()
+  shared = true
+  const device = { store: new MemoryDeviceStore(() => [beside]), shared: () => shared }
+  ;({ disk, blocks } = blocksOf(lab, reader, { device }))
+  asked = []
+  const call = reader.rpc.call.bind(reader.rpc)
+  reader.rpc.call = (...args: Parameters<typeof call>) => {
+    if (args[1] === 'blocks.get') asked.push(...(args[2] as { cids: string[] }).cids)
+    return call(...args)
+  }
+})
+
+/** On the disk beside, in these words, and properly at the holder unless told otherwise. */
+async function stored(text: string, { as = text, held = true } = {}): Promise<string> {
+  const cid = await blocks.cidOf(RAW, utf8(text))
+  beside.blocks.set(cid, utf8(as))
+  if (held) await holderBlocks().putMany([[cid, utf8(text)]])
+  return cid
+}
+let theirs: Blocks | undefined
+const holderBlocks = () => {
+  theirs ??= blocksOf(lab, holder).blocks
+  return theirs
+}
+beforeEach(() => {
+  theirs = undefined
+})
+
+describe('what another tab of this browser has stored', () => {
+  it('is read from the disk, and kept, and nobody is asked for it', async () => {
+    const cid = await stored('near')
+    expect(await lab.run(blocks.get(cid))).toEqual(utf8('near'))
+    expect(disk.blocks.get(cid)).toEqual(utf8('near'))
+    const other = await stored('held')
+    await lab.run(blocks.hold([other]))
+    expect(disk.blocks.get(other)).toEqual(utf8('held'))
+    expect(asked).toEqual([])
+  })
+
+  it('is had also when nobody else has it', async () => {
+    const cid = await stored('near', { held: false })
+    expect(await lab.run(blocks.get(cid))).toEqual(utf8('near'))
+  })
+
+  it('is asked for where it is corrupt, or not there', async () => {
+    const corrupt = await stored('right', { as: 'wrong' })
+    const near = await stored('near')
+    const far = await stored('far')
+    beside.blocks.delete(far)
+    const got = await lab.run(blocks.getMany([corrupt, near, far]))
+    expect(got).toEqual(['right', 'near', 'far'].map(utf8))
+    expect(asked.sort()).toEqual([corrupt, far].sort())
+    expect(reader.log.has('corrupt copy')).toBe(true)
+    expect(blocks.liars().size).toBe(0)
+  })
+
+  it('is not looked for while no other tab is here', async () => {
+    shared = false
+    const cid = await stored('near')
+    await lab.run(blocks.get(cid))
+    expect(asked).toEqual([cid])
+  })
+
+  it('is asked for when the disk cannot be read', async () => {
+    const failing = {
+      getMany: () => Promise.reject(new OsError('EIO', 'the disk fails')),
+      close: async () => undefined,
+    }
+    const other = await lab.node('other')
+    await lab.link(other, holder)
+    const { blocks: its } = blocksOf(lab, other, { device: { store: failing, shared: () => true } })
+    const cid = await stored('x')
+    expect(await lab.run(its.get(cid))).toEqual(utf8('x'))
+  })
+})
+
+describe('a tab that comes to a browser that has another one', () => {
+  it('reads large files of that one from the disk', async () => {
+    const cluster = newCluster()
+    const [home] = await homeAndOthers(cluster, await boot(cluster, 3))
+    const content = new Uint8Array(200_000).map((_, i) => i)
+    const { cid } = await cluster.run(home.fs.writeFile('/f', content, { ack: 'all' }))
+    const tab = cluster.addNode(home.device)
+    await cluster.run(tab.boot())
+    await meshed(cluster)
+    const call = vi.spyOn(RpcNode.prototype, 'call')
+    expect(await cluster.run(tab.fs.readFile('/f'))).toEqual(content)
+    const got = call.mock.calls.flatMap(([, method, args]) =>
+      method === 'blocks.get' ? (args as { cids: string[] }).cids : [],
+    )
+    vi.restoreAllMocks()
+    expect(got).not.toContain(cid)
+    expect(tab.disk.blocks.has(cid as string)).toBe(true)
+  })
+})

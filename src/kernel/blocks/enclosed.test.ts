@@ -1,0 +1,153 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Disk } from '../../adapters/memory/stores.ts'
+import { utf8 } from '../../base/bytes.ts'
+import { boot, homeAndOthers, newCluster } from '../cluster.contract.ts'
+import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
+import { ENCLOSED_BYTES, ENCLOSED_KEPT_BYTES, SMALL_BLOCK_BYTES } from '../limits.ts'
+import { RpcNode } from '../rpc/node.ts'
+import type { Blocks } from './blocks.ts'
+import { RAW } from './cid.ts'
+
+let lab: Lab
+let keeper: LabNode
+let writer: LabNode
+let disk: Disk
+let blocks: Blocks
+let theirs: Blocks
+/** Blocks that anybody was asked for. */
+let asked: string[]
+
+beforeEach(async () => {
+  lab = new Lab()
+  ;[keeper, writer] = await lab.pair()
+  ;({ disk, blocks } = blocksOf(lab, keeper))
+  ;({ blocks: theirs } = blocksOf(lab, writer))
+  asked = []
+  const call = RpcNode.prototype.call
+  vi.spyOn(RpcNode.prototype, 'call').mockImplementation(function (this: RpcNode, ...args) {
+    if (args[1] === 'blocks.get') asked.push(...(args[2] as { cids: string[] }).cids)
+    return call.apply(this, args)
+  })
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+const cidOf = (bytes: Uint8Array) => theirs.cidOf(RAW, bytes)
+async function written(content: Uint8Array): Promise<string> {
+  const cid = await cidOf(content)
+  await theirs.putMany([[cid, content]])
+  return cid
+}
+/** Until what was sent has come. */
+const arrived = () => lab.advance(100)
+const hold = (cids: readonly string[], hints = [writer.id]) => lab.run(blocks.hold(cids, { hints }))
+
+describe('small blocks that go ahead of what names them', () => {
+  it('are stored without asking for them', async () => {
+    const cids = [await written(utf8('one')), await written(utf8('two')), await written(new Uint8Array(0))]
+    theirs.enclose(keeper.id, cids)
+    await arrived()
+    expect(disk.blocks.size).toBe(0)
+    await hold(cids)
+    expect([...disk.blocks.keys()].sort()).toEqual([...cids].sort())
+    expect(asked).toEqual([])
+  })
+
+  it('are asked for when they do not go ahead: too large, too many, or not stored lately', async () => {
+    const large = await written(new Uint8Array(SMALL_BLOCK_BYTES + 1))
+    const earlier = await written(utf8('earlier'))
+    const many: string[] = []
+    for (let i = 0; i <= ENCLOSED_KEPT_BYTES / SMALL_BLOCK_BYTES; i++) {
+      many.push(await written(new Uint8Array(SMALL_BLOCK_BYTES).fill(i)))
+    }
+    const cids = [large, earlier, ...many]
+    theirs.enclose(keeper.id, cids)
+    await arrived()
+    await hold(cids)
+    expect(disk.blocks.size).toBe(cids.length)
+    expect(asked).toContain(large)
+    expect(asked).toContain(earlier)
+    const came = cids.length - asked.length
+    expect(came).toBeGreaterThan(0)
+    expect(came).toBeLessThanOrEqual(ENCLOSED_BYTES / SMALL_BLOCK_BYTES)
+  })
+
+  it('are not believed: whoever sends wrong bytes is noted, and others are asked', async () => {
+    const cid = await cidOf(utf8('right'))
+    const liar = await lab.node('liar')
+    await lab.link(keeper, liar)
+    const honest = await lab.node('honest')
+    await blocksOf(lab, honest).blocks.putMany([[cid, utf8('right')]])
+    await lab.link(keeper, honest)
+    liar.rpc.note(keeper.id, 'blocks.enclosed', { blocks: [[cid, utf8('wrong')]] })
+    await arrived()
+    await hold([cid], [liar.id])
+    expect(disk.blocks.get(cid)).toEqual(utf8('right'))
+    expect([...blocks.liars().keys()]).toEqual([liar.id])
+    // Nor is what it sends afterwards, right or wrong.
+    const next = await written(utf8('next'))
+    liar.rpc.note(keeper.id, 'blocks.enclosed', { blocks: [[next, utf8('next')]] })
+    await arrived()
+    await hold([next], [liar.id, writer.id])
+    expect(asked).toContain(next)
+  })
+
+  it('count only from who is said to have them', async () => {
+    const cid = await written(utf8('x'))
+    const stranger = await lab.node('stranger')
+    await lab.link(keeper, stranger)
+    stranger.rpc.note(keeper.id, 'blocks.enclosed', { blocks: [[cid, utf8('not x')]] })
+    await arrived()
+    await hold([cid])
+    expect(disk.blocks.get(cid)).toEqual(utf8('x'))
+    expect(blocks.liars().size).toBe(0)
+  })
+
+  it('cost a bounded memory, whatever is sent: the oldest are forgotten, and asked for', async () => {
+    const first = await written(utf8('first'))
+    theirs.enclose(keeper.id, [first])
+    for (let i = 0; i <= ENCLOSED_KEPT_BYTES / SMALL_BLOCK_BYTES; i++) {
+      const bytes = new Uint8Array(SMALL_BLOCK_BYTES).fill(i)
+      writer.rpc.note(keeper.id, 'blocks.enclosed', { blocks: [[await cidOf(bytes), bytes]] })
+    }
+    await arrived()
+    await hold([first])
+    expect(asked).toEqual([first])
+  })
+
+  it('that do not fit on the disk are refused as if they had been fetched', async () => {
+    const cid = await written(utf8('x'))
+    theirs.enclose(keeper.id, [cid])
+    await arrived()
+    disk.quotaBytes = disk.usedBytes()
+    await expect(hold([cid])).rejects.toMatchObject({ code: 'ENOSPC' })
+  })
+})
+
+describe('a small file of a tree that three nodes keep', () => {
+  it('is on all their disks, and nobody asked for it', async () => {
+    const cluster = newCluster()
+    const [home, others] = await homeAndOthers(cluster, await boot(cluster, 3))
+    await cluster.run(home.fs.writeFile('/first', 'first', { ack: 'all' }))
+    const cids: string[] = []
+    for (const [i, node] of [home, ...others].entries()) {
+      const { cid } = await cluster.run(node.fs.writeFile(`/f${i}`, `of ${i}`, { ack: 'all' }))
+      cids.push(cid as string)
+    }
+    for (const { disk } of [home, ...others]) for (const cid of cids) expect(disk.blocks.has(cid)).toBe(true)
+    expect(asked.filter((cid) => cids.includes(cid))).toEqual([])
+  })
+
+  it('is not sent to who wrote it', async () => {
+    const cluster = newCluster()
+    const [home, [member]] = await homeAndOthers(cluster, await boot(cluster, 3))
+    await cluster.run(home.fs.writeFile('/first', 'first', { ack: 'all' }))
+    const note = vi.spyOn(RpcNode.prototype, 'note')
+    await cluster.run((member ?? home).fs.writeFile('/f', 'of a member', { ack: 'all' }))
+    const to = note.mock.calls.flatMap(([peer, name]) => (name === 'blocks.enclosed' ? [peer] : []))
+    expect(to.filter((peer) => peer === member?.id)).toEqual([])
+    expect(new Set(to).size).toBe(2)
+    expect(to).toHaveLength(2)
+  })
+})

@@ -1,0 +1,103 @@
+// Small blocks go ahead of what names them: who sends a change sends its small files before it, so that whoever has to have
+// them before it answers need not ask. Nobody is believed: what came is hashed when it is needed, and forgotten when it is not.
+// Above: blocks.ts. Below: rpc.
+import type { NodeId } from '../../base/ids.ts'
+import * as limits from '../limits.ts'
+import type { RpcNode } from '../rpc/node.ts'
+import { type CidText, isRawCid } from './cid.ts'
+
+/** What one message takes for a block beside its bytes. */
+const ROW_BYTES = 128
+
+/** A block that a peer sent. */
+interface Sent {
+  peer: NodeId
+  bytes: Uint8Array
+}
+
+export class Enclosed {
+  readonly #rpc: RpcNode
+  /** Leaves that were stored here lately. */
+  readonly #stored = new Latest(limits.ENCLOSED_KEPT_BYTES)
+  /** What peers sent, by peer and CID. */
+  readonly #came = new Latest(limits.ENCLOSED_KEPT_BYTES)
+
+  constructor(rpc: RpcNode) {
+    this.#rpc = rpc
+    rpc.onNote('blocks.enclosed', (peer, { blocks }) => {
+      for (const [cid, bytes] of blocks) this.#came.add(keyOf(peer, cid), bytes)
+    })
+  }
+
+  /** It was stored here: it may be sent. */
+  stored(cid: CidText, bytes: Uint8Array): void {
+    if (bytes.byteLength <= limits.SMALL_BLOCK_BYTES && isRawCid(cid)) this.#stored.add(cid, bytes)
+  }
+
+  /** Sends those that were stored here lately; the peer has to ask for the others. */
+  send(peer: NodeId, cids: readonly CidText[]): void {
+    let blocks: [CidText, Uint8Array][] = []
+    let bytes = 0
+    let sent = 0
+    const flush = () => {
+      if (blocks.length > 0) this.#rpc.note(peer, 'blocks.enclosed', { blocks })
+      blocks = []
+      sent += bytes
+      bytes = 0
+    }
+    for (const cid of cids) {
+      const block = this.#stored.get(cid)
+      if (!block) continue
+      const size = block.byteLength + ROW_BYTES
+      if (sent + bytes + size > limits.ENCLOSED_BYTES) break
+      if (bytes + size > limits.BLOCK_ITEM_BYTES || blocks.length === limits.MAX_CIDS_PER_CALL) flush()
+      blocks.push([cid, block])
+      bytes += size
+    }
+    flush()
+  }
+
+  /** What one of these peers sent for it, once. */
+  take(peers: readonly NodeId[], cid: CidText): Sent | undefined {
+    for (const peer of peers) {
+      const bytes = this.#came.take(keyOf(peer, cid))
+      if (bytes) return { peer, bytes }
+    }
+    return undefined
+  }
+}
+
+function keyOf(peer: NodeId, cid: CidText): string {
+  return `${peer} ${cid}`
+}
+
+/** Copies of blocks, of which the oldest go when there are too many bytes. */
+class Latest {
+  readonly #blocks = new Map<string, Uint8Array>()
+  readonly #most: number
+  #bytes = 0
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  add(key: string, bytes: Uint8Array): void {
+    this.take(key)
+    this.#blocks.set(key, bytes.slice())
+    this.#bytes += bytes.byteLength + ROW_BYTES
+    for (const oldest of this.#blocks.keys()) {
+      if (this.#bytes <= this.#most) break
+      this.take(oldest)
+    }
+  }
+
+  get(key: string): Uint8Array | undefined {
+    return this.#blocks.get(key)
+  }
+
+  take(key: string): Uint8Array | undefined {
+    const bytes = this.#blocks.get(key)
+    if (bytes && this.#blocks.delete(key)) this.#bytes -= bytes.byteLength + ROW_BYTES
+    return bytes
+  }
+}
