@@ -340,7 +340,7 @@ describe('a hostile peer', () => {
   })
 
   it('that asks for kegs that do not exist does not keep others from being looked into', async () => {
-    const { cluster, nodes } = await withFiles(6, 207, 0)
+    const { cluster, nodes } = await withFiles(8, 207, 0) // six keep the two trees, one writes
     const writer = nodes[0] as SimNode
     await cluster.run(new Keg(writer.os).create('/data'))
     await cluster.run(writer.fs.writeFile('/data/f', 'x'))

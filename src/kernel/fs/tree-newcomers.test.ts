@@ -6,7 +6,7 @@ import { boot, codeOf, homeAndOthers, newCluster, oneHome } from '../cluster.con
 async function written(count: number) {
   const cluster = newCluster()
   const nodes = await boot(cluster, count)
-  await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there'))
+  await cluster.run((nodes[0] as SimNode).fs.writeFile('/x', 'long there', { ack: 'all' }))
   return { cluster, nodes }
 }
 

@@ -76,7 +76,7 @@ describe('a process', () => {
     'begins with other keepers where all that were chosen were %s',
     async (how) => {
       let unlucky = 0
-      for (let seed = 36; seed < 40; seed++) {
+      for (let seed = 36; seed < 40 || (unlucky === 0 && seed < 60); seed++) {
         await start(7, seed)
         await cluster.advance(12_000) // nobody is new any more
         const [home, ...others] = nodes as [SimNode, ...SimNode[]]
