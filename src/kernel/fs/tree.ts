@@ -1,6 +1,7 @@
 // Immutable trees of directories: read them, look up a path. Changes are made by tree-edit.ts. It keeps no head;
 // shared-tree.ts does. Errors are those of POSIX.
-import { OsError } from '../../base/errors.ts'
+import { orAborted } from '../../base/abort.ts'
+import { OsError, toOsError } from '../../base/errors.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB } from '../blocks/cid.ts'
@@ -45,6 +46,8 @@ export class Tree {
   readonly #blocks: Blocks
   readonly #cache = new Map<CidText, Directory>()
   #cachedEntries = 0
+  /** Directories that are being read. */
+  readonly #reading = new Map<CidText, Promise<Directory>>()
   readonly #targets = new Map<CidText, string>()
 
   constructor(blocks: Blocks) {
@@ -68,9 +71,25 @@ export class Tree {
     return (drafts[1] as Draft).cid
   }
 
+  /** Whoever needs one that is being read waits for it: sixty who look into a new version fetch it once. */
   async directory(cid: CidText, options: FetchOptions = {}): Promise<Directory> {
     const cached = this.#cache.get(cid)
     if (cached) return cached
+    const underWay = this.#reading.get(cid)
+    if (underWay) {
+      try {
+        return await unlessAborted(underWay, options.signal)
+      } catch {
+        options.signal?.throwIfAborted() // else whoever read it has given up, or knew of other holders
+        return this.#cache.get(cid) ?? this.#read(cid, options)
+      }
+    }
+    const reading = this.#read(cid, options).finally(() => this.#reading.delete(cid))
+    this.#reading.set(cid, reading)
+    return reading
+  }
+
+  async #read(cid: CidText, options: FetchOptions): Promise<Directory> {
     const { entries, parted } = decodeDirectoryBlock(cid, await this.#blocks.get(cid, options))
     const directory = parted ? await this.#join(cid, entries, options) : entries
     this.#remember(cid, directory)
@@ -193,6 +212,10 @@ export class Tree {
     if (known) this.#cachedEntries -= weight(known)
     this.#cache.delete(cid)
   }
+}
+
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return signal ? orAborted(promise, signal, () => toOsError(signal.reason, 'ECANCELED')) : promise
 }
 
 /** Entries of parts are counted with these. */

@@ -1,0 +1,76 @@
+// Directories of another node, read by many at a time.
+import { beforeEach, expect, it, vi } from 'vitest'
+import { OsError } from '../../base/errors.ts'
+import type { Blocks } from '../blocks/blocks.ts'
+import { boot, homeAndOthers, newCluster } from '../cluster.contract.ts'
+import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
+import { RpcNode } from '../rpc/node.ts'
+import { Tree } from './tree.ts'
+
+let lab: Lab
+let reader: LabNode
+let holder: LabNode
+let blocks: Blocks
+let tree: Tree
+let root: string
+/** How often the holder was asked for blocks. */
+let asked: number
+
+beforeEach(async () => {
+  lab = new Lab()
+  ;[reader, holder] = await lab.pair()
+  ;({ blocks } = blocksOf(lab, reader))
+  tree = new Tree(blocks)
+  root = await new Tree(blocksOf(lab, holder).blocks).create(['a', 'b'])
+  asked = 0
+  const call = reader.rpc.call.bind(reader.rpc)
+  reader.rpc.call = (...args: Parameters<typeof call>) => {
+    if (args[1] === 'blocks.get') asked++
+    return call(...args)
+  }
+})
+
+const read = (signal?: AbortSignal) => tree.directory(root, { hints: [holder.id], signal })
+
+it('a directory that sixty look into is fetched once', async () => {
+  const directories = await lab.run(Promise.all(Array.from({ length: 60 }, () => read())))
+  expect(directories.map((directory) => [...directory.keys()])).toEqual(directories.map(() => ['a', 'b']))
+  expect(asked).toBe(1)
+})
+
+it('whoever gives up waiting keeps nobody else from reading it', async () => {
+  const [first, second] = [new AbortController(), new AbortController()]
+  const outcomes = Promise.allSettled([read(first.signal), read(second.signal), read()])
+  first.abort()
+  second.abort()
+  const [one, two, three] = await lab.run(outcomes)
+  expect([one?.status, two?.status, three?.status]).toEqual(['rejected', 'rejected', 'fulfilled'])
+})
+
+it('whoever knows a holder reads it also when another who does not is at it', async () => {
+  const get = blocks.get.bind(blocks)
+  blocks.get = async (cid, options) => {
+    if (options?.hints) return get(cid, options)
+    throw new OsError('EIO', 'nobody has it')
+  }
+  const outcomes = Promise.allSettled([tree.directory(root), read()])
+  const [one, two] = await lab.run(outcomes)
+  expect([one?.status, two?.status]).toEqual(['rejected', 'fulfilled'])
+})
+
+it('a thousand files of one member, sixty-four at a time, take few questions', async () => {
+  const cluster = newCluster()
+  const [home, [member]] = await homeAndOthers(cluster, await boot(cluster, 3))
+  const writer = member ?? home
+  await cluster.run(writer.fs.mkdir('/d'))
+  const call = vi.spyOn(RpcNode.prototype, 'call')
+  let next = 0
+  const work = async () => {
+    for (let i = next++; i < 1_000; i = next++) await writer.fs.writeFile(`/d/${i}`, `file ${i}`)
+  }
+  await cluster.run(Promise.all(Array.from({ length: 64 }, work)), 600_000)
+  const questions = call.mock.calls.filter(([, method]) => method === 'blocks.get').length
+  vi.restoreAllMocks()
+  expect(await cluster.run(home.fs.readdir('/d'))).toHaveLength(1_000)
+  expect(questions).toBeLessThan(200)
+})
