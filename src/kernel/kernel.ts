@@ -163,7 +163,7 @@ export class Kernel {
       arrival: this.#arrival,
       onTree: ({ version, home }) => void this.#events.push({ type: 'tree', version, home }),
       onNotice: notice,
-      onWritten: (cid) => this.#publish('bs-prov', cid),
+      onWritten: (cid) => this.#directory.publishLater('bs-prov', cid, [network.self]),
       publishHome: (keg) => this.#publish('bs-home', keg),
       homesOf: async (keg) => ((await this.#directory.query('bs-home', keg))?.nodes ?? []) as NodeId[],
     })

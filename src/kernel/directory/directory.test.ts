@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { MemorySigner } from '../../adapters/memory/crypto.ts'
 import { MemoryNetwork } from '../../adapters/memory/network.ts'
+import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Signer } from '../../ports/crypto.ts'
 import type { Dht, DhtRules } from '../../ports/dht.ts'
@@ -115,6 +116,78 @@ describe('a name', () => {
     expect(lab.clock.pending().filter(({ reason }) => reason === 'republish')).toHaveLength(1)
     await lab.advance(RECORD_TTL_MS + HOUR)
     for (const i of [0, 500, 999]) expect(await lookup(1, 'bs-prov', `cid${i}`)).toMatchObject({ node: A })
+  })
+})
+
+describe('a name that can wait', () => {
+  let puts: string[]
+  beforeEach(() => {
+    puts = []
+    const put = network(0).put.bind(network(0))
+    network(0).put = (path: string, value: Uint8Array) => {
+      puts.push(path)
+      return put(path, value)
+    }
+  })
+  const later = (...names: string[]) => {
+    for (const each of names) at(0).publishLater('bs-prov', each, [A])
+  }
+
+  it('is published in a moment', async () => {
+    later('x')
+    await lab.advance(1_000)
+    expect(await lookup(1, 'bs-prov', 'x')).toMatchObject({ node: A })
+    expect(lab.clock.pending().filter(({ reason }) => reason === 'publish later')).toEqual([])
+  })
+
+  it('is not while others come, and of too many only the latest are, each once', async () => {
+    for (let i = 0; i < 300; i++) {
+      later(`cid${i}`, 'again')
+      await lab.advance(100)
+    }
+    expect(puts).toEqual([])
+    await lab.advance(60_000)
+    expect(puts).toHaveLength(256)
+    expect(puts.filter((path) => path.endsWith('/again'))).toHaveLength(1)
+    expect(puts).toContain('/bs-prov/cid299')
+    expect(puts).not.toContain('/bs-prov/cid0')
+  })
+
+  it('waits again when others come while those before are published', async () => {
+    later('a', 'b', 'c')
+    await lab.until(() => puts.length === 1)
+    later('d')
+    await lab.advance(150)
+    expect(puts).toHaveLength(1)
+    await lab.advance(10_000)
+    expect(puts).toHaveLength(4)
+  })
+
+  it('lets others go first', async () => {
+    later(...Array.from({ length: 200 }, (_, i) => `cid${i}`))
+    await lab.until(() => puts.length === 1)
+    await publish(0, 'bs-home', 'x', [A])
+    expect(puts.indexOf('/bs-home/x')).toBeLessThan(3)
+  })
+
+  it('goes on with the next when one cannot be published', async () => {
+    const put = network(0).put.bind(network(0))
+    network(0).put = (path: string, value: Uint8Array) =>
+      path.endsWith('/a') ? Promise.reject(new OsError('EIO', 'no')) : put(path, value)
+    later('a', 'b')
+    await lab.advance(1_000)
+    expect(await lookup(1, 'bs-prov', 'b')).toMatchObject({ node: A })
+  })
+
+  it('is not published once its node closes, or takes it back', async () => {
+    later('x', 'y')
+    at(0).withdraw('bs-prov', 'x')
+    await lab.advance(1_000)
+    expect(puts).toEqual(['/bs-prov/y'])
+    later('z')
+    at(0).close()
+    await lab.advance(1_000)
+    expect(puts).toHaveLength(1)
   })
 })
 

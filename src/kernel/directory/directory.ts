@@ -29,6 +29,12 @@ const MAX_PUBLISHED = 10_000
 const MAX_CACHED = 4096
 const CACHE_MS = 30_000
 const LOOKUP_TIMEOUT_MS = 5_000
+/**
+ * What can wait does so until nothing more has come for so long: a record costs every node that stores it a new stream, and
+ * with a thousand files that one writes more than the files do. Of so many the latest are said.
+ */
+const QUIET_MS = 200
+const MAX_WAITING = 256
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(200), v.regex(/^[\w.-]+$/))
@@ -58,6 +64,11 @@ export class Directory {
   readonly #published = new Map<string, Published>()
   readonly #cache = new Map<string, { record: DirectoryRecord; untilMs: number }>()
   #tail: Promise<unknown> = Promise.resolve()
+  /** What is published when nothing else is, the latest last. */
+  readonly #waiting = new Map<string, readonly NodeId[]>()
+  /** Until it is quiet. */
+  #quiet: Timer | undefined
+  #publishing = false
   #timer: Timer | undefined
   #closed = false
 
@@ -85,6 +96,37 @@ export class Directory {
     return put
   }
 
+  /** The same of one of perhaps many, as files are: in a moment, unless too many come after it. */
+  publishLater(ns: Namespace, key: string, nodes: readonly NodeId[]): void {
+    if (this.#closed) return
+    const path = `/${ns}/${key}`
+    this.#waiting.delete(path)
+    this.#waiting.set(path, nodes)
+    const [oldest] = this.#waiting.keys()
+    if (this.#waiting.size > MAX_WAITING && oldest !== undefined) this.#waiting.delete(oldest)
+    this.#quiet?.cancel()
+    const due = () => {
+      this.#quiet = undefined
+      if (!this.#publishing) void this.#publishWaiting()
+    }
+    this.#quiet = this.#clock.setTimer(due, QUIET_MS, 'publish later')
+  }
+
+  async #publishWaiting(): Promise<void> {
+    this.#publishing = true
+    while (!this.#quiet && !this.#closed) {
+      const [next] = this.#waiting
+      if (!next) break
+      const [path, nodes] = next
+      this.#waiting.delete(path)
+      const [, ns, key] = path.split('/') as [string, Namespace, string]
+      await this.publish(ns, key, nodes).catch((error: unknown) => {
+        this.#log.log('debug', 'directory', `cannot publish ${path} yet: ${errorLine(error)}`)
+      })
+    }
+    this.#publishing = false
+  }
+
   #record(ns: Namespace, key: string, nodes: readonly NodeId[]): DirectoryRecord {
     const wallMs = this.#clock.wallMs()
     const before = this.#published.get(`/${ns}/${key}`)
@@ -96,6 +138,7 @@ export class Directory {
   /** No longer ours to say. */
   withdraw(ns: Namespace, key: string): void {
     this.#published.delete(`/${ns}/${key}`)
+    this.#waiting.delete(`/${ns}/${key}`)
   }
 
   /** The first valid record; undefined when nobody knows the name. @throws {OsError} ETIMEDOUT, ECANCELED. */
@@ -142,6 +185,8 @@ export class Directory {
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
+    this.#quiet?.cancel()
+    this.#waiting.clear()
   }
 
   async #put(record: DirectoryRecord): Promise<number> {
