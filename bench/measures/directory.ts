@@ -36,8 +36,21 @@ async function look(tab: Tab, names: readonly Name[], into: Found): Promise<void
   }
 }
 
-/** Writes small files: each becomes a provider record. @returns their CIDs */
-async function publish(tab: Tab, prefix: string, count: number): Promise<Name[]> {
+/** Of many files that are written at once only the latest so many are published. */
+const AT_ONCE = 16
+
+/** Writes small files: each becomes a provider record. @returns their CIDs, and the puts as this tab's kernel has logged them. */
+async function publish(tab: Tab, prefix: string, count: number): Promise<{ names: Name[]; puts: Put[] }> {
+  const all = { names: [] as Name[], puts: [] as Put[] }
+  for (let at = 0; at < count; at += AT_ONCE) {
+    const names = await write(tab, `${prefix}-${at}`, Math.min(AT_ONCE, count - at))
+    all.names.push(...names)
+    all.puts.push(...(await puts(tab, names)))
+  }
+  return all
+}
+
+async function write(tab: Tab, prefix: string, count: number): Promise<Name[]> {
   const cids = await tab.page.evaluate(
     async ([name, wanted]) => {
       const paths: string[] = []
@@ -56,6 +69,11 @@ async function publish(tab: Tab, prefix: string, count: number): Promise<Name[]>
     .map((line) => ({ kind: 'provider', name: line.split(' ')[0] ?? '' }))
 }
 
+interface Put {
+  ms: number
+  holders: number
+}
+
 interface LogLine {
   area: string
   message: string
@@ -63,7 +81,7 @@ interface LogLine {
 }
 
 /** The puts of these names as this tab's kernel has logged them; waits until all are there. */
-async function puts(tab: Tab, names: readonly Name[]): Promise<{ ms: number; holders: number }[]> {
+async function puts(tab: Tab, names: readonly Name[]): Promise<Put[]> {
   const wanted = new Set(names.map(({ name }) => `put /bs-prov/${name}`))
   for (let attempt = 0; attempt < 100; attempt++) {
     const lines = (await tab.json<LogLine[]>('dmesg --json')).filter((line) => wanted.has(line.message))
@@ -92,31 +110,23 @@ export async function directory(lab: Lab): Promise<Row[]> {
     const tabs = await site.cluster(1)
     const [first] = tabs as [Tab]
     await first.untilRelay()
-    const early = await publish(first, 'early', each)
-    await puts(first, early)
+    const { names: early } = await publish(first, 'early', each)
     const second = (await site.cluster(2, tabs))[1] as Tab
     const get = nothing()
     await look(second, early, get)
-    const written = await publish(first, 'late', each)
-    return { get, put: await puts(first, written), pairs: await allPairs(tabs) }
+    const { puts: put } = await publish(first, 'late', each)
+    return { get, put, pairs: await allPairs(tabs) }
   })
   const eight = await lab.site(async (site) => {
     const tabs = await site.cluster(3)
     const [first] = tabs as [Tab]
-    // Of many that are written at once only the latest are published.
-    const early: Name[] = []
-    for (let i = 0; i < 14; i++) {
-      const some = await publish(first, `early-${i}`, each)
-      await puts(first, some)
-      early.push(...some)
-    }
+    const { names: early } = await publish(first, 'early', each * 14)
     await site.cluster(8, tabs)
     const get = nothing()
     const readers = tabs.slice(3, 7)
     for (const [i, reader] of readers.entries()) await look(reader, early.slice(i * each, (i + 1) * each), get)
     const pairs = await allPairs(tabs)
-    const written = await publish(first, 'late', each)
-    const put = await puts(first, written)
+    const { puts: put } = await publish(first, 'late', each)
     const unseen = early.slice(readers.length * each)
     const names = (count: number): Name[] => unseen.splice(0, count)
     const atOnce = async (into: Found): Promise<Found> => {
@@ -151,7 +161,7 @@ export async function directory(lab: Lab): Promise<Row[]> {
       quantile,
       beside: { what: 'none killed', samples: eight.busy.ms },
     })
-  const putRow = (name: string, list: { ms: number; holders: number }[]) => {
+  const putRow = (name: string, list: readonly Put[]) => {
     const holders = list.map((one) => one.holders)
     const note = `stored by ${Math.min(...holders)}…${Math.max(...holders)} others`
     return row({ name, unit: 'ms', samples: list.map(({ ms }) => ms), note })

@@ -147,7 +147,7 @@ describe('a name that can wait', () => {
     }
     expect(puts).toEqual([])
     await lab.advance(60_000)
-    expect(puts).toHaveLength(256)
+    expect(puts).toHaveLength(16)
     expect(puts.filter((path) => path.endsWith('/again'))).toHaveLength(1)
     expect(puts).toContain('/bs-prov/cid299')
     expect(puts).not.toContain('/bs-prov/cid0')

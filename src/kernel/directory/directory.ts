@@ -30,11 +30,12 @@ const MAX_CACHED = 4096
 const CACHE_MS = 30_000
 const LOOKUP_TIMEOUT_MS = 5_000
 /**
- * What can wait does so until nothing more has come for so long: a record costs every node that stores it a new stream, and
- * with a thousand files that one writes more than the files do. Of so many the latest are said.
+ * What can wait does so until nothing more has come for so long: a record costs every node that stores it two new streams,
+ * which is more than a small file costs them. Of more than somebody writes by hand only the latest are said: who keeps
+ * files is found through the home of their tree.
  */
 const QUIET_MS = 200
-const MAX_WAITING = 256
+const MAX_WAITING = 16
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(200), v.regex(/^[\w.-]+$/))
