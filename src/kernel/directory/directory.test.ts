@@ -141,7 +141,7 @@ describe('a name that can wait', () => {
   })
 
   it('is not while others come, and of too many only the latest are, each once', async () => {
-    for (let i = 0; i < 300; i++) {
+    for (let i = 0; i < 40; i++) {
       later(`cid${i}`, 'again')
       await lab.advance(100)
     }
@@ -149,8 +149,17 @@ describe('a name that can wait', () => {
     await lab.advance(60_000)
     expect(puts).toHaveLength(16)
     expect(puts.filter((path) => path.endsWith('/again'))).toHaveLength(1)
-    expect(puts).toContain('/bs-prov/cid299')
+    expect(puts).toContain('/bs-prov/cid39')
     expect(puts).not.toContain('/bs-prov/cid0')
+  })
+
+  it('is published now and then also where it never is quiet', async () => {
+    for (let i = 0; i < 600; i++) {
+      later(`cid${i}`)
+      await lab.advance(100)
+    }
+    expect(puts.length).toBeGreaterThan(10)
+    expect(puts.length).toBeLessThan(60)
   })
 
   it('waits again when others come while those before are published', async () => {

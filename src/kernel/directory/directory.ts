@@ -35,6 +35,8 @@ const LOOKUP_TIMEOUT_MS = 5_000
  * files is found through the home of their tree.
  */
 const QUIET_MS = 200
+/** Where it never is quiet, some are said all the same. */
+const NEVER_QUIET_MS = 5_000
 const MAX_WAITING = 16
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -67,8 +69,9 @@ export class Directory {
   #tail: Promise<unknown> = Promise.resolve()
   /** What is published when nothing else is, the latest last. */
   readonly #waiting = new Map<string, readonly NodeId[]>()
-  /** Until it is quiet. */
+  /** Until it is quiet, and since when. */
   #quiet: Timer | undefined
+  #waitsSinceMs = 0
   #publishing = false
   #timer: Timer | undefined
   #closed = false
@@ -105,7 +108,10 @@ export class Directory {
     this.#waiting.set(path, nodes)
     const [oldest] = this.#waiting.keys()
     if (this.#waiting.size > MAX_WAITING && oldest !== undefined) this.#waiting.delete(oldest)
-    this.#quiet?.cancel()
+    const nowMs = this.#clock.nowMs()
+    if (!this.#quiet) this.#waitsSinceMs = nowMs
+    else if (nowMs - this.#waitsSinceMs >= NEVER_QUIET_MS) return
+    else this.#quiet.cancel()
     const due = () => {
       this.#quiet = undefined
       if (!this.#publishing) void this.#publishWaiting()
