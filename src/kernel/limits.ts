@@ -32,8 +32,10 @@ export const BLOCK_ITEM_BYTES = 64 * 1024 - 256
 /** Blocks up to this size are sent several in one frame; each takes so many bytes more in it. */
 export const SMALL_BLOCK_BYTES = 16 * 1024
 export const BLOCK_PIECE_BYTES = 32
-/** Small files that go ahead of one change of a tree (blocks/enclosed.ts): what there is beyond is asked for. */
+/** Small files that go ahead of one message (blocks/enclosed.ts): what there is beyond is asked for, which the receiver paces. */
 export const ENCLOSED_BYTES = 256 * 1024
+/** Where so much waits to be sent already, all are asked for. */
+export const ENCLOSED_QUEUE_BYTES = 32 * 1024
 /** Of those that came, and of those that may be sent, so many are remembered. */
 export const ENCLOSED_KEPT_BYTES = 1024 * 1024
 /** A stream that does not say hello in this time is closed. Loaded laptops need seconds for their first frame. */
@@ -136,6 +138,8 @@ export const HOLD_BATCH_BLOCKS = 32
 export const HOLD_BATCH_SMALL_BLOCKS = 96
 /** Roots of versions whose directories are copied together. */
 export const HOLD_BATCH_ROOTS = 128
+/** Another tab's storage on this disk that does not answer for this long is left alone, and other nodes are asked. */
+export const DEVICE_PATIENCE_MS = 1_000
 /** A holder that makes no progress for this long is passed over; where there is nobody else, it gets more with each round. */
 export const FETCH_STALL_MS = 3_000
 /** The same of one request while others of the same holder make progress: whatever is asked abreast shares its link. */

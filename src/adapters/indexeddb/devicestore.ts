@@ -4,18 +4,27 @@ import { getMany, promisifyRequest } from 'idb-keyval'
 import { OsError } from '../../base/errors.ts'
 import type { DeviceStore } from '../../ports/blockstore.ts'
 import { databaseName, STORES } from './database.ts'
-import { SLOTS_KNOWN_MS } from './limits.ts'
+import { SLOT_OPEN_MS, SLOT_UNUSED_MS, SLOTS_KNOWN_MS } from './limits.ts'
 
 type Block = Uint8Array<ArrayBuffer>
+
+/** A connection to another slot, once it is open. */
+interface Connection {
+  /** Resolves soon: undefined when it is not open then. */
+  opening: Promise<IDBDatabase | undefined>
+  db: IDBDatabase | undefined
+}
 
 export class IndexedDbDeviceStore implements DeviceStore {
   readonly #own: number
   readonly #stored: () => Promise<readonly number[]>
-  /** Connections to other slots. */
-  readonly #open = new Map<number, Promise<IDBDatabase | undefined>>()
+  readonly #connections = new Map<number, Connection>()
   /** Slots that have a database, the one that was of use last first. */
   #slots: number[] = []
+  #listing: Promise<void> | undefined
   #listedMs = Number.NEGATIVE_INFINITY
+  /** A connection that nobody uses only keeps others waiting who delete or upgrade a database while this tab stands still. */
+  #unused: ReturnType<typeof setTimeout> | undefined
   #closed = false
 
   /**
@@ -29,6 +38,8 @@ export class IndexedDbDeviceStore implements DeviceStore {
 
   async getMany(keys: readonly string[]): Promise<(Block | undefined)[]> {
     if (this.#closed) throw new OsError('EIO', 'this tab’s storage is closed')
+    clearTimeout(this.#unused)
+    this.#unused = setTimeout(() => this.#closeAll(), SLOT_UNUSED_MS)
     const found = keys.map((): Block | undefined => undefined)
     await this.#list()
     for (const slot of [...this.#slots]) {
@@ -46,18 +57,31 @@ export class IndexedDbDeviceStore implements DeviceStore {
 
   async close(): Promise<void> {
     this.#closed = true
-    const open = [...this.#open.values()]
-    this.#open.clear()
-    for (const db of await Promise.all(open)) db?.close()
+    clearTimeout(this.#unused)
+    this.#closeAll()
+  }
+
+  #closeAll(): void {
+    for (const [slot, { db }] of this.#connections) {
+      if (!db) continue // it closes when it is open, or is used then
+      this.#connections.delete(slot)
+      db.close()
+    }
   }
 
   /** New tabs make new slots; they are looked for now and then. */
   async #list(): Promise<void> {
-    const nowMs = performance.now()
-    if (nowMs - this.#listedMs < SLOTS_KNOWN_MS) return
-    this.#listedMs = nowMs
+    if (performance.now() - this.#listedMs < SLOTS_KNOWN_MS) return
+    this.#listing ??= this.#lookForSlots().finally(() => {
+      this.#listing = undefined
+    })
+    await this.#listing
+  }
+
+  async #lookForSlots(): Promise<void> {
     const slots = (await this.#stored()).filter((slot) => slot !== this.#own)
     this.#slots = [...new Set([...this.#slots.filter((slot) => slots.includes(slot)), ...slots])]
+    this.#listedMs = performance.now()
   }
 
   /** A slot that cannot be read has nothing. */
@@ -75,10 +99,14 @@ export class IndexedDbDeviceStore implements DeviceStore {
     }
   }
 
-  #database(slot: number): Promise<IDBDatabase | undefined> {
-    const open = this.#open.get(slot) ?? this.#connect(slot)
-    this.#open.set(slot, open)
-    return open
+  /** Undefined while it does not open: somebody may be deleting it, and must not hold up what other slots have. */
+  async #database(slot: number): Promise<IDBDatabase | undefined> {
+    const known = this.#connections.get(slot)
+    if (known) return known.db ?? known.opening
+    const late = new Promise<undefined>((resolve) => setTimeout(resolve, SLOT_OPEN_MS))
+    const opening = Promise.race([this.#connect(slot), late])
+    this.#connections.set(slot, { opening, db: undefined })
+    return opening
   }
 
   async #connect(slot: number): Promise<IDBDatabase | undefined> {
@@ -87,18 +115,23 @@ export class IndexedDbDeviceStore implements DeviceStore {
     request.onupgradeneeded = () => request.transaction?.abort()
     try {
       const db = await promisifyRequest(request)
+      const connection = this.#connections.get(slot)
+      if (this.#closed || !connection) {
+        db.close()
+        return undefined
+      }
+      connection.db = db
       db.onversionchange = () => this.#forget(slot, db)
       db.onclose = () => this.#forget(slot, db)
-      if (this.#closed) db.close()
       return db
     } catch {
-      this.#open.delete(slot)
+      this.#connections.delete(slot)
       return undefined
     }
   }
 
   #forget(slot: number, db: IDBDatabase): void {
-    this.#open.delete(slot)
+    if (this.#connections.get(slot)?.db === db) this.#connections.delete(slot)
     db.close()
   }
 }

@@ -55,7 +55,7 @@ export class Blocks {
     const { rpc } = options
     this.#enclosed = new Enclosed(rpc)
     const verify = (cid: CidText, bytes: Uint8Array) => this.#fetcher.verify(cid, bytes)
-    this.#device = options.device && new DeviceBlocks(options.device, { verify, log: options.log })
+    this.#device = options.device && new DeviceBlocks(options.device, { ...options, verify })
     rpc.handle('blocks.have', async ({ cids, rely = false }) => {
       if (rely) {
         this.#touched.add(cids)
@@ -281,7 +281,7 @@ export class Blocks {
     options: FetchOptions,
     onBlock: OnBlock,
   ): Promise<ReadonlyMap<CidText, Uint8Array>> {
-    const near = (await this.#device?.get(cids, onBlock)) ?? new Map<CidText, Uint8Array>()
+    const near = (await this.#device?.get(cids, onBlock, options.signal)) ?? new Map<CidText, Uint8Array>()
     const far = cids.filter((cid) => !near.has(cid))
     if (far.length === 0) return near
     return new Map([...near, ...(await this.#fetcher.fetch(far, options, onBlock))])
@@ -324,7 +324,7 @@ export class Blocks {
     }
   }
 
-  /** Stores those that a holder has sent ahead. @returns the others. @throws {OsError} ENOSPC, EIO. */
+  /** Stores those that a holder has sent ahead. @returns the others, which may be here already. @throws {OsError} EIO. */
   async #withoutEnclosed(cids: readonly CidText[], holders: readonly NodeId[]): Promise<readonly CidText[]> {
     const right: (readonly [CidText, Uint8Array])[] = []
     await Promise.all(
@@ -334,8 +334,14 @@ export class Blocks {
       }),
     )
     if (right.length === 0) return cids
-    await this.putMany(right)
-    return cids.filter((cid) => !this.#known.has(cid))
+    try {
+      await this.putMany(right)
+    } catch (error) {
+      if (!isOsError(error, 'ENOSPC')) throw error
+      return cids
+    }
+    const stored = new Set(right.map(([cid]) => cid))
+    return cids.filter((cid) => !stored.has(cid))
   }
 
   /** A cached copy is welcome but not owed: a full disk must not fail a read. */

@@ -98,6 +98,43 @@ describe('what another tab of this browser has stored', () => {
   })
 })
 
+describe('a disk that does not answer, as when a tab that stands still holds it up', () => {
+  const late = Promise.withResolvers<never>()
+  late.promise.catch(() => undefined)
+  const mute = { getMany: () => late.promise, close: async () => undefined }
+  let reads: number
+  let its: Blocks
+  beforeEach(async () => {
+    const other = await lab.node('other')
+    await lab.link(other, holder)
+    reads = 0
+    const store = {
+      ...mute,
+      getMany: () => {
+        reads++
+        return mute.getMany()
+      },
+    }
+    its = blocksOf(lab, other, { device: { store, shared: () => true } }).blocks
+  })
+
+  it('keeps nothing from being fetched, and is left alone until it does', async () => {
+    const [one, two] = [await stored('one'), await stored('two')]
+    expect(await lab.run(its.get(one))).toEqual(utf8('one'))
+    const beganMs = lab.clock.nowMs()
+    await lab.run(its.hold([two], { hints: [holder.id] }))
+    expect(lab.clock.nowMs() - beganMs).toBeLessThan(100)
+    expect(reads).toBe(1)
+  })
+
+  it('keeps nobody from giving up', async () => {
+    const controller = new AbortController()
+    const read = its.get(await stored('x'), { signal: controller.signal })
+    controller.abort()
+    await expect(lab.run(read, 500)).rejects.toMatchObject({ code: 'ECANCELED' })
+  })
+})
+
 describe('a tab that comes to a browser that has another one', () => {
   it('reads large files of that one from the disk', async () => {
     const cluster = newCluster()

@@ -1,8 +1,11 @@
 // Blocks that other tabs of this browser have stored: they are on this very disk, so nobody is asked for them over a link.
-// They are not believed either. Above: blocks.ts. Below: the device store port.
-import { errorLine } from '../../base/errors.ts'
+// They are not believed either, nor waited for longer than a link would take. Above: blocks.ts. Below: the device store port.
+import { errorLine, OsError, toOsError } from '../../base/errors.ts'
 import type { DeviceStore } from '../../ports/blockstore.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
+import { DEVICE_PATIENCE_MS } from '../limits.ts'
+import { within } from '../timers.ts'
 import type { CidText } from './cid.ts'
 
 export interface DeviceBlocksOptions {
@@ -11,35 +14,41 @@ export interface DeviceBlocksOptions {
   shared(): boolean
 }
 
+interface Wiring {
+  verify: (cid: CidText, bytes: Uint8Array) => Promise<boolean>
+  clock: Clock
+  log: LogSink
+}
+
+type Found = readonly (Uint8Array | undefined)[]
+
 export class DeviceBlocks {
   readonly #options: DeviceBlocksOptions
-  readonly #verify: (cid: CidText, bytes: Uint8Array) => Promise<boolean>
-  readonly #log: LogSink
+  readonly #wiring: Wiring
+  /** Reads that are late: until they end, the disk is left alone. A tab that stands still may hold it up. */
+  #late = 0
 
-  constructor(
-    options: DeviceBlocksOptions,
-    { verify, log }: { verify: (cid: CidText, bytes: Uint8Array) => Promise<boolean>; log: LogSink },
-  ) {
+  constructor(options: DeviceBlocksOptions, wiring: Wiring) {
     this.#options = options
-    this.#verify = verify
-    this.#log = log
+    this.#wiring = wiring
   }
 
-  /** Those that are on this disk, whole. */
+  /** Those that are on this disk, whole. @throws {OsError} ECANCELED. */
   async get(
     cids: readonly CidText[],
     onBlock: (cid: CidText, bytes: Uint8Array) => void,
+    signal?: AbortSignal,
   ): Promise<Map<CidText, Uint8Array>> {
     const found = new Map<CidText, Uint8Array>()
-    const { store, shared } = this.#options
-    if (!shared()) return found
-    const stored = await this.#read(store, cids)
+    if (this.#late > 0 || !this.#options.shared()) return found
+    const { verify, log } = this.#wiring
+    const stored = await this.#read(cids, signal)
     await Promise.all(
       cids.map(async (cid, i) => {
         const bytes = stored[i]
         if (!bytes) return
-        if (!(await this.#verify(cid, bytes))) {
-          this.#log.log('warn', 'blocks', `another tab of this browser has a corrupt copy of ${cid}`)
+        if (!(await verify(cid, bytes))) {
+          log.log('warn', 'blocks', `another tab of this browser has a corrupt copy of ${cid}`)
           return
         }
         found.set(cid, bytes)
@@ -49,12 +58,27 @@ export class DeviceBlocks {
     return found
   }
 
-  async #read(store: DeviceStore, cids: readonly CidText[]): Promise<(Uint8Array | undefined)[]> {
+  async #read(cids: readonly CidText[], signal: AbortSignal | undefined): Promise<Found> {
+    const { clock, log } = this.#wiring
+    let [ended, late] = [false, false]
+    const reading = this.#options.store.getMany(cids).finally(() => {
+      ended = true
+      if (late) this.#late--
+    })
     try {
-      return await store.getMany(cids)
+      const limits = { clock, label: 'blocks on this disk', late: slow, ...(signal ? { signal } : {}) }
+      return await within<Found>(reading, DEVICE_PATIENCE_MS, limits)
     } catch (error) {
-      this.#log.log('info', 'blocks', `what other tabs of this browser have cannot be read: ${errorLine(error)}`)
+      if (!ended) {
+        late = true
+        this.#late++
+        reading.catch(() => undefined) // said below
+      }
+      if (signal?.aborted) throw toOsError(signal.reason, 'ECANCELED')
+      log.log('info', 'blocks', `what other tabs of this browser have cannot be read: ${errorLine(error)}`)
       return []
     }
   }
 }
+
+const slow = () => new OsError('ETIMEDOUT', 'their storage does not answer')

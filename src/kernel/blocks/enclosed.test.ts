@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Disk } from '../../adapters/memory/stores.ts'
 import { utf8 } from '../../base/bytes.ts'
+import type { SimNode } from '../../sim/cluster.ts'
 import { boot, homeAndOthers, newCluster } from '../cluster.contract.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
 import { ENCLOSED_BYTES, ENCLOSED_KEPT_BYTES, SMALL_BLOCK_BYTES } from '../limits.ts'
@@ -116,6 +117,40 @@ describe('small blocks that go ahead of what names them', () => {
     expect(asked).toEqual([first])
   })
 
+  it('are sent once, however many files have them', async () => {
+    const cid = await written(utf8('x'))
+    let sent = 0
+    const { note } = writer.rpc
+    writer.rpc.note = (...args: Parameters<typeof note>) => {
+      if (args[1] === 'blocks.enclosed') sent += (args[2] as { blocks: unknown[] }).blocks.length
+      return note.apply(writer.rpc, args)
+    }
+    theirs.enclose(keeper.id, Array<string>(50).fill(cid))
+    expect(sent).toBe(1)
+  })
+
+  it('that are none, or empty, or sent right after wrong, do no harm', async () => {
+    const cid = await written(utf8('right'))
+    const odd = `bafy${'a'.repeat(50)}`
+    const send = (blocks: [string, Uint8Array][]) => writer.rpc.note(keeper.id, 'blocks.enclosed', { blocks })
+    send([])
+    send([[cid, utf8('wrong')], [cid, utf8('right')], [odd, utf8('x')]]) // biome-ignore format: one line
+    await arrived()
+    await hold([cid])
+    expect(disk.blocks.get(cid)).toEqual(utf8('right'))
+    await expect(hold([odd])).rejects.toMatchObject({ code: 'EIO' })
+    expect(blocks.liars().size).toBe(0)
+  })
+
+  it('that are here already are held also when the disk is full', async () => {
+    const cid = await written(utf8('x'))
+    disk.blocks.set(cid, utf8('x')) // before this tab was reloaded
+    disk.quotaBytes = disk.usedBytes()
+    theirs.enclose(keeper.id, [cid])
+    await arrived()
+    await hold([cid])
+  })
+
   it('that do not fit on the disk are refused as if they had been fetched', async () => {
     const cid = await written(utf8('x'))
     theirs.enclose(keeper.id, [cid])
@@ -137,6 +172,34 @@ describe('a small file of a tree that three nodes keep', () => {
     }
     for (const { disk } of [home, ...others]) for (const cid of cids) expect(disk.blocks.has(cid)).toBe(true)
     expect(asked.filter((cid) => cids.includes(cid))).toEqual([])
+  })
+
+  it('goes over a slow link once, and not where others wait for it: a member catches up', async () => {
+    const cluster = newCluster({ seed: 78 })
+    const [home, [slow]] = (await homeAndOthers(cluster, await boot(cluster, 3))) as [SimNode, [SimNode]]
+    await cluster.run(home.fs.writeFile('/first', 'first', { ack: 'all' }))
+    let sent = 0
+    const { note } = RpcNode.prototype
+    vi.spyOn(RpcNode.prototype, 'note').mockImplementation(function (this: RpcNode, ...args) {
+      const [peer, name, body] = args
+      if (name === 'blocks.enclosed' && peer === slow.id) {
+        for (const [, bytes] of (body as { blocks: [string, Uint8Array][] }).blocks) sent += bytes.byteLength
+      }
+      return note.apply(this, args)
+    })
+    cluster.hub.setSlow(slow.id, { factor: 1, bytesPerMs: 60 })
+    const [count, size] = [60, 15_000]
+    const written: Promise<unknown>[] = []
+    for (let i = 0; i < count; i++) {
+      const bytes = new Uint8Array(size).fill(i)
+      written.push(home.fs.writeFile(`/f${i}`, bytes))
+      await cluster.advance(100)
+    }
+    await cluster.run(Promise.all(written))
+    expect(await cluster.run(home.os.info('peers'))).toHaveLength(2)
+    await cluster.until(async () => slow.disk.blocks.size >= count, 'it has them all')
+    expect(sent).toBeLessThanOrEqual(count * size)
+    await cluster.run(slow.fs.writeFile('/mine', 'x'), 10_000)
   })
 
   it('is not sent to who wrote it', async () => {

@@ -4,7 +4,7 @@
 import type { NodeId } from '../../base/ids.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
-import { type CidText, isRawCid } from './cid.ts'
+import { type CidText, isRawCid, isStoredCid } from './cid.ts'
 
 /** What one message takes for a block beside its bytes. */
 const ROW_BYTES = 128
@@ -25,7 +25,7 @@ export class Enclosed {
   constructor(rpc: RpcNode) {
     this.#rpc = rpc
     rpc.onNote('blocks.enclosed', (peer, { blocks }) => {
-      for (const [cid, bytes] of blocks) this.#came.add(keyOf(peer, cid), bytes)
+      for (const [cid, bytes] of blocks) if (isStoredCid(cid)) this.#came.add(keyOf(peer, cid), bytes)
     })
   }
 
@@ -34,8 +34,9 @@ export class Enclosed {
     if (bytes.byteLength <= limits.SMALL_BLOCK_BYTES && isRawCid(cid)) this.#stored.add(cid, bytes)
   }
 
-  /** Sends those that were stored here lately; the peer has to ask for the others. */
+  /** Sends those that were stored here lately; the peer has to ask for the others, and for all where its link is slow. */
   send(peer: NodeId, cids: readonly CidText[]): void {
+    if (this.#rpc.queuedBytes(peer) > limits.ENCLOSED_QUEUE_BYTES) return
     let blocks: [CidText, Uint8Array][] = []
     let bytes = 0
     let sent = 0
@@ -45,7 +46,7 @@ export class Enclosed {
       sent += bytes
       bytes = 0
     }
-    for (const cid of cids) {
+    for (const cid of new Set(cids)) {
       const block = this.#stored.get(cid)
       if (!block) continue
       const size = block.byteLength + ROW_BYTES

@@ -25,6 +25,12 @@ export interface TreeHoldingOptions {
   elsewhere(tree: Kid, leader: NodeId): Elsewhere
 }
 
+/** A small file, and who had it before. */
+interface Small {
+  cid: CidText
+  from: NodeId
+}
+
 /** An entry or a snapshot, and whose word it is. */
 interface Sent {
   kind: 'entry' | 'snapshot'
@@ -40,8 +46,8 @@ export class TreeHolding {
   readonly copies: TreeCopies
   /** What is being copied for the journals, so that the same is not copied twice at once. */
   readonly #holding = new Map<string, Promise<void>>()
-  /** Small files of entries that were made here, and who had each before. */
-  readonly #small = new WeakMap<Uint8Array, readonly { cid: CidText; from: NodeId }[]>()
+  /** Small files of entries that were made here, and to whom each entry was sent. */
+  readonly #small = new WeakMap<Uint8Array, { files: readonly Small[]; told: Set<NodeId> }>()
   /** Old versions that are being copied, one tree after the other. */
   #older: Promise<void> = Promise.resolve()
 
@@ -54,18 +60,20 @@ export class TreeHolding {
 
   /** These changes become that entry. */
   made(entry: Uint8Array, changes: readonly { ops: readonly TreeOp[]; from: NodeId }[]): void {
-    const small = changes.flatMap(({ ops, from }) => smallFiles(ops).map((cid) => ({ cid, from })))
-    if (small.length > 0) this.#small.set(entry, small)
+    const files = changes.flatMap(({ ops, from }) => smallFiles(ops).map((cid) => ({ cid, from })))
+    if (files.length > 0) this.#small.set(entry, { files, told: new Set() })
   }
 
-  /** Sends a member the small files of an entry, unless it had them before. */
-  enclose(entry: Uint8Array, to: NodeId): void {
-    const lacking = this.#small.get(entry)?.filter(({ from }) => from !== to) ?? []
-    if (lacking.length > 0)
-      this.#options.blocks.enclose(
-        to,
-        lacking.map(({ cid }) => cid),
-      )
+  /** Sends a member the small files of entries, unless it had them before. Once: what is sent again asks for what it lacks. */
+  enclose(entries: readonly Uint8Array[], to: NodeId): void {
+    const lacking: CidText[] = []
+    for (const entry of entries) {
+      const small = this.#small.get(entry)
+      if (!small || small.told.has(to)) continue
+      small.told.add(to)
+      for (const { cid, from } of small.files) if (from !== to) lacking.push(cid)
+    }
+    if (lacking.length > 0) this.#options.blocks.enclose(to, lacking)
   }
 
   /** Fetches what an entry or a snapshot stands for. @returns undefined when all is here. */

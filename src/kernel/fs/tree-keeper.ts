@@ -118,7 +118,7 @@ export class TreeKeeper {
         if (led || keg !== undefined) this.#options.onFollow(keg ?? undefined)
       },
       hold: (kind, bytes, from, name) => this.#holding.hold(kidOf(name), { kind, bytes, from }),
-      enclose: (entry, to) => this.#holding.enclose(entry, to),
+      enclose: (entries, to) => this.#holding.enclose(entries, to),
       dismissed: (name, before) => {
         if (before.snapshot.byteLength === 0) return // it had not begun
         const { root, versions } = TreeState.replay([before.snapshot, ...before.entries])

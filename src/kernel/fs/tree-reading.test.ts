@@ -5,6 +5,7 @@ import type { Blocks } from '../blocks/blocks.ts'
 import { boot, homeAndOthers, newCluster } from '../cluster.contract.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
 import { RpcNode } from '../rpc/node.ts'
+import type { Entry } from './directory.ts'
 import { Tree } from './tree.ts'
 
 let lab: Lab
@@ -45,6 +46,42 @@ it('whoever gives up waiting keeps nobody else from reading it', async () => {
   second.abort()
   const [one, two, three] = await lab.run(outcomes)
   expect([one?.status, two?.status, three?.status]).toEqual(['rejected', 'rejected', 'fulfilled'])
+})
+
+it('those who wait fetch it once, also when whoever read it gives up', async () => {
+  const first = new AbortController()
+  const outcomes = Promise.allSettled([read(first.signal), ...Array.from({ length: 60 }, () => read())])
+  first.abort()
+  const [given, ...others] = await lab.run(outcomes)
+  expect(given?.status).toBe('rejected')
+  expect(others.every(({ status }) => status === 'fulfilled')).toBe(true)
+  expect(asked).toBeLessThanOrEqual(2)
+})
+
+it('whoever knows a holder does not wait for somebody who waits for one that stands still', async () => {
+  const still = await lab.node('still')
+  await lab.link(reader, still)
+  still.rpc.handle('blocks.have', async ({ cids }) => new Uint8Array(cids.length).fill(1))
+  still.rpc.handle('blocks.get', () => new Promise<never>(() => undefined))
+  const first = new AbortController()
+  const stuck = tree.directory(root, { hints: [still.id], signal: first.signal })
+  stuck.catch(() => undefined)
+  await lab.run(read(), 500)
+  first.abort()
+})
+
+it('one that nobody has is said to be lost to all at the same time', async () => {
+  const mute = await lab.node('mute')
+  await lab.link(reader, mute)
+  mute.rpc.handle('blocks.have', () => new Promise<never>(() => undefined))
+  const entry: Entry = { kind: 'directory', cid: root, size: 0, mode: 0o755, mtimeMs: 0 }
+  const { cid } = await new Tree(blocks).draft(new Map([['lost', entry]]))
+  const beganMs = lab.clock.nowMs()
+  await expect(lab.run(new Tree(blocks).directory(cid))).rejects.toMatchObject({ code: 'EIO' })
+  const aloneMs = lab.clock.nowMs() - beganMs
+  const both = Promise.allSettled([tree.directory(cid), tree.directory(cid)])
+  await lab.run(both)
+  expect(lab.clock.nowMs() - beganMs - aloneMs).toBeLessThan(1.5 * aloneMs)
 })
 
 it('whoever knows a holder reads it also when another who does not is at it', async () => {

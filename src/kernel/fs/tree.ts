@@ -2,7 +2,7 @@
 // shared-tree.ts does. Errors are those of POSIX.
 import { orAborted } from '../../base/abort.ts'
 import { OsError, toOsError } from '../../base/errors.ts'
-import type { Kid } from '../../base/ids.ts'
+import type { Kid, NodeId } from '../../base/ids.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB } from '../blocks/cid.ts'
 import { MAX_DIRECTORY_ENTRIES, MAX_SYMLINKS } from '../limits.ts'
@@ -42,12 +42,19 @@ export interface Draft {
   parts?: readonly Part[]
 }
 
+/** Whoever reads a directory. */
+interface Reader {
+  directory: Promise<Directory>
+  hints: readonly NodeId[]
+  gaveUp(): boolean
+}
+
 export class Tree {
   readonly #blocks: Blocks
   readonly #cache = new Map<CidText, Directory>()
   #cachedEntries = 0
   /** Directories that are being read. */
-  readonly #reading = new Map<CidText, Promise<Directory>>()
+  readonly #reading = new Map<CidText, Reader>()
   readonly #targets = new Map<CidText, string>()
 
   constructor(blocks: Blocks) {
@@ -71,22 +78,29 @@ export class Tree {
     return (drafts[1] as Draft).cid
   }
 
-  /** Whoever needs one that is being read waits for it: sixty who look into a new version fetch it once. */
+  /**
+   * Whoever needs one that is being read waits for it, unless it knows of other holders: sixty who look into a new version
+   * fetch it once.
+   */
   async directory(cid: CidText, options: FetchOptions = {}): Promise<Directory> {
     const cached = this.#cache.get(cid)
     if (cached) return cached
+    const { hints = [], signal } = options
     const underWay = this.#reading.get(cid)
-    if (underWay) {
-      try {
-        return await unlessAborted(underWay, options.signal)
-      } catch {
-        options.signal?.throwIfAborted() // else whoever read it has given up, or knew of other holders
-        return this.#cache.get(cid) ?? this.#read(cid, options)
-      }
+    if (!underWay) {
+      const directory = this.#read(cid, options).finally(() => this.#reading.delete(cid))
+      const gaveUp = () => signal?.aborted === true
+      this.#reading.set(cid, { directory, hints, gaveUp })
+      return directory
     }
-    const reading = this.#read(cid, options).finally(() => this.#reading.delete(cid))
-    this.#reading.set(cid, reading)
-    return reading
+    if (!hints.every((hint) => underWay.hints.includes(hint))) return this.#read(cid, options)
+    try {
+      return await unlessAborted(underWay.directory, signal)
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (!underWay.gaveUp()) throw error
+      return this.directory(cid, options)
+    }
   }
 
   async #read(cid: CidText, options: FetchOptions): Promise<Directory> {

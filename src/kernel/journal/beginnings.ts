@@ -66,7 +66,7 @@ export class Beginnings {
   }
 
   /** The disk here takes no more. */
-  failed(name: string, error: OsError): void {
+  full(name: string, error: OsError): void {
     this.#waiting.get(name)?.reject(error)
   }
 

@@ -259,8 +259,8 @@ export class Groups {
   /** What the entries refer to may go ahead of them. */
   #enclose(to: NodeId, name: string, message: RaftMessage): void {
     if (message.t !== 'append') return
-    const owner = this.#ownerOf(name)
-    for (const { kind, bytes } of message.entries) if (kind === 'data') owner?.enclose?.(bytes, to)
+    const data = message.entries.flatMap(({ kind, bytes }) => (kind === 'data' ? [bytes] : []))
+    if (data.length > 0) this.#ownerOf(name)?.enclose?.(data, to)
   }
 
   #ownerOf(name: string): JournalOwner | undefined {
@@ -401,7 +401,8 @@ export class Groups {
     const told = this.#told.get(name)
     const leads = group.leads && group.quorate && (told?.leads !== undefined || group.clean)
     if (group.failure) {
-      this.#beginnings.failed(name, group.failure)
+      // Other failures of a disk pass, mostly.
+      if (group.failure.code === 'ENOSPC') this.#beginnings.full(name, group.failure)
       this.#reopening.soon(name)
     } else if (group.busy) this.#retrySoon()
     if (group.config.voters.length > 0) this.#kept.departed.delete(name)

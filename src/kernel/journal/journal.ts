@@ -41,8 +41,8 @@ export interface JournalOwner {
    * It may throw for bytes that make no sense, and reject when they cannot be had: the sender tries again.
    */
   hold?(kind: 'entry' | 'snapshot', bytes: Uint8Array, from: NodeId, name: string): Promise<void> | undefined
-  /** An entry is about to be sent to that member: what it refers to may go ahead of it, so that it need not be fetched. */
-  enclose?(entry: Uint8Array, to: NodeId): void
+  /** Entries are about to be sent to that member, perhaps again: what they refer to may go ahead of them, so that it need not be fetched. */
+  enclose?(entries: readonly Uint8Array[], to: NodeId): void
   /** Others keep it instead of this node, which forgets it: what was journalled, or perhaps was. */
   dismissed?(name: string, before: Journalled): void
   /** A snapshot of all that: the journal goes on from it. Without this the journal grows. */

@@ -123,6 +123,11 @@ export class RpcNode {
     this.#sessions.get(peer)?.note(name, body)
   }
 
+  /** What notes and small calls to that peer have to wait for. */
+  queuedBytes(peer: NodeId): number {
+    return this.#sessions.get(peer)?.queuedBytes ?? 0
+  }
+
   noteAll<N extends NoteName>(name: N, body: NoteBody<N>): void {
     for (const session of this.#sessions.values()) session.note(name, body)
   }

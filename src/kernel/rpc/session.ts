@@ -141,6 +141,11 @@ export class Session {
     return this.#lanes.control === lane || this.#lanes.bulk === lane
   }
 
+  /** Bytes that wait on the lane of notes. */
+  get queuedBytes(): number {
+    return this.#lanes.control.bufferedBytes
+  }
+
   note(name: string, body: unknown): void {
     this.#trySend(this.#lanes.control, [FRAME.NOTE, name, body])
   }
