@@ -138,8 +138,11 @@ export const HOLD_BATCH_BLOCKS = 32
 export const HOLD_BATCH_SMALL_BLOCKS = 96
 /** Roots of versions whose directories are copied together. */
 export const HOLD_BATCH_ROOTS = 128
-/** Another tab's storage on this disk that does not answer for this long is left alone, and other nodes are asked. */
+/** When another tab's storage on this disk has not answered for so long, other nodes are asked, and it is left alone for a while. */
 export const DEVICE_PATIENCE_MS = 1_000
+export const DEVICE_LEFT_ALONE_MS = 30_000
+/** How long it is waited for where no other node has the block. */
+export const DEVICE_LAST_MS = 5_000
 /** A holder that makes no progress for this long is passed over; where there is nobody else, it gets more with each round. */
 export const FETCH_STALL_MS = 3_000
 /** The same of one request while others of the same holder make progress: whatever is asked abreast shares its link. */

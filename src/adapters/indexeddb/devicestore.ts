@@ -39,17 +39,19 @@ export class IndexedDbDeviceStore implements DeviceStore {
   async getMany(keys: readonly string[]): Promise<(Block | undefined)[]> {
     if (this.#closed) throw new OsError('EIO', 'this tab’s storage is closed')
     clearTimeout(this.#unused)
-    this.#unused = setTimeout(() => this.#closeAll(), SLOT_UNUSED_MS)
+    this.#unused = undefined
+    this.#closeLater()
     const found = keys.map((): Block | undefined => undefined)
     await this.#list()
-    for (const slot of [...this.#slots]) {
+    const slots = [...this.#slots]
+    const databases = await Promise.all(slots.map((slot) => this.#database(slot)))
+    for (const [at, slot] of slots.entries()) {
       const missing = [...found.keys()].filter((i) => !found[i])
       if (missing.length === 0) break
-      const blocks = await this.#read(
-        slot,
-        missing.map((i) => keys[i] as string),
-      )
-      for (const [at, i] of missing.entries()) found[i] = blocks[at]
+      const wanted = missing.map((i) => keys[i] as string)
+      const db = databases[at]
+      const blocks = db ? await this.#read(slot, db, wanted) : []
+      for (const [k, i] of missing.entries()) found[i] = blocks[k]
       if (blocks.some((block) => block)) this.#slots = [slot, ...this.#slots.filter((each) => each !== slot)]
     }
     return found
@@ -61,9 +63,14 @@ export class IndexedDbDeviceStore implements DeviceStore {
     this.#closeAll()
   }
 
+  #closeLater(): void {
+    this.#unused ??= setTimeout(() => this.#closeAll(), SLOT_UNUSED_MS)
+  }
+
   #closeAll(): void {
+    this.#unused = undefined
     for (const [slot, { db }] of this.#connections) {
-      if (!db) continue // it closes when it is open, or is used then
+      if (!db) continue // once it is open, it is used, or closed like the others
       this.#connections.delete(slot)
       db.close()
     }
@@ -85,13 +92,14 @@ export class IndexedDbDeviceStore implements DeviceStore {
   }
 
   /** A slot that cannot be read has nothing. */
-  async #read(slot: number, keys: string[]): Promise<(Block | undefined)[]> {
-    const db = await this.#database(slot)
-    if (!db) return []
+  async #read(slot: number, db: IDBDatabase, keys: string[]): Promise<(Block | undefined)[]> {
     try {
-      return await getMany<Block>(keys, async (mode, work) =>
-        work(db.transaction(STORES.blocks, mode).objectStore(STORES.blocks)),
-      )
+      return await getMany<Block>(keys, async (mode, work) => {
+        const transaction = db.transaction(STORES.blocks, mode)
+        const result = work(transaction.objectStore(STORES.blocks))
+        transaction.commit() // its tab must not wait for this one to hear of the end
+        return result
+      })
     } catch {
       // Its tab may have deleted it; it is opened again when it is looked for the next time.
       this.#forget(slot, db)
@@ -121,6 +129,7 @@ export class IndexedDbDeviceStore implements DeviceStore {
         return undefined
       }
       connection.db = db
+      this.#closeLater()
       db.onversionchange = () => this.#forget(slot, db)
       db.onclose = () => this.#forget(slot, db)
       return db

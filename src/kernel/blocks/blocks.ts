@@ -13,7 +13,7 @@ import type { ServeContext } from '../rpc/session.ts'
 import { type CidText, type Codec, cidOf } from './cid.ts'
 import { DeviceBlocks, type DeviceBlocksOptions } from './device.ts'
 import { Enclosed } from './enclosed.ts'
-import { BlockFetcher, type BlockFetcherOptions, type FetchOptions, type OnBlock } from './fetch.ts'
+import { BlockFetcher, type BlockFetcherOptions, BlockMissing, type FetchOptions, type OnBlock } from './fetch.ts'
 import { KnownBlocks } from './known-blocks.ts'
 import { Touched } from './touched.ts'
 
@@ -281,10 +281,22 @@ export class Blocks {
     options: FetchOptions,
     onBlock: OnBlock,
   ): Promise<ReadonlyMap<CidText, Uint8Array>> {
-    const near = (await this.#device?.get(cids, onBlock, options.signal)) ?? new Map<CidText, Uint8Array>()
-    const far = cids.filter((cid) => !near.has(cid))
-    if (far.length === 0) return near
-    return new Map([...near, ...(await this.#fetcher.fetch(far, options, onBlock))])
+    const found = new Map<CidText, Uint8Array>()
+    const take: OnBlock = (cid, bytes) => {
+      found.set(cid, bytes)
+      onBlock(cid, bytes)
+    }
+    const missing = () => cids.filter((cid) => !found.has(cid))
+    const { signal } = options
+    await this.#device?.get(cids, take, { signal })
+    try {
+      if (missing().length > 0) await this.#fetcher.fetch(missing(), options, take)
+    } catch (error) {
+      if (!this.#device || !(error instanceof BlockMissing)) throw error
+      await this.#device.get(missing(), take, { signal, patient: true })
+      if (missing().length > 0) throw error
+    }
+    return found
   }
 
   /** Whether what the disk gave is what this block is. */

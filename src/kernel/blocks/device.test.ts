@@ -135,6 +135,57 @@ describe('a disk that does not answer, as when a tab that stands still holds it 
   })
 })
 
+describe('a disk that is slow', () => {
+  let answerMs: number
+  let reads: number
+  let its: Blocks
+  beforeEach(async () => {
+    const other = await lab.node('other')
+    await lab.link(other, holder)
+    answerMs = 1_200
+    reads = 0
+    const inner = new MemoryDeviceStore(() => [beside])
+    const store = {
+      close: async () => undefined,
+      async getMany(keys: readonly string[]) {
+        reads++
+        await new Promise<void>((resolve) => lab.clock.setTimer(resolve, answerMs, 'a slow disk'))
+        return inner.getMany(keys)
+      },
+    }
+    its = blocksOf(lab, other, { device: { store, shared: () => true } }).blocks
+  })
+
+  it('is left alone for a while: many reads of what others have do not all wait for it', async () => {
+    const cids: string[] = []
+    for (let i = 0; i < 20; i++) cids.push(await stored(`block ${i}`))
+    const beganMs = lab.clock.nowMs()
+    for (const cid of cids) await lab.run(its.get(cid))
+    expect(lab.clock.nowMs() - beganMs).toBeLessThan(3_000)
+    expect(reads).toBe(1)
+  })
+
+  it('is waited for where nobody else has it, also while it is left alone', async () => {
+    for (const text of ['one', 'two']) {
+      const cid = await stored(text, { held: false })
+      expect(await lab.run(its.get(cid))).toEqual(utf8(text))
+    }
+  })
+
+  it('is not taken for one because somebody gave up', async () => {
+    answerMs = 20
+    const [one, two] = [await stored('one', { held: false }), await stored('two', { held: false })]
+    const controller = new AbortController()
+    const given = Promise.allSettled([its.get(one, { signal: controller.signal })])
+    await lab.advance(1)
+    controller.abort()
+    const beganMs = lab.clock.nowMs()
+    expect(await lab.run(its.get(two))).toEqual(utf8('two'))
+    expect(lab.clock.nowMs() - beganMs).toBeLessThan(100)
+    await given
+  })
+})
+
 describe('a tab that comes to a browser that has another one', () => {
   it('reads large files of that one from the disk', async () => {
     const cluster = newCluster()

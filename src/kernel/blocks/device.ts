@@ -4,7 +4,7 @@ import { errorLine, OsError, toOsError } from '../../base/errors.ts'
 import type { DeviceStore } from '../../ports/blockstore.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
-import { DEVICE_PATIENCE_MS } from '../limits.ts'
+import * as limits from '../limits.ts'
 import { within } from '../timers.ts'
 import type { CidText } from './cid.ts'
 
@@ -25,24 +25,31 @@ type Found = readonly (Uint8Array | undefined)[]
 export class DeviceBlocks {
   readonly #options: DeviceBlocksOptions
   readonly #wiring: Wiring
-  /** Reads that are late: until they end, the disk is left alone. A tab that stands still may hold it up. */
+  /** Reads that are late: a tab that stands still may hold them up. */
   #late = 0
+  /** Until then the disk is left alone, since it was late. */
+  #leftAloneMs = Number.NEGATIVE_INFINITY
 
   constructor(options: DeviceBlocksOptions, wiring: Wiring) {
     this.#options = options
     this.#wiring = wiring
   }
 
-  /** Those that are on this disk, whole. @throws {OsError} ECANCELED. */
+  /**
+   * Those that are on this disk, whole.
+   * @param patient nobody else has them, so that a disk that is slow is waited for.
+   * @throws {OsError} ECANCELED.
+   */
   async get(
     cids: readonly CidText[],
     onBlock: (cid: CidText, bytes: Uint8Array) => void,
-    signal?: AbortSignal,
+    { signal, patient = false }: { signal?: AbortSignal | undefined; patient?: boolean } = {},
   ): Promise<Map<CidText, Uint8Array>> {
     const found = new Map<CidText, Uint8Array>()
-    if (this.#late > 0 || !this.#options.shared()) return found
-    const { verify, log } = this.#wiring
-    const stored = await this.#read(cids, signal)
+    const { verify, log, clock } = this.#wiring
+    const leftAlone = this.#late > 0 || clock.nowMs() < this.#leftAloneMs
+    if (!this.#options.shared() || (leftAlone && !patient)) return found
+    const stored = await this.#read(cids, patient ? limits.DEVICE_LAST_MS : limits.DEVICE_PATIENCE_MS, signal)
     await Promise.all(
       cids.map(async (cid, i) => {
         const bytes = stored[i]
@@ -58,23 +65,24 @@ export class DeviceBlocks {
     return found
   }
 
-  async #read(cids: readonly CidText[], signal: AbortSignal | undefined): Promise<Found> {
+  async #read(cids: readonly CidText[], patienceMs: number, signal: AbortSignal | undefined): Promise<Found> {
     const { clock, log } = this.#wiring
     let [ended, late] = [false, false]
     const reading = this.#options.store.getMany(cids).finally(() => {
       ended = true
       if (late) this.#late--
     })
+    reading.catch(() => undefined) // said below, unless nobody waits for it any more
     try {
-      const limits = { clock, label: 'blocks on this disk', late: slow, ...(signal ? { signal } : {}) }
-      return await within<Found>(reading, DEVICE_PATIENCE_MS, limits)
+      const wait = { clock, label: 'blocks on this disk', late: slow, ...(signal ? { signal } : {}) }
+      return await within<Found>(reading, patienceMs, wait)
     } catch (error) {
+      if (signal?.aborted) throw toOsError(signal.reason, 'ECANCELED')
       if (!ended) {
         late = true
         this.#late++
-        reading.catch(() => undefined) // said below
+        this.#leftAloneMs = clock.nowMs() + limits.DEVICE_LEFT_ALONE_MS
       }
-      if (signal?.aborted) throw toOsError(signal.reason, 'ECANCELED')
       log.log('info', 'blocks', `what other tabs of this browser have cannot be read: ${errorLine(error)}`)
       return []
     }

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Disk } from '../../adapters/memory/stores.ts'
 import { utf8 } from '../../base/bytes.ts'
+import { OsError } from '../../base/errors.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { boot, homeAndOthers, newCluster } from '../cluster.contract.ts'
+import { TreeKeeper } from '../fs/tree-keeper.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
 import { ENCLOSED_BYTES, ENCLOSED_KEPT_BYTES, SMALL_BLOCK_BYTES } from '../limits.ts'
 import { RpcNode } from '../rpc/node.ts'
@@ -200,6 +202,21 @@ describe('a small file of a tree that three nodes keep', () => {
     await cluster.until(async () => slow.disk.blocks.size >= count, 'it has them all')
     expect(sent).toBeLessThanOrEqual(count * size)
     await cluster.run(slow.fs.writeFile('/mine', 'x'), 10_000)
+  })
+
+  it('goes ahead once, also where its change is tried again', async () => {
+    const cluster = newCluster()
+    const [home, [member]] = (await homeAndOthers(cluster, await boot(cluster, 3))) as [SimNode, [SimNode]]
+    await cluster.run(home.fs.writeFile('/first', 'first', { ack: 'all' }))
+    const note = vi.spyOn(RpcNode.prototype, 'note')
+    const untilMs = cluster.clock.nowMs() + 12_000
+    const { apply } = TreeKeeper.prototype
+    vi.spyOn(TreeKeeper.prototype, 'apply').mockImplementation(function (this: TreeKeeper, ...args) {
+      if (cluster.clock.nowMs() < untilMs) return Promise.reject(new OsError('EAGAIN', 'not sure whether it leads'))
+      return apply.apply(this, args)
+    })
+    await cluster.run(member.fs.writeFile('/f', 'of a member'))
+    expect(note.mock.calls.filter(([peer, name]) => name === 'blocks.enclosed' && peer === home.id)).toHaveLength(1)
   })
 
   it('is not sent to who wrote it', async () => {

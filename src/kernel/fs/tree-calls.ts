@@ -23,6 +23,8 @@ export interface TreeCallsOptions {
 
 export class TreeCalls {
   readonly #options: TreeCallsOptions
+  /** To whom the small files of a change went ahead last. */
+  readonly #enclosed = new WeakMap<Change, NodeId>()
 
   constructor(options: TreeCallsOptions) {
     this.#options = options
@@ -45,7 +47,9 @@ export class TreeCalls {
     if (home === rpc.self) return keeper.apply(tree, change, rpc.self)
     await membership.reach(home, signal)
     const { ops, ack, absorbs, mark } = change
-    keeper.enclose(home, ops)
+    // Not with each try.
+    if (this.#enclosed.get(change) !== home) keeper.enclose(home, ops)
+    this.#enclosed.set(change, home)
     const args = { tree, ops: [...ops], ack, absorbs: absorbs && ([...absorbs] as [Kid, number]), mark }
     const applied = await rpc.call(home, 'tree.apply', args, { signal })
     answered(home, applied.head)

@@ -70,6 +70,45 @@ it('whoever knows a holder does not wait for somebody who waits for one that sta
   first.abort()
 })
 
+it('nor does who knows none, where a neighbour has it', async () => {
+  const still = await lab.node('still')
+  await lab.link(reader, still)
+  still.rpc.handle('blocks.have', async ({ cids }) => new Uint8Array(cids.length))
+  still.rpc.handle('blocks.get', () => new Promise<never>(() => undefined))
+  const first = new AbortController()
+  const stuck = tree.directory(root, { hints: [still.id], signal: first.signal })
+  stuck.catch(() => undefined)
+  await lab.run(tree.directory(root), 500)
+  first.abort()
+})
+
+it('sixty who know a holder that the first does not know fetch it few times', async () => {
+  const first = tree.directory(root)
+  await lab.run(Promise.all([first, ...Array.from({ length: 60 }, () => read())]))
+  expect(asked).toBeLessThan(5)
+})
+
+it('is read by the last of sixty of whom each gives up when it is its turn', async () => {
+  const get = blocks.get.bind(blocks)
+  let held = true
+  blocks.get = (cid, options) =>
+    held
+      ? new Promise((_resolve, reject) => {
+          options?.signal?.addEventListener('abort', () => reject(options.signal?.reason))
+        })
+      : get(cid, options)
+  const controllers = Array.from({ length: 60 }, () => new AbortController())
+  const all = Promise.allSettled(controllers.map(({ signal }) => read(signal)))
+  for (const [i, controller] of controllers.slice(0, 59).entries()) {
+    if (i === 58) held = false
+    controller.abort()
+    await lab.advance(1)
+  }
+  const settled = await lab.run(all)
+  expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+  expect(settled[59]?.status).toBe('fulfilled')
+})
+
 it('one that nobody has is said to be lost to all at the same time', async () => {
   const mute = await lab.node('mute')
   await lab.link(reader, mute)

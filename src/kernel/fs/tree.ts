@@ -2,7 +2,7 @@
 // shared-tree.ts does. Errors are those of POSIX.
 import { orAborted } from '../../base/abort.ts'
 import { OsError, toOsError } from '../../base/errors.ts'
-import type { Kid, NodeId } from '../../base/ids.ts'
+import type { Kid } from '../../base/ids.ts'
 import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB } from '../blocks/cid.ts'
 import { MAX_DIRECTORY_ENTRIES, MAX_SYMLINKS } from '../limits.ts'
@@ -45,7 +45,6 @@ export interface Draft {
 /** Whoever reads a directory. */
 interface Reader {
   directory: Promise<Directory>
-  hints: readonly NodeId[]
   gaveUp(): boolean
 }
 
@@ -53,8 +52,8 @@ export class Tree {
   readonly #blocks: Blocks
   readonly #cache = new Map<CidText, Directory>()
   #cachedEntries = 0
-  /** Directories that are being read. */
-  readonly #reading = new Map<CidText, Reader>()
+  /** Directories that are being read, by CID and who is said to have them. */
+  readonly #reading = new Map<string, Reader>()
   readonly #targets = new Map<CidText, string>()
 
   constructor(blocks: Blocks) {
@@ -86,14 +85,13 @@ export class Tree {
     const cached = this.#cache.get(cid)
     if (cached) return cached
     const { hints = [], signal } = options
-    const underWay = this.#reading.get(cid)
+    const key = [cid, ...hints].join(' ')
+    const underWay = this.#reading.get(key)
     if (!underWay) {
-      const directory = this.#read(cid, options).finally(() => this.#reading.delete(cid))
-      const gaveUp = () => signal?.aborted === true
-      this.#reading.set(cid, { directory, hints, gaveUp })
+      const directory = this.#read(cid, options).finally(() => this.#reading.delete(key))
+      this.#reading.set(key, { directory, gaveUp: () => signal?.aborted === true })
       return directory
     }
-    if (!hints.every((hint) => underWay.hints.includes(hint))) return this.#read(cid, options)
     try {
       return await unlessAborted(underWay.directory, signal)
     } catch (error) {
