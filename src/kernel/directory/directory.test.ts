@@ -172,6 +172,12 @@ describe('a name that can wait', () => {
     expect(puts).toHaveLength(4)
   })
 
+  it('is published at once when this node is asked for it', async () => {
+    later('x')
+    expect(await lab.run(at(0).query('bs-prov', 'x'), 150)).toMatchObject({ node: A })
+    expect(puts).toEqual(['/bs-prov/x'])
+  })
+
   it('lets others go first', async () => {
     later(...Array.from({ length: 200 }, (_, i) => `cid${i}`))
     await lab.until(() => puts.length === 1)

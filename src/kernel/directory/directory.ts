@@ -161,6 +161,12 @@ export class Directory {
   /** As `lookup`, but asks the network whatever is remembered here. */
   async query(ns: Namespace, key: string, signal?: AbortSignal): Promise<DirectoryRecord | undefined> {
     const path = `/${ns}/${key}`
+    const waiting = this.#waiting.get(path)
+    if (waiting) {
+      // Somebody asks for what this node is about to say.
+      this.#waiting.delete(path)
+      await this.publish(ns, key, waiting)
+    }
     const controller = new AbortController()
     const onAbort = () => controller.abort(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
