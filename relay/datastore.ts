@@ -2,6 +2,7 @@
 // and the entries written longest ago go first. The library's own memory store grows without end.
 import { NotFoundError } from '@libp2p/interface'
 import type { Libp2pInit } from 'libp2p'
+import { Latest } from '../src/base/latest.ts'
 import type { Limits } from './limits.ts'
 
 type Datastore = NonNullable<Libp2pInit['datastore']>
@@ -13,68 +14,41 @@ type Pair = { key: Key; value: Uint8Array }
 /** What an entry costs beside its bytes: the map's slot, the key object, the strings. */
 const ENTRY_OVERHEAD_BYTES = 200
 
-class Budget {
-  readonly entries = new Map<string, Pair>()
-  readonly #max: number
-  #used = 0
-
-  constructor(maxBytes: number) {
-    this.#max = maxBytes
-  }
-
-  put(key: Key, value: Uint8Array): void {
-    this.delete(key)
-    this.entries.set(key.toString(), { key, value })
-    this.#used += cost(key, value)
-    for (const { key: oldest } of this.entries.values()) {
-      if (this.#used <= this.#max) break
-      this.delete(oldest)
-    }
-  }
-
-  delete(key: Key): void {
-    const found = this.entries.get(key.toString())
-    if (!found) return
-    this.#used -= cost(key, found.value)
-    this.entries.delete(key.toString())
-  }
-}
-
-function cost(key: Key, value: Uint8Array): number {
-  return value.byteLength + 2 * key.toString().length + ENTRY_OVERHEAD_BYTES
+function cost({ value }: Pair, key: string): number {
+  return value.byteLength + 2 * key.length + ENTRY_OVERHEAD_BYTES
 }
 
 export class BoundedDatastore implements Datastore {
-  readonly #dht: Budget
-  readonly #rest: Budget
+  readonly #dht: Latest<Pair>
+  readonly #rest: Latest<Pair>
 
   constructor(limits: Pick<Limits, 'recordsTotalBytes' | 'peersTotalBytes'>) {
-    this.#dht = new Budget(limits.recordsTotalBytes)
-    this.#rest = new Budget(limits.peersTotalBytes)
+    this.#dht = new Latest(limits.recordsTotalBytes, cost)
+    this.#rest = new Latest(limits.peersTotalBytes, cost)
   }
 
   /** Directory records kept now. */
   get records(): number {
-    return this.#dht.entries.size
+    return this.#dht.size
   }
 
   put(key: Key, value: Uint8Array): Key {
-    this.#budget(key).put(key, value)
+    this.#budget(key).set(key.toString(), { key, value })
     return key
   }
 
   get(key: Key): Uint8Array {
-    const found = this.#budget(key).entries.get(key.toString())
+    const found = this.#budget(key).get(key.toString())
     if (!found) throw new NotFoundError(`${key} is not stored here`)
     return found.value
   }
 
   has(key: Key): boolean {
-    return this.#budget(key).entries.has(key.toString())
+    return this.#budget(key).has(key.toString())
   }
 
   delete(key: Key): void {
-    this.#budget(key).delete(key)
+    this.#budget(key).delete(key.toString())
   }
 
   async *putMany(source: Iterable<Pair> | AsyncIterable<Pair>): AsyncGenerator<Key> {
@@ -116,12 +90,12 @@ export class BoundedDatastore implements Datastore {
     yield* slice(keys, offset, limit)
   }
 
-  #budget(key: Key): Budget {
+  #budget(key: Key): Latest<Pair> {
     return key.toString().startsWith('/dht/') ? this.#dht : this.#rest
   }
 
   #all(prefix = ''): Pair[] {
-    const pairs = [...this.#dht.entries.values(), ...this.#rest.entries.values()]
+    const pairs = [...this.#dht.values(), ...this.#rest.values()]
     return prefix === '' ? pairs : pairs.filter(({ key }) => key.toString().startsWith(prefix))
   }
 }

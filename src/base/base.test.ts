@@ -5,6 +5,7 @@ import { concat, equalBytes, formatBytes, fromHex, fromUtf8, owned, toHex, utf8 
 import { Emitter } from './emitter.ts'
 import { errorCodes, errorLine, isOsError, OsError, toOsError } from './errors.ts'
 import { isKid, isKidPrefix, kidFromHex, shortKid, shortNode } from './ids.ts'
+import { Latest } from './latest.ts'
 
 describe('bytes', () => {
   const bytes = fc.uint8Array({ maxLength: 50 })
@@ -145,5 +146,27 @@ describe('an assertion', () => {
     expect(() => assert(0, 'no')).toThrow(AssertionError)
     expect(() => assert(1, 'no')).not.toThrow()
     expect(() => unreachable('x' as never)).toThrow('unreachable: "x"')
+  })
+})
+
+describe('what came last', () => {
+  it('is kept as far as it may, the oldest goes first, and what is set again is new', () => {
+    const last = new Latest<string>(5, (value, key) => key.length + value.length - 1)
+    last.set('a', 'xx')
+    last.set('b', 'yy')
+    last.set('a', 'z')
+    expect([...last.values()]).toEqual(['yy', 'z'])
+    last.set('c', 'www')
+    expect([...last.values()]).toEqual(['z', 'www'])
+    expect(last.take('a')).toBe('z')
+    expect([last.take('a'), last.has('b'), last.get('c'), last.size]).toEqual([undefined, false, 'www', 1])
+    last.set('d', 'too long')
+    expect([last.size, last.delete('d')]).toEqual([0, false])
+  })
+
+  it('counts entries where nothing else is said, also of no value', () => {
+    const last = new Latest<undefined>(2)
+    for (const key of ['a', 'b', 'c']) last.set(key, undefined)
+    expect([last.has('a'), last.has('b'), last.delete('b'), last.size]).toEqual([false, true, true, 1])
   })
 })

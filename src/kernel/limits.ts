@@ -191,6 +191,10 @@ export const MAX_FORGOTTEN = 2 * MAX_VERSIONS
 export const MAX_THINNED = 256
 /** So long a block is left alone that was stored here, or found to be here: an event that did may be about to name it. */
 export const TOUCHED_MS = 150_000
+/** What is read is kept when it is smaller than this: directories, small files, programs. Larger blocks when they are read again… */
+export const READ_KEPT_BYTES = 64 * 1024
+/** …while so many are remembered of those that were read last (some 4 MB of memory, 32 GiB of files). */
+export const MAX_READ_BLOCKS = 32_768
 /** Copies of what was read that a tab keeps for itself, before it frees those that it does not owe anybody. */
 export const MAX_COPIED_BYTES = 1024 * 1024 * 1024
 /** So long after there was nothing to free it is not tried again. */

@@ -1,6 +1,7 @@
 // What libp2p stores, in memory and bounded: the DHT's records (kept for others, too) and what is known of peers
 // each have a budget; the entries written longest ago go first. An older record never replaces a newer one.
 import type { Libp2pInit } from 'libp2p'
+import { Latest } from '../../base/latest.ts'
 import { DHT_ENTRY_OVERHEAD_BYTES, DHT_PEER_BYTES, DHT_RECORD_BYTES } from './limits.ts'
 
 type Datastore = NonNullable<Libp2pInit['datastore']>
@@ -11,40 +12,13 @@ type Pair = { key: Key; value: Uint8Array }
 
 export const RECORD_PREFIX = '/dht/record/'
 
-class Budget {
-  readonly entries = new Map<string, Pair>()
-  readonly #max: number
-  #used = 0
-
-  constructor(maxBytes: number) {
-    this.#max = maxBytes
-  }
-
-  put(key: Key, value: Uint8Array): void {
-    this.delete(key)
-    this.entries.set(key.toString(), { key, value })
-    this.#used += cost(key, value)
-    for (const { key: oldest } of this.entries.values()) {
-      if (this.#used <= this.#max) break
-      this.delete(oldest)
-    }
-  }
-
-  delete(key: Key): void {
-    const found = this.entries.get(key.toString())
-    if (!found) return
-    this.#used -= cost(key, found.value)
-    this.entries.delete(key.toString())
-  }
-}
-
-function cost(key: Key, value: Uint8Array): number {
-  return value.byteLength + 2 * key.toString().length + DHT_ENTRY_OVERHEAD_BYTES
+function cost({ value }: Pair, key: string): number {
+  return value.byteLength + 2 * key.length + DHT_ENTRY_OVERHEAD_BYTES
 }
 
 export class BoundedDatastore implements Datastore {
-  readonly #records = new Budget(DHT_RECORD_BYTES)
-  readonly #rest = new Budget(DHT_PEER_BYTES)
+  readonly #records = new Latest<Pair>(DHT_RECORD_BYTES, cost)
+  readonly #rest = new Latest<Pair>(DHT_PEER_BYTES, cost)
   readonly #isNewer: (before: Uint8Array, after: Uint8Array) => boolean
 
   /** @param isNewer whether `after` may replace the stored record `before`. */
@@ -54,29 +28,29 @@ export class BoundedDatastore implements Datastore {
 
   /** The stored form of a record, by the key's text after RECORD_PREFIX. */
   record(name: string): Uint8Array | undefined {
-    return this.#records.entries.get(RECORD_PREFIX + name)?.value
+    return this.#records.get(RECORD_PREFIX + name)?.value
   }
 
   put(key: Key, value: Uint8Array): Key {
     const budget = this.#budget(key)
-    const before = budget === this.#records ? budget.entries.get(key.toString())?.value : undefined
-    if (!before || this.#isNewer(before, value)) budget.put(key, value)
+    const before = budget === this.#records ? budget.get(key.toString())?.value : undefined
+    if (!before || this.#isNewer(before, value)) budget.set(key.toString(), { key, value })
     return key
   }
 
   get(key: Key): Uint8Array {
-    const found = this.#budget(key).entries.get(key.toString())
+    const found = this.#budget(key).get(key.toString())
     // libp2p tells this failure from others by its name.
     if (!found) throw Object.assign(new Error(`${key} is not stored here`), { name: 'NotFoundError' })
     return found.value
   }
 
   has(key: Key): boolean {
-    return this.#budget(key).entries.has(key.toString())
+    return this.#budget(key).has(key.toString())
   }
 
   delete(key: Key): void {
-    this.#budget(key).delete(key)
+    this.#budget(key).delete(key.toString())
   }
 
   async *putMany(source: Iterable<Pair> | AsyncIterable<Pair>): AsyncGenerator<Key> {
@@ -118,12 +92,12 @@ export class BoundedDatastore implements Datastore {
     yield* keys.slice(offset, limit === undefined ? undefined : offset + limit)
   }
 
-  #budget(key: Key): Budget {
+  #budget(key: Key): Latest<Pair> {
     return key.toString().startsWith(RECORD_PREFIX) ? this.#records : this.#rest
   }
 
   #all(prefix = ''): Pair[] {
-    const pairs = [...this.#records.entries.values(), ...this.#rest.entries.values()]
+    const pairs = [...this.#records.values(), ...this.#rest.values()]
     return prefix === '' ? pairs : pairs.filter(({ key }) => key.toString().startsWith(prefix))
   }
 }

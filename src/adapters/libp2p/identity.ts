@@ -4,6 +4,7 @@ import { base58btc } from 'multiformats/bases/base58'
 import { type Bytes, concat, equalBytes, owned } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
+import { Latest } from '../../base/latest.ts'
 import type { Signer } from '../../ports/crypto.ts'
 import type { Random } from '../../ports/random.ts'
 
@@ -52,12 +53,10 @@ async function fromSeed(seed: Bytes): Promise<Identity> {
   const engine = await loadEngine()
   const key = await engine.load(seed)
   const nodeId = base58btc.baseEncode(concat([PEER_ID_PREFIX, key.publicKey])) as NodeId
-  const verifiers = new Map<NodeId, Promise<Verify | undefined>>()
+  const verifiers = new Latest<Promise<Verify | undefined>>(MAX_CACHED_KEYS)
   const verifierOf = (id: NodeId): Promise<Verify | undefined> => {
     const known = verifiers.get(id)
     if (known) return known
-    const oldest = verifiers.keys().next()
-    if (verifiers.size >= MAX_CACHED_KEYS && !oldest.done) verifiers.delete(oldest.value)
     const made = importVerifier(engine, id)
     verifiers.set(id, made)
     return made

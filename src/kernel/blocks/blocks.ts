@@ -5,6 +5,7 @@
 import { equalBytes } from '../../base/bytes.ts'
 import { errorLine, isOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
+import { Latest } from '../../base/latest.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -13,11 +14,14 @@ import type { ServeContext } from '../rpc/session.ts'
 import { type CidText, type Codec, cidOf } from './cid.ts'
 import { DeviceBlocks, type DeviceBlocksOptions } from './device.ts'
 import { Enclosed } from './enclosed.ts'
-import { BlockFetcher, type BlockFetcherOptions, BlockMissing, type FetchOptions, type OnBlock } from './fetch.ts'
+import { BlockFetcher, type BlockFetcherOptions, BlockMissing, type FetchOptions } from './fetch.ts'
 import { KnownBlocks } from './known-blocks.ts'
 import { Touched } from './touched.ts'
 
 export { BlockMissing, type FetchOptions } from './fetch.ts'
+
+/** @param found where it was: on this disk in another tab's storage, at a peer, or at one that has sent it to another reader lately. */
+type OnFetched = (cid: CidText, bytes: Uint8Array, found: 'disk' | 'peer' | 'wanted') => void
 
 /** Bytes, and whether nobody else has them: then they may be moved away. */
 export interface Piece {
@@ -38,6 +42,8 @@ export class Blocks {
   #dropping: Promise<void> = Promise.resolve()
   /** Frees copies that this node does not owe anybody. @returns whether there is room now. */
   #makeRoom: () => Promise<boolean> = async () => false
+  /** Large blocks that somebody has read lately, here or from here: whoever reads one of them again keeps a copy. */
+  readonly #read = new Latest<true>(limits.MAX_READ_BLOCKS)
   /** Bytes of copies kept by readers since room was made last. */
   #copied = 0
   /** Which are in the store, without looking (a file of many small ones is held again with each change), and what was hashed. */
@@ -63,8 +69,8 @@ export class Blocks {
       }
       return Uint8Array.from(await this.#store.hasMany(cids), (held) => (held ? 1 : 0))
     })
-    rpc.handle('blocks.get', async ({ cids }, context) => {
-      await this.#serve(cids, context)
+    rpc.handle('blocks.get', async ({ cids, read = false }, context) => {
+      await this.#serve(cids, read, context)
       return null
     })
   }
@@ -242,7 +248,8 @@ export class Blocks {
   }
 
   /**
-   * Hands over every block of `cids`, in no particular order, and keeps copies of those that came from others.
+   * Hands over every block of `cids`, in no particular order, and keeps copies of those that came from others and that are small,
+   * or read again and again: what is read once is not worth the time and the room on the disk.
    * @param onBlock is told, too, whether nobody else has its bytes.
    */
   async #gather(
@@ -264,39 +271,55 @@ export class Blocks {
     )
     if (missing.length === 0) return
     missing.sort((a, b) => wanted.indexOf(a) - wanted.indexOf(b))
-    const onFetched: OnBlock = (cid, bytes) => onBlock(cid, bytes, false)
-    if (options.keep === false) {
-      await this.#fetch(missing, options, onFetched)
-      return
-    }
+    const copies: [CidText, Uint8Array][] = []
     await this.#keeping // a disk slower than the network bounds how much is fetched, not the memory
-    const fetched = await this.#fetch(missing, options, onFetched)
-    this.#keeping = this.#keeping.then(() => this.#keep([...fetched]))
+    await this.#fetch(missing, { ...options, reading: true }, (cid, bytes, found) => {
+      const kept = options.keep !== false && this.#isWorthACopy(cid, bytes, found)
+      if (kept) copies.push([cid, bytes])
+      onBlock(cid, bytes, !kept)
+    })
+    if (copies.length === 0) return
+    this.#keeping = this.#keeping.then(() => this.#keep(copies))
     await this.#keeping
+  }
+
+  #isWorthACopy(cid: CidText, bytes: Uint8Array, found: 'disk' | 'peer' | 'wanted'): boolean {
+    return (
+      bytes.byteLength < limits.READ_KEPT_BYTES || (found !== 'disk' && (this.#readBefore(cid) || found === 'wanted'))
+    )
+  }
+
+  /** Whether somebody has, lately; from now on somebody has. */
+  #readBefore(cid: CidText): boolean {
+    const before = this.#read.has(cid)
+    this.#read.set(cid, true)
+    return before
   }
 
   /** From this disk, where another tab has stored it, or else from other nodes. @throws {OsError} as BlockFetcher.fetch. */
   async #fetch(
     cids: readonly CidText[],
-    options: FetchOptions,
-    onBlock: OnBlock,
-  ): Promise<ReadonlyMap<CidText, Uint8Array>> {
-    const found = new Map<CidText, Uint8Array>()
-    const take: OnBlock = (cid, bytes) => {
-      found.set(cid, bytes)
-      onBlock(cid, bytes)
+    options: FetchOptions & { reading?: boolean },
+    onBlock: OnFetched,
+  ): Promise<void> {
+    const missing = new Set(cids)
+    const take: OnFetched = (cid, bytes, found) => {
+      missing.delete(cid)
+      onBlock(cid, bytes, found)
     }
-    const missing = () => cids.filter((cid) => !found.has(cid))
+    const fromDisk = (cid: CidText, bytes: Uint8Array) => take(cid, bytes, 'disk')
     const { signal } = options
-    await this.#device?.get(cids, take, { signal })
+    await this.#device?.get(cids, fromDisk, { signal })
     try {
-      if (missing().length > 0) await this.#fetcher.fetch(missing(), options, take)
+      if (missing.size === 0) return
+      await this.#fetcher.fetch([...missing], options, (cid, bytes, wanted) =>
+        take(cid, bytes, wanted ? 'wanted' : 'peer'),
+      )
     } catch (error) {
       if (!this.#device || !(error instanceof BlockMissing)) throw error
-      await this.#device.get(missing(), take, { signal, patient: true })
-      if (missing().length > 0) throw error
+      await this.#device.get([...missing], fromDisk, { signal, patient: true })
+      if (missing.size > 0) throw error
     }
-    return found
   }
 
   /** Whether what the disk gave is what this block is. */
@@ -326,7 +349,8 @@ export class Blocks {
       for (const [i, cid] of batch.entries()) if (held[i]) this.#known.add(cid)
       const missing = batch.filter((_cid, i) => !held[i])
       while (missing.length > 0) {
-        const fetched = [...(await this.#fetch(missing.splice(0, count), options, () => undefined))]
+        const fetched: [CidText, Uint8Array][] = []
+        await this.#fetch(missing.splice(0, count), options, (cid, block) => fetched.push([cid, block]))
         await this.putMany(fetched)
         // So many at a time as are together as large as a few full ones, if they are like the last.
         const bytes = fetched.reduce((sum, [, block]) => sum + block.byteLength, 0)
@@ -371,7 +395,7 @@ export class Blocks {
   }
 
   /** The next block, or small ones together, are read from the store while those before are being sent. */
-  async #serve(cids: readonly CidText[], context: ServeContext): Promise<void> {
+  async #serve(cids: readonly CidText[], reading: boolean, context: ServeContext): Promise<void> {
     const read = async (from: number, count: number) => this.#store.getMany(cids.slice(from, from + count))
     let count = 1
     let next = read(0, count)
@@ -385,6 +409,11 @@ export class Blocks {
       count = Math.min(limits.HOLD_BATCH_BLOCKS, Math.max(1, fit))
       next = read(from, count)
       next.catch(() => undefined) // thrown when its turn comes, unless the caller has gone
+      // Whoever reads what others have read keeps a copy: it is told before it comes.
+      for (const [i, block] of some.entries()) {
+        const large = reading && block !== undefined && block.byteLength >= limits.READ_KEPT_BYTES
+        if (large && this.#readBefore(cids[first + i] as CidText)) await context.item(first + i)
+      }
       await this.#sendAll(context, first, some)
     }
   }

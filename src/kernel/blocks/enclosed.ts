@@ -2,6 +2,7 @@
 // them before it answers need not ask. Nobody is believed: what came is hashed when it is needed, and forgotten when it is not.
 // Above: blocks.ts. Below: rpc.
 import type { NodeId } from '../../base/ids.ts'
+import { Latest } from '../../base/latest.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { type CidText, isRawCid, isStoredCid } from './cid.ts'
@@ -18,20 +19,20 @@ interface Sent {
 export class Enclosed {
   readonly #rpc: RpcNode
   /** Leaves that were stored here lately. */
-  readonly #stored = new Latest(limits.ENCLOSED_KEPT_BYTES)
+  readonly #stored = new Latest<Uint8Array>(limits.ENCLOSED_KEPT_BYTES, costOf)
   /** What peers sent, by peer and CID. */
-  readonly #came = new Latest(limits.ENCLOSED_KEPT_BYTES)
+  readonly #came = new Latest<Uint8Array>(limits.ENCLOSED_KEPT_BYTES, costOf)
 
   constructor(rpc: RpcNode) {
     this.#rpc = rpc
     rpc.onNote('blocks.enclosed', (peer, { blocks }) => {
-      for (const [cid, bytes] of blocks) if (isStoredCid(cid)) this.#came.add(keyOf(peer, cid), bytes)
+      for (const [cid, bytes] of blocks) if (isStoredCid(cid)) this.#came.set(keyOf(peer, cid), bytes.slice())
     })
   }
 
   /** It was stored here: it may be sent. */
   stored(cid: CidText, bytes: Uint8Array): void {
-    if (bytes.byteLength <= limits.SMALL_BLOCK_BYTES && isRawCid(cid)) this.#stored.add(cid, bytes)
+    if (bytes.byteLength <= limits.SMALL_BLOCK_BYTES && isRawCid(cid)) this.#stored.set(cid, bytes.slice())
   }
 
   /** Sends those that were stored here lately; the peer has to ask for the others, and for all where its link is slow. */
@@ -49,7 +50,7 @@ export class Enclosed {
     for (const cid of new Set(cids)) {
       const block = this.#stored.get(cid)
       if (!block) continue
-      const size = block.byteLength + ROW_BYTES
+      const size = costOf(block)
       if (sent + bytes + size > limits.ENCLOSED_BYTES) break
       if (bytes + size > limits.BLOCK_ITEM_BYTES || blocks.length === limits.MAX_CIDS_PER_CALL) flush()
       blocks.push([cid, block])
@@ -72,33 +73,6 @@ function keyOf(peer: NodeId, cid: CidText): string {
   return `${peer} ${cid}`
 }
 
-/** Copies of blocks, of which the oldest go when there are too many bytes. */
-class Latest {
-  readonly #blocks = new Map<string, Uint8Array>()
-  readonly #most: number
-  #bytes = 0
-
-  constructor(most: number) {
-    this.#most = most
-  }
-
-  add(key: string, bytes: Uint8Array): void {
-    this.take(key)
-    this.#blocks.set(key, bytes.slice())
-    this.#bytes += bytes.byteLength + ROW_BYTES
-    for (const oldest of this.#blocks.keys()) {
-      if (this.#bytes <= this.#most) break
-      this.take(oldest)
-    }
-  }
-
-  get(key: string): Uint8Array | undefined {
-    return this.#blocks.get(key)
-  }
-
-  take(key: string): Uint8Array | undefined {
-    const bytes = this.#blocks.get(key)
-    if (bytes && this.#blocks.delete(key)) this.#bytes -= bytes.byteLength + ROW_BYTES
-    return bytes
-  }
+function costOf(bytes: Uint8Array): number {
+  return bytes.byteLength + ROW_BYTES
 }

@@ -20,7 +20,7 @@ export interface FetchOptions {
   onSource?: (peer: NodeId) => void
   /** Told who was asked, and was overtaken before it had sent any, by somebody who was asked later. */
   onSlow?: (peer: NodeId) => void
-  /** Keep what was fetched in the local store (default true). */
+  /** Keep what is small, or read by many, in the local store (default true). */
   keep?: boolean
   /** So many such batches are under way at a time (default 1): they share what may be under way over a link. */
   batches?: number
@@ -37,7 +37,8 @@ export class BlockMissing extends OsError {
   }
 }
 
-export type OnBlock = (cid: CidText, bytes: Uint8Array) => void
+/** @param wanted whether the holder has sent it to another reader lately. */
+export type OnBlock = (cid: CidText, bytes: Uint8Array, wanted: boolean) => void
 
 export interface BlockFetcherOptions {
   hasher: Hasher
@@ -76,8 +77,8 @@ interface Request {
 /** Blocks that are wanted together, and what has become of them. */
 class Batch {
   readonly cids: readonly CidText[]
-  readonly options: FetchOptions
-  readonly found = new Map<CidText, Uint8Array>()
+  readonly options: FetchOptions & { reading?: boolean }
+  readonly found = new Set<CidText>()
   readonly requests = new Set<Request>()
   /** Holders that did not deliver: asked again only when there is nobody else. */
   readonly passed = new Set<NodeId>()
@@ -89,7 +90,7 @@ class Batch {
   /** Told when something has come. */
   #progress = Promise.withResolvers<void>()
 
-  constructor(cids: readonly CidText[], options: FetchOptions, onBlock: OnBlock) {
+  constructor(cids: readonly CidText[], options: FetchOptions & { reading?: boolean }, onBlock: OnBlock) {
     this.cids = cids
     this.options = options
     this.#onBlock = onBlock
@@ -99,10 +100,10 @@ class Batch {
     return this.cids.filter((cid) => !this.found.has(cid))
   }
 
-  take(cid: CidText, bytes: Uint8Array, from: Request): void {
+  take(cid: CidText, bytes: Uint8Array, wanted: boolean, from: Request): void {
     if (this.found.has(cid)) return
-    this.found.set(cid, bytes)
-    this.#onBlock(cid, bytes)
+    this.found.add(cid)
+    this.#onBlock(cid, bytes, wanted)
     this.advance()
     for (const request of this.requests) {
       if (request !== from && request.cids.every((each) => this.found.has(each))) request.overtaken.abort()
@@ -197,14 +198,15 @@ export class BlockFetcher {
   }
 
   /**
-   * @param onBlock told of each block at once; the result has them all.
+   * @param reading they are for a reader, and not to be kept in any case: the holders count it.
+   * @param onBlock told of each block at once. Resolves when it was told of all.
    * @throws {OsError} EIO (BlockMissing) when a block cannot be had from anybody; ECANCELED.
    */
   async fetch(
     cids: readonly CidText[],
-    options: FetchOptions,
+    options: FetchOptions & { reading?: boolean },
     onBlock: OnBlock,
-  ): Promise<ReadonlyMap<CidText, Uint8Array>> {
+  ): Promise<void> {
     const { clock, peers, mayReturn } = this.#options
     const batch = new Batch(cids, options, onBlock)
     const { passed, stalled } = batch
@@ -237,7 +239,6 @@ export class BlockFetcher {
       const nobody = `is held by none of the ${peers().length} other nodes: the tab that has it is away`
       throw new BlockMissing(`${what} ${certain ? nobody : 'cannot be had now: a node does not answer'}`, { certain })
     }
-    return batch.found
   }
 
   /** Who has what: hints first, then everybody connected, then the directory; those who hold most come first. */
@@ -329,9 +330,9 @@ export class BlockFetcher {
       const before = cids.filter((cid) => found.has(cid)).length
       let sent = before
       requests.add(request)
-      const answered = await this.#request(request, options.signal, (cid, bytes) => {
+      const answered = await this.#request(request, options, (cid, bytes, wanted) => {
         sent++
-        batch.take(cid, bytes, request)
+        batch.take(cid, bytes, wanted, request)
       }).finally(() => {
         requests.delete(request)
         batch.advance()
@@ -361,7 +362,11 @@ export class BlockFetcher {
   }
 
   /** @returns false when it stopped in the middle: it may have what it did not send. */
-  async #request(request: Request, signal: AbortSignal | undefined, onBlock: OnBlock): Promise<boolean> {
+  async #request(
+    request: Request,
+    { signal, reading }: Pick<FetchOptions, 'signal'> & { reading?: boolean },
+    onBlock: OnBlock,
+  ): Promise<boolean> {
     const { peer, cids, abreast, overtaken, patience } = request
     const { rpc, clock, log } = this.#options
     const stall = new AbortController()
@@ -389,7 +394,13 @@ export class BlockFetcher {
     let timer = watch(patience * limits.FETCH_STALL_MS)
     const assembler: Assembler = createAssembler(cids.length)
     let progressBytes = 0
+    const wanted = new Set<number>()
     const onItem = async (item: unknown) => {
+      if (typeof item === 'number') {
+        if (wanted.has(item) || !(item in cids)) throw new OsError('EPROTO', 'named a block that was not asked for')
+        wanted.add(item)
+        return
+      }
       const { came, whole } = assembler.add(item)
       request.progress = assembler.progress
       progressBytes += came
@@ -397,16 +408,17 @@ export class BlockFetcher {
         progressBytes = 0
         movedMs = sender.movedMs = clock.nowMs()
       }
-      const blocks = whole.map(({ index, bytes }) => ({ cid: cids[index] as CidText, bytes }))
-      const right = await Promise.all(blocks.map(({ cid, bytes }) => this.verify(cid, bytes)))
-      for (const [i, { cid, bytes }] of blocks.entries()) {
+      const right = await Promise.all(whole.map(({ index, bytes }) => this.verify(cids[index] as CidText, bytes)))
+      for (const [i, { index, bytes }] of whole.entries()) {
+        const cid = cids[index] as CidText
         if (!right[i]) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)
-        onBlock(cid, bytes)
+        onBlock(cid, bytes, wanted.has(index))
       }
     }
     try {
       const signals = [stall.signal, overtaken.signal, ...(signal ? [signal] : [])]
-      await rpc.call(peer, 'blocks.get', { cids: [...cids] }, { signal: AbortSignal.any(signals), onItem, abreast })
+      const args = { cids: [...cids], ...(reading ? { read: true } : {}) }
+      await rpc.call(peer, 'blocks.get', args, { signal: AbortSignal.any(signals), onItem, abreast })
       return true
     } catch (error) {
       signal?.throwIfAborted()

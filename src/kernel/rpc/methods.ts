@@ -250,8 +250,17 @@ export const methods = {
     result: bytes(limits.MAX_CIDS_PER_CALL),
     timeoutMs: 2_000,
   },
-  /** Sends those blocks as items [index, offset, total, bytes]; skips what it does not hold. */
-  'blocks.get': { lane: 'bulk', args: v.strictObject({ cids }), result: v.null(), timeoutMs: 0 },
+  /**
+   * Sends those blocks as items [index, offset, total, bytes]; skips what it does not hold. The index by itself, before a block:
+   * somebody has read that one here lately.
+   */
+  'blocks.get': {
+    lane: 'bulk',
+    /** `read`: it is for somebody who reads it, and not to be kept in any case. */
+    args: v.strictObject({ cids, read: v.optional(v.boolean()) }),
+    result: v.null(),
+    timeoutMs: 0,
+  },
   /** The head of that tree, or of the one of that keg (of `/`) that the answering node leads, when it is certain that it does. */
   'tree.head': {
     lane: 'control',

@@ -1,0 +1,60 @@
+// A map that is bounded: when what it holds costs more than it may, the entries that were set longest ago go.
+
+export class Latest<V> {
+  readonly #entries = new Map<string, V>()
+  readonly #most: number
+  readonly #cost: (value: V, key: string) => number
+  #used = 0
+
+  /**
+   * @param most what all entries may cost together.
+   * @param cost what one entry costs, the same each time that it is asked; default: 1, so that `most` is a number of entries.
+   */
+  constructor(most: number, cost: (value: V, key: string) => number = () => 1) {
+    this.#most = most
+    this.#cost = cost
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  has(key: string): boolean {
+    return this.#entries.has(key)
+  }
+
+  get(key: string): V | undefined {
+    return this.#entries.get(key)
+  }
+
+  /** It is the latest then. One that costs more than all may is not kept, nor is what was there before it. */
+  set(key: string, value: V): void {
+    this.delete(key)
+    this.#entries.set(key, value)
+    this.#used += this.#cost(value, key)
+    for (const oldest of this.#entries.keys()) {
+      if (this.#used <= this.#most) break
+      this.delete(oldest)
+    }
+  }
+
+  /** @returns whether it was there. */
+  delete(key: string): boolean {
+    const value = this.#entries.get(key)
+    if (value === undefined && !this.#entries.has(key)) return false
+    this.#used -= this.#cost(value as V, key)
+    return this.#entries.delete(key)
+  }
+
+  /** @returns what was there. */
+  take(key: string): V | undefined {
+    const value = this.#entries.get(key)
+    this.delete(key)
+    return value
+  }
+
+  /** The oldest first. */
+  values(): IterableIterator<V> {
+    return this.#entries.values()
+  }
+}
