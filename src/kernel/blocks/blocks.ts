@@ -248,8 +248,7 @@ export class Blocks {
   }
 
   /**
-   * Hands over every block of `cids`, in no particular order, and keeps copies of those that came from others and that are small,
-   * or read again and again: what is read once is not worth the time and the room on the disk.
+   * Hands over every block of `cids`, in no particular order, and keeps copies of those that came from others, as far as wanted.
    * @param onBlock is told, too, whether nobody else has its bytes.
    */
   async #gather(
@@ -271,10 +270,11 @@ export class Blocks {
     )
     if (missing.length === 0) return
     missing.sort((a, b) => wanted.indexOf(a) - wanted.indexOf(b))
+    const { keep = 'always' } = options
     const copies: [CidText, Uint8Array][] = []
     await this.#keeping // a disk slower than the network bounds how much is fetched, not the memory
-    await this.#fetch(missing, { ...options, reading: true }, (cid, bytes, found) => {
-      const kept = options.keep !== false && this.#isWorthACopy(cid, bytes, found)
+    await this.#fetch(missing, { ...options, reading: keep !== 'always' }, (cid, bytes, found) => {
+      const kept = keep === 'always' || (keep === 'wanted' && this.#isWanted(cid, bytes, found))
       if (kept) copies.push([cid, bytes])
       onBlock(cid, bytes, !kept)
     })
@@ -283,7 +283,8 @@ export class Blocks {
     await this.#keeping
   }
 
-  #isWorthACopy(cid: CidText, bytes: Uint8Array, found: 'disk' | 'peer' | 'wanted'): boolean {
+  /** What is read once is not worth the time and the room on the disk. */
+  #isWanted(cid: CidText, bytes: Uint8Array, found: 'disk' | 'peer' | 'wanted'): boolean {
     return (
       bytes.byteLength < limits.READ_KEPT_BYTES || (found !== 'disk' && (this.#readBefore(cid) || found === 'wanted'))
     )

@@ -44,7 +44,7 @@ async function waiting(options = {}): Promise<{ q: LabNode; gap(): Promise<numbe
   await slow('p', PACE)
   const q = await slow('q', 1.5 * PACE)
   let [left, last, longest, endedMs] = [COUNT, 0, 0, 0]
-  for (const one of blocks.getEach(cids, { keep: false, ...options })) {
+  for (const one of blocks.getEach(cids, { keep: 'never', ...options })) {
     one.then(
       () => {
         const nowMs = lab.clock.nowMs()
@@ -104,7 +104,7 @@ describe('a holder beside one that needs 20 ms for a block', () => {
   async function tookMs(): Promise<number> {
     const startMs = lab.clock.nowMs()
     let left = COUNT
-    for (const one of blocks.getEach(cids, { keep: false })) one.then(() => left--)
+    for (const one of blocks.getEach(cids, { keep: 'never' })) one.then(() => left--)
     await lab.until(() => left === 0, 600_000)
     return lab.clock.nowMs() - startMs
   }

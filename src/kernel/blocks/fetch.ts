@@ -20,8 +20,8 @@ export interface FetchOptions {
   onSource?: (peer: NodeId) => void
   /** Told who was asked, and was overtaken before it had sent any, by somebody who was asked later. */
   onSlow?: (peer: NodeId) => void
-  /** Keep what is small, or read by many, in the local store (default true). */
-  keep?: boolean
+  /** Whether a copy of what was fetched is stored here; `wanted`: of what is small, or read again and again (default: always). */
+  keep?: 'always' | 'wanted' | 'never'
   /** So many such batches are under way at a time (default 1): they share what may be under way over a link. */
   batches?: number
 }

@@ -20,5 +20,5 @@ it.each([12, 20])('a block comes over a link of %i bytes per ms', async (bytesPe
     return null
   })
   await lab.link(reader, node)
-  expect(await lab.run(blocks.get(cid, { keep: false }))).toEqual(bytes)
+  expect(await lab.run(blocks.get(cid, { keep: 'never' }))).toEqual(bytes)
 })

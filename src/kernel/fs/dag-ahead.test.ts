@@ -22,7 +22,7 @@ it('a reader of one file lets one holder send no more ahead than one window', as
   const raw = await lab.raw('a', reader)
   const { bulk, control } = await raw.greet()
   await lab.until(() => reader.rpc.linked(raw.id))
-  const dag = new DagReader(blocks, root, { keep: false, hints: [raw.id] })
+  const dag = new DagReader(blocks, root, { keep: 'never', hints: [raw.id] })
   const gets = () =>
     [bulk, control, ...raw.accepted]
       .flatMap(({ frames }) => frames)
@@ -55,7 +55,7 @@ it('what could not be had ahead is asked for anew by whoever reads it when the h
   await lab.run(writer.write(mebibytes(32)))
   const root = await lab.run(writer.finish())
   await lab.link(reader, holder)
-  const dag = new DagReader(blocks, root, { keep: false })
+  const dag = new DagReader(blocks, root, { keep: 'never' })
   const read = async (i: number) => (await lab.run(dag.readAt(i * BLOCK_BYTES, BLOCK_BYTES))).bytes[0]
   for (const i of [0, 1]) await read(i)
   await lab.advance(1_000)

@@ -130,6 +130,7 @@ export class DagReader {
     const cids = wanted.map((i) => (leaves[i] as Leaf).cid)
     const known = this.#sources.size > 0 && (this.#asked || cids.length === 1)
     const blocks = this.#blocks.getEach(cids, {
+      keep: 'wanted',
       ...this.#options,
       // The next are asked for while these come.
       batches: leaves.length > cids.length && cids.length > 1 ? 2 : 1,

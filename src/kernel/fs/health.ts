@@ -272,7 +272,7 @@ class Census {
 
   async #file(path: string, entry: Entry, target: number): Promise<void> {
     const { blocks } = this.#options
-    const options = { ...this.#fetch, keep: false }
+    const options = { ...this.#fetch, keep: 'never' } as const
     if (entry.kind === 'symlink') {
       return this.#need(entry.cid, path, { bytes: entry.size, target: REPLICAS })
     }

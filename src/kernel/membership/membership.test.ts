@@ -1,5 +1,6 @@
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { MemoryNetwork } from '../../adapters/memory/network.ts'
+import type { Network, NetworkEvent } from '../../ports/network.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { boot, eventsOf, meshed, newCluster, type TestCluster } from '../cluster.contract.ts'
 import { stranger } from '../fs/placement.contract.ts'
@@ -68,6 +69,22 @@ describe('a tab', () => {
     expect(
       (await eventsOf(cluster, a)).filter((event) => event.type === 'peer-joined' && event.peer === b.id).length,
     ).toBe(2)
+  })
+
+  it.each([
+    ['and nobody dials it', ['hint-gone'] as const, 0],
+    ['and is dialled where the relay says that it is there again', ['hint-gone', 'found'] as const, 1],
+    ['and nobody dials it once it is gone for good', ['hint-gone', 'found', 'hint-gone'] as const, 0],
+  ])('whose connection to the relay closed is gone with its link, %s', async (_what, said, dials) => {
+    // In this order it comes to whoever stood still while the other was reloaded.
+    b.crash()
+    for (const type of said)
+      a.network?.deliver({ type, peer: b.id, ...(type === 'found' ? { via: 'relay' } : {}) } as NetworkEvent)
+    const connect = vi.spyOn(a.network as Network, 'connect')
+    await cluster.until(async () => (await left(a)).length > 0, 'it is gone', 10_000)
+    connect.mockClear()
+    await cluster.advance(5_000)
+    expect(Math.min(1, connect.mock.calls.filter(([peer]) => peer === b.id).length)).toBe(dials)
   })
 
   it('that is hidden or shown says so at once', async () => {

@@ -177,14 +177,18 @@ export class Membership {
   }
 
   #networkEvent(event: NetworkEvent): void {
-    if (event.type === 'found') this.#dialer.suggest(event.peer)
-    else if (event.type === 'reachable') {
+    if (event.type === 'found') {
+      const member = this.#members.get(event.peer)
+      if (member && event.via === 'relay') member.foundAgain = true
+      this.#dialer.suggest(event.peer)
+    } else if (event.type === 'reachable') {
       const member = this.#members.get(event.peer)
       if (!member) return
       member.reachable = event.reachable
       if (!event.reachable) this.#suspicion.question(member)
     } else if (event.type === 'hint-gone') {
       const member = this.#members.get(event.peer)
+      if (member) member.foundAgain = false
       if (!member) this.#dialer.forget(event.peer)
       // A link that is already down and a closed relay connection together leave no doubt.
       else if (event.said === undefined && !member.linked) this.#leave(member, CLOSED, 'gone')
@@ -275,7 +279,8 @@ export class Membership {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
     this.#suspicion.drop(member)
-    if (how === 'lost') this.#dialer.suggest(member.id)
+    // Who hears of a reload late, as after a freeze, hears that the tab is there again before it sees the old link end.
+    if (how === 'lost' || member.foundAgain) this.#dialer.suggest(member.id)
     else this.#dialer.forget(member.id)
     this.#log.log('info', 'membership', `${shortNode(member.id)} left: ${reason}`)
     if (member.linked) {

@@ -20,6 +20,7 @@ export async function readProgram(blocks: Blocks, cid: string, hints: NodeId[]):
   if (size > MAX_PROGRAM_BYTES)
     throw new OsError('EFBIG', `a program is at most ${MAX_PROGRAM_BYTES} bytes, not ${size}`)
   const parts: Uint8Array[] = []
-  for await (const part of new DagReader(blocks, { cid, size }, { hints }).read(0, size)) parts.push(part)
+  for await (const part of new DagReader(blocks, { cid, size }, { hints, keep: 'always' }).read(0, size))
+    parts.push(part)
   return concat(parts)
 }
