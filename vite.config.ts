@@ -98,13 +98,14 @@ const SWITCHED: Readonly<Record<string, readonly [ours: string, theirs: string]>
     'holders.slice(0, limits.FETCH_SOURCES)',
     '(globalThis.benchSources ? [...holders].sort((a, b) => (a.peer < b.peer ? -1 : 1)) : holders).slice(0, globalThis.benchSources ?? limits.FETCH_SOURCES)',
   ],
+  '/src/kernel/fs/dag.ts': ["keep: 'wanted',", "keep: globalThis.benchKeep ?? 'wanted',"],
   '/src/kernel/blocks/blocks.ts': [
     'await context.item([index, at, total, block.subarray(at, at + limits.BLOCK_ITEM_BYTES)])',
     'const piece = block.subarray(at, at + limits.BLOCK_ITEM_BYTES); await globalThis.benchSend?.(piece.byteLength); await context.item([index, at, total, piece])',
   ],
 }
 
-/** For a measurement only: how many holders a reader asks at once, and what each may send, can be set in a kernel's worker. */
+/** For a measurement only: how many holders a reader asks, what each may send, and what is kept, can be set in a kernel's worker. */
 function switches(): Plugin {
   return {
     name: 'brittlestar-switches',

@@ -20,6 +20,7 @@ interface OpenFile {
 declare global {
   /** In the kernel's worker of a build with switches (vite.config.ts). */
   var benchSources: number | undefined
+  var benchKeep: 'always' | undefined
   var benchSend: ((bytes: number) => Promise<void>) | undefined
   /** The public surface of the product's page, as far as measurements use it. */
   var os: {
@@ -114,6 +115,13 @@ export class Tab {
     }, count)
   }
 
+  /** In a build with switches: it keeps a copy of all that it reads. */
+  async keepCopies(): Promise<void> {
+    await this.#kernel().evaluate(() => {
+      globalThis.benchKeep = 'always'
+    })
+  }
+
   /** In a build with switches: how many bytes of blocks it sends in each ms, to all others together; 0: as it can. */
   async limitSending(bytesPerMs: number): Promise<void> {
     await this.#kernel().evaluate((rate) => {
@@ -152,22 +160,27 @@ export interface ProcessInfo {
   cpuTime: number
 }
 
+const VIEWPORT = { width: 1280, height: 800 }
+
 /** A browser of its own with a relay of its own. */
 export class Site {
   readonly browser: Browser
   readonly relay: Relay
   readonly pages: Pages
+  readonly #newProfile: () => Promise<BrowserContext>
   #cdp: CDPSession | undefined
 
-  constructor(browser: Browser, relay: Relay, pages: Pages) {
+  /** @param newProfile default: another private window of `browser`. */
+  constructor(browser: Browser, relay: Relay, pages: Pages, newProfile?: () => Promise<BrowserContext>) {
     this.browser = browser
     this.relay = relay
     this.pages = pages
+    this.#newProfile = newProfile ?? (() => browser.newContext({ viewport: VIEWPORT }))
   }
 
   /** An empty page of a new profile. */
   async page(): Promise<Page> {
-    const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 } })
+    const context = await this.#newProfile()
     return context.newPage()
   }
 
@@ -252,10 +265,7 @@ export class Lab {
 
   /** A browser process with a profile on disk that nobody has used. */
   async freshBrowser<T>(work: (page: Page) => Promise<T>): Promise<T> {
-    const context = await chromium.launchPersistentContext('', {
-      ...this.launchOptions(),
-      viewport: { width: 1280, height: 800 },
-    })
+    const context = await this.#newBrowser()
     try {
       const [page = await context.newPage()] = context.pages()
       return await work(page)
@@ -264,14 +274,31 @@ export class Lab {
     }
   }
 
-  /** @param dist the built page, if not the product's. */
-  async site<T>(work: (site: Site) => Promise<T>, dist?: string): Promise<T> {
+  #newBrowser(): Promise<BrowserContext> {
+    return chromium.launchPersistentContext('', { ...this.launchOptions(), viewport: VIEWPORT })
+  }
+
+  /**
+   * @param dist the built page, if not the product's.
+   * @param apart each device is a browser of its own with a profile on disk, as laptops are, instead of a private window.
+   */
+  async site<T>(
+    work: (site: Site) => Promise<T>,
+    { dist, apart }: { dist?: string; apart?: boolean } = {},
+  ): Promise<T> {
     const relay = await new Relay(dist).start()
     const pages = await new Pages().start()
     const browser = await chromium.launch(this.launchOptions())
+    const others: BrowserContext[] = []
+    const newProfile = async () => {
+      const context = await this.#newBrowser()
+      others.push(context)
+      return context
+    }
     try {
-      return await work(new Site(browser, relay, pages))
+      return await work(new Site(browser, relay, pages, apart ? newProfile : undefined))
     } finally {
+      for (const context of others) await context.close()
       await browser.close()
       await pages.stop()
       await relay.dispose()

@@ -65,25 +65,29 @@ async function verify(page: Page, file: FileSpec, bytes: () => Promise<ArrayBuff
 
 /** Three tabs keep it and a fourth, which holds none of it, reads it. */
 async function product(lab: Lab, dist: string, file: FileSpec, sources: number): Promise<Sample> {
-  return lab.site(async (site) => {
-    const keepers = await site.cluster(3)
-    const [writer] = keepers as [Tab]
-    await writer.page.evaluate(pieceScript)
-    await writer.page.evaluate(async ({ seed, mebibytes }) => {
-      function* content() {
-        for (let i = 0; i < mebibytes; i++) yield globalThis.benchPiece(seed, i)
-      }
-      await globalThis.os.fs.writeFile('/file', content())
-    }, file)
-    await untilKept(writer)
-    const reader = (await site.cluster(4, keepers))[3] as Tab
-    await reader.limitSources(sources)
-    const peaks = await watched(site, [reader.page, ...keepers.slice(0, 3).map(({ page }) => page)])
-    const speed = await readFile(reader, '/file')
-    const [most, ...senders] = peaks()
-    await verify(reader.page, file, () => globalThis.os.fs.readFile('/file'))
-    return { speed, reader: most ?? Number.NaN, sender: Math.max(...senders) }
-  }, dist)
+  return lab.site(
+    async (site) => {
+      const keepers = await site.cluster(3)
+      const [writer] = keepers as [Tab]
+      await writer.page.evaluate(pieceScript)
+      await writer.page.evaluate(async ({ seed, mebibytes }) => {
+        function* content() {
+          for (let i = 0; i < mebibytes; i++) yield globalThis.benchPiece(seed, i)
+        }
+        await globalThis.os.fs.writeFile('/file', content())
+      }, file)
+      await untilKept(writer)
+      const reader = (await site.cluster(4, keepers))[3] as Tab
+      await reader.limitSources(sources)
+      await reader.keepCopies() // as the others do
+      const peaks = await watched(site, [reader.page, ...keepers.slice(0, 3).map(({ page }) => page)])
+      const speed = await readFile(reader, '/file')
+      const [most, ...senders] = peaks()
+      await verify(reader.page, file, () => globalThis.os.fs.readFile('/file'))
+      return { speed, reader: most ?? Number.NaN, sender: Math.max(...senders) }
+    },
+    { dist },
+  )
 }
 
 async function peer(lab: Lab, what: PeerSetup, file: FileSpec, sources: number): Promise<Sample> {
@@ -171,7 +175,7 @@ export async function peers(lab: Lab): Promise<Row[]> {
   ]
   const channel: Speeds = { cold: [], warm: [] }
   for (let i = 0; i < lab.pick(3, 1); i++) {
-    await raw(lab, channel, 0, CAREFUL_BUFFERED_BYTES, mebibytes)
+    await raw(lab, channel, 0, CAREFUL_BUFFERED_BYTES, { mebibytes })
     for (const { run, sources, samples } of contenders) samples.push(await run({ seed: i + 1, mebibytes }, sources))
   }
   return rows(contenders, channel.cold, mebibytes)

@@ -23,7 +23,7 @@ export async function sources(lab: Lab): Promise<Row[]> {
   const reads = [read(3, false), read(1, false), read(3, true), read(1, true)] as const
   // Read before: each connection is warm then.
   const warmUp = lab.pick(32, 4)
-  for (let i = 0; i < lab.pick(3, 1); i++) await lab.site((site) => run(site, warmUp, reads), dist)
+  for (let i = 0; i < lab.pick(3, 1); i++) await lab.site((site) => run(site, warmUp, reads), { dist })
   const [three, one, threeLimited, oneLimited] = reads
   return [
     row({

@@ -17,18 +17,22 @@ export interface Speeds {
   warm: number[]
 }
 
-type Five = [Speeds, Speeds, Speeds, Speeds, Speeds]
-
-/** Of the one other tab there is, which alone keeps the files: a raw channel has one sender, too. */
-async function ofOne(lab: Lab, into: Speeds, warm: number): Promise<void> {
-  await lab.site(async (site) => {
-    const tabs = await site.cluster(1)
-    const [writer] = tabs as [Tab]
-    await writer.out('keg copies 1') // so that nothing is copied to the other when it comes
-    await writeFiles(writer, warm)
-    const reader = (await site.cluster(2, tabs))[1] as Tab
-    await readFiles(reader, into, warm)
-  })
+/**
+ * Of the one other tab there is, which alone keeps the files: a raw channel has one sender, too.
+ * @param apart two browsers with a profile each, as two laptops are; else two private windows of one browser.
+ */
+async function ofOne(lab: Lab, into: Speeds, warm: number, apart = false): Promise<void> {
+  await lab.site(
+    async (site) => {
+      const tabs = await site.cluster(1)
+      const [writer] = tabs as [Tab]
+      await writer.out('keg copies 1') // so that nothing is copied to the other when it comes
+      await writeFiles(writer, warm)
+      const reader = (await site.cluster(2, tabs))[1] as Tab
+      await readFiles(reader, into, warm)
+    },
+    { apart },
+  )
 }
 
 /** Of three tabs that keep all files, as they do where nobody chose otherwise; the fourth holds none of them. */
@@ -62,56 +66,91 @@ export async function raw(
   into: Speeds,
   warm: number,
   bufferedBytes: number,
-  mebibytes = MEBIBYTES,
+  { mebibytes = MEBIBYTES, apart = false }: { mebibytes?: number; apart?: boolean } = {},
 ): Promise<void> {
-  await lab.site(async (site) => {
-    const pair = { caller: await site.page(), callee: await site.page() }
-    for (const page of [pair.caller, pair.callee]) await page.goto(site.pages.url)
-    await connectRaw(pair)
-    into.cold.push(await sendRaw(pair, mebibytes * 2 ** 20, bufferedBytes))
-    for (let i = 1; i <= warm; i++) into.warm.push(await sendRaw(pair, mebibytes * 2 ** 20, bufferedBytes))
-  })
+  await lab.site(
+    async (site) => {
+      const pair = { caller: await site.page(), callee: await site.page() }
+      for (const page of [pair.caller, pair.callee]) await page.goto(site.pages.url)
+      await connectRaw(pair)
+      into.cold.push(await sendRaw(pair, mebibytes * 2 ** 20, bufferedBytes))
+      for (let i = 1; i <= warm; i++) into.warm.push(await sendRaw(pair, mebibytes * 2 ** 20, bufferedBytes))
+    },
+    { apart },
+  )
 }
 
-export async function transfer(lab: Lab): Promise<Row[]> {
-  const [one, three, near, naive, careful] = [0, 0, 0, 0, 0].map((): Speeds => ({ cold: [], warm: [] })) as Five
-  for (let i = 0; i < lab.pick(4, 2); i++) {
-    await raw(lab, naive, 2, NAIVE_BUFFERED_BYTES)
-    await ofOne(lab, one, 2)
-    await raw(lab, careful, 2, CAREFUL_BUFFERED_BYTES)
-    await ofThree(lab, three, 2)
-    await ofThree(lab, near, 2, true)
-  }
+/** One way of having two tabs, with what stands beside it. */
+interface Pair {
+  apart: boolean
+  ours: Speeds
+  naive: Speeds
+  careful: Speeds
+}
+
+async function measure(lab: Lab, { apart, ours, naive, careful }: Pair): Promise<void> {
+  await raw(lab, naive, 2, NAIVE_BUFFERED_BYTES, { apart })
+  await ofOne(lab, ours, 2, apart)
+  await raw(lab, careful, 2, CAREFUL_BUFFERED_BYTES, { apart })
+}
+
+const unit = 'MiB/s'
+
+function besides({ naive, careful }: Pair) {
   const warm = median(naive.warm) > median(careful.warm) ? naive.warm : careful.warm
-  const unit = 'MiB/s'
-  const besideCold = { what: 'raw channel, naively filled, cold', samples: naive.cold }
-  const besideWarm = { what: 'raw channel, warm', samples: warm }
-  const file = `transfer: ${MEBIBYTES} MiB file`
+  return {
+    cold: { what: 'raw channel, naively filled, cold', samples: naive.cold },
+    warm: { what: 'raw channel, warm', samples: warm },
+  }
+}
+
+function pairRows(pair: Pair): Row[] {
+  const beside = besides(pair)
+  const where = pair.apart ? ', two browsers' : ''
+  const name = `transfer: ${MEBIBYTES} MiB file tab to tab${where}`
   return [
     row({
-      name: `${file} tab to tab, cold`,
+      name: `${name}, cold`,
       unit,
-      samples: one.cold,
-      beside: besideCold,
+      samples: pair.ours.cold,
+      beside: beside.cold,
       target: { of: 'ratio', least: 2 },
     }),
     row({
-      name: `${file} tab to tab, warm`,
+      name: `${name}, warm`,
       unit,
-      samples: one.warm,
-      beside: besideWarm,
+      samples: pair.ours.warm,
+      beside: beside.warm,
       target: { of: 'ratio', least: 0.9 },
     }),
-    row({ name: `${file} that three tabs hold, cold`, unit, samples: three.cold, beside: besideCold }),
-    row({ name: `${file} that three tabs hold, warm`, unit, samples: three.warm, beside: besideWarm }),
+    row({ name: `transfer: raw channel${where}, 1 MiB buffered, cold`, unit, samples: pair.careful.cold }),
+    row({ name: `transfer: raw channel${where}, 1 MiB buffered, warm`, unit, samples: pair.careful.warm }),
+    row({ name: `transfer: raw channel${where}, naively filled, warm`, unit, samples: pair.naive.warm }),
+  ]
+}
+
+export async function transfer(lab: Lab): Promise<Row[]> {
+  const none = (): Speeds => ({ cold: [], warm: [] })
+  const pair = (apart: boolean): Pair => ({ apart, ours: none(), naive: none(), careful: none() })
+  const [windows, browsers, three, near] = [pair(false), pair(true), none(), none()]
+  for (let i = 0; i < lab.pick(4, 2); i++) {
+    await measure(lab, windows)
+    await measure(lab, browsers)
+    await ofThree(lab, three, 2)
+    await ofThree(lab, near, 2, true)
+  }
+  const beside = besides(windows)
+  const file = `transfer: ${MEBIBYTES} MiB file`
+  return [
+    ...pairRows(windows),
+    ...pairRows(browsers),
+    row({ name: `${file} that three tabs hold, cold`, unit, samples: three.cold, beside: beside.cold }),
+    row({ name: `${file} that three tabs hold, warm`, unit, samples: three.warm, beside: beside.warm }),
     row({
       name: `${file} of another tab of the same browser`,
       unit,
       samples: [...near.cold, ...near.warm],
-      beside: besideWarm,
+      beside: beside.warm,
     }),
-    row({ name: 'transfer: raw channel, 1 MiB buffered, cold', unit, samples: careful.cold }),
-    row({ name: 'transfer: raw channel, 1 MiB buffered, warm', unit, samples: careful.warm }),
-    row({ name: 'transfer: raw channel, naively filled, warm', unit, samples: naive.warm }),
   ]
 }
