@@ -361,10 +361,11 @@ export const MAX_SETTLING = 256
 /** A handler that has not answered for this long is taken for an endless loop. `run --timeout` changes it. */
 export const DEFAULT_EVENT_MS = 60_000
 /**
- * After that, the grace in which a busy but live runtime can still answer a ping, at least; else this part of the time before. On
- * two cores that fifteen tabs share, workers that do nothing but wait for files have answered after seconds.
+ * After that, the grace in which a busy but live runtime can still answer a ping: this part of the time before, but at least and
+ * at most so long. On two cores that fifteen tabs share, workers that do nothing but wait for files have answered after seconds.
  */
 export const PING_GRACE_MS = 2_000
+export const PING_GRACE_MAX_MS = 30_000
 export const PING_GRACE_PART = 1 / 6
 /** Messages per second from one task; ordinary programs stay two orders below. */
 export const MAX_TASK_MESSAGES_PER_S = 50_000

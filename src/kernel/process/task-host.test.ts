@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { SandboxWorker } from '../../ports/sandbox.ts'
 import { Ticker } from '../harness.contract.ts'
-import { MAX_TASK_MESSAGES_PER_S, MAX_UNANSWERED_MESSAGES, PING_GRACE_MS } from '../limits.ts'
+import { MAX_TASK_MESSAGES_PER_S, MAX_UNANSWERED_MESSAGES, PING_GRACE_MAX_MS, PING_GRACE_MS } from '../limits.ts'
 import { type Outcome, TaskHost } from './task-host.ts'
 
 type Message = { t: string } & Record<string, unknown>
@@ -154,6 +154,16 @@ describe('a task', () => {
     await expectKilled(outcomes[1] as Promise<Outcome | undefined>, /task start has not answered for 1 s/)
     expect(ticker.clock.nowMs()).toBe(2_000 + PING_GRACE_MS)
     expect(await outcomes[0]).toMatchObject({ ms: 1_000 })
+  })
+
+  it.each([
+    [6_000, PING_GRACE_MS],
+    [60_000, 10_000],
+    [3_600_000, PING_GRACE_MAX_MS],
+  ])('that has %i ms for an event gets %i ms more to answer', async (eventMs, graceMs) => {
+    await loaded()
+    await expectKilled(run(eventMs), /has not answered/)
+    expect(ticker.clock.nowMs()).toBe(eventMs + graceMs)
   })
 
   it('is ended when it dies by itself', async () => {

@@ -10,7 +10,13 @@ import { MAX_CALLS_IN_FLIGHT } from '../../syscalls/limits.ts'
 import { messagesOf, type TaskCommand, type TaskMessage, taskMessage } from '../../syscalls/protocol.ts'
 import type { Data, TaskEvent } from '../../syscalls/types.ts'
 import { CallServer, type Dispatch } from '../io/call-server.ts'
-import { MAX_TASK_MESSAGES_PER_S, MAX_UNANSWERED_MESSAGES, PING_GRACE_MS, PING_GRACE_PART } from '../limits.ts'
+import {
+  MAX_TASK_MESSAGES_PER_S,
+  MAX_UNANSWERED_MESSAGES,
+  PING_GRACE_MAX_MS,
+  PING_GRACE_MS,
+  PING_GRACE_PART,
+} from '../limits.ts'
 
 export type Outcome =
   /** `ms`: how long it ran. */
@@ -149,7 +155,7 @@ export class TaskHost {
           const limit = `${Math.round(eventMs / 100) / 10} s`
           this.kill(`task ${task} has not answered for ${limit}: an endless loop? (run --timeout SECONDS allows more)`)
         },
-        Math.max(PING_GRACE_MS, eventMs * PING_GRACE_PART),
+        Math.min(PING_GRACE_MAX_MS, Math.max(PING_GRACE_MS, eventMs * PING_GRACE_PART)),
         'task ping',
       )
     }
