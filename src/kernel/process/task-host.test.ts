@@ -59,8 +59,8 @@ async function loaded(): Promise<void> {
 const run = (eventMs = 1_000, id = '0'): Promise<Outcome | undefined> => {
   return host.run({ id, task: 'start', data: null }, { dispatch, eventMs })
 }
-const expectKilled = async (outcome: Promise<Outcome | undefined>, message: RegExp) => {
-  const got = await ticker.run(outcome)
+const expectKilled = async (outcome: Promise<Outcome | undefined>, message: RegExp, limitMs?: number) => {
+  const got = await ticker.run(outcome, limitMs)
   expect(got).toMatchObject({ ok: false, kind: 'killed' })
   expect((got as { message: string }).message).toMatch(message)
   expect(worker.terminated).toBe(true)
@@ -162,7 +162,7 @@ describe('a task', () => {
     [3_600_000, PING_GRACE_MAX_MS],
   ])('that has %i ms for an event gets %i ms more to answer', async (eventMs, graceMs) => {
     await loaded()
-    await expectKilled(run(eventMs), /has not answered/)
+    await expectKilled(run(eventMs), /has not answered/, 2 * eventMs)
     expect(ticker.clock.nowMs()).toBe(eventMs + graceMs)
   })
 
