@@ -99,7 +99,7 @@ const SWITCHED: Readonly<Record<string, readonly [ours: string, theirs: string]>
     '(globalThis.benchSources ? [...holders].sort((a, b) => (a.peer < b.peer ? -1 : 1)) : holders).slice(0, globalThis.benchSources ?? limits.FETCH_SOURCES)',
   ],
   '/src/kernel/fs/dag.ts': ["keep: 'wanted',", "keep: globalThis.benchKeep ?? 'wanted',"],
-  '/src/kernel/blocks/blocks.ts': [
+  '/src/kernel/blocks/serve.ts': [
     'await context.item([index, at, total, block.subarray(at, at + limits.BLOCK_ITEM_BYTES)])',
     'const piece = block.subarray(at, at + limits.BLOCK_ITEM_BYTES); await globalThis.benchSend?.(piece.byteLength); await context.item([index, at, total, piece])',
   ],

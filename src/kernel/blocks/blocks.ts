@@ -5,17 +5,17 @@
 import { equalBytes } from '../../base/bytes.ts'
 import { errorLine, isOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
-import { Latest } from '../../base/latest.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
-import type { ServeContext } from '../rpc/session.ts'
 import { type CidText, type Codec, cidOf } from './cid.ts'
+import { Demand, isLarge } from './demand.ts'
 import { DeviceBlocks, type DeviceBlocksOptions } from './device.ts'
 import { Enclosed } from './enclosed.ts'
 import { BlockFetcher, type BlockFetcherOptions, BlockMissing, type FetchOptions } from './fetch.ts'
 import { KnownBlocks } from './known-blocks.ts'
+import { BlockServer } from './serve.ts'
 import { Touched } from './touched.ts'
 
 export { BlockMissing, type FetchOptions } from './fetch.ts'
@@ -42,8 +42,7 @@ export class Blocks {
   #dropping: Promise<void> = Promise.resolve()
   /** Frees copies that this node does not owe anybody. @returns whether there is room now. */
   #makeRoom: () => Promise<boolean> = async () => false
-  /** Large blocks that somebody has read lately, here or from here: whoever reads one of them again keeps a copy. */
-  readonly #read = new Latest<true>(limits.MAX_READ_BLOCKS)
+  readonly #demand = new Demand()
   /** Bytes of copies kept by readers since room was made last. */
   #copied = 0
   /** Which are in the store, without looking (a file of many small ones is held again with each change), and what was hashed. */
@@ -69,8 +68,9 @@ export class Blocks {
       }
       return Uint8Array.from(await this.#store.hasMany(cids), (held) => (held ? 1 : 0))
     })
-    rpc.handle('blocks.get', async ({ cids, read = false }, context) => {
-      await this.#serve(cids, read, context)
+    const server = new BlockServer(options.store, this.#demand)
+    rpc.handle('blocks.get', async ({ cids, read: reading = false }, context) => {
+      await server.serve(cids, context, { reading })
       return null
     })
   }
@@ -283,18 +283,10 @@ export class Blocks {
     await this.#keeping
   }
 
-  /** What is read once is not worth the time and the room on the disk. */
+  /** What is read once is not worth the time and the room on the disk, nor is what is there already. */
   #isWanted(cid: CidText, bytes: Uint8Array, found: 'disk' | 'peer' | 'wanted'): boolean {
-    return (
-      bytes.byteLength < limits.READ_KEPT_BYTES || (found !== 'disk' && (this.#readBefore(cid) || found === 'wanted'))
-    )
-  }
-
-  /** Whether somebody has, lately; from now on somebody has. */
-  #readBefore(cid: CidText): boolean {
-    const before = this.#read.has(cid)
-    this.#read.set(cid, true)
-    return before
+    if (!isLarge(bytes)) return true
+    return found !== 'disk' && (this.#demand.read(cid) || found === 'wanted')
   }
 
   /** From this disk, where another tab has stored it, or else from other nodes. @throws {OsError} as BlockFetcher.fetch. */
@@ -393,60 +385,5 @@ export class Blocks {
     if (this.#copied < limits.MAX_COPIED_BYTES) return
     this.#copied = 0
     void this.#makeRoom()
-  }
-
-  /** The next block, or small ones together, are read from the store while those before are being sent. */
-  async #serve(cids: readonly CidText[], reading: boolean, context: ServeContext): Promise<void> {
-    const read = async (from: number, count: number) => this.#store.getMany(cids.slice(from, from + count))
-    let count = 1
-    let next = read(0, count)
-    for (let from = 0; from < cids.length; ) {
-      const some = await next
-      const first = from
-      from += some.length
-      const bytes = some.reduce((sum, block) => sum + (block?.byteLength ?? 0), 0)
-      // So many as make one large block, if they are like the last.
-      const fit = Math.floor((limits.MAX_BLOCK_BYTES * some.length) / Math.max(1, bytes))
-      count = Math.min(limits.HOLD_BATCH_BLOCKS, Math.max(1, fit))
-      next = read(from, count)
-      next.catch(() => undefined) // thrown when its turn comes, unless the caller has gone
-      // Whoever reads what others have read keeps a copy: it is told before it comes.
-      for (const [i, block] of some.entries()) {
-        const large = reading && block !== undefined && block.byteLength >= limits.READ_KEPT_BYTES
-        if (large && this.#readBefore(cids[first + i] as CidText)) await context.item(first + i)
-      }
-      await this.#sendAll(context, first, some)
-    }
-  }
-
-  /** Small ones together: a message costs both sides as much as some kilobytes in it. */
-  async #sendAll(context: ServeContext, first: number, blocks: readonly (Uint8Array | undefined)[]): Promise<void> {
-    let small: (number | Uint8Array)[] = []
-    let bytes = 0
-    const flush = async () => {
-      if (small.length > 0) await context.item(small)
-      small = []
-      bytes = 0
-    }
-    for (const [i, block] of blocks.entries()) {
-      if (!block) continue
-      const total = block.byteLength
-      if (bytes + total + limits.BLOCK_PIECE_BYTES > limits.BLOCK_ITEM_BYTES) await flush()
-      if (total > limits.SMALL_BLOCK_BYTES) {
-        await flush()
-        await this.#send(context, first + i, block)
-        continue
-      }
-      small.push(first + i, 0, total, block)
-      bytes += total + limits.BLOCK_PIECE_BYTES
-    }
-    await flush()
-  }
-
-  async #send(context: ServeContext, index: number, block: Uint8Array): Promise<void> {
-    const total = block.byteLength
-    for (let at = 0; at < total || at === 0; at += limits.BLOCK_ITEM_BYTES) {
-      await context.item([index, at, total, block.subarray(at, at + limits.BLOCK_ITEM_BYTES)])
-    }
   }
 }
