@@ -81,6 +81,8 @@ export const OWN_STALL_MS = 400
 export const CLOCKS_COMPARED_MS = 5_000
 /** How long a closed link may take to come back before its peer counts as gone. */
 export const RECONNECT_GRACE_MS = 3_000
+/** What the relay said of a peer so long ago counts as later than the end of a link to it: events of both come in any order. */
+export const FOUND_AGAIN_MS = 10_000
 /** How long a service waits for a link to a node that is no neighbour. */
 export const REACH_TIMEOUT_MS = 10_000
 export const DIAL_TIMEOUT_MS = 20_000

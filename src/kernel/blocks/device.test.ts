@@ -85,6 +85,12 @@ describe('what another tab of this browser has stored', () => {
     expect(asked).toEqual([cid])
   })
 
+  it('is read from the disk also when that tab is closed, where nobody else has it', async () => {
+    shared = false
+    const cid = await stored('left', { held: false })
+    expect(await lab.run(blocks.get(cid))).toEqual(utf8('left'))
+  })
+
   it('is asked for when the disk cannot be read', async () => {
     const failing = {
       getMany: () => Promise.reject(new OsError('EIO', 'the disk fails')),

@@ -37,7 +37,7 @@ export class DeviceBlocks {
 
   /**
    * Those that are on this disk, whole.
-   * @param patient nobody else has them, so that a disk that is slow is waited for.
+   * @param patient nobody else has them, so that a disk that is slow is waited for, and what tabs have left that are closed counts.
    * @throws {OsError} ECANCELED.
    */
   async get(
@@ -48,7 +48,7 @@ export class DeviceBlocks {
     const found = new Map<CidText, Uint8Array>()
     const { verify, log, clock } = this.#wiring
     const leftAlone = this.#late > 0 || clock.nowMs() < this.#leftAloneMs
-    if (!this.#options.shared() || (leftAlone && !patient)) return found
+    if (!patient && (leftAlone || !this.#options.shared())) return found
     const stored = await this.#read(cids, patient ? limits.DEVICE_LAST_MS : limits.DEVICE_PATIENCE_MS, signal)
     await Promise.all(
       cids.map(async (cid, i) => {

@@ -9,7 +9,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { SeededRandom } from '../../adapters/memory/random.ts'
 import { concat, fromUtf8, utf8 } from '../../base/bytes.ts'
 import type { SimNode } from '../../sim/cluster.ts'
-import { codeOf, newCluster, snapshot, type TestCluster } from '../cluster.contract.ts'
+import { boot, codeOf, newCluster, oneHome, snapshot, type TestCluster } from '../cluster.contract.ts'
 import { carOf, imported } from './importer.contract.ts'
 
 const MIB = 1024 * 1024
@@ -241,5 +241,26 @@ describe('a CAR that is wrong is refused, and the tree stays as it was', () => {
   it('when something is there already', async () => {
     expect(await codeOf(importTo(good, '/tmp'))).toBe('EEXIST')
     expect(await codeOf(importTo(good, '/bin/x'))).toBe('EROFS')
+  })
+})
+
+describe('a CAR of a file that others keep', () => {
+  it('is read over the network once, though its blocks end in the middle of what is read at a time', async () => {
+    const shared = newCluster()
+    const nodes = await boot(shared, 7)
+    await oneHome(shared)
+    await shared.run((nodes[0] as SimNode).fs.writeFile('/f', shared.random.bytes(6 * MIB), { ack: 'all' }))
+    await shared.advance(10_000)
+    const bytesOf = ({ disk }: SimNode) => [...disk.blocks.values()].reduce((sum, each) => sum + each.byteLength, 0)
+    const [reader] = [...nodes].sort((a, b) => bytesOf(a) - bytesOf(b)) as [SimNode]
+    const missing = 6 * MIB - bytesOf(reader)
+    const before = shared.hub.traffic.bytes
+    const read = async () => {
+      let bytes = 0
+      for await (const piece of reader.fs.read('/car/f.car')) bytes += piece.byteLength
+      return bytes
+    }
+    expect(await shared.run(read())).toBeGreaterThan(6 * MIB)
+    expect(shared.hub.traffic.bytes - before).toBeLessThan(1.2 * missing)
   })
 })

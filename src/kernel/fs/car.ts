@@ -88,7 +88,7 @@ export async function readCar(
     if (wanted.length >= CAR_READ_BLOCKS) break
   }
   const stored = wanted.filter(({ bytes }) => !bytes).map(({ cid }) => cid)
-  const got = new Map((await blocks.getMany(stored, { signal, keep: 'wanted' })).map((bytes, i) => [stored[i], bytes]))
+  const got = new Map((await blocks.getMany(stored, { signal })).map((bytes, i) => [stored[i], bytes]))
   for (const { start, length: planned, cid, bytes = got.get(cid) as Uint8Array } of wanted) {
     const whole = [varint(CID_BYTES + bytes.byteLength), parseCid(cid).bytes, bytes]
     if (whole.reduce((sum, piece) => sum + piece.byteLength, 0) !== planned) {

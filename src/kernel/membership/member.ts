@@ -38,8 +38,8 @@ export interface Member {
   reachable: boolean
   /** When the relay last said that the peer's own connection closed; heard later means alive. */
   hintGoneMs: number | undefined
-  /** The relay has said since that it is there: the tab was opened again, or its own link to the relay was. */
-  foundAgain: boolean
+  /** When the relay last said that it is there, and not since that its connection closed. */
+  foundMs: number
   /** That word may be older than it seems: it counts only beside other evidence. */
   hintStale: boolean
   graceTimer: Timer | undefined
@@ -75,7 +75,7 @@ export function newMember(peer: NodeId, hello: Hello, nowMs: number, wallAheadMs
     reported: false,
     reachable: true,
     hintGoneMs: undefined,
-    foundAgain: false,
+    foundMs: Number.NEGATIVE_INFINITY,
     hintStale: false,
     graceTimer: undefined,
     evidenceTimer: undefined,
@@ -92,7 +92,7 @@ export function relink(member: Member, nowMs: number, wallAheadMs: number | null
   member.reported = false
   member.reachable = true
   member.hintGoneMs = undefined
-  member.foundAgain = false
+  member.foundMs = Number.NEGATIVE_INFINITY
   member.detector = new SilenceDetector(nowMs)
 }
 

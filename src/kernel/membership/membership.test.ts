@@ -87,6 +87,25 @@ describe('a tab', () => {
     expect(Math.min(1, connect.mock.calls.filter(([peer]) => peer === b.id).length)).toBe(dials)
   })
 
+  it.each([
+    ['the relay works', true],
+    ['the relay is down', false],
+  ])(
+    'that closes is not dialled because the relay has named it long ago, when this tab came back to it: %s',
+    async (_what, works) => {
+      cluster.hub.setRelayFor(a.id, false)
+      await cluster.advance(1_000)
+      cluster.hub.setRelayFor(a.id, true)
+      await cluster.advance(600_000)
+      cluster.hub.setRelay(works)
+      await cluster.advance(1_000)
+      const connect = vi.spyOn(a.network as Network, 'connect')
+      await cluster.run(b.close())
+      await cluster.advance(60_000)
+      expect(connect.mock.calls.filter(([peer]) => peer === b.id)).toEqual([])
+    },
+  )
+
   it('that is hidden or shown says so at once', async () => {
     b.kernel?.lifecycle('hidden')
     await cluster.advance(50)
@@ -404,4 +423,22 @@ it('a cluster beyond the mesh is connected, with a bounded number of links each'
   await large.run((nodes[0] as SimNode).fs.writeFile('/x', 'x'))
   await large.advance(5_000)
   for (const node of nodes) expect(await large.run(node.fs.readFile('/x', 'utf8'))).toBe('x')
+})
+
+describe('who breaks the protocol', () => {
+  it('is not dialled, though the relay has just named it', async () => {
+    const network = new MemoryNetwork(cluster.hub, nodeId('!'))
+    const peer = new RawPeer(network, a.id)
+    await network.start()
+    await cluster.run(network.connect(a.id))
+    const { control } = await cluster.run(peer.greet({ cluster: 'sim' }))
+    await cluster.advance(1_000)
+    expect(await cluster.run(a.os.info('peers'))).toHaveLength(3)
+    a.network?.deliver({ type: 'found', peer: peer.id, via: 'relay' })
+    const connect = vi.spyOn(a.network as Network, 'connect')
+    control.bytes(new Uint8Array(64).fill(255))
+    await cluster.advance(60_000)
+    expect(await cluster.run(a.os.info('peers'))).toHaveLength(2)
+    expect(connect.mock.calls.filter(([to]) => to === peer.id)).toEqual([])
+  })
 })

@@ -19,7 +19,7 @@ import type { LogSink } from '../../ports/log.ts'
 import type { Network, NetworkEvent } from '../../ports/network.ts'
 import type { Random } from '../../ports/random.ts'
 import { type PeerRow, type PeerState, storageClasses } from '../../syscalls/types.ts'
-import { GOSSIP_MS, MAX_GOSSIP_PEERS, REACH_TIMEOUT_MS, RECONNECT_GRACE_MS } from '../limits.ts'
+import { FOUND_AGAIN_MS, GOSSIP_MS, MAX_GOSSIP_PEERS, REACH_TIMEOUT_MS, RECONNECT_GRACE_MS } from '../limits.ts'
 import type { Hello, Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Dialer } from './dialer.ts'
@@ -179,7 +179,7 @@ export class Membership {
   #networkEvent(event: NetworkEvent): void {
     if (event.type === 'found') {
       const member = this.#members.get(event.peer)
-      if (member && event.via === 'relay') member.foundAgain = true
+      if (member && event.via === 'relay') member.foundMs = this.#clock.nowMs()
       this.#dialer.suggest(event.peer)
     } else if (event.type === 'reachable') {
       const member = this.#members.get(event.peer)
@@ -188,7 +188,7 @@ export class Membership {
       if (!event.reachable) this.#suspicion.question(member)
     } else if (event.type === 'hint-gone') {
       const member = this.#members.get(event.peer)
-      if (member) member.foundAgain = false
+      if (member) member.foundMs = Number.NEGATIVE_INFINITY
       if (!member) this.#dialer.forget(event.peer)
       // A link that is already down and a closed relay connection together leave no doubt.
       else if (event.said === undefined && !member.linked) this.#leave(member, CLOSED, 'gone')
@@ -211,7 +211,7 @@ export class Membership {
   /** It broke the protocol: its link is not one to be had again. */
   #hostile(peer: NodeId): void {
     const member = this.#members.get(peer)
-    if (member) this.#leave(member, 'it broke the protocol', 'gone')
+    if (member) this.#leave(member, 'it broke the protocol', 'hostile')
     else this.#dialer.forget(peer)
   }
 
@@ -274,13 +274,17 @@ export class Membership {
     )
   }
 
-  /** `lost`: perhaps only the way to it is broken, so it is worth a few more dials; `gone`: nobody is there. */
-  #leave(member: Member, reason: string, how: 'itself' | 'gone' | 'lost'): void {
+  /**
+   * `lost`: perhaps only the way to it is broken, so it is worth a few more dials; `gone`: nobody is there; `hostile`: it is not to
+   * be dialled.
+   */
+  #leave(member: Member, reason: string, how: 'itself' | 'gone' | 'lost' | 'hostile'): void {
     if (this.#members.get(member.id) !== member) return
     this.#members.delete(member.id)
     this.#suspicion.drop(member)
-    // Who hears of a reload late, as after a freeze, hears that the tab is there again before it sees the old link end.
-    if (how === 'lost' || member.foundAgain) this.#dialer.suggest(member.id)
+    // Who hears of a reload late, as after a freeze, hears that the tab is there again just before it sees the old link end.
+    const back = how !== 'hostile' && this.#clock.nowMs() - member.foundMs < FOUND_AGAIN_MS
+    if (how === 'lost' || back) this.#dialer.suggest(member.id)
     else this.#dialer.forget(member.id)
     this.#log.log('info', 'membership', `${shortNode(member.id)} left: ${reason}`)
     if (member.linked) {
