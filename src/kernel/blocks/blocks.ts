@@ -259,13 +259,16 @@ export class Blocks {
     const wanted = [...new Set(cids)]
     const local = await this.#store.getMany(wanted)
     const missing: CidText[] = []
+    const corrupt = new Set<CidText>()
     await Promise.all(
       wanted.map(async (cid, i) => {
         const bytes = local[i]
         if (bytes && (await this.#isGood(cid, bytes))) return onBlock(cid, bytes, true)
         this.#known.delete(cid)
-        if (bytes) this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
         missing.push(cid)
+        if (!bytes) return
+        corrupt.add(cid)
+        this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
       }),
     )
     if (missing.length === 0) return
@@ -273,8 +276,9 @@ export class Blocks {
     const { keep = 'always' } = options
     const copies: [CidText, Uint8Array][] = []
     await this.#keeping // a disk slower than the network bounds how much is fetched, not the memory
-    await this.#fetch(missing, { ...options, reading: keep !== 'always' }, (cid, bytes, found) => {
-      const kept = keep === 'always' || (keep === 'wanted' && this.#isWanted(cid, bytes, found))
+    await this.#fetch(missing, options, (cid, bytes, found) => {
+      const wantedHere = () => corrupt.has(cid) || this.#isWanted(cid, bytes, found)
+      const kept = keep === 'always' || (keep === 'wanted' && wantedHere())
       if (kept) copies.push([cid, bytes])
       onBlock(cid, bytes, !kept)
     })
@@ -290,11 +294,7 @@ export class Blocks {
   }
 
   /** From this disk, where another tab has stored it, or else from other nodes. @throws {OsError} as BlockFetcher.fetch. */
-  async #fetch(
-    cids: readonly CidText[],
-    options: FetchOptions & { reading?: boolean },
-    onBlock: OnFetched,
-  ): Promise<void> {
+  async #fetch(cids: readonly CidText[], options: FetchOptions, onBlock: OnFetched): Promise<void> {
     const missing = new Set(cids)
     const take: OnFetched = (cid, bytes, found) => {
       missing.delete(cid)

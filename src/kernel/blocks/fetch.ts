@@ -20,7 +20,10 @@ export interface FetchOptions {
   onSource?: (peer: NodeId) => void
   /** Told who was asked, and was overtaken before it had sent any, by somebody who was asked later. */
   onSlow?: (peer: NodeId) => void
-  /** Whether a copy of what was fetched is stored here; `wanted`: of what is small, or read again and again (default: always). */
+  /**
+   * Whether a copy of what was fetched is stored here; `wanted`: of what is small, or read again and again, so that holders are told
+   * that it is read (default: always).
+   */
   keep?: 'always' | 'wanted' | 'never'
   /** So many such batches are under way at a time (default 1): they share what may be under way over a link. */
   batches?: number
@@ -77,7 +80,7 @@ interface Request {
 /** Blocks that are wanted together, and what has become of them. */
 class Batch {
   readonly cids: readonly CidText[]
-  readonly options: FetchOptions & { reading?: boolean }
+  readonly options: FetchOptions
   readonly found = new Set<CidText>()
   readonly requests = new Set<Request>()
   /** Holders that did not deliver: asked again only when there is nobody else. */
@@ -90,7 +93,7 @@ class Batch {
   /** Told when something has come. */
   #progress = Promise.withResolvers<void>()
 
-  constructor(cids: readonly CidText[], options: FetchOptions & { reading?: boolean }, onBlock: OnBlock) {
+  constructor(cids: readonly CidText[], options: FetchOptions, onBlock: OnBlock) {
     this.cids = cids
     this.options = options
     this.#onBlock = onBlock
@@ -198,15 +201,10 @@ export class BlockFetcher {
   }
 
   /**
-   * @param reading they are for a reader, and not to be kept in any case: the holders count it.
    * @param onBlock told of each block at once. Resolves when it was told of all.
    * @throws {OsError} EIO (BlockMissing) when a block cannot be had from anybody; ECANCELED.
    */
-  async fetch(
-    cids: readonly CidText[],
-    options: FetchOptions & { reading?: boolean },
-    onBlock: OnBlock,
-  ): Promise<void> {
+  async fetch(cids: readonly CidText[], options: FetchOptions, onBlock: OnBlock): Promise<void> {
     const { clock, peers, mayReturn } = this.#options
     const batch = new Batch(cids, options, onBlock)
     const { passed, stalled } = batch
@@ -364,7 +362,7 @@ export class BlockFetcher {
   /** @returns false when it stopped in the middle: it may have what it did not send. */
   async #request(
     request: Request,
-    { signal, reading }: Pick<FetchOptions, 'signal'> & { reading?: boolean },
+    { signal, keep }: Pick<FetchOptions, 'signal' | 'keep'>,
     onBlock: OnBlock,
   ): Promise<boolean> {
     const { peer, cids, abreast, overtaken, patience } = request
@@ -417,7 +415,7 @@ export class BlockFetcher {
     }
     try {
       const signals = [stall.signal, overtaken.signal, ...(signal ? [signal] : [])]
-      const args = { cids: [...cids], ...(reading ? { read: true } : {}) }
+      const args = { cids: [...cids], ...(keep === 'wanted' ? { read: true } : {}) }
       await rpc.call(peer, 'blocks.get', args, { signal: AbortSignal.any(signals), onItem, abreast })
       return true
     } catch (error) {

@@ -85,6 +85,18 @@ describe('a large block of a file', () => {
     expect(reader.disk.blocks.has(cid)).toBe(true)
   })
 
+  it('that the disk has corrupted is stored anew, though it is read once', async () => {
+    const cid = await cidOf(holder.blocks, large)
+    const reader = await join('p')
+    await lab.link(reader, holder)
+    reader.disk.blocks.set(
+      cid,
+      large.map((byte) => byte + 1),
+    )
+    expect(await lab.run(reader.blocks.get(cid, READING))).toEqual(large)
+    expect(reader.disk.blocks.get(cid)).toEqual(large)
+  })
+
   it('that is not kept belongs to whoever reads it, one that is kept does not', async () => {
     const cid = await cidOf(holder.blocks, large)
     const reader = await join('p')
