@@ -25,7 +25,7 @@ import { CallServer } from './io/call-server.ts'
 import type { Group } from './journal/group.ts'
 import { Groups } from './journal/groups.ts'
 import { livenessOf } from './journal/liveness.ts'
-import { MEET_MS } from './limits.ts'
+import { MEET_MOST_MS, MEET_MS } from './limits.ts'
 import { Arrival } from './membership/arrival.ts'
 import { ClockWatch } from './membership/clocks.ts'
 import type { OwnPulse } from './membership/heartbeats.ts'
@@ -91,6 +91,8 @@ export class Kernel {
   /** By the wall clock; and by the monotonic one. */
   readonly #startedMs: number
   readonly #bootedMs: number
+  /** When it last came to know another. */
+  #metMs: number
   /** Nodes that left without a word, the latest last. */
   readonly #died = new Set<NodeId>()
   readonly #gauge: StorageGauge
@@ -105,7 +107,7 @@ export class Kernel {
     this.#ports = ports
     this.#options = options
     this.#startedMs = clock.wallMs()
-    this.#bootedMs = clock.nowMs()
+    this.#bootedMs = this.#metMs = clock.nowMs()
     const { device } = options
     const session = [...random.bytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
     const own = { v: PROTOCOL_VERSION, device, session, ...(options.goodbye ? { goodbye: options.goodbye } : {}) }
@@ -228,6 +230,7 @@ export class Kernel {
     this.#rpc.handle('storage.usage', () => this.#ownStorage())
     this.#membership.events.on((event) => {
       if (event.type === 'joined') {
+        this.#metMs = this.#ports.clock.nowMs()
         this.#events.push({ type: 'peer-joined', peer: event.peer })
         this.#died.delete(event.peer)
         this.#leases.pump()
@@ -324,12 +327,14 @@ export class Kernel {
       if (event.state === 'connected') this.#publishSelf()
     }
     this.#arrival.note(event)
+    if (event.type === 'listed') this.#metMs = this.#ports.clock.nowMs()
     if (this.#arrival.alone) this.#files.shared.inUse.settle()
   }
 
-  /** It came a moment ago, and has yet to reach some of those who are here. */
+  /** It came a moment ago, or still comes to know those who are here, and has yet to reach some of them. */
   #meeting(): boolean {
-    return this.#ports.clock.nowMs() - this.#bootedMs <= MEET_MS && this.#arrival.unmet
+    const nowMs = this.#ports.clock.nowMs()
+    return nowMs - this.#metMs <= MEET_MS && nowMs - this.#bootedMs <= MEET_MOST_MS && this.#arrival.unmet
   }
 
   #diedNow(node: NodeId): void {

@@ -172,8 +172,12 @@ export const MAX_TREE_CLAIMS = 32
 export const MAX_ABSORBED = 256
 /** An entry of a tree's journal with its changes; members fetch the directories of larger ones. */
 export const MAX_TREE_ENTRY_BYTES = 64 * 1024
-/** So long after boot a process that nobody knows is looked for again, until all that the relay listed are linked. */
+/**
+ * A process that nobody knows is looked for again until all that the relay listed at boot are linked: so long after the last of them
+ * came, and after boot at most.
+ */
 export const MEET_MS = 10_000
+export const MEET_MOST_MS = 60_000
 /** Versions of a tree that its journal remembers: beyond, old ones that lie close together are thinned out. 130 KB. */
 export const MAX_VERSIONS = 1_024
 /** The newest of them, which are all there. */

@@ -120,6 +120,29 @@ describe('a process', () => {
     expect(cluster.clock.nowMs() - atMs).toBeLessThan(400)
   })
 
+  it('is known to a tab that comes to know the others one by one, and slowly', async () => {
+    await start(6, 33)
+    const [home] = nodes as [SimNode]
+    const kid = await spawn(home, 3)
+    await expectLines(kid, 3, home)
+    const keeps = ({ disk }: SimNode) => [...disk.logs.keys()].some((name) => name.includes(kid))
+    const [others, keepers] = [nodes.filter((node) => !keeps(node)), nodes.filter(keeps)]
+    const newcomer = cluster.addNode()
+    const cut = (from: readonly SimNode[], on: boolean) => {
+      for (const node of from) cluster.hub.setPartition(newcomer.id, node.id, on)
+    }
+    cut(nodes, true)
+    await cluster.run(newcomer.boot())
+    const met = () => cluster.run(newcomer.os.info('peers')).then(({ length }) => length)
+    await cluster.advance(15_000)
+    expect(await met()).toBe(0)
+    cut(others, false)
+    await cluster.until(async () => (await met()) > 0, 'it has met one', 30_000)
+    const asked = newcomer.os.call('info', { topic: 'history', kid: kid.slice(0, 12) })
+    cut(keepers, false)
+    expect(await cluster.run(asked, 60_000)).not.toHaveLength(0)
+  })
+
   it('is not said to be unknown because those who know it are slow to answer', async () => {
     await start(6, 34)
     const [home] = nodes as [SimNode]
