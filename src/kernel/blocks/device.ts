@@ -36,7 +36,7 @@ export class DeviceBlocks {
   }
 
   /**
-   * Those that are on this disk, whole.
+   * Hands over those that are on this disk, whole.
    * @param patient nobody else has them, so that a disk that is slow is waited for, and what tabs have left that are closed counts.
    * @throws {OsError} ECANCELED.
    */
@@ -44,11 +44,10 @@ export class DeviceBlocks {
     cids: readonly CidText[],
     onBlock: (cid: CidText, bytes: Uint8Array) => void,
     { signal, patient = false }: { signal?: AbortSignal | undefined; patient?: boolean } = {},
-  ): Promise<Map<CidText, Uint8Array>> {
-    const found = new Map<CidText, Uint8Array>()
+  ): Promise<void> {
     const { verify, log, clock } = this.#wiring
     const leftAlone = this.#late > 0 || clock.nowMs() < this.#leftAloneMs
-    if (!patient && (leftAlone || !this.#options.shared())) return found
+    if (!patient && (leftAlone || !this.#options.shared())) return
     const stored = await this.#read(cids, patient ? limits.DEVICE_LAST_MS : limits.DEVICE_PATIENCE_MS, signal)
     await Promise.all(
       cids.map(async (cid, i) => {
@@ -58,11 +57,9 @@ export class DeviceBlocks {
           log.log('warn', 'blocks', `another tab of this browser has a corrupt copy of ${cid}`)
           return
         }
-        found.set(cid, bytes)
         onBlock(cid, bytes)
       }),
     )
-    return found
   }
 
   async #read(cids: readonly CidText[], patienceMs: number, signal: AbortSignal | undefined): Promise<Found> {
