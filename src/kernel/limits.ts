@@ -362,6 +362,11 @@ export const MAX_LEASED_TOGETHER = 32
 export const LEASED_TOGETHER_MS = 250
 /** How long a completion may wait for others of its lease, to travel with them. */
 export const COMPLETION_WAIT_MS = 8
+/** How long an entry that nobody waits for may wait for others, to be written with them… */
+export const ENTRY_WAIT_MS = 200
+/** …unless there are so many. */
+export const MAX_WAITING_ENTRIES = 32
+export const MAX_WAITING_ENTRY_BYTES = 64 * 1024
 /** Completions of one process that may be under way to disks: one flush takes them all. */
 export const MAX_SETTLING = 256
 /** A handler that has not answered for this long is taken for an endless loop. `run --timeout` changes it. */

@@ -40,7 +40,8 @@ describe('runs of events', () => {
     const attempts = new Attempts(clock, () => new Set())
     for (const id of ['0.1', '0.2', '0.3']) {
       const [done] = attempts.begin([event(id)], at(a)) as [Attempt]
-      attempts.completed(done, 5)
+      attempts.ran(done, 5)
+      attempts.completed(done)
       attempts.end(done)
     }
     expect(attempts.runsMs('work')).toBe(5)
@@ -91,7 +92,8 @@ describe('runs of events', () => {
     const shared = event('0.1')
     const [first] = attempts.begin([shared], at(a)) as [Attempt]
     const [second, other] = attempts.begin([shared, event('0.2')], at(b)) as [Attempt, Attempt]
-    attempts.completed(first, 5)
+    attempts.ran(first, 5)
+    attempts.completed(first)
     expect([second.abort.signal.aborted, other.abort.signal.aborted]).toEqual([true, false])
   })
 })

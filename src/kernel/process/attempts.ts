@@ -52,6 +52,11 @@ export class Attempts {
     return this.#all.size
   }
 
+  /** Nodes are about to answer more than they have. */
+  get working(): boolean {
+    return [...this.#all].some(({ state }) => state !== 'answered')
+  }
+
   /** Runs of events that are leased together. */
   begin(events: readonly EventState[], { node, slots }: Placement): Attempt[] {
     const running = [...this.#all].filter((attempt) => attempt.node === node && attempt.state === 'running')
@@ -120,10 +125,14 @@ export class Attempts {
     return this.#pace.runsMs(task)
   }
 
+  /** Its node has done it. */
+  ran({ of: { task }, sinceMs }: Attempt, ranMs: number): void {
+    this.#pace.completed(task, { inAllMs: this.#clock.nowMs() - sinceMs, ranMs })
+  }
+
   /** The event is completed: other runs of it are not needed. */
-  completed(attempt: Attempt, ranMs: number): void {
-    const { event, of, sinceMs } = attempt
-    this.#pace.completed(of.task, { inAllMs: this.#clock.nowMs() - sinceMs, ranMs })
+  completed(attempt: Attempt): void {
+    const { event } = attempt
     for (const other of this.#all) {
       if (other.event === event && other !== attempt)
         other.abort.abort(new OsError('ECANCELED', 'another tab was faster'))

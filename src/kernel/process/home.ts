@@ -25,6 +25,7 @@ import { type Attempt, Attempts } from './attempts.ts'
 import { decodeCompletion, type Succeeded } from './completion.ts'
 import { makeChanges } from './effects.ts'
 import { type EntryOf, encodeEntry, type ProcessStep } from './entries.ts'
+import { EntryQueue } from './entry-queue.ts'
 import { Failures } from './failures.ts'
 import { tellPast } from './fold.ts'
 import { exitOf, rowOf } from './home-row.ts'
@@ -53,6 +54,7 @@ export class ProcessHome implements Lessee {
   readonly changed: Emitter<void>
   readonly #services: HomeServices
   readonly #journal: Journal
+  readonly #entries: EntryQueue
   readonly #state: ProcessState
   readonly #output: ProcessOutput
   readonly #room: QueueRoom
@@ -70,6 +72,7 @@ export class ProcessHome implements Lessee {
   constructor(kid: Kid, journal: Journal, state: ProcessState, services: HomeServices) {
     this.kid = kid
     this.#journal = journal
+    this.#entries = new EntryQueue(journal, services.clock)
     this.#state = state
     this.#services = services
     this.#attempts = new Attempts(services.clock, () => services.leases.still())
@@ -199,6 +202,7 @@ export class ProcessHome implements Lessee {
   close(): void {
     this.#moved ??= new OsError('ECONNRESET', `process ${shortKid(this.kid)} is no longer at home on this node`)
     this.#halt(this.#moved)
+    this.#entries.close(this.#moved)
     this.changed.emit()
   }
 
@@ -243,6 +247,7 @@ export class ProcessHome implements Lessee {
 
   async #take(attempt: Attempt, completion: Succeeded): Promise<void> {
     const { event: id, of: event, token, node } = attempt
+    this.#attempts.ran(attempt, completion.ms)
     await this.#holdFiles(completion, node)
     // Much may have happened meanwhile.
     if (this.#ending || (await this.#refused(attempt, completion))) return
@@ -262,11 +267,18 @@ export class ProcessHome implements Lessee {
       ms,
       atMs,
     }
-    if (!(await this.#journalled(await slim(entry, this.#services.blocks)))) return
+    const slimmed = await slim(entry, this.#services.blocks)
+    if (!(await this.#journalled(slimmed, { soon: this.#isUnnoticed(attempt, completion) }))) return
     // The same event may have been completed elsewhere while this was journalled: then it changes nothing.
     const first = this.#state.holds(id, token)
     this.#state.apply(entry)
     if (first) await this.#settled(attempt, completion)
+  }
+
+  /** Nothing follows from it, and others are about to complete: it is as well journalled with them. */
+  #isUnnoticed({ event: id, of: { key } }: Attempt, { emits, ops, exit }: Succeeded): boolean {
+    if (emits.length > 0 || ops.length > 0 || exit !== null || key !== undefined) return false
+    return this.#attempts.working && this.#state.events.isAmong(id, limits.MAX_WAITING_ENTRIES)
   }
 
   /** Whether it does not count, or is more than the process may have, which ends it. */
@@ -278,9 +290,9 @@ export class ProcessHome implements Lessee {
   }
 
   /** The event is done: whoever else ran it is told, its files are made, and the process goes on. */
-  async #settled(attempt: Attempt, { ops, ms }: Succeeded): Promise<void> {
+  async #settled(attempt: Attempt, { ops }: Succeeded): Promise<void> {
     const { event: id } = attempt
-    this.#attempts.completed(attempt, ms)
+    this.#attempts.completed(attempt)
     const exceeded = this.#state.exceeded()
     if (exceeded !== undefined && !this.#state.facts.exitRequested) return this.#fail(exceeded)
     if (ops.length > 0) await this.#applyFiles(id, ops)
@@ -346,9 +358,9 @@ export class ProcessHome implements Lessee {
   }
 
   /** @returns false when this node is no longer the home: then nothing may follow from it. @throws {OsError} EIO, ENOSPC. */
-  async #journalled(entry: ProcessStep): Promise<boolean> {
+  async #journalled(entry: ProcessStep, { soon = false } = {}): Promise<boolean> {
     try {
-      await this.#journal.append([encodeEntry(entry)])
+      await this.#entries.add(encodeEntry(entry), { soon })
       return this.#moved === undefined
     } catch (error) {
       const moved = isOsError(error, 'EAGAIN') || isOsError(error, 'ECONNRESET') || isOsError(error, 'ECANCELED')
@@ -370,7 +382,9 @@ export class ProcessHome implements Lessee {
   /** Journals and applies at once: for what does no harm when it is lost. A completion counts only after it. */
   #record(entry: ProcessStep): void {
     this.#state.apply(entry)
-    this.#journalled(entry).catch((error: unknown) => {
+    // Whatever an event does to this tab is told by the journal; what it does to another, by this one.
+    const soon = entry.t === 'assigned' && entry.node !== this.#services.self
+    this.#journalled(entry, { soon }).catch((error: unknown) => {
       void this.#fail(`its journal cannot be written: ${errorLine(error)}`)
     })
     if (entry.t === 'applied') this.changed.emit()
