@@ -3,14 +3,16 @@
 // document itself: there RTCPeerConnection would work despite the policy, and it could navigate away with data.
 
 /**
- * Runs in the frame. Plain text, since its hash is what the policy admits; speaks messages.ts. The workers are
+ * Runs in the frame: says that it lives when it is asked with a port, and begins when it gets the runtime. Plain text, since its hash is what the policy admits; speaks messages.ts. The workers are
  * classic ones: Chromium (156) starts no module workers from blobs of an opaque origin.
  * A worker's own messages to its parent are not listened to.
  */
 const BOOTSTRAP = `
-addEventListener('message', (event) => {
+addEventListener('message', function begin(event) {
   if (event.source !== parent || !event.ports[0]) return
   const kernel = event.ports[0]
+  if (event.data.t === 'alive') return kernel.postMessage(0)
+  removeEventListener('message', begin)
   const url = URL.createObjectURL(new Blob([event.data.runtime], { type: 'text/javascript' }))
   const workers = new Map()
   const end = (id) => {
@@ -38,7 +40,7 @@ addEventListener('message', (event) => {
       }
     }
   }
-}, { once: true })
+})
 `
 
 /**

@@ -12,3 +12,7 @@ export const MAX_EARLY_MESSAGES = 64
 export const FRAME_PING_MS = 2_000
 /** Pings without an answer before a frame counts as dead: half a minute, longer than any page is merely busy. */
 export const FRAME_MISSED_PINGS = 15
+/** How long a frame that waits for a process may be about to say that it lives: mostly a millisecond, a new one takes some hundred. */
+export const SPARE_ANSWER_MS = 200
+/** A tab that has run nothing for so long gives up the frame that waits: its process takes some 20 MB. */
+export const SPARE_UNUSED_MS = 5 * 60_000

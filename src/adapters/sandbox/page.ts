@@ -1,24 +1,30 @@
 // The page's half of the sandbox: makes one hidden frame per domain and hands it the kernel worker's port. After
 // that kernel and frame speak directly, so a busy page delays neither spawns nor kills in frames that exist.
 import { errorLine } from '../../base/errors.ts'
-import { frameDocument } from './frame.ts'
+import { hiddenFrame, load } from './hidden-frame.ts'
 import { MAX_FRAMES } from './limits.ts'
-import type { FrameStart, FromPage, ToPage } from './messages.ts'
+import type { FromPage, ToNewFrame, ToPage } from './messages.ts'
+import { SpareFrame } from './spare.ts'
 
 export interface SandboxHostOptions {
   /** The task runtime as one self-contained script without imports; asked for when the first frame is made. */
   taskRuntimeSource: () => Promise<string>
+  /** How long a frame may wait for the next process. */
+  spareMs?: number
 }
 
 export interface SandboxHost {
   /** Removes every frame and with it every worker. Idempotent. */
   close(): void
+  /** Frames of processes. */
   frameCount(): number
 }
 
 /** @param port to the kernel worker's `createSandbox`. */
 export function hostSandboxes(port: MessagePort, options: SandboxHostOptions): SandboxHost {
-  const frames = new Map<number, HTMLIFrameElement>()
+  /** By domain; undefined while there is none yet. */
+  const frames = new Map<number, HTMLIFrameElement | undefined>()
+  const spare = new SpareFrame(options.spareMs)
   let runtime: Promise<string> | undefined
 
   const remove = (domain: number) => {
@@ -26,16 +32,24 @@ export function hostSandboxes(port: MessagePort, options: SandboxHostOptions): S
     frames.delete(domain)
   }
 
+  const frameFor = async (domain: number): Promise<HTMLIFrameElement | undefined> => {
+    const wanted = () => frames.has(domain)
+    const spared = await spare.take()
+    const frame = spared ?? hiddenFrame()
+    if (wanted()) frames.set(domain, frame)
+    else frame.remove()
+    return spared || (await load(frame, wanted)) ? frame : undefined
+  }
+
   const add = async (domain: number, kernel: MessagePort) => {
     if (frames.size >= MAX_FRAMES) throw new Error(`more than ${MAX_FRAMES} processes have workers in this tab`)
-    const frame = hiddenFrame()
-    frames.set(domain, frame) // from now on `drop` finds it, whatever is still awaited here
+    frames.set(domain, undefined) // until `drop`, whatever is awaited here
     runtime ??= options.taskRuntimeSource()
-    const [source, html] = await Promise.all([runtime, frameDocument()])
-    if (frames.get(domain) !== frame) return kernel.close()
-    await loaded(frame, html)
-    const start: FrameStart = { runtime: enclosed(source) }
+    const [source, frame] = await Promise.all([runtime, frameFor(domain)])
+    if (!frame || !frames.has(domain)) return kernel.close()
+    const start: ToNewFrame = { t: 'start', runtime: enclosed(source) }
     frame.contentWindow?.postMessage(start, '*', [kernel]) // an opaque origin cannot be named as a target
+    await spare.prepare()
   }
 
   port.onmessage = (event: MessageEvent<ToPage>) => {
@@ -57,6 +71,7 @@ export function hostSandboxes(port: MessagePort, options: SandboxHostOptions): S
         remove(domain)
         port.postMessage({ t: 'frame-failed', domain, reason: 'the page has closed its sandboxes' } satisfies FromPage)
       }
+      spare.drop()
       port.close()
     },
     frameCount: () => frames.size,
@@ -69,24 +84,4 @@ export function hostSandboxes(port: MessagePort, options: SandboxHostOptions): S
  */
 function enclosed(source: string): string {
   return `'use strict';{${source}\n}`
-}
-
-/** Neither seen nor focusable nor read out; scripts, and nothing else that `sandbox` takes away. */
-function hiddenFrame(): HTMLIFrameElement {
-  const frame = document.createElement('iframe')
-  frame.setAttribute('sandbox', 'allow-scripts')
-  frame.setAttribute('aria-hidden', 'true')
-  frame.setAttribute('tabindex', '-1')
-  frame.title = 'sandbox'
-  frame.inert = true
-  frame.style.display = 'none'
-  return frame
-}
-
-function loaded(frame: HTMLIFrameElement, html: string): Promise<void> {
-  return new Promise((resolve) => {
-    frame.addEventListener('load', () => resolve(), { once: true })
-    frame.srcdoc = html
-    document.body.append(frame)
-  })
 }

@@ -6,9 +6,14 @@ import type { Sandbox, SandboxWorker } from '../../ports/sandbox.ts'
 import { hostSandboxes, type SandboxHost } from './page.ts'
 import { createSandbox, type SandboxOptions } from './worker.ts'
 
-function connect(source: string, options: SandboxOptions = {}): { sandbox: Sandbox; host: SandboxHost } {
+type Options = SandboxOptions & { spareMs?: number }
+
+function connect(source: string, { spareMs, ...options }: Options = {}): { sandbox: Sandbox; host: SandboxHost } {
   const { port1, port2 } = new MessageChannel()
-  const host = hostSandboxes(port1, { taskRuntimeSource: async () => source })
+  const host = hostSandboxes(port1, {
+    taskRuntimeSource: async () => source,
+    ...(spareMs === undefined ? {} : { spareMs }),
+  })
   return { sandbox: createSandbox(port2, options), host }
 }
 
@@ -23,7 +28,7 @@ afterEach(() => {
   for (const close of closers.splice(0)) close()
 })
 
-function open(source = runtime, options: SandboxOptions = {}) {
+function open(source = runtime, options: Options = {}) {
   const { sandbox, host } = connect(source, options)
   closers.push(() => {
     sandbox.close()
@@ -39,6 +44,8 @@ async function load(worker: SandboxWorker, source: string) {
   return { inbox, loaded: await inbox.next() }
 }
 
+const framesInPage = () => [...document.querySelectorAll('iframe[sandbox]')] as HTMLIFrameElement[]
+
 const event = (id = '0', data: unknown = null) => ({ t: 'run', events: [{ id, task: 'start', data }] })
 
 describe('frames', () => {
@@ -46,9 +53,9 @@ describe('frames', () => {
     const { sandbox, host, spawn } = open()
     await Promise.all([spawn('a'), spawn('a'), spawn('b')])
     expect(host.frameCount()).toBe(2)
-    const frames = [...document.querySelectorAll('iframe[sandbox]')] as HTMLIFrameElement[]
-    expect(frames.length).toBe(2)
-    for (const frame of frames) {
+    // One more waits for the next domain.
+    await expect.poll(() => framesInPage().length).toBe(3)
+    for (const frame of framesInPage()) {
       expect(frame.getAttribute('sandbox')).toBe('allow-scripts')
       expect(frame.getAttribute('aria-hidden')).toBe('true')
       expect(frame.tabIndex).toBe(-1)
@@ -58,7 +65,53 @@ describe('frames', () => {
     sandbox.dropDomain('a')
     await expect.poll(() => host.frameCount()).toBe(1)
     host.close()
-    expect(document.querySelectorAll('iframe[sandbox]').length).toBe(0)
+    expect(framesInPage()).toEqual([])
+  })
+
+  it('wait for the next domain, once there was one', async () => {
+    const { sandbox, spawn } = open()
+    expect(framesInPage()).toEqual([])
+    await spawn('a')
+    await expect.poll(() => framesInPage().length).toBe(2)
+    const [first, spare] = framesInPage() as [HTMLIFrameElement, HTMLIFrameElement]
+    sandbox.dropDomain('a')
+    await expect.poll(framesInPage).toEqual([spare])
+    const worker = await spawn('b')
+    const { inbox, loaded } = await load(worker, 'export const start = () => 7')
+    expect(loaded).toMatchObject({ t: 'loaded' })
+    worker.post(event())
+    expect(await inbox.next()).toEqual({ t: 'done', id: '0', result: 7 })
+    expect(framesInPage()).toContain(spare)
+    expect(framesInPage()).not.toContain(first)
+  })
+
+  it('that wait and are dead are not used', async () => {
+    const { host, spawn } = open()
+    await spawn('a')
+    await expect.poll(() => framesInPage().length).toBe(2)
+    const spare = framesInPage()[1] as HTMLIFrameElement
+    // As if its renderer had been killed: the element is there, and nothing in it answers.
+    const gone = new Promise((resolve) => spare.addEventListener('load', resolve, { once: true }))
+    spare.srcdoc = '<p>nobody</p>'
+    await gone
+    await spawn('b')
+    expect(host.frameCount()).toBe(2)
+    expect(framesInPage()).not.toContain(spare)
+  })
+
+  it('wait for so long', async () => {
+    const removed: Node[] = []
+    const observer = new MutationObserver((changes) =>
+      removed.push(...changes.flatMap((each) => [...each.removedNodes])),
+    )
+    observer.observe(document.body, { childList: true })
+    closers.push(() => observer.disconnect())
+    const { host, spawn } = open(runtime, { spareMs: 1 })
+    await spawn('a')
+    const [used] = framesInPage()
+    await expect.poll(() => removed.length).toBe(1)
+    expect(framesInPage()).toEqual([used])
+    expect(host.frameCount()).toBe(1)
   })
 
   it('report a runtime that cannot be fetched', async () => {
