@@ -1,16 +1,16 @@
 // A map that is bounded: when what it holds costs more than it may, the entries that were set longest ago go.
 
-export class Latest<V> {
-  readonly #entries = new Map<string, V>()
+export class Latest<V, K extends string = string> {
+  readonly #entries = new Map<K, V>()
   readonly #most: number
-  readonly #cost: (value: V, key: string) => number
+  readonly #cost: (value: V, key: K) => number
   #used = 0
 
   /**
    * @param most what all entries may cost together.
    * @param cost what one entry costs, the same each time that it is asked; default: 1, so that `most` is a number of entries.
    */
-  constructor(most: number, cost: (value: V, key: string) => number = () => 1) {
+  constructor(most: number, cost: (value: V, key: K) => number = () => 1) {
     this.#most = most
     this.#cost = cost
   }
@@ -19,16 +19,16 @@ export class Latest<V> {
     return this.#entries.size
   }
 
-  has(key: string): boolean {
+  has(key: K): boolean {
     return this.#entries.has(key)
   }
 
-  get(key: string): V | undefined {
+  get(key: K): V | undefined {
     return this.#entries.get(key)
   }
 
   /** It is the latest then. One that costs more than all may is not kept, nor is what was there before it. */
-  set(key: string, value: V): void {
+  set(key: K, value: V): void {
     this.delete(key)
     this.#entries.set(key, value)
     this.#used += this.#cost(value, key)
@@ -39,7 +39,7 @@ export class Latest<V> {
   }
 
   /** @returns whether it was there. */
-  delete(key: string): boolean {
+  delete(key: K): boolean {
     const value = this.#entries.get(key)
     if (value === undefined && !this.#entries.has(key)) return false
     this.#used -= this.#cost(value as V, key)
@@ -47,10 +47,15 @@ export class Latest<V> {
   }
 
   /** @returns what was there. */
-  take(key: string): V | undefined {
+  take(key: K): V | undefined {
     const value = this.#entries.get(key)
     this.delete(key)
     return value
+  }
+
+  /** The oldest first. */
+  entries(): IterableIterator<[K, V]> {
+    return this.#entries.entries()
   }
 
   /** The oldest first. */

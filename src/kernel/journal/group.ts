@@ -115,12 +115,7 @@ export class Group implements Journal {
     return this.#raft.established && !this.#failed
   }
 
-  /** The disk has not stored what it was given: this member is as good as away. */
-  get failed(): boolean {
-    return this.#failed !== undefined
-  }
-
-  /** Why it has failed. */
+  /** Why the disk has not stored what it was given: this member is as good as away then. */
   get failure(): OsError | undefined {
     return this.#failed
   }

@@ -472,7 +472,7 @@ describe('a journal under attack, or under load', () => {
     const [a, b, c] = (await begun('abc')) as [JournalNode, JournalNode, JournalNode]
     c.disk.quotaBytes = c.disk.usedBytes() + 10
     expect((await lab.run(a.owner.add('x'.repeat(1_000)))).devices).toBe(2)
-    await lab.until(() => c.groups.group(LIST).failed, 10_000)
+    await lab.until(() => c.groups.group(LIST).failure !== undefined, 10_000)
     await lab.advance(60_000) // tried in vain
     c.disk.quotaBytes = Number.POSITIVE_INFINITY
     await lab.until(() => a.groups.group(LIST).caughtUp(c.id), 90_000)

@@ -150,7 +150,7 @@ export class Groups {
   /** The disk may store again: it goes on with what is there, as after a reload. */
   async #reopen(name: string): Promise<void> {
     const failed = this.#kept.get(name)
-    if (!failed?.failed) return
+    if (!failed?.failure) return
     try {
       const again = await this.#kept.reload(name, () => !this.#closed && this.#kept.get(name) === failed)
       if (!again) return

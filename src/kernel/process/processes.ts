@@ -2,6 +2,7 @@
 // Below: home.ts, rpc, the journals.
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import { isKidPrefix, type Kid, type NodeId, shortKid } from '../../base/ids.ts'
+import { Latest } from '../../base/latest.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { Hasher, Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -42,7 +43,7 @@ export class Processes {
   readonly #meeting: () => boolean
   readonly #homes = new Map<Kid, ProcessHome>()
   /** Where processes of others were last seen. */
-  readonly #elsewhere = new Map<Kid, NodeId>()
+  readonly #elsewhere = new Latest<NodeId, Kid>(limits.MAX_REMEMBERED_HOMES)
   readonly #progressTimers = new Map<Kid, Timer>()
   /** Which time this node became the home of a process, while it is. */
   readonly #leading = new Map<Kid, object>()
@@ -120,7 +121,7 @@ export class Processes {
           const rows = await this.#rpc.call(peer, 'process.list', null, { signal })
           // A row is about the answering node's own processes, whatever it says.
           const own = rows.filter((row) => !this.#homes.has(row.kid))
-          for (const row of own) this.#remember(row.kid, peer)
+          for (const row of own) this.#elsewhere.set(row.kid, peer)
           return own.map((row) => ({ ...row, home: peer }))
         } catch (error) {
           signal?.throwIfAborted()
@@ -226,16 +227,7 @@ export class Processes {
 
   /** A node left: where its processes are is looked up anew. */
   forgetNode(node: NodeId): void {
-    for (const [kid, home] of this.#elsewhere) if (home === node) this.#elsewhere.delete(kid)
-  }
-
-  #remember(kid: Kid, home: NodeId): void {
-    this.#elsewhere.delete(kid)
-    this.#elsewhere.set(kid, home)
-    for (const oldest of this.#elsewhere.keys()) {
-      if (this.#elsewhere.size <= limits.MAX_REMEMBERED_HOMES) return
-      this.#elsewhere.delete(oldest)
-    }
+    for (const [kid, home] of this.#elsewhere.entries()) if (home === node) this.#elsewhere.delete(kid)
   }
 
   /** A call that may be repeated, at the process's home; waits while it moves, or its tab is being reloaded. */
@@ -346,7 +338,7 @@ export class Processes {
   }
 
   #follow(kid: Kid, leader: NodeId | undefined): void {
-    if (leader !== undefined && leader !== this.#services.self) this.#remember(kid, leader)
+    if (leader !== undefined && leader !== this.#services.self) this.#elsewhere.set(kid, leader)
     this.#leading.delete(kid)
     const home = this.#homes.get(kid)
     if (!home) return
