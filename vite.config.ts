@@ -95,8 +95,8 @@ function memoryJournals(): Plugin {
 /** What `switches` puts in the place of one line of a module. */
 const SWITCHED: Readonly<Record<string, readonly [ours: string, theirs: string]>> = {
   '/src/kernel/blocks/fetch.ts': [
-    'holders.slice(0, limits.FETCH_SOURCES)',
-    '(globalThis.benchSources ? [...holders].sort((a, b) => (a.peer < b.peer ? -1 : 1)) : holders).slice(0, globalThis.benchSources ?? limits.FETCH_SOURCES)',
+    'const connected = peers().filter(welcome)',
+    'const connected = [...peers()].sort().slice(0, globalThis.benchSources).filter(welcome)',
   ],
   '/src/kernel/fs/dag.ts': ["keep: 'wanted',", "keep: globalThis.benchKeep ?? 'wanted',"],
   '/src/kernel/blocks/serve.ts': [

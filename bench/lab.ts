@@ -108,7 +108,7 @@ export class Tab {
     await this.page.waitForFunction(() => globalThis.os.node.relay === 'connected', undefined, { polling: 20 })
   }
 
-  /** In a build with switches: of how many holders at a time it reads blocks. */
+  /** In a build with switches: of how many other nodes it reads blocks, the same each time. */
   async limitSources(count: number): Promise<void> {
     await this.#kernel().evaluate((most) => {
       globalThis.benchSources = most

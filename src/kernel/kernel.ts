@@ -189,6 +189,7 @@ export class Kernel {
       log,
       leases: this.#leases,
       died: (node: NodeId) => this.#died.has(node),
+      onThisDevice: (node: NodeId) => liveness.deviceOf(node) === device,
     }
     this.#processes = new Processes({
       services,
@@ -309,6 +310,7 @@ export class Kernel {
   close(reason: string): void {
     if (this.#closed) return
     this.#closed = true
+    this.#processes.flush() // while it leads their journals
     this.#groups.close()
     this.#processes.close()
     this.#executor.close()

@@ -367,6 +367,8 @@ export const ENTRY_WAIT_MS = 200
 /** …unless there are so many. */
 export const MAX_WAITING_ENTRIES = 32
 export const MAX_WAITING_ENTRY_BYTES = 64 * 1024
+/** The completion of an event that ran for so long is written at once: an append costs less than to run it again. */
+export const LONG_EVENT_MS = 1_000
 /** Completions of one process that may be under way to disks: one flush takes them all. */
 export const MAX_SETTLING = 256
 /** A handler that has not answered for this long is taken for an endless loop. `run --timeout` changes it. */

@@ -3,9 +3,9 @@
 // document itself: there RTCPeerConnection would work despite the policy, and it could navigate away with data.
 
 /**
- * Runs in the frame: says that it lives when it is asked with a port, and begins when it gets the runtime. Plain text, since its hash is what the policy admits; speaks messages.ts. The workers are
- * classic ones: Chromium (156) starts no module workers from blobs of an opaque origin.
- * A worker's own messages to its parent are not listened to.
+ * Runs in the frame: says that it lives when it is asked, and begins when it gets the runtime. Plain text, since its hash
+ * is what the policy admits; speaks messages.ts. The workers are classic ones: Chromium (156) starts no module workers
+ * from blobs of an opaque origin. A worker's own messages to its parent are not listened to.
  */
 const BOOTSTRAP = `
 addEventListener('message', function begin(event) {

@@ -13,7 +13,8 @@ export type ToFrame = { t: 'spawn'; id: number } | { t: 'terminate'; id: number 
 /** Frame → kernel worker. */
 export type FromFrame = { t: 'exit'; id: number; reason: string } | { t: 'pong' }
 
-/** Page → frame, with a port. `alive`: the frame says something on it. `start`, once: it is the kernel's. */
-export type ToNewFrame =
-  | { t: 'alive' }
-  | { t: 'start' /** The task runtime, one script without imports. */; runtime: string }
+/**
+ * Page → frame, with a port. `alive`: the frame says something on it. `start`, once: it is the kernel's, and the task runtime is
+ * one script without imports.
+ */
+export type ToNewFrame = { t: 'alive' } | { t: 'start'; runtime: string }

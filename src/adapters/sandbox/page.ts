@@ -49,7 +49,7 @@ export function hostSandboxes(port: MessagePort, options: SandboxHostOptions): S
     if (!frame || !frames.has(domain)) return kernel.close()
     const start: ToNewFrame = { t: 'start', runtime: enclosed(source) }
     frame.contentWindow?.postMessage(start, '*', [kernel]) // an opaque origin cannot be named as a target
-    await spare.prepare()
+    void spare.prepare()
   }
 
   port.onmessage = (event: MessageEvent<ToPage>) => {

@@ -99,6 +99,22 @@ describe('frames', () => {
     expect(framesInPage()).not.toContain(spare)
   })
 
+  it('that die while they load are replaced after the next domain', async () => {
+    const { spawn } = open()
+    let killed: HTMLIFrameElement | undefined
+    const observer = new MutationObserver(() => {
+      if (killed || framesInPage().length < 2) return
+      killed = framesInPage()[1]
+      killed?.remove() // before it has loaded
+    })
+    observer.observe(document.body, { childList: true })
+    closers.push(() => observer.disconnect())
+    await spawn('a')
+    await expect.poll(() => killed).toBeDefined()
+    await spawn('b')
+    await expect.poll(() => framesInPage().length).toBe(3)
+  })
+
   it('wait for so long', async () => {
     const removed: Node[] = []
     const observer = new MutationObserver((changes) =>

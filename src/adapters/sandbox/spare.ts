@@ -25,12 +25,13 @@ export class SpareFrame {
     return undefined
   }
 
-  /** Makes one, unless there is one. It is dropped when nobody takes it for long. */
+  /** Makes one, unless there is one. It is dropped when nobody takes it for long. Where none can be made, there is none. */
   async prepare(): Promise<void> {
-    if (this.#frame || this.#coming) return
+    if (this.#frame) return
     const frame = hiddenFrame()
+    this.#coming?.remove() // its renderer may be dead
     this.#coming = frame
-    const here = await load(frame, () => this.#coming === frame)
+    const here = await load(frame, () => this.#coming === frame).catch(() => false)
     if (!here) return
     this.#coming = undefined
     this.#frame = frame

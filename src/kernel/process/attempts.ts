@@ -52,9 +52,10 @@ export class Attempts {
     return this.#all.size
   }
 
-  /** Nodes are about to answer more than they have. */
+  /** Some run, or wait for their turn. */
   get working(): boolean {
-    return [...this.#all].some(({ state }) => state !== 'answered')
+    for (const { state } of this.#all) if (state !== 'answered') return true
+    return false
   }
 
   /** Runs of events that are leased together. */
@@ -83,9 +84,9 @@ export class Attempts {
 
   /** Its node is done with it: when that was the last of its lease, those that have waited longest there run now. */
   answered(attempt: Attempt): void {
-    if (attempt.state !== 'running') return
+    const ran = attempt.state === 'running'
     attempt.state = 'answered'
-    if (attempt.together.some(({ state }) => state === 'running')) return
+    if (!ran || attempt.together.some(({ state }) => state === 'running')) return
     const next = [...this.#all].find(({ node, state }) => node === attempt.node && state === 'waiting')
     for (const each of next?.together ?? []) if (each.state === 'waiting') each.state = 'running'
   }
@@ -195,7 +196,9 @@ export class Attempts {
   }
 
   /** When it is late; undefined: it has company that moves, has lost its lease, or nobody can tell. */
-  #lateMsOf({ of: event, token, node, sinceMs }: Attempt, still: ReadonlySet<NodeId>): number | undefined {
+  #lateMsOf({ of: event, token, node, sinceMs, state }: Attempt, still: ReadonlySet<NodeId>): number | undefined {
+    // Unless its node stands still with the files that it wrote.
+    if (state === 'answered' && !still.has(node)) return undefined
     if (!event.leases.some((lease) => lease.token === token)) return undefined
     if (event.leases.some((lease) => lease.token !== token && !still.has(lease.node))) return undefined
     if (still.has(node)) {

@@ -35,8 +35,8 @@ export class EntryQueue {
     this.#waiting.push({ entry, resolve, reject })
     this.#bytes += entry.byteLength
     const full = this.#waiting.length >= MAX_WAITING_ENTRIES || this.#bytes >= MAX_WAITING_ENTRY_BYTES
-    if (!soon || full) this.#flush()
-    else this.#timer ??= this.#clock.setTimer(() => this.#flush(), ENTRY_WAIT_MS, 'entries of a process')
+    if (!soon || full) this.flush()
+    else this.#timer ??= this.#clock.setTimer(() => this.flush(), ENTRY_WAIT_MS, 'entries of a process')
     return promise
   }
 
@@ -46,8 +46,10 @@ export class EntryQueue {
     for (const { reject } of this.#taken()) reject(this.#closed)
   }
 
-  #flush(): void {
+  /** Writes what waits. */
+  flush(): void {
     const waiting = this.#taken()
+    if (waiting.length === 0) return
     this.#journal.append(waiting.map(({ entry }) => entry)).then(
       () => {
         for (const { resolve } of waiting) resolve()

@@ -96,13 +96,6 @@ export class Events {
     return this.#kept.values()
   }
 
-  leastMissing(id: string): number {
-    return (this.#waiters.get(id) ?? []).reduce(
-      (least, each) => Math.min(least, this.#kept.get(each)?.missing ?? 0),
-      this.pending,
-    )
-  }
-
   /** Whether that id was ever given to an event. */
   has(id: string): boolean {
     if (id === FIRST_EVENT) return this.total > 0
@@ -110,10 +103,10 @@ export class Events {
     return parts !== null && Number(parts[2]) < (this.#emitted[Number(parts[1])] ?? 0)
   }
 
-  /** Whether nobody could go on from it, nor the process end, though so many others were done as well. */
-  isAmong(id: string, others: number): boolean {
+  /** Whether nobody could go on from it, nor the process end, if `count` events were done, this one among them. */
+  isAmong(id: string, count: number): boolean {
     const waiters = this.#waiters.get(id) ?? []
-    return this.pending > others && waiters.every((each) => (this.#kept.get(each)?.missing ?? 0) > others)
+    return this.pending > count && waiters.every((each) => (this.#kept.get(each)?.missing ?? 0) > count)
   }
 
   /** What the fold of that key is now; undefined before its first step is done. */

@@ -47,6 +47,8 @@ export interface HomeServices {
   leases: Leases
   /** The node left, and without saying so: its tab or its device died. */
   died(node: NodeId): boolean
+  /** This one, or a tab beside it: what takes that one may take this one as well. */
+  onThisDevice(node: NodeId): boolean
 }
 
 export class ProcessHome implements Lessee {
@@ -63,6 +65,8 @@ export class ProcessHome implements Lessee {
   readonly #running: Running
   /** Completions that are being made durable. */
   #settling = 0
+  /** Events of which one was accepted: what else runs of them does not count any more. */
+  readonly #accepted = new Set<string>()
   readonly #stop = new AbortController()
   /** Set when the process is no longer at home here. */
   #moved: OsError | undefined
@@ -81,6 +85,7 @@ export class ProcessHome implements Lessee {
       ...{ state, clock: services.clock, timers: this.#timers, leases: services.leases },
       died: (node) => services.died(node),
       ending: () => this.#ending,
+      accepted: (event) => this.#accepted.has(event),
       record: (step) => this.#record(step),
       end: (how) => this.#end(how),
       log: (level, message) => this.#log(level, message),
@@ -206,6 +211,11 @@ export class ProcessHome implements Lessee {
     this.changed.emit()
   }
 
+  /** This tab is about to close: what waits is written while it still leads. */
+  flush(): void {
+    this.#entries.flush()
+  }
+
   #halt(reason: OsError): void {
     this.#ending = true
     this.#stop.abort(reason)
@@ -250,35 +260,28 @@ export class ProcessHome implements Lessee {
     this.#attempts.ran(attempt, completion.ms)
     await this.#holdFiles(completion, node)
     // Much may have happened meanwhile.
-    if (this.#ending || (await this.#refused(attempt, completion))) return
+    if (this.#ending || this.#accepted.has(id) || (await this.#refused(attempt, completion))) return
     const { task } = event
     const { result, emits, ops, exit, ms } = completion
     const atMs = this.#services.clock.wallMs()
-    const entry: EntryOf<'completed'> = {
-      t: 'completed',
-      event: id,
-      task,
-      token,
-      node,
-      result,
-      emits,
-      ops,
-      exit,
-      ms,
-      atMs,
+    const done = { t: 'completed' as const, event: id, task, token, node, result, emits, ops, exit, ms, atMs }
+    this.#accepted.add(id)
+    try {
+      const entry: EntryOf<'completed'> = await slim(done, this.#services.blocks)
+      if (!(await this.#journalled(entry, { soon: this.#isUnnoticed(attempt, completion) }))) return
+      this.#state.apply(entry)
+    } finally {
+      this.#accepted.delete(id)
     }
-    const slimmed = await slim(entry, this.#services.blocks)
-    if (!(await this.#journalled(slimmed, { soon: this.#isUnnoticed(attempt, completion) }))) return
-    // The same event may have been completed elsewhere while this was journalled: then it changes nothing.
-    const first = this.#state.holds(id, token)
-    this.#state.apply(entry)
-    if (first) await this.#settled(attempt, completion)
+    await this.#settled(attempt, completion)
   }
 
-  /** Nothing follows from it, and others are about to complete: it is as well journalled with them. */
-  #isUnnoticed({ event: id, of: { key } }: Attempt, { emits, ops, exit }: Succeeded): boolean {
+  /** Nobody waits for it: it is as well journalled with the next, which whoever goes on from them waits for. */
+  #isUnnoticed({ event: id, of: { key, leases } }: Attempt, { emits, ops, exit, ms }: Succeeded): boolean {
     if (emits.length > 0 || ops.length > 0 || exit !== null || key !== undefined) return false
-    return this.#attempts.working && this.#state.events.isAmong(id, limits.MAX_WAITING_ENTRIES)
+    // What took long would take long again; and where it runs twice, the other tab is told to stop.
+    if (ms > limits.LONG_EVENT_MS || leases.length > 1) return false
+    return this.#attempts.working && this.#state.events.isAmong(id, this.#settling)
   }
 
   /** Whether it does not count, or is more than the process may have, which ends it. */
@@ -382,8 +385,8 @@ export class ProcessHome implements Lessee {
   /** Journals and applies at once: for what does no harm when it is lost. A completion counts only after it. */
   #record(entry: ProcessStep): void {
     this.#state.apply(entry)
-    // Whatever an event does to this tab is told by the journal; what it does to another, by this one.
-    const soon = entry.t === 'assigned' && entry.node !== this.#services.self
+    // An event that takes this tab with it must be known to the next home; one that takes another is known here.
+    const soon = entry.t === 'assigned' && !this.#services.onThisDevice(entry.node as NodeId)
     this.#journalled(entry, { soon }).catch((error: unknown) => {
       void this.#fail(`its journal cannot be written: ${errorLine(error)}`)
     })

@@ -215,6 +215,11 @@ export class Processes {
     )
   }
 
+  /** Writes what waits to be written with more. */
+  flush(): void {
+    for (const home of this.#homes.values()) home.flush()
+  }
+
   close(): void {
     for (const home of this.#homes.values()) home.close()
     for (const timer of this.#progressTimers.values()) timer.cancel()
