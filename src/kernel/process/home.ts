@@ -24,7 +24,7 @@ import { Timers } from '../timers.ts'
 import { type Attempt, Attempts } from './attempts.ts'
 import { decodeCompletion, type Succeeded } from './completion.ts'
 import { makeChanges } from './effects.ts'
-import { type EntryOf, encodeEntry, type ProcessStep } from './entries.ts'
+import { encodeEntry, type ProcessStep } from './entries.ts'
 import { EntryQueue } from './entry-queue.ts'
 import { Failures } from './failures.ts'
 import { tellPast } from './fold.ts'
@@ -264,11 +264,11 @@ export class ProcessHome implements Lessee {
     const { task } = event
     const { result, emits, ops, exit, ms } = completion
     const atMs = this.#services.clock.wallMs()
-    const done = { t: 'completed' as const, event: id, task, token, node, result, emits, ops, exit, ms, atMs }
+    const entry = { t: 'completed' as const, event: id, task, token, node, result, emits, ops, exit, ms, atMs }
     this.#accepted.add(id)
     try {
-      const entry: EntryOf<'completed'> = await slim(done, this.#services.blocks)
-      if (!(await this.#journalled(entry, { soon: this.#isUnnoticed(attempt, completion) }))) return
+      const slimmed = await slim(entry, this.#services.blocks)
+      if (!(await this.#journalled(slimmed, { soon: this.#isUnnoticed(attempt, completion) }))) return
       this.#state.apply(entry)
     } finally {
       this.#accepted.delete(id)
