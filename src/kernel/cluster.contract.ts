@@ -1,9 +1,10 @@
 // Whole kernels for tests of the kernel's services: a simulated cluster, booted and meshed.
 import { isOsError } from '../base/errors.ts'
+import type { Kid } from '../base/ids.ts'
 import { Cluster, type ClusterOptions, type SimNode } from '../sim/cluster.ts'
 import { programLoader } from '../sim/programs.ts'
 import { MOUNTS } from '../syscalls/mounts.ts'
-import type { KernelEvent } from '../syscalls/types.ts'
+import type { HistoryRow, KernelEvent } from '../syscalls/types.ts'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
@@ -34,11 +35,15 @@ export async function boot<N extends SimNode[]>(cluster: Cluster, count: N['leng
 /** A cluster whose tasks may sleep in virtual time: `testSleep(ms)`. To be ended by `endSleepers` after each test. */
 export async function bootSleepers(count: number, seed: number): Promise<{ cluster: TestCluster; nodes: SimNode[] }> {
   const cluster = newCluster({ programs: true, seed, slots: 2 })
-  const sleep = (ms: number) => new Promise<void>((resolve) => cluster.clock.setTimer(resolve, ms, 'task sleeps'))
-  Object.assign(globalThis, { testSleep: sleep })
+  letTasksSleep(cluster)
   const nodes = await boot(cluster, count)
   await oneHome(cluster)
   return { cluster, nodes }
+}
+
+export function letTasksSleep(cluster: Cluster): void {
+  const sleep = (ms: number) => new Promise<void>((resolve) => cluster.clock.setTimer(resolve, ms, 'task sleeps'))
+  Object.assign(globalThis, { testSleep: sleep })
 }
 
 export function endSleepers(): void {
@@ -88,6 +93,17 @@ export async function codeOf(promise: Promise<unknown>): Promise<string> {
 /** Kernel events of a node so far. */
 export async function eventsOf(cluster: Cluster, node: SimNode): Promise<KernelEvent[]> {
   return (await cluster.run(node.os.call('wait', { for: 'events', since: 0 }))).events ?? []
+}
+
+/** What the journal of a process tells, all of it. */
+export async function historyOf(cluster: Cluster, node: SimNode, kid: Kid): Promise<HistoryRow[]> {
+  const rows: HistoryRow[] = []
+  for (let after: number | undefined; ; after = rows.at(-1)?.n) {
+    const args = { topic: 'history', kid, ...(after === undefined ? {} : { after }) } as const
+    const page = (await cluster.run(node.os.call('info', args), 60_000)) as HistoryRow[]
+    if (page.length === 0) return rows
+    rows.push(...page)
+  }
 }
 
 /** A whole tree as a plain object: path to text; directories end with a slash. */

@@ -5,7 +5,17 @@ import type { DeviceId, Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import type { ExitStatus, HistoryRow } from '../../syscalls/types.ts'
 import { Blocks } from '../blocks/blocks.ts'
-import { boot, bootSleepers, endSleepers, meshed, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import {
+  boot,
+  bootSleepers,
+  endSleepers,
+  historyOf,
+  letTasksSleep,
+  meshed,
+  newCluster,
+  oneHome,
+  type TestCluster,
+} from '../cluster.contract.ts'
 import { nodeId } from '../harness.contract.ts'
 import { type Attempt, Attempts } from './attempts.ts'
 import type { EventState } from './events.ts'
@@ -28,15 +38,6 @@ async function start(cluster: TestCluster, [first]: readonly SimNode[], source: 
 async function exitOf(cluster: TestCluster, node: SimNode, kid: Kid): Promise<ExitStatus> {
   const { exits } = await cluster.run(node.os.call('wait', { for: 'exit', kids: [kid] }), 600_000)
   return exits?.[0] as ExitStatus
-}
-
-async function historyOf(cluster: TestCluster, { os }: SimNode, kid: Kid): Promise<HistoryRow[]> {
-  const rows: HistoryRow[] = []
-  const page = (after: number) => {
-    return cluster.run(os.call('info', { topic: 'history', kid, after })) as Promise<HistoryRow[]>
-  }
-  for (let next = await page(0); next.length > 0; next = await page(next.at(-1)?.n as number)) rows.push(...next)
-  return rows
 }
 
 const times = (rows: readonly HistoryRow[], what: HistoryRow['what']) => rows.filter((row) => row.what === what).length
@@ -127,9 +128,7 @@ describe('an event that was answered', () => {
 
   it('runs once, also when a disk takes a second to write', async () => {
     const cluster = newCluster({ programs: true, seed: 91, slots: 2, flushMs: [900, 1_200] })
-    Object.assign(globalThis, {
-      testSleep: (ms: number) => new Promise<void>((go) => cluster.clock.setTimer(go, ms, 'task sleeps')),
-    })
+    letTasksSleep(cluster)
     const nodes = await boot(cluster, 3)
     await oneHome(cluster)
     const source = `
@@ -207,9 +206,7 @@ it('a process that is killed leaves no timers, and its end is the last that its 
 
 it.each([1, 3, 5])('an event that takes its whole device with it is given up after three (seed %d)', async (seed) => {
   const cluster = newCluster({ programs: true, seed, slots: 2 })
-  Object.assign(globalThis, {
-    testSleep: (ms: number) => new Promise<void>((go) => cluster.clock.setTimer(go, ms, 'task sleeps')),
-  })
+  letTasksSleep(cluster)
   const devices = Array.from({ length: 7 }, (_, i) => String(i).repeat(32) as DeviceId)
   const nodes = devices.flatMap((device) => [1, 2, 3].map(() => cluster.addNode(device)))
   for (const node of nodes) await cluster.run(node.boot())

@@ -104,7 +104,7 @@ export class Events {
   }
 
   /** Whether nobody could go on from it, nor the process end, if `count` events were done, this one among them. */
-  isAmong(id: string, count: number): boolean {
+  opensNothing(id: string, count: number): boolean {
     const waiters = this.#waiters.get(id) ?? []
     return this.pending > count && waiters.every((each) => (this.#kept.get(each)?.missing ?? 0) > count)
   }

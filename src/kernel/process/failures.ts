@@ -25,8 +25,8 @@ export interface FailuresOptions {
   leases: Pick<Leases, 'pump' | 'avoid'>
   /** The node left, and without saying so. */
   died(node: NodeId): boolean
-  /** It was completed elsewhere, which is being journalled. */
-  accepted(event: string): boolean
+  /** It may still complete its event: it holds its lease, and no other run was accepted meanwhile. */
+  counts(attempt: Attempt): boolean
   /** The process has ended, or is at home elsewhere. */
   ending(): boolean
   /** Journals and applies. */
@@ -58,8 +58,8 @@ export class Failures {
   /** The task, or the worker that ran it, has failed. */
   async ofTask(attempt: Attempt, kind: string, message: string): Promise<void> {
     const { of: event, node, token } = attempt
-    const { state, accepted, end } = this.#options
-    if (accepted(event.id) || !state.holds(event.id, token)) return
+    const { counts, end } = this.#options
+    if (!counts(attempt)) return
     if (kind === 'crashed' && this.#lost(event, node, token, 'crashed', message)) return
     const troubles = this.#troublesOf(event)
     // Nobody's fault: the nodes that have what it needs may be back, or another node may reach them.
@@ -71,8 +71,8 @@ export class Failures {
   /** The link or the executor failed, not the task: the event runs again, elsewhere if possible. */
   async ofCall(attempt: Attempt, error: OsError): Promise<void> {
     const { of: event, node, token, state: at } = attempt
-    const { state, leases, died, ending, accepted } = this.#options
-    if (ending() || accepted(event.id) || !state.holds(event.id, token)) return
+    const { leases, died, ending, counts } = this.#options
+    if (ending() || !counts(attempt)) return
     const why = errorLine(error)
     if (error.code === 'ECONNRESET' || error.code === 'EHOSTUNREACH') {
       const kind = at === 'running' && died(node) ? 'died' : 'link'

@@ -85,7 +85,7 @@ export class ProcessHome implements Lessee {
       ...{ state, clock: services.clock, timers: this.#timers, leases: services.leases },
       died: (node) => services.died(node),
       ending: () => this.#ending,
-      accepted: (event) => this.#accepted.has(event),
+      counts: ({ event, token }) => !this.#accepted.has(event) && state.holds(event, token),
       record: (step) => this.#record(step),
       end: (how) => this.#end(how),
       log: (level, message) => this.#log(level, message),
@@ -276,12 +276,12 @@ export class ProcessHome implements Lessee {
     await this.#settled(attempt, completion)
   }
 
-  /** Nobody waits for it: it is as well journalled with the next, which whoever goes on from them waits for. */
+  /** Nothing follows from it before another event is done: it may as well be journalled with that one. */
   #isUnnoticed({ event: id, of: { key, leases } }: Attempt, { emits, ops, exit, ms }: Succeeded): boolean {
     if (emits.length > 0 || ops.length > 0 || exit !== null || key !== undefined) return false
     // What took long would take long again; and where it runs twice, the other tab is told to stop.
     if (ms > limits.LONG_EVENT_MS || leases.length > 1) return false
-    return this.#attempts.working && this.#state.events.isAmong(id, this.#settling)
+    return this.#attempts.working && this.#state.events.opensNothing(id, this.#settling)
   }
 
   /** Whether it does not count, or is more than the process may have, which ends it. */

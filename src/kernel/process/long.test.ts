@@ -5,8 +5,8 @@ import { fromUtf8 } from '../../base/bytes.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { QUEUE_EVENTS } from '../../syscalls/limits.ts'
-import type { ExitStatus, HistoryRow } from '../../syscalls/types.ts'
-import { bootSleepers, endSleepers, type TestCluster } from '../cluster.contract.ts'
+import type { ExitStatus } from '../../syscalls/types.ts'
+import { bootSleepers, endSleepers, historyOf, type TestCluster } from '../cluster.contract.ts'
 
 vi.mock('../limits.ts', async (original) => {
   const limits = await original<typeof import('../limits.ts')>()
@@ -61,15 +61,7 @@ async function expectChain(kid: Kid, node: SimNode): Promise<void> {
   expect(files.length).toBe(8)
 }
 
-async function history(kid: Kid, node: SimNode): Promise<HistoryRow[]> {
-  const rows: HistoryRow[] = []
-  for (;;) {
-    const after = rows.length > 0 ? { after: rows.at(-1)?.n as number } : {}
-    const page = (await cluster.run(node.os.call('info', { topic: 'history', kid, ...after }))) as HistoryRow[]
-    if (page.length === 0) return rows
-    rows.push(...page)
-  }
-}
+const history = (kid: Kid, node: SimNode) => historyOf(cluster, node, kid)
 
 describe('a process whose journal is folded again and again', () => {
   it('is the same as ever, and tells its whole past', async () => {

@@ -87,9 +87,9 @@ describe('a process, as its journal tells it', () => {
   it('knows whether anybody is about to go on from an event, or the process to end', () => {
     const emits = [emit('a'), emit('b'), emit('c'), emit('sum', ['0.0', '0.1'])]
     const { events } = replay([spawned, completed('0', { emits })])
-    expect(['0.0', '0.1', '0.2'].map((id) => events.isAmong(id, 1))).toEqual([true, true, true])
-    expect(['0.0', '0.1', '0.2'].map((id) => events.isAmong(id, 2))).toEqual([false, false, true])
-    expect(events.isAmong('0.2', 4)).toBe(false)
+    expect(['0.0', '0.1', '0.2'].map((id) => events.opensNothing(id, 1))).toEqual([true, true, true])
+    expect(['0.0', '0.1', '0.2'].map((id) => events.opensNothing(id, 2))).toEqual([false, false, true])
+    expect(events.opensNothing('0.2', 4)).toBe(false)
   })
 
   it('runs a gather of nothing at once, with no results', () => {

@@ -4,7 +4,7 @@ import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import type { CallArgs } from '../../syscalls/table.ts'
 import type { HistoryRow } from '../../syscalls/types.ts'
-import { bootSleepers, endSleepers, type TestCluster } from '../cluster.contract.ts'
+import { bootSleepers, endSleepers, historyOf, type TestCluster } from '../cluster.contract.ts'
 
 let cluster: TestCluster
 let nodes: SimNode[]
@@ -22,11 +22,7 @@ async function start(count: number, seed: number): Promise<void> {
   await cluster.advance(200)
 }
 const rowsOf = async (kid: Kid, what: string, task: string) => {
-  const rows: HistoryRow[] = []
-  const page = (after: number) =>
-    cluster.run(at(0).os.call('info', { topic: 'history', kid, after })) as Promise<HistoryRow[]>
-  for (let next = await page(0); next.length > 0; next = await page(next.at(-1)?.n as number)) rows.push(...next)
-  return rows.filter((row) => row.what === what && row.task === task)
+  return (await historyOf(cluster, at(0), kid)).filter((row) => row.what === what && row.task === task)
 }
 const nodeOf = ({ node }: HistoryRow) => nodes.find(({ id }) => id === node) as SimNode
 async function leasedTo(kid: Kid, task: string): Promise<SimNode> {

@@ -4,7 +4,7 @@ import { VirtualClock } from '../../adapters/memory/clock.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import type { ExitStatus, HistoryRow } from '../../syscalls/types.ts'
-import { boot, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import { boot, historyOf, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
 import { nodeId } from '../harness.contract.ts'
 import * as limits from '../limits.ts'
 import type { Lease } from '../rpc/methods.ts'
@@ -185,15 +185,7 @@ describe('a process of many short events', () => {
     for (const name of ['testGate', 'testOpen', 'testBehind']) Reflect.deleteProperty(globalThis, name)
   })
   const up = () => nodes.filter((node) => node.up)
-  async function rowsOf(kid: Kid): Promise<HistoryRow[]> {
-    const rows: HistoryRow[] = []
-    for (let after: number | undefined; ; after = rows.at(-1)?.n) {
-      const args = { topic: 'history', kid, ...(after === undefined ? {} : { after }) } as const
-      const page = (await cluster.run((up()[0] as SimNode).os.call('info', args), 60_000)) as HistoryRow[]
-      if (page.length === 0) return rows
-      rows.push(...page)
-    }
-  }
+  const rowsOf = (kid: Kid) => historyOf(cluster, up()[0] as SimNode, kid)
   async function exitOf(kid: Kid): Promise<ExitStatus> {
     const [first] = up() as [SimNode]
     const { exits } = await cluster.run(first.os.call('wait', { for: 'exit', kids: [kid] }), 600_000)
