@@ -46,6 +46,11 @@ export class Latest<V, K extends string = string> {
     return this.#entries.delete(key)
   }
 
+  clear(): void {
+    this.#entries.clear()
+    this.#used = 0
+  }
+
   /** @returns what was there. */
   take(key: K): V | undefined {
     const value = this.#entries.get(key)

@@ -316,6 +316,7 @@ export class Kernel {
     this.#executor.close()
     this.#leases.close()
     this.#files.close()
+    this.#blocks.close()
     this.#directory.close()
     this.#clocks.close()
     this.#membership.close()

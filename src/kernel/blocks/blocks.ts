@@ -9,6 +9,7 @@ import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
+import { BlockCache } from './cache.ts'
 import { type CidText, type Codec, cidOf } from './cid.ts'
 import { Demand, isLarge } from './demand.ts'
 import { DeviceBlocks, type DeviceBlocksOptions } from './device.ts'
@@ -34,6 +35,7 @@ export class Blocks {
   readonly #hasher: Hasher
   readonly #log: LogSink
   readonly #fetcher: BlockFetcher
+  readonly #cache: BlockCache
   readonly #enclosed: Enclosed
   readonly #device: DeviceBlocks | undefined
   /** What was stored here, or made sure of, lately: whoever did may be about to name it. */
@@ -58,7 +60,8 @@ export class Blocks {
     this.#log = options.log
     this.#fetcher = new BlockFetcher(options)
     const { rpc } = options
-    this.#enclosed = new Enclosed(rpc)
+    this.#cache = new BlockCache(options.clock)
+    this.#enclosed = new Enclosed(rpc, this.#cache)
     const verify = (cid: CidText, bytes: Uint8Array) => this.#fetcher.verify(cid, bytes)
     this.#device = options.device && new DeviceBlocks(options.device, { ...options, verify })
     rpc.handle('blocks.have', async ({ cids, rely = false }) => {
@@ -68,7 +71,7 @@ export class Blocks {
       }
       return Uint8Array.from(await this.#store.hasMany(cids), (held) => (held ? 1 : 0))
     })
-    const server = new BlockServer(options.store, this.#demand)
+    const server = new BlockServer({ store: options.store, cache: this.#cache, demand: this.#demand })
     rpc.handle('blocks.get', async ({ cids, read: reading = false }, context) => {
       await server.serve(cids, context, { reading })
       return null
@@ -79,7 +82,7 @@ export class Blocks {
     return cidOf(this.#hasher, codec, bytes).then(String)
   }
 
-  /** @throws {OsError} ENOSPC, EIO. */
+  /** @param entries whose bytes must not change any more. @throws {OsError} ENOSPC, EIO. */
   async putMany(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
     if (entries.length === 0) return
     this.#touched.add(entries.map(([cid]) => cid))
@@ -96,7 +99,7 @@ export class Blocks {
   #stored(cid: CidText, bytes: Uint8Array): void {
     this.#known.add(cid)
     this.#known.hashed(cid, bytes)
-    this.#enclosed.stored(cid, bytes)
+    this.#cache.add(cid, bytes)
   }
 
   /** Sends those of them that are small and were stored here lately, before that peer is told of them. */
@@ -182,12 +185,19 @@ export class Blocks {
   /** Frees blocks, but for those that were touched. @returns how many. @throws {OsError} EIO. */
   async drop(cids: readonly CidText[], mark: number): Promise<number> {
     const doomed = cids.filter((cid) => !this.#touched.since(cid, mark))
-    for (const cid of doomed) this.#known.delete(cid)
+    for (const cid of doomed) {
+      this.#known.delete(cid)
+      this.#cache.delete(cid)
+    }
     // Whoever stores one of them again, or looks whether it is here, has touched it by now or waits until it is gone.
     const dropped = this.#store.deleteMany(doomed)
     this.#dropping = Promise.allSettled([this.#dropping, dropped]).then(() => undefined)
     await dropped
     return doomed.length
+  }
+
+  close(): void {
+    this.#cache.close()
   }
 
   /** Stores one block. @returns its name. @throws {OsError} ENOSPC, EIO. */
@@ -257,7 +267,7 @@ export class Blocks {
     onBlock: (cid: CidText, bytes: Uint8Array, own: boolean) => void,
   ): Promise<void> {
     const wanted = [...new Set(cids)]
-    const local = await this.#store.getMany(wanted)
+    const local = await this.#copies(wanted)
     const missing: CidText[] = []
     const corrupt = new Set<CidText>()
     await Promise.all(
@@ -265,6 +275,7 @@ export class Blocks {
         const bytes = local[i]
         if (bytes && (await this.#isGood(cid, bytes))) return onBlock(cid, bytes, true)
         this.#known.delete(cid)
+        this.#cache.delete(cid)
         missing.push(cid)
         if (!bytes) return
         corrupt.add(cid)
@@ -285,6 +296,13 @@ export class Blocks {
     if (copies.length === 0) return
     this.#keeping = this.#keeping.then(() => this.#keep(copies))
     await this.#keeping
+  }
+
+  /** Those that are here, from memory or the store. */
+  async #copies(cids: readonly CidText[]): Promise<(Uint8Array | undefined)[]> {
+    const cached = cids.map((cid) => this.#cache.get(cid)?.slice())
+    const stored = await this.#store.getMany(cids.filter((_cid, i) => !cached[i]))
+    return cached.map((bytes) => bytes ?? stored.shift())
   }
 
   /** What is read once is not worth the time and the room on the disk, nor is what is there already. */
@@ -377,6 +395,7 @@ export class Blocks {
   async #keep(entries: [CidText, Uint8Array][]): Promise<void> {
     try {
       await this.#store.putMany(entries)
+      for (const [cid, bytes] of entries) this.#cache.add(cid, bytes)
       this.#copied += entries.reduce((sum, [, bytes]) => sum + bytes.byteLength, 0)
     } catch (error) {
       this.#log.log('info', 'blocks', `read ${entries.length} blocks without keeping a copy: ${errorLine(error)}`)

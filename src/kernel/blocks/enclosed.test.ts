@@ -6,7 +6,7 @@ import type { SimNode } from '../../sim/cluster.ts'
 import { boot, homeAndOthers, newCluster } from '../cluster.contract.ts'
 import { TreeKeeper } from '../fs/tree-keeper.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
-import { ENCLOSED_BYTES, ENCLOSED_KEPT_BYTES, SMALL_BLOCK_BYTES } from '../limits.ts'
+import { CACHED_MS, ENCLOSED_BYTES, ENCLOSED_KEPT_BYTES, SMALL_BLOCK_BYTES } from '../limits.ts'
 import { RpcNode } from '../rpc/node.ts'
 import type { Blocks } from './blocks.ts'
 import { RAW } from './cid.ts'
@@ -60,8 +60,9 @@ describe('small blocks that go ahead of what names them', () => {
   it('are asked for when they do not go ahead: too large, too many, or not stored lately', async () => {
     const large = await written(new Uint8Array(SMALL_BLOCK_BYTES + 1))
     const earlier = await written(utf8('earlier'))
+    await lab.advance(CACHED_MS)
     const many: string[] = []
-    for (let i = 0; i <= ENCLOSED_KEPT_BYTES / SMALL_BLOCK_BYTES; i++) {
+    for (let i = 0; i <= ENCLOSED_BYTES / SMALL_BLOCK_BYTES; i++) {
       many.push(await written(new Uint8Array(SMALL_BLOCK_BYTES).fill(i)))
     }
     const cids = [large, earlier, ...many]

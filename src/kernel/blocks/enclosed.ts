@@ -5,6 +5,7 @@ import type { NodeId } from '../../base/ids.ts'
 import { Latest } from '../../base/latest.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import type { BlockCache } from './cache.ts'
 import { type CidText, isRawCid, isStoredCid } from './cid.ts'
 
 /** What one message takes for a block beside its bytes. */
@@ -18,24 +19,19 @@ interface Sent {
 
 export class Enclosed {
   readonly #rpc: RpcNode
-  /** Leaves that were stored here lately. */
-  readonly #stored = new Latest<Uint8Array>(limits.ENCLOSED_KEPT_BYTES, costOf)
+  readonly #cache: BlockCache
   /** What peers sent, by peer and CID. */
   readonly #came = new Latest<Uint8Array>(limits.ENCLOSED_KEPT_BYTES, costOf)
 
-  constructor(rpc: RpcNode) {
+  constructor(rpc: RpcNode, cache: BlockCache) {
     this.#rpc = rpc
+    this.#cache = cache
     rpc.onNote('blocks.enclosed', (peer, { blocks }) => {
       for (const [cid, bytes] of blocks) if (isStoredCid(cid)) this.#came.set(keyOf(peer, cid), bytes.slice())
     })
   }
 
-  /** It was stored here: it may be sent. */
-  stored(cid: CidText, bytes: Uint8Array): void {
-    if (bytes.byteLength <= limits.SMALL_BLOCK_BYTES && isRawCid(cid)) this.#stored.set(cid, bytes.slice())
-  }
-
-  /** Sends those that were stored here lately; the peer has to ask for the others, and for all where its link is slow. */
+  /** Sends leaves that are in memory and small; the peer has to ask for the others, and for all where its link is slow. */
   send(peer: NodeId, cids: readonly CidText[]): void {
     if (this.#rpc.queuedBytes(peer) > limits.ENCLOSED_QUEUE_BYTES) return
     let blocks: [CidText, Uint8Array][] = []
@@ -48,8 +44,8 @@ export class Enclosed {
       bytes = 0
     }
     for (const cid of new Set(cids)) {
-      const block = this.#stored.get(cid)
-      if (!block) continue
+      const block = isRawCid(cid) ? this.#cache.get(cid) : undefined
+      if (!block || block.byteLength > limits.SMALL_BLOCK_BYTES) continue
       const size = costOf(block)
       if (sent + bytes + size > limits.ENCLOSED_BYTES) break
       if (bytes + size > limits.BLOCK_ITEM_BYTES || blocks.length === limits.MAX_CIDS_PER_CALL) flush()

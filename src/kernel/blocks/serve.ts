@@ -1,17 +1,20 @@
-// Blocks for other nodes: read from the store and sent in pieces, at the pace of whoever asked. Above: blocks.ts. Below: the block
-// store port, rpc.
+// Blocks for other nodes: from memory or the store, sent in pieces, at the pace of whoever asked. Above: blocks.ts. Below: the
+// block store port, rpc.
 import type { BlockStore } from '../../ports/blockstore.ts'
 import * as limits from '../limits.ts'
 import type { ServeContext } from '../rpc/session.ts'
+import type { BlockCache } from './cache.ts'
 import type { CidText } from './cid.ts'
 import { type Demand, isLarge } from './demand.ts'
 
 export class BlockServer {
   readonly #store: BlockStore
+  readonly #cache: BlockCache
   readonly #demand: Demand
 
-  constructor(store: BlockStore, demand: Demand) {
+  constructor({ store, cache, demand }: { store: BlockStore; cache: BlockCache; demand: Demand }) {
     this.#store = store
+    this.#cache = cache
     this.#demand = demand
   }
 
@@ -21,7 +24,7 @@ export class BlockServer {
    * @throws {OsError} EIO; ECANCELED, ECONNRESET when the caller has gone.
    */
   async serve(cids: readonly CidText[], context: ServeContext, { reading }: { reading: boolean }): Promise<void> {
-    const read = async (from: number, count: number) => this.#store.getMany(cids.slice(from, from + count))
+    const read = (from: number, count: number) => this.#read(cids.slice(from, from + count))
     let count = 1
     let next = read(0, count)
     for (let from = 0; from < cids.length; ) {
@@ -34,13 +37,23 @@ export class BlockServer {
       count = Math.min(limits.HOLD_BATCH_BLOCKS, Math.max(1, fit))
       next = read(from, count)
       next.catch(() => undefined) // thrown when its turn comes, unless the caller has gone
-      // Whoever reads what others have read keeps a copy: it is told before it comes.
+      // Whoever reads what others have read keeps a copy: it is told before it comes. And here the next will find it in memory.
       for (const [i, block] of some.entries()) {
-        if (!reading || !block || !isLarge(block)) continue
-        if (this.#demand.read(cids[first + i] as CidText)) await context.item(first + i)
+        const cid = cids[first + i] as CidText
+        if (!reading || !block || !isLarge(block) || !this.#demand.read(cid)) continue
+        this.#cache.add(cid, block)
+        await context.item(first + i)
       }
       await this.#sendAll(context, first, some)
     }
+  }
+
+  /** From memory, or else from the store: not to be changed. */
+  async #read(cids: readonly CidText[]): Promise<(Uint8Array | undefined)[]> {
+    const cached = cids.map((cid) => this.#cache.get(cid))
+    const others = cids.filter((_cid, i) => !cached[i])
+    const stored = others.length > 0 ? await this.#store.getMany(others) : []
+    return cached.map((bytes) => bytes ?? stored.shift())
   }
 
   /** Small ones together: a message costs both sides as much as some kilobytes in it. */

@@ -5,6 +5,7 @@ import { OsError } from '../../base/errors.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { DAG_PB, RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
+import { CACHED_MS } from '../limits.ts'
 import type { TreeOp } from '../rpc/methods.ts'
 import { holdFiles, TreeCopies } from './copies.ts'
 import type { Entry } from './directory.ts'
@@ -37,6 +38,11 @@ async function file(text: string): Promise<Entry> {
   const cid = await theirs.cidOf(RAW, utf8(text))
   await theirs.putMany([[cid, utf8(text)]])
   return { kind: 'file', cid, size: text.length, mode: 0o644, mtimeMs: 0 }
+}
+/** Their disk has lost it. */
+async function lose({ cid }: Entry): Promise<void> {
+  await lab.advance(CACHED_MS)
+  theirDisk.blocks.delete(cid)
 }
 async function folder(entries: Record<string, Entry>): Promise<Entry> {
   const cid = await tree.store(new Map(Object.entries(entries)))
@@ -90,7 +96,7 @@ describe('a copy of a whole tree', () => {
 
   it('goes without a file that nobody has, or that is none, and tells', async () => {
     const lost = await file('lost')
-    theirDisk.blocks.delete(lost.cid)
+    await lose(lost)
     const garbage = await theirs.cidOf(DAG_PB, utf8('garbage'))
     await theirs.putMany([[garbage, utf8('garbage')]])
     const root = await folder({ a: await file('a'), lost, none: { ...lost, cid: garbage } })
@@ -101,7 +107,7 @@ describe('a copy of a whole tree', () => {
   it('does not go without a file whose holder does not deliver it now', async () => {
     const a = await file('a')
     const root = await folder({ a })
-    theirDisk.blocks.delete(a.cid)
+    await lose(a)
     const busy = await lab.node('busy')
     busy.rpc.handle('blocks.have', async ({ cids }) => new Uint8Array(cids.length).fill(1))
     busy.rpc.handle('blocks.get', () => new Promise(() => undefined))
@@ -129,7 +135,7 @@ describe('a copy of a whole tree', () => {
 
   it('looks at each directory once, however often a few hostile blocks name it', async () => {
     const lost = await file('lost')
-    theirDisk.blocks.delete(lost.cid)
+    await lose(lost)
     let below = await folder({ lost })
     for (let level = 0; level < 40; level++) below = await folder({ a: below, b: below })
     expect(await everything(below.cid)).toBe(false)

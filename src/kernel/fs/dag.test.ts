@@ -11,7 +11,7 @@ import { isOsError } from '../../base/errors.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
-import { BLOCK_BYTES, MAX_DAG_DEPTH, WRITE_BATCH_BLOCKS } from '../limits.ts'
+import { BLOCK_BYTES, CACHED_MS, MAX_DAG_DEPTH, WRITE_BATCH_BLOCKS } from '../limits.ts'
 import { allCids, DagReader, type FileRoot, rootSize } from './dag.ts'
 import { DagWriter } from './dag-writer.ts'
 
@@ -27,10 +27,11 @@ function content(size: number): Uint8Array<ArrayBuffer> {
   return out
 }
 
+let lab: Lab
 let disk: Disk
 let blocks: Blocks
 beforeEach(async () => {
-  const lab = new Lab()
+  lab = new Lab()
   ;({ disk, blocks } = blocksOf(lab, await lab.node('a')))
 })
 
@@ -213,6 +214,7 @@ describe('reading a file', () => {
     const reader = new DagReader(blocks, root)
     const leaf = (await reader.leaves())[2]?.cid as string
     const block = disk.blocks.get(leaf)
+    await lab.advance(CACHED_MS)
     disk.blocks.delete(leaf)
     await expect(reader.readAt(2 * MIB, 10)).rejects.toMatchObject({ code: 'EIO' })
     disk.blocks.set(leaf, block as never)

@@ -1,0 +1,162 @@
+// Blocks in memory beside the disk: which are, for how long, and that nobody is given what is not in the store.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { MemoryBlockStore } from '../../adapters/memory/stores.ts'
+import { utf8 } from '../../base/bytes.ts'
+import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
+import { CACHED_BYTES, CACHED_MS } from '../limits.ts'
+import { BlockCache } from './cache.ts'
+import { RAW } from './cid.ts'
+
+const MIB = 1024 * 1024
+const READING = { keep: 'wanted' } as const
+
+let lab: Lab
+type Node = LabNode & ReturnType<typeof blocksOf>
+let holder: Node
+let reader: Node
+/** Blocks that were looked for on any disk. */
+let sought: string[]
+
+async function join(name: string): Promise<Node> {
+  const node = await lab.node(name)
+  return Object.assign(node, blocksOf(lab, node))
+}
+
+async function stored(bytes: Uint8Array): Promise<string> {
+  const cid = await holder.blocks.cidOf(RAW, bytes)
+  await holder.blocks.putMany([[cid, bytes]])
+  return cid
+}
+
+/** How often it was read from a disk where it is. */
+const reads = (cid: string) => sought.filter((each) => each === cid).length
+
+beforeEach(async () => {
+  lab = new Lab({ split: true })
+  holder = await join('h')
+  reader = await join('p')
+  await lab.link(reader, holder)
+  sought = []
+  const getMany = MemoryBlockStore.prototype.getMany
+  vi.spyOn(MemoryBlockStore.prototype, 'getMany').mockImplementation(async function (this: MemoryBlockStore, keys) {
+    const found = await getMany.call(this, keys)
+    sought.push(...keys.filter((_key, i) => found[i]))
+    return found
+  })
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+describe('what was stored lately', () => {
+  it('is sent, and read here, without the disk', async () => {
+    const bytes = new Uint8Array(300_000).fill(7)
+    const cid = await stored(bytes)
+    expect(await lab.run(reader.blocks.get(cid, READING))).toEqual(bytes)
+    expect(await lab.run(holder.blocks.get(cid))).toEqual(bytes)
+    expect(reads(cid)).toBe(0)
+  })
+
+  it('is read from the disk when nobody has used any of it for a while', async () => {
+    const cid = await stored(utf8('x'))
+    for (let i = 0; i < 3; i++) {
+      await lab.advance(CACHED_MS - 1_000)
+      await lab.run(holder.blocks.get(cid))
+    }
+    expect(reads(cid)).toBe(0)
+    await lab.advance(CACHED_MS)
+    await lab.run(holder.blocks.get(cid))
+    expect(reads(cid)).toBe(1)
+  })
+
+  it('is not given once it was freed', async () => {
+    const cid = await stored(utf8('x'))
+    await lab.advance(CACHED_MS - 1_000)
+    await stored(utf8('y'))
+    await lab.advance(CACHED_MS - 1_000)
+    await stored(utf8('z'))
+    await lab.advance(CACHED_MS - 1_000)
+    expect(await holder.blocks.drop([cid], holder.blocks.mark())).toBe(1)
+    await expect(lab.run(reader.blocks.get(cid))).rejects.toMatchObject({ code: 'EIO' })
+  })
+
+  it('is what was stored, whatever a reader does to its copy', async () => {
+    const bytes = new Uint8Array(300_000).fill(7)
+    const cid = await stored(bytes.slice())
+    const [piece] = await lab.run(Promise.all(holder.blocks.getEach([cid])))
+    expect(piece?.own).toBe(true)
+    piece?.bytes.fill(0)
+    structuredClone(piece?.bytes, { transfer: [piece?.bytes.buffer as ArrayBuffer] })
+    expect(await lab.run(reader.blocks.get(cid, READING))).toEqual(bytes)
+  })
+})
+
+describe('what several read', () => {
+  it('is read from the disk twice', async () => {
+    const cid = await stored(new Uint8Array(300_000).fill(7))
+    await lab.advance(CACHED_MS)
+    for (const name of ['q', 'r', 's', 't']) {
+      const other = await join(name)
+      await lab.link(other, holder)
+      await lab.run(other.blocks.get(cid, { ...READING, hints: [holder.id] }))
+    }
+    expect(reads(cid)).toBe(2)
+  })
+
+  it('is right again when this node has found that the disk has corrupted it', async () => {
+    const bytes = new Uint8Array(300_000).fill(7)
+    const cid = await stored(bytes)
+    await lab.run(reader.blocks.get(cid))
+    await lab.advance(CACHED_MS)
+    holder.disk.blocks.set(cid, new Uint8Array(300_000))
+    for (const name of ['q', 'r']) {
+      const other = await join(name)
+      for (const node of [holder, reader]) await lab.link(other, node)
+      expect(await lab.run(other.blocks.get(cid, { ...READING, hints: [holder.id] }))).toEqual(bytes)
+    }
+    expect(await lab.run(holder.blocks.get(cid))).toEqual(bytes)
+    const last = await join('z')
+    await lab.link(last, holder)
+    expect(await lab.run(last.blocks.get(cid, { ...READING, hints: [holder.id] }))).toEqual(bytes)
+    expect(last.blocks.liars().size).toBe(0)
+  })
+})
+
+describe('the cache', () => {
+  let cache: BlockCache
+  beforeEach(() => {
+    cache = new BlockCache(lab.clock)
+  })
+  const fill = (from: number, to: number) => {
+    for (let i = from; i < to; i++) cache.add(`c${i}`, new Uint8Array(MIB))
+  }
+  const held = (to: number) => Array.from({ length: to }, (_, i) => i).filter((i) => cache.get(`c${i}`))
+
+  it('is bounded: those go that were used longest ago', () => {
+    const most = CACHED_BYTES / MIB - 1 // each costs a little more than its bytes
+    fill(0, most)
+    expect(cache.get('c0')).toBeDefined()
+    fill(most, most + 3)
+    expect(held(most + 3)).toHaveLength(most)
+    expect(cache.get('c0')).toBeDefined()
+    expect([1, 2, 3].map((i) => cache.get(`c${i}`))).toEqual([undefined, undefined, undefined])
+  })
+
+  it('holds nothing of the memory around a block', () => {
+    cache.add('c', new Uint8Array(MIB).subarray(10, 20))
+    expect(cache.get('c')?.buffer.byteLength).toBe(10)
+  })
+
+  it('has no timer while it is empty, and holds nothing once it is closed', async () => {
+    const timers = vi.spyOn(lab.clock, 'setTimer')
+    fill(0, 2)
+    await lab.advance(CACHED_MS)
+    expect(held(2)).toEqual([])
+    await lab.advance(10 * CACHED_MS)
+    expect(timers.mock.calls.filter(([, , label]) => label === 'cached blocks')).toHaveLength(1)
+    fill(0, 1)
+    cache.close()
+    fill(1, 2)
+    expect(held(2)).toEqual([])
+  })
+})
