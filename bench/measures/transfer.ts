@@ -17,19 +17,25 @@ export interface Speeds {
   warm: number[]
 }
 
+/** Of one sender, warm: also of the file that it has written last, most of which is in its memory. */
+interface OneSender extends Speeds {
+  fresh: number[]
+}
+
 /**
  * Of the one other tab there is, which alone keeps the files: a raw channel has one sender, too.
  * @param apart two browsers with a profile each, as two laptops are; else two private windows of one browser.
  */
-async function ofOne(lab: Lab, into: Speeds, warm: number, apart = false): Promise<void> {
+async function ofOne(lab: Lab, into: OneSender, warm: number, apart = false): Promise<void> {
   await lab.site(
     async (site) => {
       const tabs = await site.cluster(1)
       const [writer] = tabs as [Tab]
       await writer.out('keg copies 1') // so that nothing is copied to the other when it comes
       await writeFiles(writer, warm)
+      await writeFile(writer, '/fresh', MEBIBYTES)
       const reader = (await site.cluster(2, tabs))[1] as Tab
-      await readFiles(reader, into, warm)
+      await readFiles(reader, into, warm, async () => into.fresh.push(await readFile(reader, '/fresh')))
     },
     { apart },
   )
@@ -51,12 +57,14 @@ async function writeFiles(tab: Tab, warm: number): Promise<void> {
   for (let i = 0; i <= warm; i++) await writeFile(tab, `/file-${i}`, MEBIBYTES)
 }
 
-async function readFiles(tab: Tab, into: Speeds, warm: number): Promise<void> {
+/** @param between reads another one when the connection is warm. */
+async function readFiles(tab: Tab, into: Speeds, warm: number, between?: () => Promise<unknown>): Promise<void> {
   const [own] = await tab.json<[{ blocks: number }]>('df --json')
   // Those of directories; bytes would say little, as browsers compress what they store.
   if (own.blocks >= MEBIBYTES / 4)
     throw new Error(`the reader holds ${own.blocks} blocks already: it must hold none of the files`)
   into.cold.push(await readFile(tab, '/file-0'))
+  await between?.()
   for (let i = 1; i <= warm; i++) into.warm.push(await readFile(tab, `/file-${i}`))
 }
 
@@ -83,7 +91,7 @@ export async function raw(
 /** One way of having two tabs, with what stands beside it. */
 interface Pair {
   apart: boolean
-  ours: Speeds
+  ours: OneSender
   naive: Speeds
   careful: Speeds
 }
@@ -123,6 +131,13 @@ function pairRows(pair: Pair): Row[] {
       beside: beside.warm,
       target: { of: 'ratio', least: 0.9 },
     }),
+    row({
+      name: `${name}, warm, just written`,
+      unit,
+      samples: pair.ours.fresh,
+      beside: beside.warm,
+      target: { of: 'ratio', least: 0.9 },
+    }),
     row({ name: `transfer: raw channel${where}, 1 MiB buffered, cold`, unit, samples: pair.careful.cold }),
     row({ name: `transfer: raw channel${where}, 1 MiB buffered, warm`, unit, samples: pair.careful.warm }),
     row({ name: `transfer: raw channel${where}, naively filled, warm`, unit, samples: pair.naive.warm }),
@@ -131,7 +146,12 @@ function pairRows(pair: Pair): Row[] {
 
 export async function transfer(lab: Lab): Promise<Row[]> {
   const none = (): Speeds => ({ cold: [], warm: [] })
-  const pair = (apart: boolean): Pair => ({ apart, ours: none(), naive: none(), careful: none() })
+  const pair = (apart: boolean): Pair => ({
+    apart,
+    ours: { ...none(), fresh: [] },
+    naive: none(),
+    careful: none(),
+  })
   const [windows, browsers, three, near] = [pair(false), pair(true), none(), none()]
   for (let i = 0; i < lab.pick(4, 2); i++) {
     await measure(lab, windows)

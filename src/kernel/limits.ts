@@ -202,10 +202,10 @@ export const READ_KEPT_BYTES = 64 * 1024
 /** …while so many are remembered of those that were read last (some 4 MB of memory, 32 GiB of files). */
 export const MAX_READ_BLOCKS = 32_768
 /**
- * Blocks in memory beside the disk. A file that is written has up to 24 MiB under way; together that is 64 MiB.
+ * Blocks in memory, with those on their way to the disk: a file that is written has 8 MiB beside them, together 64.
  * Freed when nobody has used any of them for so long.
  */
-export const CACHED_BYTES = 40 * 1024 * 1024
+export const CACHED_BYTES = 56 * 1024 * 1024
 export const CACHED_MS = 60_000
 /** Copies of what was read that a tab keeps for itself, before it frees those that it does not owe anybody. */
 export const MAX_COPIED_BYTES = 1024 * 1024 * 1024

@@ -87,19 +87,29 @@ export class Blocks {
     if (entries.length === 0) return
     this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
+    // From now on: what is on its way to the disk is in memory anyway, and counts there.
+    for (const [cid, bytes] of entries) this.#cache.add(cid, bytes)
+    try {
+      await this.#storeMany(entries)
+    } catch (error) {
+      for (const [cid] of entries) this.#cache.delete(cid)
+      throw error
+    }
+    for (const [cid, bytes] of entries) this.#stored(cid, bytes)
+  }
+
+  async #storeMany(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
     try {
       await this.#store.putMany(entries)
     } catch (error) {
       if (!isOsError(error, 'ENOSPC') || !(await this.#makeRoom())) throw error
       await this.#store.putMany(entries)
     }
-    for (const [cid, bytes] of entries) this.#stored(cid, bytes)
   }
 
   #stored(cid: CidText, bytes: Uint8Array): void {
     this.#known.add(cid)
     this.#known.hashed(cid, bytes)
-    this.#cache.add(cid, bytes)
   }
 
   /** Sends those of them that are small and were stored here lately, before that peer is told of them. */
@@ -136,7 +146,11 @@ export class Blocks {
     if (!here) return entries
     const stored = await this.#store.getMany(entries.map(([cid]) => cid))
     const same = entries.map(([, bytes], i) => stored[i] !== undefined && equalBytes(stored[i], bytes))
-    for (const [i, [cid, bytes]] of entries.entries()) if (same[i]) this.#stored(cid, bytes)
+    for (const [i, [cid, bytes]] of entries.entries()) {
+      if (!same[i]) continue
+      this.#cache.add(cid, bytes)
+      this.#stored(cid, bytes)
+    }
     return entries.filter((_entry, i) => !same[i])
   }
 

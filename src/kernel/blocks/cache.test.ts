@@ -80,6 +80,14 @@ describe('what was stored lately', () => {
     await expect(lab.run(reader.blocks.get(cid))).rejects.toMatchObject({ code: 'EIO' })
   })
 
+  it('is not given when the disk would not have it', async () => {
+    const bytes = utf8('x')
+    const cid = await holder.blocks.cidOf(RAW, bytes)
+    holder.disk.quotaBytes = 0
+    await expect(holder.blocks.putMany([[cid, bytes]])).rejects.toMatchObject({ code: 'ENOSPC' })
+    await expect(lab.run(reader.blocks.get(cid))).rejects.toMatchObject({ code: 'EIO' })
+  })
+
   it('is what was stored, whatever a reader does to its copy', async () => {
     const bytes = new Uint8Array(300_000).fill(7)
     const cid = await stored(bytes.slice())

@@ -23,7 +23,7 @@ export class BlockCache {
     this.#timers = new Timers(clock)
   }
 
-  /** @param bytes hash to it, are in the store, and must not change any more. */
+  /** @param bytes are those of the store, or on their way there, and must not change any more. */
   add(cid: CidText, bytes: Uint8Array): void {
     if (this.#closed) return
     if (this.#blocks.size === 0) this.#freeAfter(limits.CACHED_MS)
