@@ -20,13 +20,13 @@ afterEach(() => {
   Reflect.deleteProperty(globalThis, 'testRan')
 })
 
-async function ready(count = 3, seed = 50): Promise<void> {
-  ;({ cluster, nodes } = await bootSleepers(count, seed))
+async function ready({ seed = 50, source = SOURCE } = {}): Promise<void> {
+  ;({ cluster, nodes } = await bootSleepers(3, seed))
   runs = 0
   Object.assign(globalThis, { testRan: () => runs++ })
   await cluster.advance(12_000) // nobody is new any more
   ;[home, ...others] = nodes as [SimNode, ...SimNode[]]
-  await cluster.run(home.fs.writeFile('/p.js', SOURCE))
+  await cluster.run(home.fs.writeFile('/p.js', source))
   for (const node of nodes) await cluster.run(node.fs.readFile('/p.js'))
 }
 const run = (signal?: AbortSignal) => home.os.call('run', { program: '/p.js', args: [], cwd: '/' }, { signal })
@@ -135,7 +135,7 @@ describe('a process that begins', () => {
   it.each(steps(12, 8))(
     'survives its home also where those who keep it were busy for 8 s from step %i on',
     async (step) => {
-      await ready(3, 36)
+      await ready({ seed: 36 })
       const { code } = await begin(step)
       const thaws = others.map((node) => node.freeze())
       await cluster.advance(8_000)
@@ -189,6 +189,24 @@ describe('a process that begins', () => {
       await cluster.advance(60_000)
       const rows = await cluster.run(home.os.info('processes'))
       expect(rows.map(({ state }) => state)).toEqual(said === 'ok' ? ['exited'] : rows.length === 0 ? [] : ['killed'])
+    },
+  )
+
+  it.each(steps(18, 1).map((i) => 1 + i))(
+    'and is cut off %i steps before it is said to have begun is killed when whoever asked for it gives up',
+    async (before) => {
+      const all = await stepsOf()
+      await ready({ source: 'export async function start() { await testSleep(120_000) }' })
+      const cancel = new AbortController()
+      const { code } = await begin(all - before, cancel.signal)
+      cut(true)
+      await cluster.advance(9_000)
+      cancel.abort()
+      const said = await cluster.run(code, 60_000)
+      cut(false)
+      await cluster.advance(60_000)
+      const rows = await cluster.run((others[0] as SimNode).os.info('processes'))
+      expect(rows.map(({ state }) => state)).toEqual(rows.map(() => (said === 'ECANCELED' ? 'killed' : 'running')))
     },
   )
 })

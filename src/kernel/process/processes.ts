@@ -105,11 +105,19 @@ export class Processes {
     try {
       await this.#atHome(kid, signal, (home) => home.history(0), there)
     } catch {
+      if (signal.aborted) this.#killWhereverItIs(kid)
       signal.throwIfAborted()
       if (!isOsError(problem, 'ECONNRESET')) throw problem
       throw new OsError('ECONNRESET', 'perhaps it runs, at tabs that cannot be reached now: ps tells when they can')
     }
     return this.#elsewhere.get(kid) ?? this.#services.self
+  }
+
+  /** Whoever asked for it has given up before anybody could say whether it runs. */
+  #killWhereverItIs(kid: Kid): void {
+    this.kill(kid, new AbortController().signal).catch((error: unknown) => {
+      this.#log.log('info', 'process', `perhaps ${shortKid(kid)} runs, though it was cancelled: ${errorLine(error)}`)
+    })
   }
 
   /** Processes of the whole cluster, oldest first. Nodes that do not answer in time are left out. */
