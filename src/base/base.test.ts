@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { AssertionError, assert, unreachable } from './assert.ts'
 import { concat, equalBytes, formatBytes, fromHex, fromUtf8, owned, toHex, utf8 } from './bytes.ts'
 import { Emitter } from './emitter.ts'
@@ -168,5 +168,38 @@ describe('what came last', () => {
     const last = new Latest<undefined>(2)
     for (const key of ['a', 'b', 'c']) last.set(key, undefined)
     expect([last.has('a'), last.has('b'), last.delete('b'), last.size]).toEqual([false, true, true, 1])
+  })
+
+  it('holds what a list would, whatever is done to it', () => {
+    const op = fc.record({
+      what: fc.constantFrom('set', 'set', 'set', 'delete', 'take', 'clear' as const),
+      key: fc.constantFrom(...'abcdefgh'),
+      cost: fc.integer({ min: 0, max: 6 }),
+    })
+    fc.assert(
+      fc.property(fc.array(op, { maxLength: 60 }), (ops) => {
+        const last = new Latest<number>(10, (cost) => cost)
+        let list: [string, number][] = []
+        for (const { what, key, cost } of ops) {
+          list = what === 'clear' ? [] : list.filter(([other]) => other !== key)
+          if (what === 'set') {
+            list.push([key, cost])
+            while (list.reduce((sum, [, each]) => sum + each, 0) > 10) list.shift()
+            last.set(key, cost)
+          } else if (what === 'clear') last.clear()
+          else last[what](key)
+          expect([...last.entries()]).toEqual(list)
+        }
+      }),
+    )
+  })
+
+  it('finds the oldest without walking past all that have gone', () => {
+    const last = new Latest<number>(10)
+    const walks = vi.spyOn(Map.prototype, 'keys')
+    for (let i = 0; i < 1_000; i++) last.set(`${i}`, i)
+    expect(walks.mock.calls.length).toBeLessThan(10)
+    walks.mockRestore()
+    expect([...last.values()]).toEqual(Array.from({ length: 10 }, (_, i) => 990 + i))
   })
 })

@@ -46,11 +46,11 @@ export function fromHex(hex: string): Bytes | undefined {
   return out
 }
 
-/** A copy that owns a buffer of exactly its own size, ready to be transferred or stored. */
+/** The same bytes, or a copy, that own a buffer of exactly their size, ready to be transferred or stored. */
 export function owned(bytes: Uint8Array): Bytes {
-  return bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer
-    ? (bytes as Bytes)
-    : new Uint8Array(bytes)
+  const { buffer } = bytes
+  const whole = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength && !buffer.resizable
+  return whole ? (bytes as Bytes) : new Uint8Array(bytes)
 }
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const

@@ -5,6 +5,8 @@ export class Latest<V, K extends string = string> {
   readonly #most: number
   readonly #cost: (value: V, key: K) => number
   #used = 0
+  /** Nothing that is here comes before where it is: a map's own beginning is found again past all that was deleted there. */
+  #oldest: Iterator<K> | undefined
 
   /**
    * @param most what all entries may cost together.
@@ -32,9 +34,11 @@ export class Latest<V, K extends string = string> {
     this.delete(key)
     this.#entries.set(key, value)
     this.#used += this.#cost(value, key)
-    for (const oldest of this.#entries.keys()) {
-      if (this.#used <= this.#most) break
-      this.delete(oldest)
+    while (this.#used > this.#most) {
+      this.#oldest ??= this.#entries.keys()
+      const { done, value: oldest } = this.#oldest.next()
+      if (done) this.#oldest = undefined
+      else this.delete(oldest)
     }
   }
 
@@ -49,6 +53,7 @@ export class Latest<V, K extends string = string> {
   clear(): void {
     this.#entries.clear()
     this.#used = 0
+    this.#oldest = undefined
   }
 
   /** @returns what was there. */

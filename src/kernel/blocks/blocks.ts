@@ -60,7 +60,7 @@ export class Blocks {
     this.#log = options.log
     this.#fetcher = new BlockFetcher(options)
     const { rpc } = options
-    this.#cache = new BlockCache(options.clock)
+    this.#cache = new BlockCache(options.store, options.clock)
     this.#enclosed = new Enclosed(rpc, this.#cache)
     const verify = (cid: CidText, bytes: Uint8Array) => this.#fetcher.verify(cid, bytes)
     this.#device = options.device && new DeviceBlocks(options.device, { ...options, verify })
@@ -71,7 +71,8 @@ export class Blocks {
       }
       return Uint8Array.from(await this.#store.hasMany(cids), (held) => (held ? 1 : 0))
     })
-    const server = new BlockServer({ store: options.store, cache: this.#cache, demand: this.#demand })
+    const isGood = (cid: CidText, bytes: Uint8Array) => this.#isGood(cid, bytes)
+    const server = new BlockServer({ cache: this.#cache, demand: this.#demand, log: options.log, isGood })
     rpc.handle('blocks.get', async ({ cids, read: reading = false }, context) => {
       await server.serve(cids, context, { reading })
       return null
@@ -87,24 +88,14 @@ export class Blocks {
     if (entries.length === 0) return
     this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
-    // From now on: what is on its way to the disk is in memory anyway, and counts there.
-    for (const [cid, bytes] of entries) this.#cache.add(cid, bytes)
+    let rows: readonly (readonly [CidText, Uint8Array])[]
     try {
-      await this.#storeMany(entries)
-    } catch (error) {
-      for (const [cid] of entries) this.#cache.delete(cid)
-      throw error
-    }
-    for (const [cid, bytes] of entries) this.#stored(cid, bytes)
-  }
-
-  async #storeMany(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
-    try {
-      await this.#store.putMany(entries)
+      rows = await this.#cache.putMany(entries)
     } catch (error) {
       if (!isOsError(error, 'ENOSPC') || !(await this.#makeRoom())) throw error
-      await this.#store.putMany(entries)
+      rows = await this.#cache.putMany(entries)
     }
+    for (const [cid, bytes] of rows) this.#stored(cid, bytes)
   }
 
   #stored(cid: CidText, bytes: Uint8Array): void {
@@ -312,11 +303,10 @@ export class Blocks {
     await this.#keeping
   }
 
-  /** Those that are here, from memory or the store. */
+  /** Those that are here, to be changed and moved as one likes. */
   async #copies(cids: readonly CidText[]): Promise<(Uint8Array | undefined)[]> {
-    const cached = cids.map((cid) => this.#cache.get(cid)?.slice())
-    const stored = await this.#store.getMany(cids.filter((_cid, i) => !cached[i]))
-    return cached.map((bytes) => bytes ?? stored.shift())
+    const found = await this.#cache.read(cids)
+    return found.map((block) => (block?.lent ? block.bytes.slice() : block?.bytes))
   }
 
   /** What is read once is not worth the time and the room on the disk, nor is what is there already. */
@@ -408,8 +398,7 @@ export class Blocks {
   /** A cached copy is welcome but not owed: a full disk must not fail a read. */
   async #keep(entries: [CidText, Uint8Array][]): Promise<void> {
     try {
-      await this.#store.putMany(entries)
-      for (const [cid, bytes] of entries) this.#cache.add(cid, bytes)
+      await this.#cache.putMany(entries)
       this.#copied += entries.reduce((sum, [, bytes]) => sum + bytes.byteLength, 0)
     } catch (error) {
       this.#log.log('info', 'blocks', `read ${entries.length} blocks without keeping a copy: ${errorLine(error)}`)

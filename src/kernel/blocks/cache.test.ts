@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { MemoryBlockStore } from '../../adapters/memory/stores.ts'
 import { utf8 } from '../../base/bytes.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
-import { CACHED_BYTES, CACHED_MS } from '../limits.ts'
+import { CACHED_BYTES, CACHED_MS, TOUCHED_MS } from '../limits.ts'
 import { BlockCache } from './cache.ts'
 import { RAW } from './cid.ts'
 
@@ -64,18 +64,18 @@ describe('what was stored lately', () => {
       await lab.run(holder.blocks.get(cid))
     }
     expect(reads(cid)).toBe(0)
-    await lab.advance(CACHED_MS)
+    await lab.advance(2 * CACHED_MS)
     await lab.run(holder.blocks.get(cid))
     expect(reads(cid)).toBe(1)
   })
 
   it('is not given once it was freed', async () => {
     const cid = await stored(utf8('x'))
-    await lab.advance(CACHED_MS - 1_000)
-    await stored(utf8('y'))
-    await lab.advance(CACHED_MS - 1_000)
-    await stored(utf8('z'))
-    await lab.advance(CACHED_MS - 1_000)
+    for (let passedMs = 0; passedMs < TOUCHED_MS; passedMs += CACHED_MS / 2) {
+      await lab.advance(CACHED_MS / 2)
+      await lab.run(holder.blocks.get(cid))
+    }
+    expect(reads(cid)).toBe(0)
     expect(await holder.blocks.drop([cid], holder.blocks.mark())).toBe(1)
     await expect(lab.run(reader.blocks.get(cid))).rejects.toMatchObject({ code: 'EIO' })
   })
@@ -102,7 +102,7 @@ describe('what was stored lately', () => {
 describe('what several read', () => {
   it('is read from the disk twice', async () => {
     const cid = await stored(new Uint8Array(300_000).fill(7))
-    await lab.advance(CACHED_MS)
+    await lab.advance(2 * CACHED_MS)
     for (const name of ['q', 'r', 's', 't']) {
       const other = await join(name)
       await lab.link(other, holder)
@@ -115,7 +115,7 @@ describe('what several read', () => {
     const bytes = new Uint8Array(300_000).fill(7)
     const cid = await stored(bytes)
     await lab.run(reader.blocks.get(cid))
-    await lab.advance(CACHED_MS)
+    await lab.advance(2 * CACHED_MS)
     holder.disk.blocks.set(cid, new Uint8Array(300_000))
     for (const name of ['q', 'r']) {
       const other = await join(name)
@@ -133,7 +133,7 @@ describe('what several read', () => {
 describe('the cache', () => {
   let cache: BlockCache
   beforeEach(() => {
-    cache = new BlockCache(lab.clock)
+    cache = new BlockCache(new MemoryBlockStore(), lab.clock)
   })
   const fill = (from: number, to: number) => {
     for (let i = from; i < to; i++) cache.add(`c${i}`, new Uint8Array(MIB))
@@ -157,11 +157,13 @@ describe('the cache', () => {
 
   it('has no timer while it is empty, and holds nothing once it is closed', async () => {
     const timers = vi.spyOn(lab.clock, 'setTimer')
+    const set = () => timers.mock.calls.filter(([, , label]) => label === 'cached blocks').length
     fill(0, 2)
-    await lab.advance(CACHED_MS)
+    await lab.advance(2 * CACHED_MS)
     expect(held(2)).toEqual([])
+    const before = set()
     await lab.advance(10 * CACHED_MS)
-    expect(timers.mock.calls.filter(([, , label]) => label === 'cached blocks')).toHaveLength(1)
+    expect(set()).toBe(before)
     fill(0, 1)
     cache.close()
     fill(1, 2)

@@ -60,7 +60,7 @@ describe('small blocks that go ahead of what names them', () => {
   it('are asked for when they do not go ahead: too large, too many, or not stored lately', async () => {
     const large = await written(new Uint8Array(SMALL_BLOCK_BYTES + 1))
     const earlier = await written(utf8('earlier'))
-    await lab.advance(CACHED_MS)
+    await lab.advance(2 * CACHED_MS)
     const many: string[] = []
     for (let i = 0; i <= ENCLOSED_BYTES / SMALL_BLOCK_BYTES; i++) {
       many.push(await written(new Uint8Array(SMALL_BLOCK_BYTES).fill(i)))

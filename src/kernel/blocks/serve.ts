@@ -1,21 +1,28 @@
-// Blocks for other nodes: from memory or the store, sent in pieces, at the pace of whoever asked. Above: blocks.ts. Below: the
-// block store port, rpc.
-import type { BlockStore } from '../../ports/blockstore.ts'
+// Blocks for other nodes: from memory or the store, sent in pieces, at the pace of whoever asked. Above: blocks.ts. Below: cache.ts,
+// rpc.
+import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
 import type { ServeContext } from '../rpc/session.ts'
 import type { BlockCache } from './cache.ts'
 import type { CidText } from './cid.ts'
 import { type Demand, isLarge } from './demand.ts'
 
-export class BlockServer {
-  readonly #store: BlockStore
-  readonly #cache: BlockCache
-  readonly #demand: Demand
+export interface BlockServerOptions {
+  cache: BlockCache
+  demand: Demand
+  log: LogSink
+  /** Whether what the store gave is that block. */
+  isGood: (cid: CidText, bytes: Uint8Array) => Promise<boolean>
+}
 
-  constructor({ store, cache, demand }: { store: BlockStore; cache: BlockCache; demand: Demand }) {
-    this.#store = store
-    this.#cache = cache
-    this.#demand = demand
+/** @param wanted others have read it before, lately. */
+type Found = { bytes: Uint8Array; wanted: boolean } | undefined
+
+export class BlockServer {
+  readonly #options: BlockServerOptions
+
+  constructor(options: BlockServerOptions) {
+    this.#options = options
   }
 
   /**
@@ -24,40 +31,48 @@ export class BlockServer {
    * @throws {OsError} EIO; ECANCELED, ECONNRESET when the caller has gone.
    */
   async serve(cids: readonly CidText[], context: ServeContext, { reading }: { reading: boolean }): Promise<void> {
-    const read = (from: number, count: number) => this.#read(cids.slice(from, from + count))
+    const read = (from: number, count: number) => this.#read(cids.slice(from, from + count), reading)
     let count = 1
     let next = read(0, count)
     for (let from = 0; from < cids.length; ) {
       const some = await next
       const first = from
       from += some.length
-      const bytes = some.reduce((sum, block) => sum + (block?.byteLength ?? 0), 0)
+      const bytes = some.reduce((sum, block) => sum + (block?.bytes.byteLength ?? 0), 0)
       // So many as make one large block, if they are like the last.
       const fit = Math.floor((limits.MAX_BLOCK_BYTES * some.length) / Math.max(1, bytes))
       count = Math.min(limits.HOLD_BATCH_BLOCKS, Math.max(1, fit))
       next = read(from, count)
       next.catch(() => undefined) // thrown when its turn comes, unless the caller has gone
-      // Whoever reads what others have read keeps a copy: it is told before it comes. And here the next will find it in memory.
-      for (const [i, block] of some.entries()) {
-        const cid = cids[first + i] as CidText
-        if (!reading || !block || !isLarge(block) || !this.#demand.read(cid)) continue
-        this.#cache.add(cid, block)
-        await context.item(first + i)
-      }
+      // Whoever reads what others have read keeps a copy: it is told before it comes.
+      for (const [i, block] of some.entries()) if (block?.wanted) await context.item(first + i)
       await this.#sendAll(context, first, some)
     }
   }
 
-  /** From memory, or else from the store: not to be changed. */
-  async #read(cids: readonly CidText[]): Promise<(Uint8Array | undefined)[]> {
-    const cached = cids.map((cid) => this.#cache.get(cid))
-    const others = cids.filter((_cid, i) => !cached[i])
-    const stored = others.length > 0 ? await this.#store.getMany(others) : []
-    return cached.map((bytes) => bytes ?? stored.shift())
+  /** Bytes are not to be changed. What several read of the store is kept in memory. */
+  async #read(cids: readonly CidText[], reading: boolean): Promise<Found[]> {
+    const { cache, demand, log, isGood } = this.#options
+    const fill = cache.filling()
+    const found = await cache.read(cids)
+    return Promise.all(
+      found.map(async (block, i) => {
+        if (!block) return undefined
+        const [cid, { bytes, lent }] = [cids[i] as CidText, block]
+        const wanted = reading && isLarge(bytes) && demand.read(cid)
+        if (!wanted || lent) return { bytes, wanted }
+        if (!(await isGood(cid, bytes))) {
+          log.log('error', 'blocks', `the stored block ${cid} is corrupt; it is not sent`)
+          return undefined
+        }
+        fill(cid, bytes)
+        return { bytes, wanted }
+      }),
+    )
   }
 
   /** Small ones together: a message costs both sides as much as some kilobytes in it. */
-  async #sendAll(context: ServeContext, first: number, blocks: readonly (Uint8Array | undefined)[]): Promise<void> {
+  async #sendAll(context: ServeContext, first: number, blocks: readonly Found[]): Promise<void> {
     let small: (number | Uint8Array)[] = []
     let bytes = 0
     const flush = async () => {
@@ -67,14 +82,15 @@ export class BlockServer {
     }
     for (const [i, block] of blocks.entries()) {
       if (!block) continue
-      const total = block.byteLength
+      const { bytes: content } = block
+      const total = content.byteLength
       if (bytes + total + limits.BLOCK_PIECE_BYTES > limits.BLOCK_ITEM_BYTES) await flush()
       if (total > limits.SMALL_BLOCK_BYTES) {
         await flush()
-        await this.#send(context, first + i, block)
+        await this.#send(context, first + i, content)
         continue
       }
-      small.push(first + i, 0, total, block)
+      small.push(first + i, 0, total, content)
       bytes += total + limits.BLOCK_PIECE_BYTES
     }
     await flush()

@@ -41,7 +41,7 @@ async function file(text: string): Promise<Entry> {
 }
 /** Their disk has lost it. */
 async function lose({ cid }: Entry): Promise<void> {
-  await lab.advance(CACHED_MS)
+  await lab.advance(2 * CACHED_MS)
   theirDisk.blocks.delete(cid)
 }
 async function folder(entries: Record<string, Entry>): Promise<Entry> {

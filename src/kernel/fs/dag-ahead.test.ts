@@ -18,7 +18,7 @@ it('a reader of one file lets one holder send no more ahead than one window', as
   await lab.run(writer.write(mebibytes(32)))
   const root = await lab.run(writer.finish())
   const stored = new Map(disk.blocks)
-  await lab.advance(CACHED_MS)
+  await lab.advance(2 * CACHED_MS)
   for (const [cid, bytes] of stored) if (bytes.byteLength >= BLOCK_BYTES) disk.blocks.delete(cid)
   const raw = await lab.raw('a', reader)
   const { bulk, control } = await raw.greet()
@@ -59,7 +59,7 @@ it('what could not be had ahead is asked for anew by whoever reads it when the h
   const dag = new DagReader(blocks, root, { keep: 'never' })
   const read = async (i: number) => (await lab.run(dag.readAt(i * BLOCK_BYTES, BLOCK_BYTES))).bytes[0]
   for (const i of [0, 1]) await read(i)
-  await lab.advance(CACHED_MS)
+  await lab.advance(2 * CACHED_MS)
   const away = [...theirs.disk.blocks].filter(([, bytes]) => bytes.byteLength >= BLOCK_BYTES)
   for (const [cid] of away) theirs.disk.blocks.delete(cid)
   await read(2)

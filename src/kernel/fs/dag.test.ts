@@ -214,7 +214,7 @@ describe('reading a file', () => {
     const reader = new DagReader(blocks, root)
     const leaf = (await reader.leaves())[2]?.cid as string
     const block = disk.blocks.get(leaf)
-    await lab.advance(CACHED_MS)
+    await lab.advance(2 * CACHED_MS)
     disk.blocks.delete(leaf)
     await expect(reader.readAt(2 * MIB, 10)).rejects.toMatchObject({ code: 'EIO' })
     disk.blocks.set(leaf, block as never)
