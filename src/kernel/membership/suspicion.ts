@@ -141,7 +141,8 @@ export class Suspicion {
       const nextMs = isMember(member) && member.linked ? countsInMs(member, nowMs) : 0
       if (nextMs > 0) this.#judgeIn(member, nextMs)
     }
-    member.evidenceTimer = clock.setTimer(judge, inMs, 'judge after evidence')
+    // In whole ms: what is left of a sum of fractions may be too little for any clock to move by.
+    member.evidenceTimer = clock.setTimer(judge, Math.ceil(inMs), 'judge after evidence')
   }
 
   /** By its watchers, once. */
