@@ -36,7 +36,7 @@ export const BLOCK_PIECE_BYTES = 32
 export const ENCLOSED_BYTES = 256 * 1024
 /** Where so much waits to be sent already, all are asked for. */
 export const ENCLOSED_QUEUE_BYTES = 32 * 1024
-/** Of those that came, and of those that may be sent, so many are remembered. */
+/** Of those that came, so many are remembered. */
 export const ENCLOSED_KEPT_BYTES = 1024 * 1024
 /** A stream that does not say hello in this time is closed. Loaded laptops need seconds for their first frame. */
 export const HELLO_TIMEOUT_MS = 15_000
@@ -203,7 +203,7 @@ export const READ_KEPT_BYTES = 64 * 1024
 export const MAX_READ_BLOCKS = 32_768
 /**
  * Blocks in memory, with those on their way to the disk: a file that is written has 8 MiB beside them, together 64.
- * Freed when nobody has used any of them for so long.
+ * Each is freed when nobody has used it for so long, or half as long again.
  */
 export const CACHED_BYTES = 56 * 1024 * 1024
 export const CACHED_MS = 60_000
