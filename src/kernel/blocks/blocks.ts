@@ -9,7 +9,7 @@ import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
-import { BlockCache } from './cache.ts'
+import { BlockCache, type BlockEntries } from './cache.ts'
 import { type CidText, type Codec, cidOf } from './cid.ts'
 import { Demand, isLarge } from './demand.ts'
 import { DeviceBlocks, type DeviceBlocksOptions } from './device.ts'
@@ -84,17 +84,14 @@ export class Blocks {
   }
 
   /** @param entries whose bytes must not change any more. @throws {OsError} ENOSPC, EIO. */
-  async putMany(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
+  async putMany(entries: BlockEntries): Promise<void> {
     if (entries.length === 0) return
     this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
-    let rows: readonly (readonly [CidText, Uint8Array])[]
-    try {
-      rows = await this.#cache.putMany(entries)
-    } catch (error) {
+    const rows = await this.#cache.putMany(entries).catch(async (error: unknown) => {
       if (!isOsError(error, 'ENOSPC') || !(await this.#makeRoom())) throw error
-      rows = await this.#cache.putMany(entries)
-    }
+      return this.#cache.putMany(entries)
+    })
     for (const [cid, bytes] of rows) this.#stored(cid, bytes)
   }
 
@@ -117,7 +114,7 @@ export class Blocks {
    * The same, but for those that are known to be in the store, or found there.
    * @returns those that had to be stored. @throws {OsError} ENOSPC, EIO.
    */
-  async putNew(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<CidText[]> {
+  async putNew(entries: BlockEntries): Promise<CidText[]> {
     this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
     const fresh = await this.#withoutStored(entries.filter(([cid]) => !this.#known.has(cid)))
@@ -130,7 +127,7 @@ export class Blocks {
    * where the first block of one is not here, the others are not looked for; and what is here is compared, because a
    * block that the disk has corrupted is to be stored anew.
    */
-  async #withoutStored(entries: readonly (readonly [CidText, Uint8Array])[]) {
+  async #withoutStored(entries: BlockEntries) {
     const [first] = entries
     if (!first || entries.length < limits.WRITE_BATCH_BLOCKS) return entries
     const [here] = await this.#store.hasMany([first[0]])
@@ -280,9 +277,9 @@ export class Blocks {
         const bytes = local[i]
         if (bytes && (await this.#isGood(cid, bytes))) return onBlock(cid, bytes, true)
         this.#known.delete(cid)
-        this.#cache.delete(cid)
         missing.push(cid)
         if (!bytes) return
+        this.#cache.delete(cid)
         corrupt.add(cid)
         this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
       }),

@@ -1,4 +1,4 @@
-// What an attack on the blocks in memory has found: each of these failed.
+// What an attack on the blocks in memory, and a second look at it, have found: each of these failed.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { MemoryBlockStore } from '../../adapters/memory/stores.ts'
 import { utf8 } from '../../base/bytes.ts'
@@ -133,6 +133,24 @@ describe('what was freed', () => {
       lab.run(z.blocks.get(cid, { hints: [reader.id] }).then(({ byteLength }) => byteLength)),
     ).rejects.toMatchObject({ code: 'EIO' })
   })
+})
+
+it('what several read goes into memory also where this node fetches something else meanwhile', async () => {
+  const cid = await stored(new Uint8Array(300_000).fill(7))
+  await lab.run(reader.blocks.get(cid, READING))
+  const elsewhere = utf8('elsewhere')
+  const other = await reader.blocks.put(RAW, elsewhere)
+  await lab.advance(2 * CACHED_MS)
+  const read = heldUp(cid)
+  const q = await join('q')
+  await lab.link(q, holder)
+  const reading = q.blocks.get(cid, { ...READING, hints: [holder.id] })
+  await lab.run(read.begun)
+  expect(await lab.run(holder.blocks.get(other))).toEqual(elsewhere)
+  read.go()
+  await lab.run(reading)
+  holder.disk.blocks.delete(cid)
+  expect((await lab.run(holder.blocks.get(cid))).byteLength).toBe(300_000)
 })
 
 describe('what the disk had corrupted', () => {

@@ -13,6 +13,8 @@ const ROW_BYTES = 1024
 /** After so many reads from memory alone the disk is asked, so that whoever reads thousands lets others have their turn. */
 const READS_IN_A_ROW = 64
 
+export type BlockEntries = readonly (readonly [CidText, Uint8Array])[]
+
 interface Cached {
   bytes: Uint8Array
   usedMs: number
@@ -77,7 +79,7 @@ export class BlockCache {
    * Stores them. What is on its way to the disk is in memory anyway, and counts here from now on.
    * @param entries whose bytes hash to their names and must not change any more. @returns what was stored. @throws {OsError} ENOSPC, EIO.
    */
-  async putMany(entries: readonly (readonly [CidText, Uint8Array])[]): Promise<(readonly [CidText, Uint8Array])[]> {
+  async putMany(entries: BlockEntries): Promise<BlockEntries> {
     const own = entries.map(([cid, bytes]) => [cid, owned(bytes)] as const)
     for (const [cid, bytes] of own) this.add(cid, bytes)
     try {
