@@ -192,6 +192,8 @@ export class Libp2pNetwork implements Network {
       random,
       onState: (state, detail) => {
         this.witness.set(relay.connection)
+        // libp2p enters it when it has said what it speaks, after one ping that may come too late on a busy machine.
+        if (state === 'connected' && this.#relayInfo) dht.add(this.#relayInfo.peerId as NodeId)
         this.#emitter.emit({ type: 'relay', state, detail })
       },
       onListed: (peers) => {
