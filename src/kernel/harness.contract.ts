@@ -234,3 +234,11 @@ export function blocksOf(
   })
   return { disk, blocks }
 }
+
+export type BlockNode = LabNode & ReturnType<typeof blocksOf>
+
+/** A node with a block service over a disk of its own. */
+export async function blockNode(lab: Lab, name: string): Promise<BlockNode> {
+  const node = await lab.node(name)
+  return Object.assign(node, blocksOf(lab, node))
+}

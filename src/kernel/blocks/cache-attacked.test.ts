@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { MemoryBlockStore } from '../../adapters/memory/stores.ts'
 import { utf8 } from '../../base/bytes.ts'
-import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
+import { type BlockNode, blockNode, Lab } from '../harness.contract.ts'
 import { CACHED_MS, TOUCHED_MS } from '../limits.ts'
 import { BlockCache } from './cache.ts'
 import { RAW } from './cid.ts'
@@ -11,14 +11,10 @@ const MIB = 1024 * 1024
 const READING = { keep: 'wanted' } as const
 
 let lab: Lab
-type Node = LabNode & ReturnType<typeof blocksOf>
-let holder: Node
-let reader: Node
+let holder: BlockNode
+let reader: BlockNode
 
-async function join(name: string): Promise<Node> {
-  const node = await lab.node(name)
-  return Object.assign(node, blocksOf(lab, node))
-}
+const join = (name: string) => blockNode(lab, name)
 async function stored(bytes: Uint8Array): Promise<string> {
   const cid = await holder.blocks.cidOf(RAW, bytes)
   await holder.blocks.putMany([[cid, bytes]])

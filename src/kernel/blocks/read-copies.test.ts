@@ -2,22 +2,17 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
 import { boot, newCluster, oneHome } from '../cluster.contract.ts'
-import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
+import { type BlockNode, blockNode, Lab } from '../harness.contract.ts'
 import { READ_KEPT_BYTES } from '../limits.ts'
 import type { Blocks } from './blocks.ts'
 import { RAW } from './cid.ts'
 
-type Node = LabNode & ReturnType<typeof blocksOf>
-
 let lab: Lab
-let holder: Node
+let holder: BlockNode
 const READING = { keep: 'wanted' } as const
 const large = new Uint8Array(300_000).fill(7)
 
-async function join(name: string): Promise<Node> {
-  const node = await lab.node(name)
-  return Object.assign(node, blocksOf(lab, node))
-}
+const join = (name: string) => blockNode(lab, name)
 
 const cidOf = (blocks: Blocks, bytes: Uint8Array) => blocks.cidOf(RAW, bytes)
 
