@@ -38,6 +38,17 @@ function heldUp(cid: string): { begun: Promise<void>; go: () => void } {
   return { begun: begun.promise, go: gate.resolve }
 }
 
+/** Another node reads it of the holder, whose disk has given it, but has not answered yet. */
+async function beingRead(cid: string) {
+  const read = heldUp(cid)
+  const q = await join('q')
+  await lab.link(q, holder)
+  const reading = q.blocks.get(cid, { ...READING, hints: [holder.id] })
+  reading.catch(() => undefined) // the test that awaits it meets the error
+  await lab.run(read.begun)
+  return { go: read.go, reading }
+}
+
 beforeEach(async () => {
   lab = new Lab({ split: true })
   holder = await join('h')
@@ -86,13 +97,9 @@ describe('what was freed', () => {
     const cid = await stored(bytes)
     await lab.run(reader.blocks.get(cid, READING)) // so that the next is the second to read it
     await lab.advance(TOUCHED_MS + 2 * CACHED_MS)
-    const read = heldUp(cid)
-    const q = await join('q')
-    await lab.link(q, holder)
-    const reading = q.blocks.get(cid, { ...READING, hints: [holder.id], keep: 'wanted' })
-    await lab.run(read.begun)
+    const { go, reading } = await beingRead(cid)
     expect(await lab.run(holder.blocks.drop([cid], holder.blocks.mark()))).toBe(1)
-    read.go()
+    go()
     await lab.run(reading)
     expect(await holder.blocks.hasMany([cid])).toEqual([false])
     const z = await join('z')
@@ -137,13 +144,9 @@ it('what several read goes into memory also where this node fetches something el
   const elsewhere = utf8('elsewhere')
   const other = await reader.blocks.put(RAW, elsewhere)
   await lab.advance(2 * CACHED_MS)
-  const read = heldUp(cid)
-  const q = await join('q')
-  await lab.link(q, holder)
-  const reading = q.blocks.get(cid, { ...READING, hints: [holder.id] })
-  await lab.run(read.begun)
+  const { go, reading } = await beingRead(cid)
   expect(await lab.run(holder.blocks.get(other))).toEqual(elsewhere)
-  read.go()
+  go()
   await lab.run(reading)
   holder.disk.blocks.delete(cid)
   expect((await lab.run(holder.blocks.get(cid))).byteLength).toBe(300_000)
@@ -161,15 +164,11 @@ describe('what the disk had corrupted', () => {
     await lab.run(p.blocks.get(cid, { ...READING, hints: [holder.id] }))
     await lab.advance(TOUCHED_MS + 2 * CACHED_MS)
     holder.disk.blocks.set(cid, new Uint8Array(300_000))
-    const read = heldUp(cid)
-    const q = await join('q')
-    await lab.link(q, holder)
-    const reading = q.blocks.get(cid, { ...READING, hints: [holder.id] }).catch(() => undefined)
-    await lab.run(read.begun)
+    const { go, reading } = await beingRead(cid)
     expect(await lab.run(holder.blocks.get(cid))).toEqual(bytes) // finds it, and repairs it
     expect(holder.disk.blocks.get(cid)).toEqual(bytes)
-    read.go()
-    await lab.run(reading)
+    go()
+    await lab.run(reading.catch(() => undefined))
     return cid
   }
 

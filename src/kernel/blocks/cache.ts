@@ -3,9 +3,8 @@
 import { owned } from '../../base/bytes.ts'
 import { Latest } from '../../base/latest.ts'
 import type { BlockStore } from '../../ports/blockstore.ts'
-import type { Clock } from '../../ports/clock.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
 import * as limits from '../limits.ts'
-import { Timers } from '../timers.ts'
 import type { CidText } from './cid.ts'
 
 /** What a block takes beside its bytes, as measured with 40,000 of a kilobyte. */
@@ -23,10 +22,10 @@ interface Cached {
 export class BlockCache {
   readonly #store: BlockStore
   readonly #clock: Clock
-  readonly #timers: Timers
   /** The one used longest ago first. */
   readonly #blocks = new Latest<Cached>(limits.CACHED_BYTES, ({ bytes }) => bytes.byteLength + ROW_BYTES)
-  #sweeping = false
+  /** Until it is empty. */
+  #sweep: Timer | undefined
   #inARow = 0
   /** How often something was deleted: what was read before may be what had to go. */
   #deletions = 0
@@ -35,21 +34,20 @@ export class BlockCache {
   constructor(store: BlockStore, clock: Clock) {
     this.#store = store
     this.#clock = clock
-    this.#timers = new Timers(clock)
   }
 
   /** @param bytes hash to it, must not change any more, and are in the store, or on their way there. */
   add(cid: CidText, bytes: Uint8Array): void {
     if (this.#closed) return
     this.#blocks.set(cid, { bytes: owned(bytes), usedMs: this.#clock.nowMs() })
-    if (!this.#sweeping) this.#sweepLater()
+    this.#sweep ??= this.#sweepLater()
   }
 
   /** Its bytes, neither to be changed nor to be moved away. */
   get(cid: CidText): Uint8Array | undefined {
-    const cached = this.#blocks.get(cid)
-    if (cached) this.#blocks.set(cid, { ...cached, usedMs: this.#clock.nowMs() })
-    return cached?.bytes
+    const bytes = this.#blocks.get(cid)?.bytes
+    if (bytes) this.add(cid, bytes)
+    return bytes
   }
 
   /** It is not in the store any more, or not as it should be. */
@@ -101,21 +99,20 @@ export class BlockCache {
 
   close(): void {
     this.#closed = true
-    this.#timers.cancelAll()
+    this.#sweep?.cancel()
     this.#blocks.clear()
   }
 
   /** What nobody uses is memory that others need. */
-  #sweepLater(): void {
-    this.#sweeping = true
-    this.#timers.after(limits.CACHED_MS / 2, 'cached blocks', () => {
+  #sweepLater(): Timer {
+    const sweep = () => {
       const unusedMs = this.#clock.nowMs() - limits.CACHED_MS
       for (const [cid, { usedMs }] of this.#blocks.entries()) {
         if (usedMs > unusedMs) break
         this.#blocks.delete(cid)
       }
-      this.#sweeping = false
-      if (this.#blocks.size > 0) this.#sweepLater()
-    })
+      this.#sweep = this.#blocks.size > 0 ? this.#sweepLater() : undefined
+    }
+    return this.#clock.setTimer(sweep, limits.CACHED_MS / 2, 'cached blocks')
   }
 }
