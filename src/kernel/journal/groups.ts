@@ -1,6 +1,7 @@
 // All replicated journals of this node: routes their messages, holds elections when members go, keeps each at its
 // wanted size, and tells owners when this node begins or ceases to lead one. Above: the owners (processes, the tree).
-// Below: group.ts, intake.ts (messages that wait), members.ts (who keeps what is led here), rpc, membership.
+// Below: group.ts, intake.ts (messages that wait), members.ts (who keeps what is led here), dismissals.ts (who does no longer), rpc,
+// membership.
 //
 // A journal that nobody writes costs nothing: no timer runs unless some machine waits for an answer, and no message
 // is sent unless a node comes or goes.
@@ -13,9 +14,9 @@ import type { Random } from '../../ports/random.ts'
 import type { WitnessLink } from '../../ports/witness.ts'
 import * as limits from '../limits.ts'
 import type { Leave } from '../membership/membership.ts'
-import type { NoteBody } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Beginnings, type BeginOptions } from './beginnings.ts'
+import { Dismissals } from './dismissals.ts'
 import { Elections } from './elections.ts'
 import { type Group, type GroupHost, isMember } from './group.ts'
 import { Intake } from './intake.ts'
@@ -48,6 +49,7 @@ export class Groups {
   readonly #elections: Elections
   readonly #intake: Intake
   readonly #members: Members
+  readonly #dismissals: Dismissals
   readonly #reopening: Reopening
   #retryTimer: Timer | undefined
   #closed = false
@@ -101,10 +103,18 @@ export class Groups {
       liveness: options.liveness,
       witness: options.witness,
       find: (name) => this.find(name),
-      dismissed: (id, group) => this.#dismiss(id, group, group.configIndex),
+      dismissed: (id, group) => this.#dismissals.tell(id, group, group.configIndex),
       released: ({ name, term }) => {
         if (options.witness.id !== undefined) this.#host.send(options.witness.id, name, { t: 'released', term })
       },
+    })
+    this.#dismissals = new Dismissals({
+      ...options,
+      kept: this.#kept,
+      members: this.#members,
+      intake: this.#intake,
+      ownerOf: (name) => this.#ownerOf(name),
+      remove: (name) => this.remove(name),
     })
     this.#elections = new Elections({
       ...options,
@@ -123,7 +133,7 @@ export class Groups {
   async start(): Promise<void> {
     await this.#kept.departed.load()
     this.#rpc.onNote('journal.step', (peer, { group, message }) => this.#received(peer, group, message))
-    this.#rpc.onNote('journal.dismissed', (peer, said) => this.#dismissed(peer, said))
+    this.#rpc.onNote('journal.dismissed', (peer, said) => this.#dismissals.heard(peer, said))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
     this.#liveness.onUnfit(() => this.#beginnings.changed())
@@ -198,7 +208,7 @@ export class Groups {
     try {
       await this.#beginnings.wait(name, () => this.#found(name, data), options)
     } catch (error) {
-      this.#dismissAll(name) // also members that have not answered: it must not come to life without this node
+      this.#dismissals.tellAll(name) // also members that have not answered: it must not come to life without this node
       await this.remove(name)
       throw error
     }
@@ -215,22 +225,8 @@ export class Groups {
   /** Ends a journal that nobody needs any more, everywhere. */
   async retire(name: string): Promise<void> {
     const leads = this.#kept.get(name)?.leads === true
-    if (leads) this.#dismissAll(name)
+    if (leads) this.#dismissals.tellAll(name)
     await this.remove(name, { ended: leads })
-  }
-
-  #dismissAll(name: string): void {
-    const group = this.#kept.get(name)
-    if (!group) return
-    for (const id of [...membersOf(group.config), ...this.#members.untold(group)]) {
-      if (id === this.#witness.id) this.#witness.send(encodeWitnessFrame({ group: name, retired: true }))
-      else if (id !== this.#rpc.self) this.#dismiss(id, group, group.lastIndex)
-    }
-  }
-
-  /** @param index of the entry with which it is no member any more. */
-  #dismiss(id: NodeId, { name, term }: Group, index: number): void {
-    this.#rpc.note(id, 'journal.dismissed', { group: name, term, index })
   }
 
   /** Forgets a journal here, but not in which term that was. @param departs it may have promised something for it. */
@@ -274,14 +270,7 @@ export class Groups {
     if (message.t === 'check') return this.#host.send(peer, name, { t: 'resigned', term: message.term })
     // A member that has heard of nothing yet may be asked for its vote: it has promised nothing.
     if (message.t !== 'append' && message.t !== 'snapshot' && message.t !== 'vote') return
-    if (message.t === 'vote' && this.#kept.departed.has(name)) {
-      // It has forgotten what it promised, but not that there is nothing more to lead: whoever was away then hears of it now.
-      const { term, lastIndex: index, lastTerm } = message
-      // Unless somebody led it after this node, which did not know: what was written then is nobody else's to end.
-      const over = this.#kept.departed.ended(name) && lastTerm <= this.#kept.departed.termOf(name)
-      if (over) this.#rpc.note(peer, 'journal.dismissed', { group: name, term, index })
-      return
-    }
+    if (message.t === 'vote' && this.#kept.departed.has(name)) return this.#dismissals.answer(peer, name, message)
     if (!this.#kept.loading(name) && this.#kept.full) return
     this.#kept
       .load(name)
@@ -292,8 +281,8 @@ export class Groups {
   #step(peer: NodeId, group: Group, message: RaftMessage): void {
     if (this.#closed) return
     if (message.t === 'vote' && group.config.voters.length === 0 && this.#kept.departed.has(group.name)) return
-    if (message.t === 'vote' && !isMember(group.config, peer) && (group.settled || leftOut(group, message))) {
-      return this.#dismiss(peer, group, group.configIndex)
+    if (message.t === 'vote' && this.#dismissals.leftOut(peer, group, message)) {
+      return this.#dismissals.tell(peer, group, group.configIndex)
     }
     this.#intake.step(peer, group, message)
     if (message.t === 'vote' && group.leader === undefined) this.#elections.after(message, group)
@@ -324,31 +313,6 @@ export class Groups {
       if (group.leader === undefined) this.#elections.soon(group)
       else if (group.leads) this.#members.reviewSoon(group)
     }
-  }
-
-  /** The leader says that this node no longer keeps the journal. */
-  #dismissed(peer: NodeId, said: NoteBody<'journal.dismissed'>): void {
-    const { group: name, term, index } = said
-    const loading = this.#kept.loading(name)
-    if (loading) return void loading.then(() => this.#dismissed(peer, said)).catch(() => undefined) // logged
-    const group = this.#kept.get(name)
-    // It may have been called back since.
-    if (!group || group.leads || group.configIndex > index) return
-    // One that has not begun has heard of no members: whoever leads it, or sends what it begins with, may take it back.
-    const from = [group.leader, this.#intake.from(name)]
-    const beginning =
-      group.config.voters.length === 0 && (from.includes(peer) || from.every((each) => each === undefined))
-    if (!beginning && !isMember(group.config, peer)) return
-    // A former leader, or anybody else, must not take a copy away that the present one counts on.
-    if (term < group.term || (group.leader !== undefined && group.leader !== peer)) return
-    try {
-      this.#ownerOf(name)?.dismissed?.(name, group.stored())
-    } catch (error) {
-      this.#log.log('warn', 'journal', `what ${name} kept here stays: ${errorLine(error)}`)
-    }
-    this.remove(name).catch((error: unknown) =>
-      this.#log.log('warn', 'journal', `${name} cannot be removed: ${errorLine(error)}`),
-    )
   }
 
   // --- who is here, and who leads -------------------------------------------------------------------------
@@ -440,12 +404,4 @@ export class Groups {
       'journal retry',
     )
   }
-}
-
-/**
- * Whoever was left out while it was away may count on members of then only, none of which leads now: a follower tells it. Not
- * somebody who has had the entry that leaves it out, and so may have acknowledged what came after it: it may be called back.
- */
-function leftOut(group: Group, vote: RaftMessage & { t: 'vote' }): boolean {
-  return group.agreed && group.leader !== undefined && group.config.voters.length > 0 && group.isBehindMembers(vote)
 }
