@@ -19,6 +19,8 @@ export interface TreeHearsayOptions {
   membership: Membership
   clock: Clock
   log: LogSink
+  /** Tells of nodes that may lead a keg that nobody here knows of. */
+  homesOf(keg: Kid): Promise<readonly NodeId[]>
   /** Told what such a node says itself. */
   answered(home: NodeId, head: TreeHead | null): void
 }
@@ -33,6 +35,8 @@ export class TreeHearsay {
   #written = false
   /** Linked peers that know of a tree that was written. */
   readonly #knowing = new Set<NodeId>()
+  /** When everybody was asked for the keg. */
+  #soughtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: TreeHearsayOptions) {
     this.#options = options
@@ -64,6 +68,30 @@ export class TreeHearsay {
   /** A node that has found nobody so far asks those again of which it heard. */
   askAgain(): void {
     for (const home of [...this.#asked.keys()]) this.ask(home)
+  }
+
+  /** Whoever is here may know who leads a keg, and so may the directory. @param name what people call it. */
+  seek(keg: Kid, name: string): void {
+    const { membership, homesOf, log, rpc, clock } = this.#options
+    if (clock.nowMs() - this.#soughtMs < limits.TREE_ASK_AGAIN_MS) return
+    this.#soughtMs = clock.nowMs()
+    for (const peer of membership.linked()) this.ask(peer)
+    homesOf(keg)
+      .then((homes) => {
+        for (const home of homes) if (home !== rpc.self) this.ask(home)
+      })
+      .catch((error: unknown) => log.log('debug', 'fs', `nobody knows who leads ${name}: ${errorLine(error)}`))
+  }
+
+  /** What it led when its link broke, it may have given up meanwhile, and its word of that was lost with the link. */
+  confirm(peer: NodeId): void {
+    const { rpc, log, keg, answered } = this.#options
+    rpc
+      .call(peer, 'tree.head', ofKeg({ tree: null }, keg))
+      .then((head) => answered(peer, head))
+      .catch((error: unknown) =>
+        log.log('debug', 'fs', `${shortNode(peer)} does not say what it leads: ${errorLine(error)}`),
+      )
   }
 
   /** One node at a time, and none again at once: hearsay may be of nodes that are gone, or that never were. */

@@ -1,12 +1,12 @@
 // Which tree of a keg is used, and who leads it, as far as this node knows. Above: shared-tree.ts, which reads and changes
 // it, and kegs.ts, which hands it what others say. Below: tree-keeper.ts (trees whose journals are kept here),
-// tree-meeting.ts (what is done where trees meet), tree-claims.ts, tree-memory.ts, rpc, membership.
+// tree-meeting.ts (what is done where trees meet), tree-word.ts (what others are told), tree-claims.ts, tree-memory.ts, rpc, membership.
 //
 // A tree is kept by the members of its journal, one of which leads it; all others ask the leader. For `/` every node begins
 // with a tree that nobody has written yet, which counts for nothing where another is; any other keg begins with a tree that
 // has its name. When trees meet, the older one stays, and the younger one is merged into it and forgotten.
 import { errorLine } from '../../base/errors.ts'
-import { type Kid, type NodeId, shortKid, shortNode } from '../../base/ids.ts'
+import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
@@ -28,6 +28,7 @@ import { TreeMeeting } from './tree-meeting.ts'
 import { TreeMemory } from './tree-memory.ts'
 import { TreeNews } from './tree-news.ts'
 import { UnbornTree } from './tree-unborn.ts'
+import { TreeWord } from './tree-word.ts'
 
 export interface TreeInUseOptions {
   /** Undefined for `/`. */
@@ -53,6 +54,7 @@ export class TreeInUse {
   readonly #memory: TreeMemory
   readonly calls: TreeCalls
   readonly #hearsay: TreeHearsay
+  readonly #word: TreeWord
   /** For `/`. */
   readonly #arrival: TreeArrival | undefined
   readonly name: string
@@ -63,17 +65,12 @@ export class TreeInUse {
   /** The newest head that was used here. */
   #known!: TreeHead
   #used: { tree: Kid; home: NodeId } | undefined
-  /** What this node has told of its own. */
-  #told: TreeHead | undefined
   /** Since when nobody leads the tree, as far as is known. */
   #orphanedMs = 0
   /** The tree in use when whoever led it was lost. */
   #orphan: TreeHead | undefined
   /** Since when others are believed that there is a tree that this node does not find. */
   #believeFromMs = 0
-  /** When others were asked for the keg. */
-  #soughtMs = Number.NEGATIVE_INFINITY
-
   constructor(options: TreeInUseOptions) {
     this.#options = options
     const { rpc, membership, keeper, store, tree, clock, log, keg } = options
@@ -104,13 +101,14 @@ export class TreeInUse {
       renamed: (before, now) => {
         if (this.#known.tree === before.tree) this.#known = now
         this.#claimOwn()
-        this.#tell(now)
+        this.#word.tell(now)
         this.#evaluate()
       },
     })
     const answered = (home: NodeId, head: TreeHead | null) => this.#answered(home, head)
     this.calls = new TreeCalls({ ...options, answered })
     this.#hearsay = new TreeHearsay({ ...options, answered })
+    this.#word = new TreeWord(options)
     this.#meeting = new TreeMeeting({
       name,
       self: rpc.self,
@@ -180,7 +178,7 @@ export class TreeInUse {
     this.settle()
     onChange(head)
     this.#evaluate()
-    this.#tellNewcomers(head)
+    this.#tellNewcomers()
   }
 
   /** Who leads that tree of the keg, as far as is known here. */
@@ -192,12 +190,8 @@ export class TreeInUse {
   linked(peer: NodeId): void {
     const { rpc, keg } = this.#options
     // The oldest as well: whoever leads the one in use has to hear of it.
-    const heads = new Set([this.best(), this.#oldest(), this.#claims.get(rpc.self)])
-    for (const head of heads) if (head && head.home !== peer) rpc.note(peer, 'tree.head', head)
-    // Nobody leads it at the moment, or the peer does as far as is known here.
-    const told = [...heads].some((head) => head && head.version > 0 && head.home !== peer)
-    if (this.#known.version > 0 && !told) rpc.note(peer, 'tree.known', ofKeg({ tree: this.#known.tree }, keg))
-    if (this.#claims.get(peer)) this.#askAgain(peer)
+    this.#word.greet(peer, [this.best(), this.#oldest(), this.#claims.get(rpc.self)], this.#known)
+    if (this.#claims.get(peer)) this.#hearsay.confirm(peer)
     else if (keg && !this.best()) this.#hearsay.ask(peer)
   }
 
@@ -216,7 +210,7 @@ export class TreeInUse {
   led(head: TreeHead): void {
     this.#claimOwn()
     // Whoever leads another one has to hear of the oldest.
-    if ([this.best()?.tree, this.#oldest()?.tree].includes(head.tree)) this.#tell(head)
+    if ([this.best()?.tree, this.#oldest()?.tree].includes(head.tree)) this.#word.tell(head)
     this.#evaluate()
   }
 
@@ -258,20 +252,12 @@ export class TreeInUse {
     else this.#arrival?.said(peer)
     if (head.home === peer) {
       this.#claimed(head)
-      return this.#tellOfOlder(peer, head)
+      return this.#word.ofOlder(peer, head, this.#oldest())
     }
     const { rpc } = this.#options
     const oldest = this.#oldest()
     if (head.home === rpc.self || this.#claims.get(head.home) || (oldest && !precedes(head, oldest))) return
     this.#hearsay.ask(head.home)
-  }
-
-  /** It brings its tree into an older one that is led here, once it knows of that: it may have given it up while this node stood still. */
-  #tellOfOlder(peer: NodeId, head: TreeHead): void {
-    const { rpc } = this.#options
-    const oldest = this.#oldest()
-    const written = oldest !== undefined && oldest.version > 0 && head.version > 0
-    if (written && oldest.home === rpc.self && precedes(oldest, head)) rpc.note(peer, 'tree.head', oldest)
   }
 
   /**
@@ -299,17 +285,8 @@ export class TreeInUse {
     return undefined
   }
 
-  /** Whoever is here may know who leads a keg, and so may the directory. */
   #seek(keg: Kid): void {
-    const { membership, homesOf, log, rpc, clock } = this.#options
-    if (this.best() || clock.nowMs() - this.#soughtMs < limits.TREE_ASK_AGAIN_MS) return
-    this.#soughtMs = clock.nowMs()
-    for (const peer of membership.linked()) this.#hearsay.ask(peer)
-    homesOf(keg)
-      .then((homes) => {
-        for (const home of homes) if (home !== rpc.self) this.#hearsay.ask(home)
-      })
-      .catch((error: unknown) => log.log('debug', 'fs', `nobody knows who leads ${this.name}: ${errorLine(error)}`))
+    if (!this.best()) this.#hearsay.seek(keg, this.name)
   }
 
   /** Others have a tree that was written, and this node, which has just come, does not find who leads it. */
@@ -338,26 +315,7 @@ export class TreeInUse {
     else this.#claims.drop(rpc.self)
     // Nobody believes in one that was never written once a written one is known.
     if (!before || before.version === 0 || before.tree === own?.tree) return
-    rpc.noteAll('tree.resigned', ofKeg({ tree: before.tree }, keg))
-    this.#told = undefined
-  }
-
-  /** This node's own word to everybody, once. */
-  #tell(head: TreeHead): void {
-    const told = this.#told
-    if (told?.tree === head.tree && told.term === head.term && told.version === head.version) return
-    this.#told = head
-    this.#options.rpc.noteAll('tree.head', head)
-  }
-
-  /**
-   * Another is used from now on. Whoever leads it tells its neighbours itself: in a full mesh these are all. In a larger
-   * cluster everybody has half as many at least, and passes it on.
-   */
-  #pass(best: TreeHead): void {
-    const { rpc, membership } = this.#options
-    if (best.home === rpc.self) this.#tell(best)
-    else if (membership.peers().length >= limits.MAX_MESH_PEERS / 2) rpc.noteAll('tree.head', best)
+    this.#word.resign(before.tree)
   }
 
   #claimed(head: TreeHead): void {
@@ -365,17 +323,6 @@ export class TreeInUse {
     if (head.keg !== this.#options.keg || this.#options.keeper.contradicts(head)) return
     this.#claims.set(head)
     this.#evaluate()
-  }
-
-  /** What it led when its link broke, it may have given up meanwhile, and its word of that was lost with the link. */
-  #askAgain(peer: NodeId): void {
-    const { rpc, log, keg } = this.#options
-    rpc
-      .call(peer, 'tree.head', ofKeg({ tree: null }, keg))
-      .then((head) => this.#answered(peer, head))
-      .catch((error: unknown) =>
-        log.log('debug', 'fs', `${shortNode(peer)} does not say what it leads: ${errorLine(error)}`),
-      )
   }
 
   #answered(home: NodeId, head: TreeHead | null): void {
@@ -410,7 +357,7 @@ export class TreeInUse {
     const news = this.#used?.tree !== tree || this.#used.home !== home
     this.#used = { tree, home }
     this.#orphan = undefined
-    if (news) this.#pass(best)
+    if (news) this.#word.pass(best)
     const changed = this.#adopt(best)
     if (news || changed) this.#options.onChange(best)
     if (best.version > 0) this.settle()
@@ -440,19 +387,15 @@ export class TreeInUse {
     const same = head.root === this.#known.root && head.version === this.#known.version
     const first = this.#known.version === 0 && head.version > 0
     this.#known = head
-    if (first) this.news.timer(() => this.#tellNewcomers(head), limits.TREE_TELL_MS, 'tree newcomers')
+    if (first) this.news.timer(() => this.#tellNewcomers(), limits.TREE_TELL_MS, 'tree newcomers')
     if (same) return false
     this.#background(this.#memory.copyDirectories())
     if (head.version > 0) this.#memory.recordSoon()
     return true
   }
 
-  /** Whoever came together with this node may not have met anybody else, and has told nothing since. */
-  #tellNewcomers({ tree }: TreeHead): void {
-    const { membership, rpc, keg } = this.#options
-    for (const peer of membership.linked()) {
-      if (!this.#hearsay.isKnownTo(peer)) rpc.note(peer, 'tree.known', ofKeg({ tree }, keg))
-    }
+  #tellNewcomers(): void {
+    this.#word.newcomers(this.#known.tree, (peer) => this.#hearsay.isKnownTo(peer))
   }
 
   /** What nobody waits for. */
