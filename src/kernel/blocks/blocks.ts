@@ -14,12 +14,14 @@ import { type CidText, type Codec, cidOf } from './cid.ts'
 import { Demand, isLarge } from './demand.ts'
 import { DeviceBlocks, type DeviceBlocksOptions } from './device.ts'
 import { Enclosed } from './enclosed.ts'
-import { BlockFetcher, type BlockFetcherOptions, BlockMissing, type FetchOptions } from './fetch.ts'
+import { BlockFetcher, type BlockFetcherOptions, BlockMissing } from './fetch.ts'
+import type { FetchOptions } from './fetch-batch.ts'
 import { KnownBlocks } from './known-blocks.ts'
 import { BlockServer } from './serve.ts'
 import { Touched } from './touched.ts'
 
-export { BlockMissing, type FetchOptions } from './fetch.ts'
+export { BlockMissing } from './fetch.ts'
+export type { FetchOptions } from './fetch-batch.ts'
 
 /** @param found where it was: on this disk in another tab's storage, at a peer, or at one that has sent it to another reader lately. */
 type OnFetched = (cid: CidText, bytes: Uint8Array, found: 'disk' | 'peer' | 'wanted') => void

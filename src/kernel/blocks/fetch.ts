@@ -1,33 +1,27 @@
 // Blocks from other nodes: finds out who holds them, asks several at once, verifies what comes. Whoever is slow or silent is
-// overtaken by whoever has nothing else to do. Above: blocks.ts, which keeps copies. Below: rpc, the directory.
+// overtaken by whoever has nothing else to do. Above: blocks.ts, which keeps copies. Below:
+// fetch-batch.ts, fetch-request.ts, rpc, the directory.
 import { equalBytes } from '../../base/bytes.ts'
-import { errorLine, OsError, toOsError } from '../../base/errors.ts'
+import { errorLine, OsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
-import type { Clock, Timer } from '../../ports/clock.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { pause } from '../timers.ts'
-import { type Assembler, createAssembler } from './assemble.ts'
 import { type CidText, parseCid } from './cid.ts'
-
-export interface FetchOptions {
-  signal?: AbortSignal | undefined
-  /** Nodes likely to hold the blocks: asked for them before everybody, without asking first whether they do. */
-  hints?: readonly NodeId[]
-  /** Told who sent blocks: hints for the next ones of the same file. */
-  onSource?: (peer: NodeId) => void
-  /** Told who was asked, and was overtaken before it had sent any, by somebody who was asked later. */
-  onSlow?: (peer: NodeId) => void
-  /**
-   * Whether a copy of what was fetched is stored here; `wanted`: of what is small, or read again and again, so that holders are told
-   * that it is read (default: always).
-   */
-  keep?: 'always' | 'wanted' | 'never'
-  /** So many such batches are under way at a time (default 1): they share what may be under way over a link. */
-  batches?: number
-}
+import {
+  Batch,
+  type FetchOptions,
+  type Holder,
+  LOOK_MS,
+  type OnBlock,
+  PATIENCE,
+  patienceMs,
+  type Request,
+} from './fetch-batch.ts'
+import { BlockRequests } from './fetch-request.ts'
 
 /** A block could not be had. */
 export class BlockMissing extends OsError {
@@ -39,9 +33,6 @@ export class BlockMissing extends OsError {
     this.certain = certain
   }
 }
-
-/** @param wanted whether the holder has sent it to another reader lately. */
-export type OnBlock = (cid: CidText, bytes: Uint8Array, wanted: boolean) => void
 
 export interface BlockFetcherOptions {
   hasher: Hasher
@@ -55,131 +46,19 @@ export interface BlockFetcherOptions {
   findProviders: (cid: CidText, signal: AbortSignal) => Promise<NodeId[]>
 }
 
-interface Holder {
-  peer: NodeId
-  cids: Set<CidText>
-}
-
-/** One request under way. */
-interface Request {
-  peer: NodeId
-  cids: readonly CidText[]
-  /** How many of them the same peer is asked for at a time. */
-  abreast: number
-  /** How many times FETCH_STALL_MS, and FETCH_TURN_MS, it is given. */
-  patience: number
-  /** Another was asked for the same before, then: to come second says nothing of this one. */
-  again: Request | undefined
-  startedMs: number
-  /** How many blocks of it have come, with the part of the one that is coming. */
-  progress: number
-  /** Aborted when others have delivered all of it. */
-  overtaken: AbortController
-}
-
-/** Blocks that are wanted together, and what has become of them. */
-class Batch {
-  readonly cids: readonly CidText[]
-  readonly options: FetchOptions
-  readonly found = new Set<CidText>()
-  readonly requests = new Set<Request>()
-  /** Holders that did not deliver: asked again only when there is nobody else. */
-  readonly passed = new Set<NodeId>()
-  /** Of them, those that may have it all the same: they did not say that they do not. */
-  readonly stalled = new Set<NodeId>()
-  /** Of those who are asked again, as there is nobody else, each may be on a slow link: they get more time. */
-  patience = 1
-  readonly #onBlock: OnBlock
-  /** Told when something has come. */
-  #progress = Promise.withResolvers<void>()
-
-  constructor(cids: readonly CidText[], options: FetchOptions, onBlock: OnBlock) {
-    this.cids = cids
-    this.options = options
-    this.#onBlock = onBlock
-  }
-
-  missing(): CidText[] {
-    return this.cids.filter((cid) => !this.found.has(cid))
-  }
-
-  take(cid: CidText, bytes: Uint8Array, wanted: boolean, from: Request): void {
-    if (this.found.has(cid)) return
-    this.found.add(cid)
-    this.#onBlock(cid, bytes, wanted)
-    this.advance()
-    for (const request of this.requests) {
-      if (request !== from && request.cids.every((each) => this.found.has(each))) request.overtaken.abort()
-    }
-  }
-
-  /** There may be something else to do than before. */
-  advance(): void {
-    this.#progress.resolve()
-    this.#progress = Promise.withResolvers()
-  }
-
-  /** The next block has come, or a request has ended. */
-  get progress(): Promise<void> {
-    return this.#progress.promise
-  }
-
-  /** What to ask a holder for next: what nobody is asked for, or else what just one other is, for longest. */
-  next({ peer, cids }: Holder, most: number): Pick<Request, 'cids' | 'again'> {
-    const asked = new Map<CidText, Request[]>()
-    for (const request of this.requests) {
-      for (const cid of request.cids) asked.set(cid, [...(asked.get(cid) ?? []), request])
-    }
-    const wanted = this.missing().filter((cid) => cids.has(cid))
-    const fresh = wanted.filter((cid) => !asked.has(cid)).slice(0, most)
-    if (fresh.length > 0) return { cids: fresh, again: undefined }
-    let oldest: { cid: CidText; request: Request } | undefined
-    for (const cid of wanted) {
-      const [request, second] = asked.get(cid) ?? []
-      if (!request || second || request.peer === peer) continue
-      if (!oldest || request.startedMs < oldest.request.startedMs) oldest = { cid, request }
-    }
-    return { cids: oldest ? [oldest.cid] : [], again: oldest?.request }
-  }
-}
-
-/** A holder that needs so many times as long for a block as another is overtaken. */
-const PATIENCE = 2
-/** Whether another is about to send a block is looked at again after so long at the soonest. */
-const LOOK_MS = 10
-
-/**
- * How long to wait for a block that another was asked for, rather than to ask for it once more: what comes twice takes from
- * what comes next.
- * @param blockMs what who might be asked needs for a block.
- */
-function patienceMs(
-  { startedMs, progress, cids, abreast }: Request,
-  wanted: CidText,
-  blockMs: number,
-  nowMs: number,
-): number {
-  const spentMs = nowMs - startedMs
-  if (progress === 0) return PATIENCE * blockMs * cids.length - spentMs
-  const left = cids.indexOf(wanted) + 1 - progress
-  if (left < 0) return 0 // it has left that one out
-  // How fast it is shows when it has had the time for a block: before, what it was asked for besides may have had its turn.
-  const turnMs = abreast * blockMs - spentMs
-  if (turnMs > 0) return Math.max(LOOK_MS, turnMs)
-  // As it has sent so far, it goes on; one that stops is slower each time that it is looked at.
-  const leftMs = (spentMs * left) / progress
-  return leftMs <= PATIENCE * blockMs ? Math.max(LOOK_MS, leftMs) : 0
-}
-
 export class BlockFetcher {
   readonly #options: BlockFetcherOptions
   /** Nodes that sent wrong bytes: not asked again in this session. */
   readonly #liars = new Map<NodeId, string>()
-  /** Of those who are asked for something: for how much, and when something came last. */
-  readonly #senders = new Map<NodeId, { requests: number; movedMs: number }>()
+  readonly #requests: BlockRequests
 
   constructor(options: BlockFetcherOptions) {
     this.#options = options
+    this.#requests = new BlockRequests({
+      ...options,
+      verify: (cid, bytes) => this.verify(cid, bytes),
+      lied: (peer, what) => this.#liars.set(peer, what),
+    })
   }
 
   /** Nodes caught sending wrong bytes, with what they did. */
@@ -328,13 +207,15 @@ export class BlockFetcher {
       const before = cids.filter((cid) => found.has(cid)).length
       let sent = before
       requests.add(request)
-      const answered = await this.#request(request, options, (cid, bytes, wanted) => {
-        sent++
-        batch.take(cid, bytes, wanted, request)
-      }).finally(() => {
-        requests.delete(request)
-        batch.advance()
-      })
+      const answered = await this.#requests
+        .send(request, options, (cid, bytes, wanted) => {
+          sent++
+          batch.take(cid, bytes, wanted, request)
+        })
+        .finally(() => {
+          requests.delete(request)
+          batch.advance()
+        })
       if (sent > before) {
         options.onSource?.(peer)
         blockMs = (clock.nowMs() - startedMs) / (sent - before)
@@ -357,77 +238,5 @@ export class BlockFetcher {
     await Promise.race([promise, late])
     signal?.removeEventListener('abort', aborted)
     timer.cancel()
-  }
-
-  /** @returns false when it stopped in the middle: it may have what it did not send. */
-  async #request(
-    request: Request,
-    { signal, keep }: Pick<FetchOptions, 'signal' | 'keep'>,
-    onBlock: OnBlock,
-  ): Promise<boolean> {
-    const { peer, cids, abreast, overtaken, patience } = request
-    const { rpc, clock, log } = this.#options
-    const stall = new AbortController()
-    let movedMs = clock.nowMs()
-    const sender = this.#senders.get(peer) ?? { requests: 0, movedMs }
-    this.#senders.set(peer, sender)
-    sender.requests++
-    // What comes over a slow link comes of one request after the other: each is given time while any of them moves.
-    const stallsMs = () => {
-      const turnsMs = movedMs + patience * limits.FETCH_TURN_MS
-      return Math.min(Math.max(sender.movedMs, movedMs) + patience * limits.FETCH_STALL_MS, turnsMs)
-    }
-    // One timer for all that comes: most of it comes long before it would be late.
-    const watch = (ms: number): Timer => {
-      return clock.setTimer(
-        () => {
-          const leftMs = stallsMs() - clock.nowMs()
-          if (leftMs > 0) timer = watch(leftMs)
-          else stall.abort()
-        },
-        ms,
-        'block stall',
-      )
-    }
-    let timer = watch(patience * limits.FETCH_STALL_MS)
-    const assembler: Assembler = createAssembler(cids.length)
-    let progressBytes = 0
-    const wanted = new Set<number>()
-    const onItem = async (item: unknown) => {
-      if (typeof item === 'number') {
-        if (wanted.has(item) || !(item in cids)) throw new OsError('EPROTO', 'named a block that was not asked for')
-        wanted.add(item)
-        return
-      }
-      const { came, whole } = assembler.add(item)
-      request.progress = assembler.progress
-      progressBytes += came
-      if (whole.length > 0 || progressBytes >= limits.FETCH_PROGRESS_BYTES) {
-        progressBytes = 0
-        movedMs = sender.movedMs = clock.nowMs()
-      }
-      const right = await Promise.all(whole.map(({ index, bytes }) => this.verify(cids[index] as CidText, bytes)))
-      for (const [i, { index, bytes }] of whole.entries()) {
-        const cid = cids[index] as CidText
-        if (!right[i]) throw new OsError('EPROTO', `sent wrong bytes for block ${cid}`)
-        onBlock(cid, bytes, wanted.has(index))
-      }
-    }
-    try {
-      const signals = [stall.signal, overtaken.signal, ...(signal ? [signal] : [])]
-      const args = { cids: [...cids], ...(keep === 'wanted' ? { read: true } : {}) }
-      await rpc.call(peer, 'blocks.get', args, { signal: AbortSignal.any(signals), onItem, abreast })
-      return true
-    } catch (error) {
-      signal?.throwIfAborted()
-      const problem = toOsError(error)
-      if (problem.code === 'EPROTO') this.#liars.set(peer, problem.message)
-      if (overtaken.signal.aborted) return true
-      log.log('warn', 'blocks', `${shortNode(peer)} failed to serve blocks: ${errorLine(problem)}`)
-      return problem.code === 'EPROTO' // whoever lies is not believed to have it either
-    } finally {
-      if (--sender.requests === 0) this.#senders.delete(peer)
-      timer.cancel()
-    }
   }
 }
