@@ -21,6 +21,11 @@ export class Latest<V, K extends string = string> {
     return this.#entries.size
   }
 
+  /** What all of them cost. */
+  get used(): number {
+    return this.#used
+  }
+
   has(key: K): boolean {
     return this.#entries.has(key)
   }
@@ -34,11 +39,16 @@ export class Latest<V, K extends string = string> {
     this.delete(key)
     this.#entries.set(key, value)
     this.#used += this.#cost(value, key)
-    while (this.#used > this.#most) {
+    while (this.#used > this.#most) this.drop()
+  }
+
+  /** The oldest, if there is one. */
+  drop(): void {
+    while (this.#entries.size > 0) {
       this.#oldest ??= this.#entries.keys()
       const { done, value: oldest } = this.#oldest.next()
       if (done) this.#oldest = undefined
-      else this.delete(oldest)
+      else if (this.delete(oldest)) return
     }
   }
 

@@ -206,6 +206,8 @@ export const MAX_READ_BLOCKS = 32_768
  * Each is freed when nobody has used it for so long, or half as long again.
  */
 export const CACHED_BYTES = 56 * 1024 * 1024
+/** Of them for those that were stored here and not asked for yet, whatever is asked for. */
+export const CACHED_FRESH_BYTES = 8 * 1024 * 1024
 export const CACHED_MS = 60_000
 /** Copies of what was read that a tab keeps for itself, before it frees those that it does not owe anybody. */
 export const MAX_COPIED_BYTES = 1024 * 1024 * 1024

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { MemoryBlockStore } from '../../adapters/memory/stores.ts'
 import { utf8 } from '../../base/bytes.ts'
 import { type BlockNode, blockNode, Lab } from '../harness.contract.ts'
-import { CACHED_BYTES, CACHED_MS, TOUCHED_MS } from '../limits.ts'
+import { CACHED_BYTES, CACHED_FRESH_BYTES, CACHED_MS, TOUCHED_MS } from '../limits.ts'
 import { BlockCache } from './cache.ts'
 import { RAW } from './cid.ts'
 
@@ -144,6 +144,48 @@ describe('the cache', () => {
     expect(held(most + 3)).toHaveLength(most)
     expect(cache.get('c0')).toBeDefined()
     expect([1, 2, 3].map((i) => cache.get(`c${i}`))).toEqual([undefined, undefined, undefined])
+  })
+
+  it('keeps what is asked for when as much as it holds is written, and has room for what is written', () => {
+    const most = CACHED_BYTES / MIB - 1
+    fill(0, most)
+    const asked = held(most)
+    fill(most, 4 * most)
+    const still = held(most)
+    expect(still).toEqual(asked.slice(-still.length))
+    expect(still.length).toBe(most - CACHED_FRESH_BYTES / MIB + 1)
+    expect(cache.peek(`c${4 * most - 1}`)).toBeDefined()
+  })
+
+  it('keeps as much as fits of what is read again and again, however large it is', () => {
+    const most = CACHED_BYTES / MIB - 1
+    const hits = [1, 2, 3].map(() => {
+      let found = 0
+      for (let i = 0; i < 2 * most; i++) {
+        if (cache.get(`c${i}`)) found++
+        else cache.filling()(`c${i}`, new Uint8Array(MIB))
+      }
+      return found
+    })
+    expect(hits).toEqual([0, most, most])
+  })
+
+  it('lets those go for what is read that nobody asks for, and keeps some of them', () => {
+    const most = CACHED_BYTES / MIB - 1
+    fill(0, most)
+    for (let i = most; i < 3 * most; i++) cache.filling()(`c${i}`, new Uint8Array(MIB))
+    const written = Array.from({ length: most }, (_, i) => i).filter((i) => cache.peek(`c${i}`))
+    expect(written.length).toBeGreaterThanOrEqual(CACHED_FRESH_BYTES / MIB - 1)
+    expect(written.length).toBeLessThanOrEqual(CACHED_FRESH_BYTES / MIB)
+    expect(held(3 * most)).toHaveLength(most)
+  })
+
+  it('makes room for others a minute after the last asked', async () => {
+    const most = CACHED_BYTES / MIB - 1
+    for (let i = 0; i < most; i++) cache.filling()(`c${i}`, new Uint8Array(MIB))
+    await lab.advance(2 * CACHED_MS)
+    cache.filling()('new', new Uint8Array(MIB))
+    expect(cache.peek('new')).toBeDefined()
   })
 
   it('holds nothing of the memory around a block', () => {

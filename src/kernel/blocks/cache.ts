@@ -19,11 +19,15 @@ interface Cached {
   usedMs: number
 }
 
+const cost = ({ bytes }: { bytes: Uint8Array }) => bytes.byteLength + ROW_BYTES
+
 export class BlockCache {
   readonly #store: BlockStore
   readonly #clock: Clock
-  /** The one used longest ago first. */
-  readonly #blocks = new Latest<Cached>(limits.CACHED_BYTES, ({ bytes }) => bytes.byteLength + ROW_BYTES)
+  /** Stored here, and asked for by nobody since. Of both, the one used longest ago comes first. */
+  readonly #fresh = new Latest<Cached>(limits.CACHED_BYTES, cost)
+  /** Asked for since. */
+  readonly #asked = new Latest<Cached>(limits.CACHED_BYTES, cost)
   /** Until it is empty. */
   #sweep: Timer | undefined
   #inARow = 0
@@ -36,24 +40,34 @@ export class BlockCache {
     this.#clock = clock
   }
 
-  /** @param bytes hash to it, must not change any more, and are in the store, or on their way there. */
+  /**
+   * For it, those go that nobody has asked for, and others only where that is not enough.
+   * @param bytes hash to it, must not change any more, and are in the store, or on their way there.
+   */
   add(cid: CidText, bytes: Uint8Array): void {
-    if (this.#closed) return
-    this.#blocks.set(cid, { bytes: owned(bytes), usedMs: this.#clock.nowMs() })
-    this.#sweep ??= this.#sweepLater()
+    this.#set(this.#asked.has(cid) ? this.#asked : this.#fresh, cid, bytes)
   }
 
   /** Its bytes, neither to be changed nor to be moved away. */
   get(cid: CidText): Uint8Array | undefined {
-    const bytes = this.#blocks.get(cid)?.bytes
-    if (bytes) this.add(cid, bytes)
+    const bytes = this.peek(cid)
+    if (bytes) {
+      this.#fresh.delete(cid)
+      this.#set(this.#asked, cid, bytes)
+    }
     return bytes
+  }
+
+  /** The same, of what is not asked for again because of that. */
+  peek(cid: CidText): Uint8Array | undefined {
+    return (this.#asked.get(cid) ?? this.#fresh.get(cid))?.bytes
   }
 
   /** It is not in the store any more, or not as it should be. */
   delete(cid: CidText): void {
     this.#deletions++
-    this.#blocks.delete(cid)
+    this.#fresh.delete(cid)
+    this.#asked.delete(cid)
   }
 
   /**
@@ -89,29 +103,49 @@ export class BlockCache {
     return own
   }
 
-  /** @returns what adds what is read from now on, unless something was deleted meanwhile. */
+  /**
+   * @returns what adds what is read from now on, unless something was deleted meanwhile. No other that is asked for has to go: of a
+   * file that is larger than memory, and read again and again, as much as fits stays here.
+   */
   filling(): (cid: CidText, bytes: Uint8Array) => void {
     const before = this.#deletions
     return (cid, bytes) => {
-      if (this.#deletions === before && !this.#blocks.has(cid)) this.add(cid, bytes)
+      if (this.#deletions !== before || this.peek(cid)) return
+      const most = limits.CACHED_BYTES - Math.min(this.#fresh.used, limits.CACHED_FRESH_BYTES)
+      if (this.#asked.used + cost({ bytes }) > most) return
+      this.#set(this.#asked, cid, bytes)
     }
   }
 
   close(): void {
     this.#closed = true
     this.#sweep?.cancel()
-    this.#blocks.clear()
+    this.#fresh.clear()
+    this.#asked.clear()
+  }
+
+  #set(where: Latest<Cached>, cid: CidText, bytes: Uint8Array): void {
+    if (this.#closed) return
+    where.set(cid, { bytes: owned(bytes), usedMs: this.#clock.nowMs() })
+    while (this.#fresh.used + this.#asked.used > limits.CACHED_BYTES) {
+      const spare = this.#fresh.used > limits.CACHED_FRESH_BYTES || this.#asked.size === 0
+      if (spare) this.#fresh.drop()
+      else this.#asked.drop()
+    }
+    this.#sweep ??= this.#sweepLater()
   }
 
   /** What nobody uses is memory that others need. */
   #sweepLater(): Timer {
     const sweep = () => {
       const unusedMs = this.#clock.nowMs() - limits.CACHED_MS
-      for (const [cid, { usedMs }] of this.#blocks.entries()) {
-        if (usedMs > unusedMs) break
-        this.#blocks.delete(cid)
+      for (const blocks of [this.#fresh, this.#asked]) {
+        for (const [cid, { usedMs }] of blocks.entries()) {
+          if (usedMs > unusedMs) break
+          blocks.delete(cid)
+        }
       }
-      this.#sweep = this.#blocks.size > 0 ? this.#sweepLater() : undefined
+      this.#sweep = this.#fresh.size + this.#asked.size > 0 ? this.#sweepLater() : undefined
     }
     return this.#clock.setTimer(sweep, limits.CACHED_MS / 2, 'cached blocks')
   }

@@ -44,7 +44,7 @@ export class Enclosed {
       bytes = 0
     }
     for (const cid of new Set(cids)) {
-      const block = isRawCid(cid) ? this.#cache.get(cid) : undefined
+      const block = isRawCid(cid) ? this.#cache.peek(cid) : undefined
       if (!block || block.byteLength > limits.SMALL_BLOCK_BYTES) continue
       const size = costOf(block)
       if (sent + bytes + size > limits.ENCLOSED_BYTES) break
