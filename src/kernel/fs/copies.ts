@@ -10,7 +10,7 @@ import {
   PLACED_BYTES,
   SMALL_BLOCK_BYTES,
 } from '../limits.ts'
-import type { TreeOp } from '../rpc/methods.ts'
+import type { TreeOp } from '../rpc/bodies.ts'
 import { type Directory, decodeDirectoryBlock, type Entry } from './directory.ts'
 import { type Elsewhere, isLost, owedOf } from './leaves.ts'
 import { type Part, PartedDirectory, partsOf } from './parted.ts'

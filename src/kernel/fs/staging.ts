@@ -1,7 +1,7 @@
 // What an event does to files, kept until it completes. Above: fs.ts, process/lease-run.ts. Below: nothing.
 import { OsError } from '../../base/errors.ts'
 import { MAX_EVENT_CHANGE_BYTES, MAX_EVENT_CHANGES } from '../limits.ts'
-import type { TreeOp } from '../rpc/methods.ts'
+import type { TreeOp } from '../rpc/bodies.ts'
 import { type FileRoot, fileRoot } from './dag.ts'
 
 /** Changes of one event, in order, not yet visible to others (process/lease-run.ts). */

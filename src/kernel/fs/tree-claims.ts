@@ -1,7 +1,7 @@
 // Who says that it leads a tree, as far as this node knows: a claim is a way to go, never a proof. Each is its maker's
 // own word, and goes with it. Pure. Above: tree-in-use.ts.
 import type { Kid, NodeId } from '../../base/ids.ts'
-import type { TreeHead } from '../rpc/methods.ts'
+import type { TreeHead } from '../rpc/bodies.ts'
 import { precedes } from './tree-head.ts'
 
 export class TreeClaims {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Kid } from '../../base/ids.ts'
 import { nodeId } from '../harness.contract.ts'
-import type { TreeHead } from '../rpc/methods.ts'
+import type { TreeHead } from '../rpc/bodies.ts'
 import { TreeClaims } from './tree-claims.ts'
 import { precedes } from './tree-head.ts'
 

@@ -1,6 +1,6 @@
 // Which of several trees, and of several nodes that say they lead one, is the one to use. Pure. Above: tree-claims.ts.
 import type { Kid } from '../../base/ids.ts'
-import type { TreeHead } from '../rpc/methods.ts'
+import type { TreeHead } from '../rpc/bodies.ts'
 
 /**
  * Whether `a` is rather used than `b`. Where two trees meet, everybody has to choose alike, and choose the same for as

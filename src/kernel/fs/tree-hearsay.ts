@@ -8,7 +8,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
-import type { TreeHead } from '../rpc/methods.ts'
+import type { TreeHead } from '../rpc/bodies.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { ofKeg } from './tree-head.ts'
 

@@ -7,7 +7,7 @@ import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import { copiesCount, versionName } from '../../syscalls/table.ts'
 import type { CidText } from '../blocks/cid.ts'
 import { COPIES, MAX_ABSORBED, MAX_SIGNATURE_BYTES, MAX_WHAT_CHARS } from '../limits.ts'
-import { treeOp } from '../rpc/methods.ts'
+import { treeOp } from '../rpc/bodies.ts'
 import type { Commit, Signed } from './commit-signature.ts'
 import { storedVersions, type Version, Versions } from './versions.ts'
 

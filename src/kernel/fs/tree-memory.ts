@@ -6,7 +6,7 @@ import { errorLine } from '../../base/errors.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
 import * as limits from '../limits.ts'
-import { type TreeHead, treeHead } from '../rpc/methods.ts'
+import { type TreeHead, treeHead } from '../rpc/bodies.ts'
 import type { TreeCopies } from './copies.ts'
 import type { TreeNews } from './tree-news.ts'
 

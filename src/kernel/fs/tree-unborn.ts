@@ -2,7 +2,7 @@
 // Above: tree-in-use.ts. Below: tree-branch.ts, tree-keeper.ts.
 import { isOsError } from '../../base/errors.ts'
 import type { Kid } from '../../base/ids.ts'
-import type { TreeHead } from '../rpc/methods.ts'
+import type { TreeHead } from '../rpc/bodies.ts'
 import type { TreeBranch } from './tree-branch.ts'
 import type { TreeKeeper } from './tree-keeper.ts'
 import { orCanceled } from './tree-news.ts'

@@ -3,7 +3,7 @@
 import type { Kid, NodeId } from '../../base/ids.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
-import type { TreeHead } from '../rpc/methods.ts'
+import type { TreeHead } from '../rpc/bodies.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { ofKeg, precedes } from './tree-head.ts'
 

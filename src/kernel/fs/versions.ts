@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import type { NodeId } from '../../base/ids.ts'
 import type { CidText } from '../blocks/cid.ts'
 import { MAX_NEWEST_VERSIONS, MAX_SIGNATURE_BYTES, MAX_VERSION_NAMES, MAX_VERSIONS, MAX_WHAT_CHARS } from '../limits.ts'
-import type { TreeOp } from '../rpc/methods.ts'
+import type { TreeOp } from '../rpc/bodies.ts'
 import type { Signed } from './commit-signature.ts'
 
 export interface Version {

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { OsError } from '../../base/errors.ts'
 import { MAX_EMITS_PER_EVENT, MAX_EVENT_BYTES, MAX_KEY_LENGTH } from '../../syscalls/limits.ts'
 import { MAX_COMPLETION_BYTES, MAX_LEASED_TOGETHER } from '../limits.ts'
-import { treeOp } from '../rpc/methods.ts'
+import { treeOp } from '../rpc/bodies.ts'
 import { holdsData } from './data.ts'
 
 const text = (max: number) => v.pipe(v.string(), v.maxLength(max))

@@ -5,7 +5,7 @@ import { RAW } from '../blocks/cid.ts'
 import { Tree } from '../fs/tree.ts'
 import { TreeEdit } from '../fs/tree-edit.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
-import type { TreeOp } from '../rpc/methods.ts'
+import type { TreeOp } from '../rpc/bodies.ts'
 import { makeChanges } from './effects.ts'
 
 let tree: Tree

@@ -2,7 +2,7 @@
 import { isOsError } from '../../base/errors.ts'
 import type { Namespace } from '../fs/namespace.ts'
 import type { SharedTree } from '../fs/shared-tree.ts'
-import type { TreeOp } from '../rpc/methods.ts'
+import type { TreeOp } from '../rpc/bodies.ts'
 
 /** Homes of the tree that may vanish under one set of file changes before the process gives up. */
 const MAX_REPEATS = 5

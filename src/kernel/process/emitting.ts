@@ -3,7 +3,7 @@
 import { OsError } from '../../base/errors.ts'
 import { MAX_EMITS_PER_EVENT } from '../../syscalls/limits.ts'
 import { MAX_EMIT_BYTES } from '../limits.ts'
-import type { LeasedEvent } from '../rpc/methods.ts'
+import type { LeasedEvent } from '../rpc/bodies.ts'
 import type { Emitted } from './completion.ts'
 import { encodeData } from './data.ts'
 

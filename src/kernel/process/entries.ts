@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import { OsError } from '../../base/errors.ts'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import { processLimits } from '../../syscalls/table.ts'
-import { treeOp } from '../rpc/methods.ts'
+import { treeOp } from '../rpc/bodies.ts'
 
 export const text = v.pipe(v.string(), v.maxLength(65_536))
 export const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))

@@ -13,7 +13,7 @@ import { RAW } from '../blocks/cid.ts'
 import { holdFiles } from '../fs/copies.ts'
 import type { Journalled } from '../journal/journal.ts'
 import * as limits from '../limits.ts'
-import { treeOp } from '../rpc/methods.ts'
+import { treeOp } from '../rpc/bodies.ts'
 import {
   bytes,
   decodeEntry,

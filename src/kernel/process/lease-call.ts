@@ -2,7 +2,7 @@
 import { concat } from '../../base/bytes.ts'
 import { OsError, toOsError } from '../../base/errors.ts'
 import { ITEM_BYTES, MAX_COMPLETION_BYTES } from '../limits.ts'
-import type { Lease } from '../rpc/methods.ts'
+import type { Lease } from '../rpc/bodies.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import type { Attempt } from './attempts.ts'
 import { type ExecutionItem, parseExecutionItem } from './completion.ts'

@@ -7,7 +7,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Sandbox } from '../../ports/sandbox.ts'
 import type { Blocks } from '../blocks/blocks.ts'
-import type { Lease } from '../rpc/methods.ts'
+import type { Lease } from '../rpc/bodies.ts'
 import { readProgram } from './program.ts'
 import { type Outcome, TaskHost } from './task-host.ts'
 
