@@ -119,6 +119,8 @@ export const MAX_CIDS_PER_CALL = 256
 export const MAX_KNOWN_BLOCKS = 250_000
 /** Children of nodes of files that are kept decoded (some 15 MB). */
 export const MAX_CACHED_CHILDREN = 100_000
+/** Links of directories that are kept encoded (some 10 MB). */
+export const MAX_ENCODED_LINKS = 30_000
 /** Blocks fetched at a time ahead of a sequential reader, the next while these come: bounds memory per open file. */
 export const READAHEAD_BLOCKS = 8
 /** The same of small leaves: one request. */

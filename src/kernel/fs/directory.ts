@@ -4,13 +4,14 @@ import * as dagPb from '@ipld/dag-pb'
 import { decode, encode } from 'cborg'
 import { UnixFS } from 'ipfs-unixfs'
 import * as v from 'valibot'
-import { fromUtf8, utf8 } from '../../base/bytes.ts'
+import { concat, fromUtf8, utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import { isKid, type Kid } from '../../base/ids.ts'
+import { Latest } from '../../base/latest.ts'
 import { MAX_PATH_LENGTH } from '../../syscalls/limits.ts'
 import type { FileInfo } from '../../syscalls/types.ts'
 import { type CidText, kidOfCid, parseCid } from '../blocks/cid.ts'
-import { MAX_BLOCK_BYTES, MAX_LINK_BYTES } from '../limits.ts'
+import { MAX_BLOCK_BYTES, MAX_ENCODED_LINKS, MAX_LINK_BYTES } from '../limits.ts'
 import type { Chunks } from './chunker.ts'
 import { decodeNode, MalformedDag } from './dag.ts'
 
@@ -54,6 +55,35 @@ const detailsOf = v.map(
   v.union([v.strictTuple(plain), v.strictTuple([...plain, v.literal(1)]), v.strictTuple(mounted)]),
 )
 
+/**
+ * Links as they were encoded lately, by all that is in them: of the hundreds in a directory, one change leaves all others as they
+ * are. (In Protocol Buffers, messages one after the other are one with the fields of all.)
+ */
+const encodedLinks = new Latest<Uint8Array>(MAX_ENCODED_LINKS)
+
+function encodedLink(name: string, { cid, size }: Entry): Uint8Array {
+  const key = `${cid} ${size} ${name}`
+  const known = encodedLinks.get(key)
+  if (known) return known
+  const bytes = dagPb.encode({ Links: [{ Name: name, Hash: parseCid(cid), Tsize: size }] })
+  encodedLinks.set(key, bytes)
+  return bytes
+}
+
+/** The order of their UTF-8, in which links have to be. */
+function byCodePoint(a: string, b: string): number {
+  for (let i = 0; i < Math.min(a.length, b.length); i++) {
+    const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)]
+    if (x !== y) return rank(x) - rank(y)
+  }
+  return a.length - b.length
+}
+
+/** Halves of characters beyond the first 65,536 come after all others. */
+function rank(unit: number): number {
+  return (unit & 0xf800) === 0xd800 ? unit + 0x10000 : unit
+}
+
 /** No entry is called so: its details say that the entries are parts of one directory. */
 const PARTED = ''
 
@@ -63,7 +93,7 @@ const PARTED = ''
  * @throws {OsError} EFBIG when there are too many entries for one block.
  */
 export function encodeDirectory(directory: Directory, parted = false): Uint8Array {
-  const names = [...directory.keys()].sort()
+  const names = [...directory.keys()].sort(byCodePoint)
   const details: [string, (number | Kid)[]][] = names.map((name) => {
     const { kind, size, mode, mtimeMs, chunks, keg } = directory.get(name) as Entry
     const cut = chunks === 'content' ? 1 : 0
@@ -72,12 +102,8 @@ export function encodeDirectory(directory: Directory, parted = false): Uint8Arra
     return [name, [KINDS.indexOf(kind), size, mode, mtimeMs, ...more]]
   })
   const data = encode(new Map(parted ? [[PARTED, [1, 0, 0, 0]], ...details] : details))
-  const links = names.map((name) => {
-    const entry = directory.get(name) as Entry
-    return { Name: name, Hash: parseCid(entry.cid), Tsize: entry.size }
-  })
-  const node = dagPb.prepare({ Data: new UnixFS({ type: 'directory', data }).marshal(), Links: links })
-  const bytes = dagPb.encode(node)
+  const node = { Data: new UnixFS({ type: 'directory', data }).marshal(), Links: [] }
+  const bytes = concat([...names.map((name) => encodedLink(name, directory.get(name) as Entry)), dagPb.encode(node)])
   if (bytes.byteLength > MAX_BLOCK_BYTES) {
     throw new OsError('EFBIG', `a directory of ${directory.size} entries does not fit one block: use subdirectories`)
   }

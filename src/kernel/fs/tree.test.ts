@@ -1,3 +1,4 @@
+import * as dagPb from '@ipld/dag-pb'
 import { sha256 } from '@noble/hashes/sha2.js'
 import fc from 'fast-check'
 import { CID } from 'multiformats/cid'
@@ -6,7 +7,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { Blocks } from '../blocks/blocks.ts'
-import { RAW } from '../blocks/cid.ts'
+import { parseCid, RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
 import type { TreeOp } from '../rpc/bodies.ts'
 import { decodeDirectory, type Entry, encodeDirectory } from './directory.ts'
@@ -312,6 +313,20 @@ describe('a directory', () => {
         expect(encodeDirectory(shuffled)).toEqual(bytes)
       }),
       { numRuns: 40 },
+    )
+  })
+
+  it('is the node that the DAG-PB encoder makes of all links together, however often it was encoded', () => {
+    const names = fc.uniqueArray(fc.oneof(name, fc.constantFrom('\uffff', '\u{1f600}', '\u{1f600}a', '\ufffda')))
+    fc.assert(
+      fc.property(names, fc.nat(2 ** 40), (all, size) => {
+        const directory = new Map(all.map((each, i) => [each, entry(files[i % 3] as string, { size: size + i })]))
+        const bytes = encodeDirectory(directory)
+        const links = [...directory].map(([Name, { cid, size: Tsize }]) => ({ Name, Hash: parseCid(cid), Tsize }))
+        const { Data } = dagPb.decode(bytes)
+        expect(bytes).toEqual(dagPb.encode(dagPb.prepare({ Data, Links: links })))
+        expect(encodeDirectory(directory)).toEqual(bytes)
+      }),
     )
   })
 
