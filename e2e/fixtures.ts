@@ -127,6 +127,16 @@ export class Tab {
     this.errors.splice(0, this.errors.length, ...others)
   }
 
+  /** Drops files and folders of this machine onto the page, with the events that a person's drag makes. */
+  async drop(paths: readonly string[]): Promise<void> {
+    const session = await this.context.newCDPSession(this.page)
+    for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+      const data = { items: [], files: [...paths], dragOperationsMask: 1 }
+      await session.send('Input.dispatchDragEvent', { type, x: 300, y: 300, data })
+    }
+    await session.detach()
+  }
+
   /** Ends the tab's renderer at once, as a crash or the task manager does. */
   async crash(): Promise<void> {
     const crashed = this.page.waitForEvent('crash')

@@ -48,24 +48,9 @@ async function writeText(path: string, size: number): Promise<void> {
   await new Promise<void>((resolve) => out.end('theend', () => resolve()))
 }
 
-/** Drops the file onto the page, as a person would. */
+/** Drops the file onto the page, as a person would, and waits until it is stored. */
 async function drop(tab: Tab): Promise<void> {
-  await tab.page.evaluate(() => {
-    const input = document.createElement('input')
-    input.type = 'file'
-    input.id = 'e2e-file'
-    document.body.append(input)
-  })
-  await tab.page.setInputFiles('#e2e-file', file)
-  await tab.page.evaluate(() => {
-    const input = document.querySelector<HTMLInputElement>('#e2e-file')
-    const [dropped] = input?.files ?? []
-    if (!dropped) throw new Error('no file')
-    const data = new DataTransfer()
-    data.items.add(dropped)
-    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }))
-    input?.remove()
-  })
+  await tab.drop([file])
   const size = statSync(file).size
   await expect.poll(async () => (await tab.sh('ls -l /big.txt')).stdout, { timeout: 240_000 }).toContain(String(size))
 }

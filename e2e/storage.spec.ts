@@ -102,6 +102,25 @@ test('a folder goes in and comes out as an archive', async ({ tab }) => {
   }
 })
 
+test('what is dropped onto the page is stored: files, an empty one, a folder', async ({ tab }) => {
+  const a = await tab()
+  const folder = mkdtempSync(join(tmpdir(), 'brittlestar-drop-'))
+  try {
+    const nested = join(folder, 'holiday', 'day one')
+    mkdirSync(nested, { recursive: true })
+    writeFileSync(join(nested, 'ünï.txt'), 'sun')
+    writeFileSync(join(folder, 'empty'), '')
+    writeFileSync(join(folder, 'plain.txt'), 'plain')
+    await a.drop([join(folder, 'plain.txt'), join(folder, 'empty')])
+    await expect.poll(async () => (await a.sh('ls /empty')).code).toBe(0)
+    expect(await a.out('cat /plain.txt /empty')).toBe('plain')
+    await a.drop([join(folder, 'holiday')])
+    await expect.poll(async () => (await a.sh('cat "/holiday/day one/ünï.txt"')).stdout).toBe('sun')
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
 test('what rm -rf took comes back, on another tab and when the one that did it is gone', async ({ cluster }) => {
   const [a, b, c] = await cluster(3)
   if (!a || !b || !c) throw new Error('three tabs')

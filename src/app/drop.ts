@@ -48,12 +48,21 @@ async function* walkAll(entries: readonly FileSystemEntry[]): AsyncGenerator<Hos
   const waiting = [...entries]
   let count = 0
   for (let entry = waiting.shift(); entry; entry = waiting.shift()) {
-    if (entry instanceof FileSystemDirectoryEntry) waiting.unshift(...(await children(entry)))
-    else if (entry instanceof FileSystemFileEntry) {
+    if (isDirectory(entry)) waiting.unshift(...(await children(entry)))
+    else if (isFile(entry)) {
       if (++count > MAX_DROPPED_FILES) throw new OsError('EFBIG', `more than ${MAX_DROPPED_FILES} files were dropped`)
       yield hostFile(await fileOf(entry), entry.fullPath.replace(/^\//, ''))
     }
   }
+}
+
+/** Chromium does not expose the interfaces of entries to scripts. */
+function isDirectory(entry: FileSystemEntry): entry is FileSystemDirectoryEntry {
+  return entry.isDirectory
+}
+
+function isFile(entry: FileSystemEntry): entry is FileSystemFileEntry {
+  return entry.isFile
 }
 
 /** The browser hands out a directory in portions; an empty one is the end. */

@@ -77,6 +77,30 @@ describe('a branch that begins after two homes have failed in the same second', 
   })
 })
 
+describe('a branch of a node that has just come, and is cut off', () => {
+  it.each([0, 50, 200, 500, 1_000, 3_000])('shows what it has read, %i ms later', async (ms) => {
+    const cluster = newCluster({ seed: 21 })
+    const nodes = await boot(cluster, 2)
+    const [first] = nodes as [SimNode]
+    for (let i = 0; i < 60; i++) {
+      await cluster.run(first.fs.mkdir(`/d${i}`))
+      await cluster.run(first.fs.writeFile(`/d${i}/f`, `${i}`))
+    }
+    const [last] = (await boot(cluster, 1)) as [SimNode]
+    await cluster.until(async () => (await last.fs.readdir('/')).includes('d7'), 'it reads the tree')
+    expect(await cluster.run(last.fs.readFile('/d7/f', 'utf8'))).toBe('7')
+    await cluster.advance(ms)
+    for (const node of nodes) cluster.hub.setPartition(last.id, node.id, true)
+    await cluster.run(last.fs.writeFile('/mine', ''))
+    expect(await cluster.run(last.fs.readdir('/'))).toEqual(expect.arrayContaining(['d7', 'mine']))
+    expect(await cluster.run(last.fs.readFile('/d7/f', 'utf8'))).toBe('7')
+    for (const node of nodes) cluster.hub.setPartition(last.id, node.id, false)
+    await cluster.until(async () => treesOf(cluster.up()).length === 1, 'one tree', 120_000)
+    await cluster.until(async () => (await first.fs.readdir('/')).includes('mine'), 'they have met')
+    expect((await cluster.run(first.fs.readdir('/'))).filter((name) => name.startsWith('d'))).toHaveLength(61)
+  })
+})
+
 describe('a branch that begins where peers lie', () => {
   /** They say that of the tree, and that they hold every block. */
   const liars = async (cluster: TestCluster, nodes: SimNode[], roots: readonly string[]) => {

@@ -148,13 +148,18 @@ export class TreeBranch {
     return own
   }
 
-  /** The same, as it is known here: a member of the journal has all files, others the directories. */
+  /**
+   * The same, as it is known here: a member of the journal has all files, others the directories. A member that has not caught up
+   * yet has the journal's beginnings only, which are worth less than what was read here.
+   */
   #own(left: TreeHead): Beginning {
+    const { keeper, memory } = this.#options
+    const whole = memory.complete?.tree === left.tree ? memory.complete : undefined
     // What nobody has said to be committed is not known to be.
-    const stored = this.#options.keeper.stored(left.tree, left.term > 0 ? left : undefined)
-    if (stored) return stored
-    const { complete } = this.#options.memory
-    const { root, version } = complete?.tree === left.tree ? complete : left
+    const stored = keeper.stored(left.tree, left.term > 0 ? left : undefined)
+    const seen = stored && keeper.votes(left.tree) ? whole : (whole ?? left)
+    if (stored && (!seen || stored.version >= seen.version)) return stored
+    const { root, version } = seen ?? left
     return { root, version, base: root }
   }
 
