@@ -83,6 +83,35 @@ async function cuttable(page: Page): Promise<void> {
   })
 }
 
+const cutOff = ({ page }: Tab, yes: boolean): Promise<void> =>
+  page.evaluate((on) => (globalThis as unknown as { cut(on: boolean): void }).cut(on), yes)
+
+test('a tab that is cut off a moment after it came goes on with the tree that it has read', async ({
+  chrome,
+  relay,
+  cluster,
+}) => {
+  const [a, b] = (await cluster(2)) as [Tab, Tab]
+  await a.page.evaluate(async () => {
+    await globalThis.os.sh('mkdir /busy')
+    for (let i = 0; i < 300; i++) await globalThis.os.fs.writeFile(`/busy/f${i % 20}`, `${i}`)
+  })
+  const context = await chrome.newContext()
+  const page = await context.newPage()
+  await cuttable(page)
+  const lonely = await new Tab(page).open(relay.url)
+  for (const each of [a, b, lonely]) await each.untilPeers(2)
+  expect(await lonely.out('ls /busy; cat /busy/f19')).toContain('299')
+  await cutOff(lonely, true)
+  await lonely.untilPeers(0)
+  await lonely.out('echo mine > /mine')
+  expect(await lonely.out('ls /; ls /busy')).toMatch(/busy(.|\n)*mine(.|\n)*f19/)
+  await cutOff(lonely, false)
+  for (const each of [a, b, lonely]) await each.untilPeers(2, 60_000)
+  await expect.poll(async () => (await a.sh('cat /mine /busy/f19')).stdout, { timeout: 60_000 }).toBe('mine\n299')
+  await context.close()
+})
+
 test('two of five tabs that are cut off and come back have what the others have, and bring what they wrote', async ({
   chrome,
   relay,
@@ -105,12 +134,7 @@ test('two of five tabs that are cut off and come back have what the others have,
   await a.out('echo before > /before')
   const job = await startLines(x, EVENTS)
   await untilDone(a, job, 11)
-  const cut = (yes: boolean) =>
-    Promise.all(
-      lonely.map(({ page }) =>
-        page.evaluate((on) => (globalThis as unknown as { cut(on: boolean): void }).cut(on), yes),
-      ),
-    )
+  const cut = (yes: boolean) => Promise.all(lonely.map((each) => cutOff(each, yes)))
   await cut(true)
   for (const each of lonely) await each.untilPeers(0)
   for (const each of others) await each.untilPeers(2)
