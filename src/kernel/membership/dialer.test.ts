@@ -72,12 +72,23 @@ describe('the dialer', () => {
   it('backs off from a peer that does not answer, and gives it up', async () => {
     dialer.suggest(near)
     await ticker.advance(3_600_000)
-    expect(dials.length).toBe(6)
+    expect(dials.length).toBe(20)
     const gaps = dials.slice(1).map(({ atMs }, i) => atMs - (dials[i]?.atMs ?? 0))
-    expect(gaps.every((gap, i) => gap >= 500 * 2 ** i && gap <= Math.min(REDIAL_MAX_MS, 1_000 * 2 ** i) * 1.5)).toBe(
-      true,
-    )
+    expect(
+      gaps.every(
+        (gap, i) =>
+          gap >= Math.min(REDIAL_MAX_MS, 1_000 * 2 ** i) / 2 && gap <= Math.min(REDIAL_MAX_MS, 1_000 * 2 ** i) * 1.5,
+      ),
+    ).toBe(true)
     expect(ticker.clock.pending()).toEqual([])
+  })
+
+  it('still tries, once a minute or so, ten minutes later', async () => {
+    dialer.suggest(near)
+    await ticker.advance(10 * 60_000)
+    const before = dials.length
+    await ticker.advance(2 * REDIAL_MAX_MS)
+    expect(dials.length).toBeGreaterThan(before)
   })
 
   it('tries a given-up peer once more for each mention of it', async () => {
@@ -85,7 +96,7 @@ describe('the dialer', () => {
     await ticker.advance(3_600_000)
     dialer.suggest(near)
     await ticker.advance(3_600_000)
-    expect(dials.length).toBe(7)
+    expect(dials.length).toBe(21)
   })
 
   it(`never has more than ${MAX_DIALS} dials under way, and gets through all`, async () => {
@@ -102,7 +113,7 @@ describe('the dialer', () => {
     expect(dials.length).toBeGreaterThanOrEqual(4)
     expect(dials.length).toBeLessThanOrEqual(13)
     await ticker.advance(3_600_000)
-    expect(dials.length).toBeLessThanOrEqual(13 + 6)
+    expect(dials.length).toBeLessThanOrEqual(13 + 20)
   })
 
   it('can redial after a link broke during an earlier dial', async () => {

@@ -29,8 +29,10 @@ interface Candidate {
   dial: Promise<OsError | undefined> | undefined
 }
 
-/** Dials that fail this often are forgotten until somebody mentions the peer again. */
-const MAX_FAILURES = 6
+/** A peer to which dials fail this often does not stand in the way of others that could be neighbours. */
+const MANY_FAILURES = 6
+/** After so many, a quarter of an hour, it is not dialled any more until somebody mentions it: a way that is broken for minutes comes back. */
+const MAX_FAILURES = 20
 /** Between two looks at all candidates that suggestions caused. */
 const SCHEDULE_GAP_MS = 50
 /** The larger id waits this long for the smaller one's dial. */
@@ -154,9 +156,14 @@ export class Dialer {
     if (this.#closed) return
     const nowMs = this.#clock.nowMs()
     this.#scheduledMs = nowMs
-    // Those given up must not stand in the way of others that could be neighbours.
-    const alive = this.known().filter((peer) => (this.#candidates.get(peer)?.failures ?? 0) < MAX_FAILURES)
-    const wanted = wantedNeighbours(this.#network.self, alive)
+    const failures = (peer: NodeId) => this.#candidates.get(peer)?.failures ?? 0
+    const wanted = new Set([
+      ...wantedNeighbours(
+        this.#network.self,
+        this.known().filter((peer) => failures(peer) < MANY_FAILURES),
+      ),
+      ...wantedNeighbours(this.#network.self, this.known()),
+    ])
     let nextMs = Number.POSITIVE_INFINITY
     for (const [peer, candidate] of this.#candidates) {
       if (!wanted.has(peer) || candidate.dial) continue
