@@ -172,6 +172,8 @@ export const KEG_LOOK_MS = 3_000
 export const MAX_TREE_CLAIMS = 32
 /** Trees that a tree has taken in and still knows: one of those that returns is not merged again. */
 export const MAX_ABSORBED = 256
+/** Changes of which a tree remembers that it has made them: as many may be under way when its leader goes. */
+export const MAX_TREE_ONCE = 1024
 /** An entry of a tree's journal with its changes; members fetch the directories of larger ones. */
 export const MAX_TREE_ENTRY_BYTES = 64 * 1024
 /**

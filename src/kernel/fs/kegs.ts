@@ -50,7 +50,9 @@ export class Kegs {
     rpc.handle('tree.versions', async ({ tree, before }) => versionPage(keeper, tree, before))
     rpc.handle('tree.stored', async ({ tree }) => {
       const stored = keeper.stored(tree)
-      return stored ? { root: stored.root, version: stored.version } : null
+      if (!stored) return null
+      const { root, version, once } = stored
+      return { root, version, once }
     })
     rpc.handle('tree.absorbed', async ({ tree, other }) => keeper.absorbed(tree, other) ?? null)
     rpc.onNote('tree.head', (peer, head) => this.#known(head.keg)?.inUse.heard(peer, head))

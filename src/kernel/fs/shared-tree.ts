@@ -85,25 +85,29 @@ export class SharedTree {
 
   /**
    * Changes the tree, all or none. Where nobody leads it, waits a while for somebody who does, and then begins a branch
-   * unless more than this node was asked for.
+   * unless more than this node was asked for. A change whose leader goes in the middle is asked for again under its name: whoever
+   * leads next has it, or makes it.
    * @throws {OsError} POSIX codes; ENOQUORUM when the change cannot be as safe as asked; EHOSTUNREACH when the tree
-   * cannot be changed now.
+   * cannot be changed now; ECONNRESET when it was perhaps changed.
    */
-  async apply(change: Change, signal?: AbortSignal): Promise<Applied> {
+  async apply(asked: Change, signal?: AbortSignal): Promise<Applied> {
     await this.#ready(signal)
-    const { clock } = this.#options
+    const { clock, keeper } = this.#options
+    const change = asked.mark ? asked : { ...asked, once: keeper.nameChange() }
     const giveUpMs = clock.nowMs() + limits.TREE_GIVE_UP_MS
+    let perhaps: OsError | undefined
     for (;;) {
       const best = this.inUse.usable()
       try {
         if (best) return await this.#applyAt(best, change, signal)
       } catch (error) {
-        // ECONNRESET is not retried: the change may have been made.
-        if (!isOsError(error, 'EHOSTUNREACH') && !isOsError(error, 'EAGAIN')) throw error
-        if (best && isOsError(error, 'EHOSTUNREACH')) this.inUse.unreachable(best.home)
+        signal?.throwIfAborted()
+        if (isOsError(error, 'ECONNRESET') && change.once !== undefined) perhaps = error
+        else if (!isOsError(error, 'EHOSTUNREACH') && !isOsError(error, 'EAGAIN')) throw error
+        if (best && !isOsError(error, 'EAGAIN')) this.inUse.unreachable(best.home)
       }
-      if (this.#abandoned()) await this.#branch(change, signal)
-      else if (clock.nowMs() >= giveUpMs) throw this.#unavailable()
+      if (this.#abandoned() && (!perhaps || (change.ack ?? 'local') === 'local')) await this.#branch(change, signal)
+      else if (clock.nowMs() >= giveUpMs) throw perhaps ? unknown(perhaps) : this.#unavailable()
       else await this.inUse.news.wait(limits.TREE_RETRY_MS, signal)
     }
   }
@@ -170,4 +174,9 @@ export class SharedTree {
   async #ready(signal?: AbortSignal): Promise<void> {
     while (this.inUse.awaited) await this.inUse.news.wait(limits.TREE_RETRY_MS, signal)
   }
+}
+
+function unknown(cause: OsError): OsError {
+  const what = 'the node that led it went while this was changed, and nobody leads it since: look whether it was done'
+  return new OsError('ECONNRESET', what, { cause })
 }

@@ -109,7 +109,7 @@ describe('a branch that begins where peers lie', () => {
       const answer = (method: string, args: Record<string, unknown>) => {
         if (method === 'tree.head') return null
         if (method === 'blocks.have') return new Uint8Array((args['cids'] as string[]).length).fill(1)
-        return method === 'tree.stored' ? { root, version: 1_000_000 + i } : undefined
+        return method === 'tree.stored' ? { root, version: 1_000_000 + i, once: [] } : undefined
       }
       evils.push(await stranger(cluster, nodes, answer, `${i + 1}`))
     }

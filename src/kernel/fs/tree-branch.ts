@@ -30,8 +30,13 @@ export interface TreeBranchOptions {
   led(): boolean
 }
 
-/** Where a branch begins, and the newest root on the way there that is known to be the tree's. */
-type Beginning = Pick<Stored, 'root' | 'version' | 'base'>
+/** Where a branch begins, the newest root on the way there that is known to be the tree's, and the changes made last, as far as known. */
+type Beginning = Pick<Stored, 'root' | 'version' | 'base' | 'once'>
+
+/** What peers say that they have of a tree. */
+interface Told extends Pick<Stored, 'version' | 'once'> {
+  peers: NodeId[]
+}
 
 /** What a tree begins with. */
 export type Begun = Pick<TreeHead, 'tree' | 'bornMs' | 'root' | 'keg' | 'copies'>
@@ -49,10 +54,11 @@ export class TreeBranch {
    * One at a time: many changes may find at once that there is no tree to change.
    * @throws {OsError} ETIMEDOUT when the nodes that should keep it do not answer; ECANCELED.
    */
-  async begin(head: Begun, base: TreeBirth['base'], signal?: AbortSignal): Promise<void> {
+  async begin(head: Begun, base: TreeBirth['base'], signal?: AbortSignal, once: readonly string[] = []): Promise<void> {
     const { tree: kid, bornMs, root, keg, copies } = head
     const birth: TreeBirth = ofKeg({ t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base }, keg)
     if (copies !== undefined) birth.copies = copies
+    if (once.length > 0) birth.once = [...once]
     this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
       this.#beginning = undefined
     })
@@ -72,11 +78,11 @@ export class TreeBranch {
     const { kid } = named
     // Younger than its tree, also where the clock was set back meanwhile.
     const bornMs = Math.max(named.bornMs, left.bornMs + 1)
-    const { root, version, base } = await this.#newest(left, signal)
+    const { root, version, base, once } = await this.#newest(left, signal)
     // It may have come back meanwhile, if only for a moment.
     if (led() || known() !== left) return undefined
     signal?.throwIfAborted()
-    await this.begin({ ...left, tree: kid, bornMs, root }, { tree: left.tree, root: base }, signal)
+    await this.begin({ ...left, tree: kid, bornMs, root }, { tree: left.tree, root: base }, signal, once)
     const lost = left.version - version
     const behind = lost > 0 ? `; its last ${lost} changes are only there` : ''
     const notice = `too few of the nodes that keep ${name} are here: changes go to a branch until they are back${behind}`
@@ -126,10 +132,10 @@ export class TreeBranch {
     const copying = { signal: signal ? AbortSignal.any([enough.signal, signal]) : enough.signal }
     const copied = newer
       .sort(([, a], [, b]) => b.version - a.version)
-      .map(async ([root, { version, peers }]): Promise<Beginning | undefined> => {
+      .map(async ([root, { version, peers, once }]): Promise<Beginning | undefined> => {
         try {
           await this.#options.memory.copies.directories(root, { hints: peers, ...copying })
-          return { root, version, base: own.base }
+          return { root, version, base: own.base, once }
         } catch (error) {
           const who = peers.map(shortNode).join(', ')
           this.#options.log.log('debug', 'fs', `what ${who} is said to have cannot be had: ${errorLine(error)}`)
@@ -160,20 +166,21 @@ export class TreeBranch {
     const seen = stored && keeper.votes(left.tree) ? whole : (whole ?? left)
     if (stored && (!seen || stored.version >= seen.version)) return stored
     const { root, version } = seen ?? left
-    return { root, version, base: root }
+    return { root, version, base: root, once: [] }
   }
 
   /** The tree as the journals of others have it who are here: by its root. */
-  async #told(tree: Kid): Promise<Map<CidText, { version: number; peers: NodeId[] }>> {
+  async #told(tree: Kid): Promise<Map<CidText, Told>> {
     const { rpc, membership, log } = this.#options
-    const told = new Map<CidText, { version: number; peers: NodeId[] }>()
+    const told = new Map<CidText, Told>()
     const ask = async (peer: NodeId) => {
       try {
         const stored = await rpc.call(peer, 'tree.stored', { tree })
         if (!stored) return
-        const { root, version } = stored
+        const { root, version, once } = stored
         const others = told.get(root)
-        told.set(root, { version: Math.max(version, others?.version ?? 0), peers: [...(others?.peers ?? []), peer] })
+        const peers = [...(others?.peers ?? []), peer]
+        told.set(root, { version: Math.max(version, others?.version ?? 0), peers, once: others?.once ?? once })
       } catch (error) {
         log.log('debug', 'fs', `${shortNode(peer)} does not say what it has of ${shortKid(tree)}: ${errorLine(error)}`)
       }

@@ -6,8 +6,8 @@ import { OsError } from '../../base/errors.ts'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import { copiesCount, versionName } from '../../syscalls/table.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { COPIES, MAX_ABSORBED, MAX_SIGNATURE_BYTES, MAX_WHAT_CHARS } from '../limits.ts'
-import { treeOp } from '../rpc/bodies.ts'
+import { COPIES, MAX_ABSORBED, MAX_SIGNATURE_BYTES, MAX_TREE_ONCE, MAX_WHAT_CHARS } from '../limits.ts'
+import { once, treeOp } from '../rpc/bodies.ts'
 import type { Commit, Signed } from './commit-signature.ts'
 import { storedVersions, type Version, Versions } from './versions.ts'
 
@@ -42,6 +42,8 @@ const entry = v.variant('t', [
     copies: v.exactOptional(copiesCount),
     /** Absent in the birth of a tree, and in journals from before there were any. */
     versions: v.exactOptional(storedVersions),
+    /** Names of the changes that were made last. */
+    once: v.exactOptional(v.pipe(v.array(once), v.maxLength(MAX_TREE_ONCE))),
   }),
   v.strictObject({
     t: v.literal('changed'),
@@ -55,6 +57,8 @@ const entry = v.variant('t', [
     said: v.exactOptional(v.strictTuple([int, nodeText, v.pipe(v.string(), v.maxLength(MAX_WHAT_CHARS))])),
     /** The number of that version, and its leader's signature (commit-signature.ts). Absent in journals from before there were any. */
     signed: v.exactOptional(v.strictTuple([int, nodeText, signature])),
+    /** Names of the changes that it is made of. */
+    once: v.exactOptional(v.array(once)),
   }),
   v.strictObject({
     t: v.literal('named'),
@@ -99,6 +103,8 @@ export class TreeState {
   readonly versions: Versions
   /** Devices that are to keep each leaf of a file. */
   copies: number
+  /** Changes that were made, the latest last: who asks again, because it did not hear of that, has them. */
+  readonly #once: Set<string>
   /** Trees whose content is part of this one; the latest last. */
   readonly #absorbed: Map<Kid, Absorbed>
 
@@ -110,6 +116,7 @@ export class TreeState {
     this.base = birth.base
     this.keg = birth.keg
     this.copies = birth.copies ?? COPIES
+    this.#once = new Set(birth.once)
     const { version, root, bornMs: atMs } = birth
     this.versions = new Versions(
       { version, root, atMs, by: null, what: '', parent: null, signed: null },
@@ -152,8 +159,26 @@ export class TreeState {
     const { version, root } = this
     const made = { version, root, atMs, by: by as NodeId | null, what, parent: change.from }
     const thinned = this.versions.add({ ...made, signed: signedBy(change) })
+    for (const name of change.once ?? []) this.#made(name)
     if (change.absorbs) this.#absorb(change.absorbs, change.root)
     return thinned
+  }
+
+  #made(name: string): void {
+    this.#once.add(name)
+    if (this.#once.size <= MAX_TREE_ONCE) return
+    const [oldest] = this.#once
+    if (oldest !== undefined) this.#once.delete(oldest)
+  }
+
+  /** Whether that change was made, as far as is remembered. */
+  has(name: string): boolean {
+    return this.#once.has(name)
+  }
+
+  /** Changes that were made, the latest last. */
+  get once(): string[] {
+    return [...this.#once]
   }
 
   #absorb([other, version]: readonly [Kid, number], root: CidText): void {
@@ -182,7 +207,7 @@ export class TreeState {
     const absorbed = [...this.#absorbed].map(([other, at]): [Kid, number, CidText] => [other, at.version, at.root])
     const birth = { t: 'tree' as const, kid, bornMs, root, version, base, absorbed, versions: this.versions.stored() }
     const more = { ...(keg ? { keg } : {}), ...(this.copies === COPIES ? {} : { copies: this.copies }) }
-    return { ...birth, ...more }
+    return { ...birth, ...more, ...(this.#once.size > 0 ? { once: this.once } : {}) }
   }
 }
 

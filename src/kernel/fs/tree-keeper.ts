@@ -40,6 +40,8 @@ export interface Stored {
   parted: TreeBirth['base']
   versions: Versions
   absorbedRoots: CidText[]
+  /** Names of the changes in it that were made last. */
+  once: string[]
 }
 
 /** How what is kept is made sure of. */
@@ -321,6 +323,11 @@ export class TreeKeeper {
     }
   }
 
+  /** A name for a change, so that it may be asked for again. */
+  nameChange(): string {
+    return toHex(this.#options.random.bytes(8))
+  }
+
   /** Sends small files of these changes, before another node that leads the tree is asked to make them. */
   enclose(to: NodeId, ops: readonly TreeOp[]): void {
     this.#options.blocks.enclose(to, smallFiles(ops))
@@ -367,8 +374,8 @@ export class TreeKeeper {
       // The leader has told more of it than the journal here knows to be committed.
       if (state.version === known?.version && state.root === known.root) base = state.root
     }
-    const { root, version, versions, absorbedRoots } = state
-    return { root, version, base, parted: state.base, versions, absorbedRoots }
+    const { root, version, versions, absorbedRoots, once } = state
+    return { root, version, base, parted: state.base, versions, absorbedRoots, once }
   }
 
   /** @throws {OsError} EAGAIN. */

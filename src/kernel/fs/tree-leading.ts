@@ -25,6 +25,8 @@ export interface Change {
   absorbs?: readonly [Kid, number] | undefined
   /** What is noted of its versions. */
   mark?: TreeMark | undefined
+  /** Its name: asked for again under it, it is not made again. */
+  once?: string | undefined
 }
 
 export interface Applied {
@@ -99,6 +101,7 @@ export class TreeLeading {
     const { state } = this
     const requests = this.#take()
     const made: Request[] = []
+    const once = new Set<string>()
     try {
       if (!current()) throw notLed()
       const edit = new TreeEdit(tree, {}, state.keg !== undefined)
@@ -108,6 +111,10 @@ export class TreeLeading {
       const marks: TreeEntry[] = []
       for (const request of requests) {
         try {
+          if (request.once !== undefined && (state.has(request.once) || once.has(request.once))) {
+            made.push({ ...request, ops: [] })
+            continue
+          }
           if (absorbs && request.absorbs) throw new OsError('EAGAIN', 'another tree is being merged')
           demandReachable(this.#journal.reach, request.ack)
           let next = root
@@ -116,6 +123,7 @@ export class TreeLeading {
           root = next
           absorbs = request.absorbs ?? absorbs
           made.push(request)
+          if (request.once !== undefined) once.add(request.once)
         } catch (error) {
           request.reject(toOsError(error))
         }
@@ -124,9 +132,9 @@ export class TreeLeading {
       root = await edit.save(root).catch((error: unknown) => Promise.reject(unstored(error)))
       if (root !== from || absorbs) {
         const change = { from, root, absorbs: absorbs && [...absorbs] } satisfies Partial<TreeChange>
-        entries.unshift(await this.#changeEntry(change, made))
+        entries.unshift({ ...(await this.#changeEntry(change, made)), ...(once.size > 0 ? { once: [...once] } : {}) })
       }
-      const ack = entries.length > 0 ? await this.#journalled(entries, made) : { level: 'local' as const, devices: 1 }
+      const ack = entries.length > 0 ? await this.#journalled(entries, made) : this.#unchanged(made)
       const { head } = this
       for (const request of made) {
         if (reaches(ack, request.ack)) request.resolve({ head, ack })
@@ -135,6 +143,13 @@ export class TreeLeading {
     } catch (error) {
       for (const request of requests) request.reject(toOsError(error)) // those settled already do not hear of it
     }
+  }
+
+  /** Nothing had to be written; what was written before, under the same name, most of those who keep it have. */
+  #unchanged(made: readonly Request[]): Ack {
+    const { reach } = this.#journal
+    const again = made.some(({ once }) => once !== undefined && this.state.has(once))
+    return again && reach > 1 ? { level: 'majority', devices: reach } : { level: 'local', devices: 1 }
   }
 
   async #changeEntry(

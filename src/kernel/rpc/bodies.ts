@@ -132,6 +132,9 @@ export const treeOp = v.variant('op', [
 ])
 export type TreeOp = v.InferOutput<typeof treeOp>
 
+/** Names a change, so that it is made once however often it is asked for. */
+export const once = v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/, 'expected 16 hexadecimal digits'))
+
 /** What is noted in a tree's journal of its versions. */
 export const treeMark = v.variant('mark', [
   /** A name for a version, or none any longer. */

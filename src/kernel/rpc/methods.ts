@@ -19,6 +19,7 @@ import {
   MAX_FOUND,
   MAX_ROWS,
   nodeId,
+  once,
   processRow,
   storageRow,
   text,
@@ -67,7 +68,9 @@ export const methods = {
   'tree.stored': {
     lane: 'control',
     args: v.strictObject({ tree: kid }),
-    result: v.nullable(v.strictObject({ root: cid, version: int() })),
+    result: v.nullable(
+      v.strictObject({ root: cid, version: int(), once: v.pipe(v.array(once), v.maxLength(limits.MAX_TREE_ONCE)) }),
+    ),
     timeoutMs: 2_000,
   },
   /** Changes a tree, all or none; only its leader accepts. Pulls the files that it lacks from the caller. */
@@ -79,6 +82,7 @@ export const methods = {
       ack: v.optional(ackLevel),
       absorbs: v.optional(v.strictTuple([kid, int()])),
       mark: v.optional(treeMark),
+      once: v.optional(once),
     }),
     result: v.strictObject({ head: treeHead, ack }),
     timeoutMs: 120_000,
