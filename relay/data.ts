@@ -1,8 +1,17 @@
 // The data folder: the relay's peer key (its identity), its own certificate, what the witness remembers
 // (witness-store.ts). Nothing else is kept on disk.
-import { accessSync, constants, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { OsError } from '../src/base/errors.ts'
@@ -18,7 +27,7 @@ export function defaultDataFolder(env = process.env, platform = process.platform
 /** Makes sure that the folder exists and can be read and written. @throws {OsError} EACCES */
 export function openDataFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeFolder(resolve(folder))
     if (!statSync(folder).isDirectory()) throw new OsError('EACCES', 'it is not a folder')
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK)
     writePrivate(join(folder, '.writable'), '')
@@ -27,36 +36,55 @@ export function openDataFolder(folder: string): void {
   }
 }
 
+/** Parent by parent: node's own recursion never ends where a folder that is there takes no others (/proc). */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return
+  const parent = dirname(folder)
+  if (parent !== folder) makeFolder(parent)
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') throw new OsError('EACCES', `no folder can be made in ${parent}`, { cause })
+    if (codeOf(cause) !== 'EEXIST') throw cause // made meanwhile, or a link that leads nowhere: it is looked at next
+  }
+}
+
 /**
- * The relay's identity: read, or made at the first start.
- * @param made it was, just now: nobody knows it yet.
+ * The relay's identity.
+ * @returns undefined when there is none yet.
  * @throws {OsError} EIO when the file is no such key.
  */
-export async function loadPeerKey(folder: string): Promise<{ key: PrivateKey; made: boolean }> {
-  const file = join(folder, 'peer.key')
+export function readPeerKey(folder: string): PrivateKey | undefined {
+  const file = peerKeyFile(folder)
   const stored = readIfThere(file)
-  if (!stored) return { key: await makePeerKey(file), made: true }
+  if (!stored) return undefined
   try {
     const key = privateKeyFromProtobuf(stored)
     if (key.type !== 'Ed25519') throw new OsError('EIO', `it holds a key of type ${key.type}`)
-    return { key, made: false }
+    return key
   } catch (cause) {
     // Never replaced silently: tabs, bookmarks and other relays know this one by its key.
     throw new OsError('EIO', `cannot read the peer key ${file}: move it away to get a new identity`, { cause })
   }
 }
 
-/** Another identity in place of the one that is there, which is kept beside it. */
-export async function replacePeerKey(folder: string): Promise<PrivateKey> {
-  const file = join(folder, 'peer.key')
-  renameSync(file, `${file}.old`)
-  return makePeerKey(file)
+export function makePeerKey(): Promise<PrivateKey> {
+  return generateKeyPair('Ed25519')
 }
 
-async function makePeerKey(file: string): Promise<PrivateKey> {
-  const made = await generateKeyPair('Ed25519')
-  writePrivate(file, privateKeyToProtobuf(made))
-  return made
+/** From now on the identity of this folder. One that is there already is kept beside it. @throws {OsError} EACCES */
+export function keepPeerKey(folder: string, key: PrivateKey): void {
+  const file = peerKeyFile(folder)
+  try {
+    if (existsSync(file)) renameSync(file, `${file}.old`)
+    writePrivate(file, privateKeyToProtobuf(key))
+  } catch (cause) {
+    throw new OsError('EACCES', `cannot write ${file}: ${reason(cause)}`, { cause })
+  }
+}
+
+function peerKeyFile(folder: string): string {
+  return join(folder, 'peer.key')
 }
 
 /** @throws {OsError} EACCES */

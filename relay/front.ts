@@ -27,7 +27,7 @@ export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Bu
 
 const TLS_HANDSHAKE = 0x16
 const PRUNE_MS = 60_000
-const refusals = ['sockets', 'total', 'address', 'rate', 'draining'] as const
+const refusals = ['sockets', 'total', 'address', 'rate', 'draining', 'headers', 'malformed'] as const
 
 export class Front {
   readonly #options: FrontOptions
@@ -59,7 +59,11 @@ export class Front {
     this.#server.on('connection', (socket) => this.#accept(socket))
     this.#server.on('drop', () => this.#refused.add({ reason: 'sockets' }))
     const reasons = refusals.map((name) => ({ reason: name }))
-    this.#refused = metrics.counter('brittlestar_refused_total', 'Connections refused, by reason.', reasons)
+    this.#refused = metrics.counter(
+      'brittlestar_refused_total',
+      'Connections and requests refused, by reason.',
+      reasons,
+    )
     metrics.gauge('brittlestar_connections', 'WebSockets of tabs open now.', () => this.#gate.open)
     metrics.gauge('brittlestar_sockets', 'TCP connections open now, by use.', () => this.#sockets.counts())
     metrics.observedCounter('brittlestar_bytes_total', 'Bytes over the port, by use and direction.', () =>
@@ -130,8 +134,10 @@ export class Front {
     server.on('clientError', (error: Error, socket: Duplex) => {
       this.#options.log.debug('bad request', { error })
       // Only what arrived as HTTP is answered so; a failed TLS handshake ends up here as well.
-      if (codeOf(error)?.startsWith('HPE_')) refuse(socket, '400 Bad Request')
-      else socket.destroy()
+      if (!codeOf(error)?.startsWith('HPE_')) return void socket.destroy()
+      const tooLarge = codeOf(error) === 'HPE_HEADER_OVERFLOW'
+      this.#refused.add({ reason: tooLarge ? 'headers' : 'malformed' })
+      answer(socket, tooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request')
     })
     server.timeout = this.#options.limits.httpIdleMs
     // Node enforces its own deadlines only for sockets from its own listen(): sockets.ts does it here.
@@ -168,7 +174,8 @@ export class Front {
     if (typeof result === 'string') {
       this.#refused.add({ reason: result })
       this.#options.log.debug('WebSocket refused', { reason: result, address })
-      refuse(socket, result === 'rate' || result === 'address' ? '429 Too Many Requests' : '503 Service Unavailable')
+      const status = result === 'rate' || result === 'address' ? '429 Too Many Requests' : '503 Service Unavailable'
+      answer(socket, status, 'Retry-After: 5\r\n')
       return
     }
     socket.once('close', result)
@@ -180,9 +187,10 @@ export class Front {
   }
 }
 
-function refuse(socket: Duplex, status: string): void {
+/** @param headers for refusals that a later attempt may not meet: when to try again. */
+function answer(socket: Duplex, status: string, headers = ''): void {
   if (!socket.writable) return void socket.destroy()
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n`)
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n${headers}Content-Length: 0\r\n\r\n`)
 }
 
 function listenError(error: unknown, host: string, port: number): OsError {

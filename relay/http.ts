@@ -63,6 +63,7 @@ export function createHandler(options: HttpOptions): Handler {
     response.on('finish', () => answered.add({ status: String(response.statusCode) }))
     response.on('error', (error) => log.debug('response failed', { error }))
     for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value)
+    toOriginForm(request)
     if (request.method === 'POST' && request.url?.startsWith(goodbyePath)) {
       response.setHeader('connection', 'close')
       const known = options.goodbye(request.url.slice(goodbyePath.length))
@@ -104,6 +105,14 @@ function servePage(
       else response.destroy()
     },
   )
+}
+
+/** `GET http://host/path`, as to a proxy: its host counts, not that of the header (RFC 9112, 3.2.2). */
+function toOriginForm(request: IncomingMessage): void {
+  const [, host, rest = ''] = /^https?:\/\/([^/?#]*)(.*)$/is.exec(request.url ?? '') ?? []
+  if (host === undefined) return
+  request.headers.host = host
+  request.url = rest.startsWith('/') ? rest : `/${rest}`
 }
 
 /** The decoded path without its query; undefined when it is malformed. */

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -31,6 +31,7 @@ describe('a relay that cannot start prints one line and exits with 2', () => {
     [['--tls-cert', '/no/cert.pem', '--tls-key', '/no/key.pem'], /cannot read the TLS file \/no\/cert.pem/],
     [['--data', '/dev/null/x'], /cannot use the data folder \/dev\/null\/x: it is not a folder/],
     [['--data', '/dev/null'], /cannot use the data folder \/dev\/null: it is not a folder/],
+    [['--data', '/proc/nope/x'], /cannot use the data folder \/proc\/nope\/x: no folder can be made in \/proc\n/],
   ])('%j', async (flags, message) => {
     const data = flags.includes('--data') ? [] : ['--data', cleanup.folder()]
     const relay = spawnRelay(
@@ -56,6 +57,21 @@ describe('a relay that cannot start prints one line and exits with 2', () => {
     })
     expect(await relay.exit).toBe(2)
     expect(relay.stderr()).toBe(`brittlestar relay: port ${port} is in use: choose another with --port\n`)
+  })
+
+  test('and keeps its identity for the next start', async () => {
+    const data = cleanup.folder()
+    const flags = ['--port', '0', '--data', data]
+    for (const bad of [
+      ['--host', '192.0.2.123'],
+      ['--tls-cert', '/no/cert.pem', '--tls-key', '/no/key.pem'],
+    ])
+      expect(await spawnRelay(cleanup, [...flags, ...bad], page()).exit).toBe(2)
+    const key = readFileSync(join(data, 'peer.key'))
+    const relay = spawnRelay(cleanup, flags, page())
+    await until(() => started.test(relay.stdout()), 'it starts')
+    expect(relay.stderr()).not.toContain('new identity')
+    expect(readFileSync(join(data, 'peer.key'))).toEqual(key)
   })
 
   test('a data folder with a damaged key', async () => {
@@ -128,6 +144,16 @@ test('--help prints the flags and exits with 0', async () => {
   expect(await relay.exit).toBe(0)
   expect(relay.stdout()).toContain('--ice-server <url|json>')
   expect(relay.stderr()).toBe('')
+})
+
+test('flags are checked before the page is built, as they are at the start', () => {
+  const check = (...flags: string[]) => {
+    const argv = [join(import.meta.dirname, 'check-flags.ts'), ...flags]
+    const { status, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' })
+    return [status, stderr]
+  }
+  expect(check('--port', '5000')).toEqual([0, ''])
+  expect(check('--port', 'abc')).toEqual([2, expect.stringMatching(/^brittlestar relay: bad --port: "abc" is not/)])
 })
 
 test.each([

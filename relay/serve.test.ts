@@ -70,6 +70,26 @@ describe('the one port', () => {
     }
     expect((await get(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
   })
+
+  test('malformed requests and too large headers are refused for good, and counted', async () => {
+    const { port } = await startRelay(cleanup)
+    const answerTo = async (sent: string) => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(sent))
+      let answer = ''
+      socket.setEncoding('latin1').on('data', (piece) => {
+        answer += piece
+      })
+      await new Promise((resolve) => socket.on('error', resolve).on('close', resolve))
+      return answer
+    }
+    const close = 'Connection: close\r\nContent-Length: 0\r\n\r\n'
+    expect(await answerTo('NONSENSE\r\n\r\n')).toBe(`HTTP/1.1 400 Bad Request\r\n${close}`)
+    expect(await answerTo(`GET / HTTP/1.1\r\nX: ${'x'.repeat(20_000)}`)).toBe(
+      `HTTP/1.1 431 Request Header Fields Too Large\r\n${close}`,
+    )
+    expect(await metric(port, 'brittlestar_refused_total{reason="malformed"}')).toBe(1)
+    expect(await metric(port, 'brittlestar_refused_total{reason="headers"}')).toBe(1)
+  })
 })
 
 describe('the page', () => {
@@ -159,12 +179,21 @@ describe('the page', () => {
 
   test('a malformed path is a bad request', async () => {
     const { port } = await startRelay(cleanup)
-    for (const path of ['/%', '/%ff', 'http://other/'])
+    for (const path of ['/%', '/%ff', 'ftp://other/'])
       expect((await get(`http://127.0.0.1:${port}/`, { path })).status).toBe(400)
   })
 })
 
 describe('/relay.json', () => {
+  test('may be asked for with a whole URL, whose host counts', async () => {
+    const { port } = await startRelay(cleanup)
+    const at = (path: string) => get(`http://127.0.0.1:${port}/`, { path })
+    const { multiaddrs } = json((await at('http://other.example:81/relay.json?x')).body)
+    expect(multiaddrs[0]).toMatch(/^\/dns4\/other.example\/tcp\/81\/ws\/p2p\//)
+    expect((await at('HTTP://other')).body.toString()).toContain('<title>Brittlestar</title>')
+    expect((await at('http://other/nothing')).status).toBe(404)
+  })
+
   test('gives the address under which the asker reaches the relay', async () => {
     const { port, peerId } = await startRelay(cleanup)
     const asked = async (url: string, host?: string) => {

@@ -5,7 +5,7 @@ import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { isLoopback, isWildcard, lanAddresses, multiaddrOf, type Origin, urlOf } from './addresses.ts'
 import { bannerText } from './banner.ts'
-import { loadPeerKey, openDataFolder, replacePeerKey } from './data.ts'
+import { keepPeerKey, makePeerKey, openDataFolder, readPeerKey } from './data.ts'
 import type { RelayOptions } from './flags.ts'
 import { Front } from './front.ts'
 import { createHandler, type RelayInfo } from './http.ts'
@@ -52,8 +52,8 @@ export async function serve({ options, pageFolder, limits, log }: ServeOptions):
 
 /** @param unlock gives the data folder back: called when it is closed. */
 async function serveLocked({ options, pageFolder, limits, log }: ServeOptions, unlock: () => void): Promise<Server> {
-  const key = await openIdentity(options.data, log)
   const files = new StaticFiles(pageFolder)
+  const { key, witnessStore } = await openIdentity(options.data, log)
   const metrics = new Metrics()
   let running: { node: RelayNode; reach: Reach } | undefined
   let draining = false
@@ -66,10 +66,9 @@ async function serveLocked({ options, pageFolder, limits, log }: ServeOptions, u
     isHealthy: () => running !== undefined && !draining,
   })
   const front = new Front({ maxPeers: options.maxPeers, limits, log, metrics, onRequest })
-  // First of all: the likeliest reason not to start is that the port is taken.
-  const port = await front.listen(options.host, options.port)
   try {
-    const witnessStore = await WitnessStore.open(options.data, peerIdOf(key))
+    // First of all: the likeliest reason not to start is that the port is taken.
+    const port = await front.listen(options.host, options.port)
     const tls = await openTls(options, log)
     front.setTls(tls.current)
     const reach = new Reach(options, tls, port)
@@ -116,18 +115,26 @@ async function serveLocked({ options, pageFolder, limits, log }: ServeOptions, u
     }
   } catch (error) {
     front.close()
+    await witnessStore.close()
     throw error
   }
 }
 
 /** Who this relay is. One that has lost what it promised as a witness must not go on under the same name. */
-async function openIdentity(folder: string, log: Log): Promise<PrivateKey> {
-  const { key, made } = await loadPeerKey(folder)
-  if (made || !WitnessStore.forgot(folder, peerIdOf(key))) return key
-  const anew = await replacePeerKey(folder)
+async function openIdentity(folder: string, log: Log): Promise<{ key: PrivateKey; witnessStore: WitnessStore }> {
+  const stored = readPeerKey(folder)
+  const before = stored && peerIdOf(stored)
+  if (before && !WitnessStore.forgot(folder, before)) {
+    return { key: stored, witnessStore: await WitnessStore.open(folder, before) }
+  }
+  const key = await makePeerKey()
+  const peerId = peerIdOf(key)
+  // Before the key: a start that fails between the two, or later, leaves no key without its promises.
+  const witnessStore = await WitnessStore.open(folder, peerId)
+  keepPeerKey(folder, key)
   const why = 'what this relay has promised as a witness is not in its data folder'
-  log.warn(`${why}: it takes a new identity`, { before: peerIdOf(key), peerId: peerIdOf(anew) })
-  return anew
+  if (before) log.warn(`${why}: it takes a new identity`, { before, peerId })
+  return { key, witnessStore }
 }
 
 function peerIdOf(key: PrivateKey): string {

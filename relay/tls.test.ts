@@ -45,12 +45,23 @@ test('it is renewed before it ends, at a start and while running', async () => {
   expect((await source.refresh())?.cert).not.toBe(first)
 })
 
-test('a damaged certificate file is replaced', async () => {
+test('a damaged certificate file is replaced, and the log says what was wrong', async () => {
   const folder = cleanup.folder()
-  writeFileSync(join(folder, 'tls.pem'), 'garbage')
-  expect(namesIn((await selfSignedTls({ folder, log, names: () => ['localhost'] })).current.cert)).toEqual([
-    'localhost',
-  ])
+  const pem = (label: string) => `-----BEGIN ${label}-----\nAAAA\n-----END ${label}-----\n`
+  for (const [content, problem] of [
+    ['garbage', 'the old one was not a key and a certificate in PEM'],
+    [pem('PRIVATE KEY') + pem('CERTIFICATE'), 'the old one was damaged: '],
+  ] as const) {
+    writeFileSync(join(folder, 'tls.pem'), content)
+    let told = ''
+    const listening = createLog('info', (line) => {
+      told += line
+    })
+    const { current } = await selfSignedTls({ folder, log: listening, names: () => ['localhost'] })
+    expect(namesIn(current.cert)).toEqual(['localhost'])
+    expect(told).toContain(`"why":"${problem}`)
+    expect(told).toContain('"level":"warn"')
+  }
 })
 
 async function files(names = ['stars.example.org']) {

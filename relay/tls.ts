@@ -103,10 +103,11 @@ export async function selfSignedTls({
     log.info('made a certificate', { why, names: all })
     return material
   }
-  const stored = load(file)
-  const why = stored ? staleness(stored, names(), now()) : 'there was none'
+  const { stored, problem } = load(file)
+  const why = stored ? staleness(stored, names(), now()) : problem
+  if (problem) log.warn(`the certificate ${file} cannot be used: browsers warn once more about a new one`, { problem })
   const source: TlsSource = {
-    current: stored && !why ? stored : await renew(why || 'it was not readable', stored ? namesIn(stored.cert) : []),
+    current: stored && !why ? stored : await renew(why ?? 'there was none', stored ? namesIn(stored.cert) : []),
     async refresh() {
       const stale = staleness(source.current, names(), now())
       if (!stale) return undefined
@@ -142,16 +143,17 @@ function isAddress(name: string): boolean {
   return /^[\d.]+$/.test(name) || name.includes(':')
 }
 
-function load(file: string): TlsMaterial | undefined {
-  const blocks = readIfThere(file)?.toString('utf8').match(PEM) ?? []
-  const [key, cert] = blocks
-  if (key === undefined || cert === undefined) return undefined
+/** Damaged: a new one is made, as when there was none. @returns neither when there is no file. */
+function load(file: string): { stored?: TlsMaterial; problem?: string } {
+  const text = readIfThere(file)?.toString('utf8')
+  if (text === undefined) return {}
+  const [key, cert] = text.match(PEM) ?? []
+  if (key === undefined || cert === undefined) return { problem: 'the old one was not a key and a certificate in PEM' }
   try {
     createSecureContext({ key, cert })
-    return { key, cert, selfSigned: true }
-  } catch {
-    // Damaged: a new one is made, as when there was none. People accept it once more.
-    return undefined
+    return { stored: { key, cert, selfSigned: true } }
+  } catch (error) {
+    return { problem: `the old one was damaged: ${reason(error)}` }
   }
 }
 

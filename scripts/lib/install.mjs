@@ -199,7 +199,7 @@ export async function ensureBuilt() {
   })
 }
 
-function isBuilt(hash = inputsHash()) {
+export function isBuilt(hash = inputsHash()) {
   return existsSync(at('dist/.stamp')) && readFileSync(at('dist/.stamp'), 'utf8') === hash
 }
 
