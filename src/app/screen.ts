@@ -3,6 +3,7 @@
 import { missingPageApis } from '../adapters/system/features.ts'
 import { errorLine } from '../base/errors.ts'
 import type { EventFeed } from '../shell/events.ts'
+import { lazily } from '../shell/lazy.ts'
 import { createShell, type Shell } from '../shell/shell.ts'
 import type { Begun } from './begin.ts'
 import { acceptDrops } from './drop.ts'
@@ -54,7 +55,7 @@ export function showScreen({ kernel, events, start }: Begun): void {
   setUpControls(terminal, screenReader)
   acceptDrops((files) => {
     const put = (context: Parameters<Parameters<typeof shell.foreground>[0]['run']>[0]) =>
-      import('../shell/transfer.ts').then(({ importFiles }) => importFiles(context, files, context.session.cwd))
+      lazily(import('../shell/transfer.ts')).then(({ importFiles }) => importFiles(context, files, context.session.cwd))
     shell.foreground({ name: 'put', run: put }).catch((error) => terminal.write(`put: ${errorLine(error)}\n`))
   })
   events.on((event) => {

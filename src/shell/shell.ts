@@ -10,6 +10,7 @@ import { Keg } from '../syscalls/keg.ts'
 import { EventFeed } from './events.ts'
 import type { ShellHost } from './host.ts'
 import { type ForegroundTask, PromptLoop, type ShellTerminal } from './interactive.ts'
+import { lazily } from './lazy.ts'
 import { MAX_CAPTURE_BYTES } from './limits.ts'
 import { reason } from './messages.ts'
 import type { Program, ShellParts, Streams } from './program.ts'
@@ -101,11 +102,11 @@ export class Shell {
   async run(text: string, streams: Streams, signal: AbortSignal): Promise<number> {
     let engine: typeof import('./engine.ts')
     try {
-      engine = await import('./engine.ts')
+      engine = await lazily(import('./engine.ts'))
       await this.load()
     } catch (error) {
       this.#parts = undefined // asked for again by the next command
-      await streams.stderr.write(utf8(`sh: its program could not be loaded, the relay is away: ${reason(error)}\n`))
+      await streams.stderr.write(utf8(`sh: ${reason(error)}\n`))
       this.session.lastStatus = 126
       return 126
     }
@@ -135,7 +136,7 @@ export class Shell {
   /** Runs a task in the foreground of this shell's terminal, after what runs there now; Ctrl-C cancels it. */
   async foreground(task: ForegroundTask): Promise<number> {
     assert(this.#prompt, 'this shell has no terminal')
-    const { runProgram } = await import('./engine.ts')
+    const { runProgram } = await lazily(import('./engine.ts'))
     const parts = await this.load()
     const program: Program = { name: task.name, summary: '', help: '', run: task.run }
     return this.#prompt.foreground((streams, signal) =>

@@ -1,6 +1,8 @@
 // invite: how another device joins.
 import { OsError } from '../../base/errors.ts'
-import { defineProgram, jsonOption } from '../program.ts'
+import { lazily } from '../lazy.ts'
+import { reason } from '../messages.ts'
+import { defineProgram, jsonOption, type ProgramContext } from '../program.ts'
 
 /** Black on white whatever the theme: cameras want dark modules on a light ground. */
 const QR_COLOURS = '\x1b[38;2;255;255;255;48;2;0;0;0m'
@@ -27,11 +29,19 @@ export const invite = defineProgram(
       if (!openLink(url)) throw new OsError('EPERM', `the browser blocked the new tab; open ${url} yourself`)
       return 0
     }
-    const { renderUnicodeCompact } = await import('uqr')
-    // A line holds two rows of an odd number of rows: the last one, half empty, is left out with a row of border.
-    const lines = renderUnicodeCompact(url, { border: 3 }).split('\n').slice(0, -1)
-    const shown = context.stdout.isTerminal ? lines.map((line) => QR_COLOURS + line + RESET) : lines
-    await context.print(`${url}\n\n${shown.join('\n')}\n`)
+    await context.print(`${url}\n`)
+    await printCode(url, context)
     return 0
   },
 )
+
+/** The link alone helps too. */
+async function printCode(url: string, context: ProgramContext): Promise<void> {
+  const loading = lazily(import('uqr'), 'what draws it')
+  const uqr = await loading.catch((error) => context.complain(`no QR code: ${reason(error)}`))
+  if (!uqr) return
+  // A line holds two rows of an odd number of rows: the last one, half empty, is left out with a row of border.
+  const lines = uqr.renderUnicodeCompact(url, { border: 3 }).split('\n').slice(0, -1)
+  const shown = context.stdout.isTerminal ? lines.map((line) => QR_COLOURS + line + RESET) : lines
+  await context.print(`\n${shown.join('\n')}\n`)
+}
