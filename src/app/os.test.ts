@@ -68,6 +68,73 @@ describe('os', () => {
     await expect(os.run('/none.js')).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
+  it('refuses arguments of a wrong type at the call, with the name of what is wrong', async () => {
+    const os = start({ '/p.js': '' }).os as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>
+    const wrong: [name: string, args: unknown[], message: string][] = [
+      ['sh', [], 'os.sh: line: expected a text, not undefined'],
+      ['sh', [null], 'os.sh: line: expected a text, not null'],
+      ['sh', [5], 'os.sh: line: expected a text, not 5'],
+      ['sh', ['ls', null], 'os.sh: options: expected an object with options, not null'],
+      ['sh', ['ls', { stdin: 5 }], 'os.sh: stdin: expected a text, bytes or an iterable of bytes, not 5'],
+      ['sh', ['ls', { onStdout: 'x' }], 'os.sh: onStdout: expected a function, not "x"'],
+      ['run', [5], 'os.run: program: expected a text, not 5'],
+      ['run', ['/p.js', '100'], 'os.run: args: expected an array of texts, not "100"'],
+      ['run', ['/p.js', 5], 'os.run: args: expected an array of texts, not 5'],
+      ['run', ['/p.js', ['1', 2]], 'os.run: args: expected an array of texts'],
+      ['run', ['/p.js', [], { cwd: 5 }], 'os.run: cwd: expected a text, not 5'],
+      ['run', ['/p.js', [], { signal: {} }], 'os.run: signal: expected an AbortSignal'],
+    ]
+    for (const [name, args, message] of wrong) {
+      await expect(os[name]?.(...args), message).rejects.toMatchObject({ code: 'EINVAL', message })
+    }
+    const event = 'os.on: event: expected one of peer-joined, peer-left, peer-changed, relay, process, tree, notice'
+    expect(() => os['on']?.('nonsense', () => undefined)).toThrow(`${event}, not "nonsense"`)
+    expect(() => os['on']?.()).toThrow(`${event}, not undefined`)
+    expect(() => os['on']?.('peer-joined', 5)).toThrow('os.on: listener: expected a function, not 5')
+  })
+
+  it('refuses them in os.keg too', async () => {
+    const keg = start().os.keg as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>
+    const wrong: [name: string, args: unknown[], message: string][] = [
+      ['log', [5], 'options: expected an object with options, not 5'],
+      ['log', [{ limit: '5' }], 'limit: expected a number, not "5"'],
+      ['diff', [], 'from: expected a text, not undefined'],
+      ['checkout', [5], 'version: expected a text, not 5'],
+      ['snapshot', ['x', 'HEAD', { path: 5 }], 'path: expected a text, not 5'],
+      ['unname', [5], 'name: expected a text, not 5'],
+      ['gc', [], 'options: expected an object with options, not undefined'],
+      ['gc', [{ keep: 1 }], 'forMs: expected a number, not undefined'],
+      ['copies', ['/x'], 'options: expected an object with options, not "/x"'],
+      ['setCopies', ['3'], 'count: expected a number, not "3"'],
+      ['chunks', ['/x', 5], 'how: expected a text, not 5'],
+      ['list', [5], 'options: expected an object with options, not 5'],
+      ['create', [], 'path: expected a text, not undefined'],
+      ['mount', ['K-1'], 'path: expected a text, not undefined'],
+      ['umount', [null], 'path: expected a text, not null'],
+    ]
+    for (const [name, args, message] of wrong) {
+      const expected = { code: 'EINVAL', message: `os.keg.${name}: ${message}` }
+      await expect(keg[name]?.(...args), name).rejects.toMatchObject(expected)
+    }
+  })
+
+  it('leaves a listener’s exception to the page, and tells the others', async () => {
+    const reported = vi.fn()
+    vi.stubGlobal('reportError', reported)
+    const { kernel, os } = start()
+    await os.ready
+    const failure = new Error('a bug of the listener')
+    os.on('peer-joined', () => {
+      throw failure
+    })
+    const second = vi.fn()
+    os.on('peer-joined', second)
+    kernel.raise({ type: 'peer-joined', peer: 'a' })
+    await expect.poll(() => second.mock.calls.length).toBe(1)
+    expect(reported.mock.calls).toEqual([[failure]])
+    vi.unstubAllGlobals()
+  })
+
   it('tells kernel events to listeners of their type until they leave, over one poll', async () => {
     const { kernel, os } = start()
     await os.ready

@@ -15,6 +15,7 @@ import { killProcess, processOutput, waitForExit } from '../shell/follow.ts'
 import type { ShellHost } from '../shell/host.ts'
 import { createShell, type ExecuteOptions, type ExecuteResult } from '../shell/shell.ts'
 import type { UserStore } from '../shell/user.ts'
+import { check, notThis } from '../syscalls/arguments.ts'
 import type { SyscallClient } from '../syscalls/client.ts'
 import { FileSystem } from '../syscalls/fs.ts'
 import { Keg } from '../syscalls/keg.ts'
@@ -64,12 +65,17 @@ export interface Os {
   /**
    * Runs a command line in a shell that all calls share (directory, variables); the terminal has another.
    * Never rejects for what a command does: see `code` (2 syntax, 127 not found, 130 cancelled) and `stderr`.
+   * @throws {OsError} EINVAL for a line that is no text, or options that are none.
    */
   sh(line: string, options?: ExecuteOptions): Promise<ExecuteResult>
   peers(): Promise<PeerRow[]>
-  /** @throws {OsError} ENOENT, ENOEXEC. */
+  /** @throws {OsError} ENOENT, ENOEXEC; EINVAL for arguments that are no texts. */
   run(program: string, args?: readonly string[], options?: RunOptions): Promise<OsProcess>
-  /** @returns a function that removes the listener. */
+  /**
+   * A listener's own exception is the page's, as in the DOM; others are told nonetheless.
+   * @returns a function that removes the listener.
+   * @throws {OsError} EINVAL for what is no event or no function.
+   */
   on<T extends EventType>(event: T, listener: (event: EventOf<T>) => void): () => void
 }
 
@@ -106,15 +112,40 @@ export function boot(options: BootOptions = {}): Os {
     },
     fs: new FileSystem(client),
     keg: new Keg(client),
-    sh: (line, options) => shell.execute(line, options),
+    async sh(line, options = {}) {
+      check('os.sh', { line: [line, 'text'], options: [options, SH_OPTIONS] })
+      return shell.execute(line, options)
+    },
     peers: () => client.info('peers'),
-    run: (program, args = [], options = {}) => run(client, { program, args: [...args], options }),
-    on: (type, listener) =>
-      events.on((event) => {
+    async run(program, args = [], options = {}) {
+      const given = { program: [program, 'text'], args: [args, 'texts'], options: [options, RUN_OPTIONS] } as const
+      check('os.run', given)
+      return run(client, { program, args: [...args], options })
+    },
+    on(type, listener) {
+      if (!Object.hasOwn(EVENTS, type)) {
+        const known = Object.keys(EVENTS).join(', ')
+        throw new OsError('EINVAL', `os.on: event: expected one of ${known}${notThis(type)}`)
+      }
+      check('os.on', { listener: [listener, 'function'] })
+      return events.on((event) => {
         if (event.type === type) listener(event as EventOf<typeof type>)
-      }),
+      })
+    },
   }
 }
+
+const EVENTS: Readonly<Record<EventType, true>> = {
+  'peer-joined': true,
+  'peer-left': true,
+  'peer-changed': true,
+  relay: true,
+  process: true,
+  tree: true,
+  notice: true,
+}
+const SH_OPTIONS = { stdin: 'source', signal: 'signal', onStdout: 'function', onStderr: 'function' } as const
+const RUN_OPTIONS = { cwd: 'text', signal: 'signal' } as const
 
 function changesNode(event: KernelEvent, node: NodeInfo | undefined): boolean {
   if (event.type === 'tree') return event.home !== node?.treeHome
@@ -137,7 +168,10 @@ async function run(
     home,
     stdout: outputStream(client, kid, 'stdout'),
     stderr: outputStream(client, kid, 'stderr'),
-    wait: (waitOptions) => waitForExit(client, kid, waitOptions),
+    async wait(waitOptions = {}) {
+      check('process.wait', { options: [waitOptions, { signal: 'signal' }] })
+      return waitForExit(client, kid, waitOptions)
+    },
     kill: () => killProcess(client, kid),
   }
 }

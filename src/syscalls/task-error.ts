@@ -38,8 +38,16 @@ export function describeFailure(error: unknown, program: ProgramSource): TaskFai
 
 function messageOf(error: unknown): string {
   if (error instanceof OsError) return `${error.code}: ${error.message}`
-  if (error instanceof Error) return `${error.name}: ${error.message}`
+  if (error instanceof Error) return `${error.name}: ${error.message}${hintFor(error)}`
   return `the task threw ${preview(error)}, which is not an Error`
+}
+
+/** What browsers say of an import that leads nowhere: Chromium and Firefox, an older Firefox, Safari. */
+const BAD_IMPORT = /module specifier|bare specifier|does not resolve to a valid URL/i
+
+function hintFor(error: Error): string {
+  if (!(error instanceof TypeError && BAD_IMPORT.test(error.message))) return ''
+  return ' (a program is a single module: it cannot import others)'
 }
 
 function preview(value: unknown): string {

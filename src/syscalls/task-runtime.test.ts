@@ -48,6 +48,8 @@ function start(program: ProgramExports, options: TaskRuntimeOptions = {}) {
 }
 
 type Os = import('./task.ts').TaskOs
+/** As a program in JavaScript sees it. */
+type Any = Record<string, (...args: unknown[]) => Promise<unknown>>
 const settled = async () => {
   for (let i = 0; i < 20; i++) await Promise.resolve()
 }
@@ -217,7 +219,7 @@ describe('the task runtime', () => {
     kernel.run('b', 'start', 'function')
     expect(await kernel.outcome('b')).toMatchObject({ message: expect.stringContaining('start.f is a function') })
     kernel.run('c', 'start', 'loop')
-    expect(await kernel.outcome('c')).toMatchObject({ message: expect.stringContaining('64 levels') })
+    expect(await kernel.outcome('c')).toMatchObject({ message: expect.stringContaining('start.self is circular') })
   })
 })
 
@@ -252,6 +254,25 @@ describe('os', () => {
     expect(call).toMatchObject({ call: 'emit', args: { task: 'sum', data: { x: 1 }, after: ['b', 'a'] } })
     kernel.reply(call, { id: '0.0' })
     expect(await kernel.outcome('0')).toEqual({ t: 'done', id: '0', result: '0.0' })
+  })
+
+  it('refuses arguments of a wrong type at the call, with the name of what is wrong', async () => {
+    const wrong: [call: (os: Any) => Promise<unknown> | undefined, message: string][] = [
+      [(os) => os.emit?.(5), 'os.emit: task: expected a text, not 5'],
+      [(os) => os.gather?.(5, 'x'), 'os.gather: ids: expected an array of texts, not 5'],
+      [(os) => os.gather?.([os.emit?.('x')], 'x'), 'os.gather: ids: expected an array of texts'],
+      [(os) => os.gather?.([]), 'os.gather: task: expected a text, not undefined'],
+      [(os) => os.fold?.(7, 'x'), 'os.fold: key: expected a text, not 7'],
+      [(os) => os.write?.(7), 'os.write: content: expected a text or bytes, not 7'],
+    ]
+    for (const [call, message] of wrong) {
+      const kernel = start({ start: (_event: unknown, os: Any) => call(os) })
+      await kernel.load()
+      kernel.run('0')
+      const [emitted] = kernel.calls()
+      if (emitted) kernel.reply(emitted, { id: '0.0' })
+      expect(await kernel.outcome('0')).toMatchObject({ t: 'failed', message: `EINVAL: ${message}` })
+    }
   })
 
   it('sends the first print at once and gathers the rest while it is under way', async () => {

@@ -2,6 +2,7 @@
 // (docs/programs.md). Below: client.ts. It does not know where the task runs.
 import { utf8 } from '../base/bytes.ts'
 import { OsError } from '../base/errors.ts'
+import { check } from './arguments.ts'
 import type { SyscallClient } from './client.ts'
 import { assertData } from './data.ts'
 import { FileSystem } from './fs.ts'
@@ -48,6 +49,7 @@ export class TaskOs {
    * @throws {OsError} EINVAL for what is not plain data, EFBIG for more than 1 MiB of it.
    */
   async emit(task: string, data: Data = null): Promise<string> {
+    check('os.emit', { task: [task, 'text'] })
     assertData(data, 'data')
     return (await this.#client.call('emit', { task, data })).id
   }
@@ -56,8 +58,10 @@ export class TaskOs {
    * One event that runs when all of `ids` have completed, with `event.data = { results, data }`.
    * @param ids what `emit` or `gather` returned, in the order in which the results shall come.
    * @returns the id of that event.
+   * @throws {OsError} EINVAL for ids that are no texts: those of `emit` come when it is awaited.
    */
   async gather(ids: readonly string[], task: string, data: Data = null): Promise<string> {
+    check('os.gather', { ids: [ids, 'texts'], task: [task, 'text'] })
     assertData(data, 'data')
     return (await this.#client.call('emit', { task, data, after: [...ids] })).id
   }
@@ -69,7 +73,7 @@ export class TaskOs {
    * @throws {OsError} EINVAL for a key that is no text, or longer than 256 characters.
    */
   async fold(key: string, task: string, data: Data = null): Promise<string> {
-    if (typeof key !== 'string') throw new OsError('EINVAL', `the key of a fold is a text, not ${key}`)
+    check('os.fold', { key: [key, 'text'], task: [task, 'text'] })
     assertData(data, 'data')
     return (await this.#client.call('emit', { task, data, key })).id
   }
@@ -80,7 +84,8 @@ export class TaskOs {
   }
 
   /** Bytes, or text without a line end, on the standard output. */
-  write(content: Uint8Array | string): Promise<void> {
+  async write(content: Uint8Array | string): Promise<void> {
+    check('os.write', { content: [content, 'content'] })
     return this.#stdout.write(typeof content === 'string' ? utf8(content) : content)
   }
 
