@@ -148,6 +148,54 @@ describe('LineEditor', () => {
     expect(await again).toEqual({ kind: 'line', text: 'half!' })
   })
 
+  it('draws a line of several rows again at each width, once', async () => {
+    const { read, screen, term, type } = start(60)
+    term.write('before\n')
+    const line = read()
+    const typed = `echo ${'abcdefghi '.repeat(20)}end`
+    const drawn = () => screen().replaceAll(/ +$/gm, '')
+    const shown = (columns: number) =>
+      `before\n${(`$ ${typed}`.match(new RegExp(`.{1,${columns}}`, 'g')) ?? []).join('\n')}`.replaceAll(/ +$/gm, '')
+    await type(typed)
+    for (const columns of [60, 50, 37, 29, 80, 23, 41]) {
+      term.resize(columns, 12)
+      await expect.poll(drawn).toBe(shown(columns))
+    }
+    term.resize(30, 12)
+    term.resize(25, 12)
+    term.resize(33, 12)
+    await expect.poll(drawn).toBe(shown(33))
+    await type('\x01', '\x1b[C', 'X', '\r')
+    expect(await line).toEqual({ kind: 'line', text: `eX${typed.slice(1)}` })
+  })
+
+  it('draws it again where the cursor is not at its end, at the bottom, and after Ctrl-L', async () => {
+    const { read, term, type } = start(60)
+    term.write('before\n'.repeat(11))
+    void read()
+    await type(`echo ${'abcdefghi '.repeat(20)}end`, '\x01')
+    const all = () => {
+      const rows = Array.from({ length: term.buffer.active.length }, (_, row) =>
+        term.buffer.active.getLine(row)?.translateToString(true),
+      )
+      return rows.join('\n')
+    }
+    const counts = () => ['before', '$ echo', 'end'].map((text) => all().split(text).length - 1)
+    for (const columns of [50, 37, 90, 45]) {
+      term.resize(columns, 12)
+      await expect.poll(() => term.buffer.active.cursorX).toBe(2)
+      await expect.poll(counts).toEqual([11, 1, 1])
+    }
+    await type('\x0c')
+    await expect.poll(() => term.buffer.active.cursorY).toBe(0)
+    for (const columns of [60, 30]) {
+      term.resize(columns, 12)
+      await new Promise<void>((resolve) => term.write('', () => term.write('', resolve)))
+      expect(term.buffer.active.cursorY).toBe(0)
+      expect(term.buffer.active.getLine(term.buffer.active.baseY)?.translateToString(true)).toMatch(/^\$ echo abc/)
+    }
+  })
+
   it('begins the prompt on a line of its own', async () => {
     const { read, screen, term, type } = start()
     term.write('no newline')

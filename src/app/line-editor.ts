@@ -1,7 +1,7 @@
 // Reads lines in an xterm terminal: xterm-readline draws the line and moves in it; what it lacks is here: history,
-// Tab, word keys, Ctrl-U/W, typing ahead, taking a line back. keys.ts names the keys. It reaches into three
-// of xterm-readline's private fields (Internals); the version is pinned and line-editor.browser.test.ts guards it.
-import type { IDisposable, Terminal } from '@xterm/xterm'
+// Tab, word keys, Ctrl-U/W, typing ahead, taking a line back, another width. keys.ts names the keys. It reaches into
+// private fields of xterm-readline (Internals); the version is pinned and line-editor.browser.test.ts guards it.
+import type { IDisposable, IMarker, Terminal } from '@xterm/xterm'
 import { Readline } from 'xterm-readline'
 import { type Completion, commonPrefix } from '../shell/complete.ts'
 import type { ReadLineRequest, ReadLineResult } from '../shell/interactive.ts'
@@ -18,7 +18,23 @@ interface Internals {
     editing: boolean
     refresh(): void
     moveCursorToEnd(): void
+    prompt: string
+    promptSize: Position
+    /** Where it thinks that the cursor is, in rows from the first of the prompt. */
+    layout: { cursor: Position; scrollOffset: number }
+    tty: {
+      col: number
+      row: number
+      /** The prompt's first row on the screen. */
+      anchorRow: number
+      calculatePosition(text: string, from: Position): Position
+    }
   }
+}
+
+interface Position {
+  row: number
+  col: number
 }
 
 interface Reading {
@@ -29,6 +45,8 @@ interface Reading {
   draft: string
 }
 
+/** What readline writes for Ctrl-L, before it draws the prompt again. */
+const CLEAR_SCREEN = '\x1b[H\x1b[2J'
 const WORD_BEFORE = /[^\s/|&;=]*[\s/|&;=]*$/
 const BLANK_WORD_BEFORE = /\S*\s*$/
 const WORD_AFTER = /^[\s/|&;=]*[^\s/|&;=]*/
@@ -47,6 +65,9 @@ export class LineEditor {
   #completing = false
   #typedAhead: string[] = []
   #killed = ''
+  /** The prompt's first row, wherever xterm moves it. */
+  #promptRow: IMarker | undefined
+  #resized = false
 
   constructor(term: Terminal, history: HistoryStore) {
     this.#term = term
@@ -54,6 +75,7 @@ export class LineEditor {
     this.#internals.history = noHistory()
     this.#readline.activate(this.#facade())
     term.onData((data) => this.#input(data))
+    term.onResize(() => this.#redrawSoon())
   }
 
   /** Only one at a time. */
@@ -113,9 +135,13 @@ export class LineEditor {
         this.#feed = listener
         return { dispose: () => undefined }
       },
-      onResize: term.onResize.bind(term),
+      onResize: (): IDisposable => ({ dispose: () => undefined }), // see #redraw
       attachCustomKeyEventHandler: () => undefined,
-      write: (data: string, done?: () => void) => term.write(data, done),
+      write: (data: string, done?: () => void) =>
+        term.write(data, () => {
+          if (data === CLEAR_SCREEN) this.#markPromptRow()
+          done?.()
+        }),
       get cols() {
         return term.cols
       },
@@ -135,6 +161,7 @@ export class LineEditor {
   #start(initial: string, pos = initial.length): void {
     const reading = this.#reading
     if (!reading) return
+    this.#term.write('', () => this.#markPromptRow())
     this.#readline.read(reading.request.prompt).then(
       (text) => this.#finish({ kind: 'line', text }),
       () => this.#finish({ kind: 'closed' }),
@@ -149,6 +176,39 @@ export class LineEditor {
       }
       this.#takeTypedAhead()
     })
+  }
+
+  #markPromptRow(): void {
+    this.#promptRow?.dispose()
+    this.#promptRow = this.#term.registerMarker(0)
+  }
+
+  /** When the terminal has drawn what it was told to. */
+  #redrawSoon(): void {
+    if (this.#resized) return
+    this.#resized = true
+    this.#term.write('', () => {
+      this.#resized = false
+      this.#redraw()
+    })
+  }
+
+  /**
+   * At another width xterm has broken rows into several, all but the cursor's, and has scrolled: readline is told where its
+   * prompt and the cursor are now, then clears and draws from there.
+   */
+  #redraw(): void {
+    const { state } = this.#internals
+    const { tty, layout } = state
+    const { baseY, cursorY } = this.#term.buffer.active
+    tty.col = this.#term.cols
+    tty.row = this.#term.rows
+    if (!this.#active) return
+    tty.anchorRow = Math.min(cursorY, Math.max(0, (this.#promptRow?.line ?? 0) - baseY))
+    layout.cursor.row = cursorY - tty.anchorRow
+    layout.scrollOffset = 0
+    state.promptSize = tty.calculatePosition(state.prompt, { row: 0, col: 0 })
+    state.refresh()
   }
 
   #takeTypedAhead(): void {

@@ -79,7 +79,8 @@ export function readerOf(source: ReaderSource, signal: AbortSignal): ByteReader 
       while (!ended) {
         const next = await abortable(Promise.resolve(iterator.next()), signal)
         if (next.done) ended = true
-        else if (!(next.value instanceof Uint8Array)) throw new OsError('EINVAL', 'expected pieces of bytes (Uint8Array)')
+        else if (!(next.value instanceof Uint8Array))
+          throw new OsError('EINVAL', 'expected pieces of bytes (Uint8Array)')
         else if (next.value.byteLength > 0) return next.value
       }
       return NOTHING
