@@ -22,11 +22,12 @@ export async function start({ data: { args, cwd } }, os) {
   }
   const absolute = (path) => (path.startsWith('/') ? path : `${cwd}/${path}`)
   const path = absolute(file)
-  const { size, problem } = await os.fs.stat(path).catch((error) => ({ problem: error.message }))
-  if (problem) {
-    os.error(`wordcount: ${file}: ${problem}`)
-    return os.exit(1)
-  }
+  const stats = await os.fs.stat(path).catch((error) => error)
+  if (stats instanceof Error) return fail(os, stats.message)
+  if (stats.isDirectory()) return fail(os, `${path} is a directory`)
+  const before = out && (await os.fs.stat(absolute(out)).catch(() => null)) // it need not be there
+  if (before?.isDirectory()) return fail(os, `${absolute(out)} is a directory`)
+  const { size } = stats
   const temp = `/tmp/wordcount-${crypto.getRandomValues(new Uint32Array(2)).join('-')}`
   await os.fs.mkdir(temp, { recursive: true })
   const limits = await sample(os, path, size)
@@ -36,6 +37,20 @@ export async function start({ data: { args, cwd } }, os) {
     maps.push(await os.emit('map', { path, begin, end: begin + step, temp, limits }))
   }
   await os.gather(maps, 'plan', { temp, share: 2 * step, out: out ? absolute(out) : null })
+}
+
+async function fail(os, message) {
+  os.error(`wordcount: ${message}`)
+  return os.exit(1)
+}
+
+/** A task of the job; where it fails, nothing of the job is left behind. */
+function cleaning(task) {
+  return ({ data }, os) =>
+    task(data, os).catch(async (error) => {
+      await os.fs.rm((data.data ?? data).temp, { recursive: true, force: true })
+      return fail(os, error.message)
+    })
 }
 
 /** Words that part all words into ranges of about the same size: from pieces all over the file. */
@@ -52,7 +67,7 @@ async function sample(os, path, size) {
 }
 
 /** Counts the words that begin in one chunk and writes them to a file, range after range. */
-export async function map({ data: { path, begin, end, temp, limits } }, os) {
+export const map = cleaning(async ({ path, begin, end, temp, limits }, os) => {
   const bytes = await readWords(os, path, begin, end)
   const counts = countWords(bytes)
   if (begin === 0 && bytes.length > 0 && LOWER[bytes[0]] === 0) counts.push(['', 1])
@@ -70,7 +85,7 @@ export async function map({ data: { path, begin, end, temp, limits } }, os) {
   const file = `${temp}/map-${begin}`
   await os.fs.writeFile(file, await join(parts))
   return { file, sizes: parts.map((part) => part.length) }
-}
+})
 
 /** The chunk, without a word that began before it, and with the rest of its last word from behind it. */
 async function readWords(os, path, begin, end) {
@@ -152,7 +167,7 @@ function rehash(hashes, size) {
 }
 
 /** Joins neighbouring ranges until each reduce has about the same to do. */
-export async function plan({ data: { results, data } }, os) {
+export const plan = cleaning(async ({ results, data }, os) => {
   const total = results.flatMap(({ sizes }) => sizes).reduce((sum, size) => sum + size, 0)
   const share = Math.min(data.share, Math.max(total / 16, 65536))
   const next = results.map(() => 0) // how far each map's file is given out
@@ -167,15 +182,16 @@ export async function plan({ data: { results, data } }, os) {
       return { file, start, end: next[i] }
     })
     const file = `${data.temp}/reduce-${reduces.length}`
-    reduces.push(await os.emit('reduce', { pieces: pieces.filter(({ start, end }) => end > start), file }))
+    const filled = pieces.filter(({ start, end }) => end > start)
+    reduces.push(await os.emit('reduce', { pieces: filled, file, temp: data.temp }))
     first = range + 1
     pending = 0
   }
   await os.gather(reduces, 'finish', data)
-}
+})
 
 /** Adds up the counts of one range of words. */
-export async function reduce({ data: { pieces, file } }, os) {
+export const reduce = cleaning(async ({ pieces, file }, os) => {
   const totals = new Map()
   for (const { file, start, end } of pieces) {
     const parts = []
@@ -188,14 +204,14 @@ export async function reduce({ data: { pieces, file } }, os) {
   const words = [...totals.keys()].sort()
   await os.fs.writeFile(file, words.map((word) => `${word} ${totals.get(word)}\n`).join(''))
   return file
-}
+})
 
 /** The ranges in their order are the sorted result. */
-export async function finish({ data: { results: files, data } }, os) {
+export const finish = cleaning(async ({ results: files, data }, os) => {
   async function* content() {
     for (const file of files) yield* os.fs.read(file)
   }
   if (data.out) await os.fs.writeFile(data.out, content())
   else for await (const piece of content()) await os.write(piece)
   await os.fs.rm(data.temp, { recursive: true })
-}
+})

@@ -98,7 +98,24 @@ export function examplesContract(name: string, make: () => Promise<ProgramHost>)
 
     it('names a file that is missing and ends with code 1', async () => {
       const run = await (await make()).run('wordcount.js', ['/none'])
-      expect(run).toMatchObject({ stdout: '', stderr: expect.stringContaining('/none'), code: 1 })
+      expect(run).toMatchObject({ stdout: '', stderr: expect.stringMatching(/^wordcount: .*\/none.*\n$/), code: 1 })
+    })
+
+    it('leaves nothing behind when the counts cannot be written, and says why in one line', async () => {
+      const host = await make()
+      await host.writeFile('/in', text('b a b'))
+      await host.writeFile('/dir/file', text(''))
+      for (const [args, why] of [
+        [['/'], '/ is a directory'],
+        [['/in', '/dir'], '/dir is a directory'],
+        [['/in', '/bin/x'], '/bin'],
+      ] as const) {
+        const run = await host.run('wordcount.js', [...args])
+        expect(run).toMatchObject({ stdout: '', code: 1 })
+        expect(run.stderr).toMatch(/^wordcount: [^\n]+\n$/)
+        expect(run.stderr).toContain(why)
+        expect(await host.list('/tmp')).toEqual([])
+      }
     })
   })
 

@@ -201,6 +201,7 @@ class FakeWorker {
 
   readonly #handlers: Handlers = {
     open: ({ path, mode }) => {
+      if (mode !== 'r' && path.startsWith('/bin/')) throw new OsError('EROFS', `${path}: read-only file system`)
       const bytes = mode === 'r' ? this.#file(path) : new Uint8Array()
       const ref = this.#refs.push({ path, bytes, ...(mode === 'r' ? {} : { parts: [] }) }) + 2
       return { ref, kind: 'file', size: bytes.byteLength }
@@ -227,6 +228,9 @@ class FakeWorker {
     },
     info: (args) => {
       if (args.topic !== 'path') throw new OsError('ENOSYS', args.topic)
+      if ([...this.#files.keys()].some((name) => name.startsWith(`${args.path}/`.replace('//', '/')))) {
+        return { path: args.path, kind: 'directory', size: 0, mtimeMs: 0, mode: 0o755 }
+      }
       const { byteLength: size } = this.#file(args.path)
       return { path: args.path, kind: 'file', size, mtimeMs: 0, mode: 0o644 }
     },
