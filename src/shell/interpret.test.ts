@@ -178,6 +178,8 @@ describe('execute', () => {
     expect((await shell.execute('cat', { stdin: 'text' })).stdout).toBe('text')
     expect((await shell.execute('cat', { stdin: new Uint8Array([65, 66]) })).stdout).toBe('AB')
     expect((await shell.execute('cat', { stdin: [new Uint8Array([67]), new Uint8Array([68])] })).stdout).toBe('CD')
+    const { stderr } = await shell.execute('cat', { stdin: ['EF'] as never })
+    expect(stderr).toContain('expected pieces of bytes')
   })
 
   it('streams text without cutting characters', async () => {
