@@ -91,7 +91,7 @@ async function open(
     const handle = await parts.fs.open(path, redirect.operator.endsWith('>>') ? 'a' : 'w', { signal })
     return bufferedWriter({
       isTerminal: false,
-      write: (bytes) => handle.write(bytes, { signal }),
+      write: async (bytes) => void (await handle.write(bytes, { signal })),
       // Without the signal: what was written before Ctrl-C stays, as with any other shell.
       close: async () => void (await handle.close()),
     })

@@ -1,172 +1,18 @@
 // Files for people who know node:fs/promises: the same names and errors, over the syscalls. Used by the page
 // (`os.fs`), by the shell and inside tasks.
-import { type Bytes, concat, fromUtf8, utf8 } from '../base/bytes.ts'
+import type { Bytes } from '../base/bytes.ts'
 import { OsError } from '../base/errors.ts'
 import type { CallOptions, SyscallClient } from './client.ts'
-import { MAX_IO_BYTES } from './limits.ts'
+import type { Encoding } from './encodings.ts'
+import { type Dirent, Listed, Stats } from './fs-entries.ts'
+import { type FileContent, FileHandle, optionsOf, type ReadOptions } from './fs-handle.ts'
 import type { CallArgs, CallResults } from './table.ts'
-import type { Ack, DirectoryEntry, FileInfo, OpenMode } from './types.ts'
+import type { Ack, FileInfo, OpenMode } from './types.ts'
 
-/** Reads and writes are cut into pieces of this size: one block, so that a read touches one block. */
-const IO_BYTES = Math.min(1024 * 1024, MAX_IO_BYTES)
+export type { Dirent } from './fs-entries.ts'
 
-/** Pieces that are given before the first of them is written: the other side is not kept waiting for the next. */
-const WRITE_AHEAD = 2
-
-export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>
-
-/** The bits of a mode that tell the kind, as in POSIX. */
-const KIND_BITS = { file: 0o100000, directory: 0o040000, symlink: 0o120000, stream: 0o010000 } as const
-
-/** As node's; what the tree does not know is 0, and all times are that of the last change. */
-export class Stats {
-  readonly info: FileInfo
-  dev = 0
-  ino = 0
-  nlink = 1
-  uid = 0
-  gid = 0
-  size: number
-  /** Kind and permissions. */
-  mode: number
-  mtimeMs: number
-  ctimeMs: number
-  atimeMs: number
-  birthtimeMs: number
-
-  constructor(info: FileInfo) {
-    const { kind, mode, size, mtimeMs } = info
-    this.info = info
-    this.size = size
-    this.mode = KIND_BITS[kind] | mode
-    this.mtimeMs = this.ctimeMs = this.atimeMs = this.birthtimeMs = mtimeMs
-  }
-  get mtime(): Date {
-    return new Date(this.mtimeMs)
-  }
-  get ctime(): Date {
-    return new Date(this.ctimeMs)
-  }
-  get atime(): Date {
-    return new Date(this.atimeMs)
-  }
-  get birthtime(): Date {
-    return new Date(this.birthtimeMs)
-  }
-  get kid(): string | undefined {
-    return this.info.kid
-  }
-  isFile(): boolean {
-    return this.info.kind === 'file'
-  }
-  isDirectory(): boolean {
-    return this.info.kind === 'directory'
-  }
-  isSymbolicLink(): boolean {
-    return this.info.kind === 'symlink'
-  }
-}
-
-export interface Dirent extends DirectoryEntry {
-  parentPath: string
-  isFile(): boolean
-  isDirectory(): boolean
-  isSymbolicLink(): boolean
-}
-
-class Listed implements Dirent {
-  name: string
-  kind: DirectoryEntry['kind']
-  size: number
-  mtimeMs: number
-  mode: number
-  parentPath: string
-
-  constructor({ name, kind, size, mtimeMs, mode }: DirectoryEntry, parentPath: string) {
-    this.name = name
-    this.kind = kind
-    this.size = size
-    this.mtimeMs = mtimeMs
-    this.mode = mode
-    this.parentPath = parentPath
-  }
-  isFile(): boolean {
-    return this.kind === 'file'
-  }
-  isDirectory(): boolean {
-    return this.kind === 'directory'
-  }
-  isSymbolicLink(): boolean {
-    return this.kind === 'symlink'
-  }
-}
-
-export class FileHandle {
-  readonly #client: SyscallClient
-  readonly ref: number
-  readonly size: number
-  #closed = false
-
-  constructor(client: SyscallClient, opened: CallResults['open']) {
-    this.#client = client
-    this.ref = opened.ref
-    this.size = opened.size
-  }
-
-  /** Up to `length` bytes at `offset`; empty at the end of the file. */
-  async read(offset: number, length: number, options?: CallOptions): Promise<Uint8Array> {
-    if (typeof offset !== 'number') {
-      throw new OsError('EINVAL', 'read(offset, length) gives the bytes: it fills no buffer, as that of node does')
-    }
-    const args = { ref: this.ref, offset, length: Math.min(length, MAX_IO_BYTES) }
-    return (await this.#client.call('read', args, options)).bytes
-  }
-
-  /** @param options `position`: where in the file; behind what is there unless told, and in modes that append. */
-  write(bytes: Uint8Array, options?: CallOptions & { position?: number }): Promise<void>
-  /** As in node: `length` bytes from `offset` on, to a position of the file; behind what is there unless told. */
-  write(bytes: Uint8Array, offset: number, length?: number, position?: number | null): Promise<void>
-  async write(
-    buffer: Uint8Array,
-    given: number | (CallOptions & { position?: number }) = {},
-    length?: number,
-    place?: number | null,
-  ): Promise<void> {
-    const bytes =
-      typeof given === 'number' ? buffer.subarray(given, length === undefined ? undefined : given + length) : buffer
-    const options = typeof given === 'number' ? {} : given
-    const position = (typeof given === 'number' ? place : given.position) ?? undefined
-    for (let at = 0; at < bytes.byteLength || at === 0; at += IO_BYTES) {
-      const offset = position === undefined ? {} : { offset: position + at }
-      await this.#client.call('write', { ref: this.ref, bytes: bytes.subarray(at, at + IO_BYTES), ...offset }, options)
-    }
-  }
-
-  /** Cuts the file, or fills it up with zeros. */
-  async truncate(size = 0, options?: CallOptions): Promise<void> {
-    await this.#client.call('write', { ref: this.ref, size }, options)
-  }
-
-  /** Commits what was written so far, and goes on. @param options `ack`: how safe it has to be. */
-  sync(options: CallOptions & { ack?: Ack['level'] } = {}): Promise<CallResults['close']> {
-    const { ack } = options
-    return this.#client.call('close', { ref: this.ref, keep: true, ...(ack ? { ack } : {}) }, options)
-  }
-
-  /**
-   * Commits what was written. Idempotent.
-   * @param options `ack`: how safe it has to be.
-   * @throws {OsError} ENOQUORUM when it cannot be, or has not become, as safe as that.
-   */
-  async close(options?: CallOptions & { discard?: boolean; ack?: Ack['level'] }): Promise<CallResults['close']> {
-    if (this.#closed) return {}
-    this.#closed = true
-    const { discard = false, ack } = options ?? {}
-    return this.#client.call('close', { ref: this.ref, discard, ...(ack ? { ack } : {}) }, options)
-  }
-}
-
-export type WriteOptions = CallOptions & { ack?: Ack['level'] }
+/** `ack`: how safe the file has to be: see `FileHandle.close`. `mode`: of a file that is made by it. */
+export type WriteOptions = CallOptions & { ack?: Ack['level']; encoding?: Encoding | null; mode?: number }
 
 export class FileSystem {
   readonly #client: SyscallClient
@@ -182,61 +28,45 @@ export class FileSystem {
   ): Promise<FileHandle> {
     const { permissions } = options
     const args = { path, mode, ...(permissions === undefined ? {} : { permissions }) }
-    return new FileHandle(this.#client, await this.#client.call('open', args, options))
+    return new FileHandle(this.#client, await this.#client.call('open', args, options), { path, mode, permissions })
   }
 
   /** The content in pieces of at most 1 MiB, from `start` up to (not including) `end`; the next is on its way already. */
   async *read(path: string, options: CallOptions & { start?: number; end?: number } = {}): AsyncGenerator<Uint8Array> {
     const handle = await this.open(path, 'r', options)
     try {
-      let at = options.start ?? 0
-      const end = options.end ?? Number.MAX_SAFE_INTEGER
-      let ahead: Promise<Uint8Array> | undefined
-      while (at < end) {
-        const piece = await (ahead ?? handle.read(at, Math.min(IO_BYTES, end - at), options))
-        if (piece.byteLength === 0) return
-        at += piece.byteLength
-        // Of a stream, nobody knows whether there is more.
-        ahead = at < Math.min(end, handle.size) ? handle.read(at, Math.min(IO_BYTES, end - at), options) : undefined
-        ahead?.catch(() => undefined) // thrown when its turn comes, unless the reader has enough
-        yield piece
-      }
+      yield* handle.pieces(options)
     } finally {
       await handle.close({ discard: true })
     }
   }
 
-  readFile(
-    path: string,
-    options: 'utf8' | 'utf-8' | { encoding: 'utf8' | 'utf-8'; signal?: AbortSignal },
-  ): Promise<string>
-  readFile(path: string, options?: CallOptions): Promise<Bytes>
-  async readFile(
-    path: string,
-    options: 'utf8' | 'utf-8' | (CallOptions & { encoding?: 'utf8' | 'utf-8' }) = {},
-  ): Promise<string | Bytes> {
-    const { encoding, signal } = typeof options === 'string' ? { encoding: options, signal: undefined } : options
-    const parts: Uint8Array[] = []
-    for await (const part of this.read(path, { signal })) parts.push(part)
-    const bytes = concat(parts)
-    return encoding ? fromUtf8(bytes) : bytes
+  /** @throws {OsError} EINVAL for an encoding that is not known. */
+  readFile(path: string, options: Encoding | (ReadOptions & { encoding: Encoding })): Promise<string>
+  readFile(path: string, options?: (ReadOptions & { encoding?: null | undefined }) | null): Promise<Bytes>
+  async readFile(path: string, given?: Encoding | ReadOptions | null): Promise<string | Bytes> {
+    const handle = await this.open(path, 'r', { signal: optionsOf<ReadOptions>(given).signal })
+    try {
+      return await handle.readFile(given)
+    } finally {
+      await handle.close({ discard: true })
+    }
   }
 
-  /** @param options `ack`: how safe the file has to be: see `FileHandle.close`. @returns how safe it is, and its KID. */
-  writeFile(path: string, content: FileContent, options?: WriteOptions & { flag?: OpenMode; mode?: number }) {
-    return this.#write(path, content, options?.flag ?? 'w', options)
+  /** @returns how safe it is, and its KID. @throws {OsError} EINVAL for what is neither text, nor bytes, nor pieces of them. */
+  writeFile(path: string, content: FileContent, given?: Encoding | (WriteOptions & { flag?: OpenMode }) | null) {
+    const options = optionsOf<WriteOptions & { flag?: OpenMode }>(given)
+    return this.#write(path, content, options.flag ?? 'w', options)
   }
 
-  appendFile(path: string, content: FileContent, options?: WriteOptions) {
-    return this.#write(path, content, 'a', options)
+  appendFile(path: string, content: FileContent, given?: Encoding | WriteOptions | null) {
+    return this.#write(path, content, 'a', optionsOf<WriteOptions>(given))
   }
 
-  async #write(path: string, content: FileContent, flag: OpenMode, options: WriteOptions & { mode?: number } = {}) {
+  async #write(path: string, content: FileContent, flag: OpenMode, options: WriteOptions) {
     const handle = await this.open(path, flag, { signal: options.signal, permissions: options.mode })
     try {
-      if (typeof content === 'string') await handle.write(utf8(content), options)
-      else if (content instanceof Uint8Array) await handle.write(content, options)
-      else await writePieces(handle, content, options)
+      await handle.writeFile(content, options)
       return await handle.close(options)
     } catch (error) {
       await handle.close({ discard: true })
@@ -402,22 +232,4 @@ export class FileSystem {
   async #change(args: CallArgs<'change'>, options?: CallOptions): Promise<void> {
     await this.#client.call('change', args, options)
   }
-}
-
-/** The next piece is made while one is being written. */
-async function writePieces(
-  handle: FileHandle,
-  content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  options: CallOptions,
-): Promise<void> {
-  const under: Promise<void>[] = []
-  for await (const piece of content) {
-    if (under.length === WRITE_AHEAD) await under.shift()
-    const writing = handle.write(piece, options)
-    writing.catch(() => undefined) // thrown when its turn comes
-    under.push(writing)
-    // Longer ones are posted part by part, and whoever made them may reuse their memory.
-    if (piece.byteLength > IO_BYTES) await writing
-  }
-  for (const writing of under) await writing
 }

@@ -23,5 +23,8 @@ interface TextDecoder {
   decode(bytes?: ArrayBuffer | ArrayBufferView, options?: { stream?: boolean }): string
 }
 declare var TextDecoder: { new (label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean }): TextDecoder }
+/** Bytes as characters 0 to 255, and base64. */
+declare function atob(base64: string): string
+declare function btoa(characters: string): string
 declare function queueMicrotask(callback: () => void): void
 declare function structuredClone<T>(value: T, options?: { transfer?: readonly ArrayBuffer[] }): T
