@@ -4,6 +4,15 @@ import type { DirectoryEntry, FileInfo } from './types.ts'
 /** The bits of a mode that tell the kind, as in POSIX. */
 const KIND_BITS = { file: 0o100000, directory: 0o040000, symlink: 0o120000, stream: 0o010000 } as const
 
+/** As node takes it: a number, or octal digits. */
+export type Mode = number | string
+
+/** The permissions of a mode that may tell the kind as well. */
+export function permissionBits(mode: Mode): number {
+  // Of what is no number nothing is left: the call then refuses it.
+  return (typeof mode === 'string' ? Number.parseInt(mode, 8) : mode) % 0o10000
+}
+
 /** As node's; what the tree does not know is 0, and all times are that of the last change. */
 export class Stats {
   readonly info: FileInfo

@@ -1,10 +1,10 @@
 // Files for people who know node:fs/promises: the same names and errors, over the syscalls. Used by the page
 // (`os.fs`), by the shell and inside tasks.
 import type { Bytes } from '../base/bytes.ts'
-import { OsError } from '../base/errors.ts'
+import { isOsError, OsError } from '../base/errors.ts'
 import type { CallOptions, SyscallClient } from './client.ts'
 import type { Encoding } from './encodings.ts'
-import { type Dirent, Listed, Stats } from './fs-entries.ts'
+import { type Dirent, Listed, type Mode, permissionBits, Stats } from './fs-entries.ts'
 import { type FileContent, FileHandle, optionsOf, type ReadOptions } from './fs-handle.ts'
 import type { CallArgs, CallResults } from './table.ts'
 import type { Ack, FileInfo, OpenMode } from './types.ts'
@@ -12,21 +12,31 @@ import type { Ack, FileInfo, OpenMode } from './types.ts'
 export type { Dirent } from './fs-entries.ts'
 
 /** `ack`: how safe the file has to be: see `FileHandle.close`. `mode`: of a file that is made by it. */
-export type WriteOptions = CallOptions & { ack?: Ack['level']; encoding?: Encoding | null; mode?: number }
+export type WriteOptions = CallOptions & { ack?: Ack['level']; encoding?: Encoding | null; mode?: Mode }
+
+type ListOptions = CallOptions & { withFileTypes?: boolean; recursive?: boolean }
+type CopyOptions = CallOptions & { exclusive?: boolean | undefined }
+
+/** Names that are tried for a new directory: with more, it is not chance that they are taken. */
+const MAX_NAME_TRIES = 10
 
 export class FileSystem {
   readonly #client: SyscallClient
+  /** For `access` and `copyFile`. */
+  readonly constants = { F_OK: 0, X_OK: 1, W_OK: 2, R_OK: 4, COPYFILE_EXCL: 1 } as const
+
   constructor(client: SyscallClient) {
     this.#client = client
   }
 
-  /** @param options `permissions` of a file that is made by it; 0o644 unless told. */
+  /** @param given permissions of a file that is made by it, as in node or by name; 0o644 unless told. */
   async open(
     path: string,
     mode: OpenMode = 'r',
-    options: CallOptions & { permissions?: number | undefined } = {},
+    given: Mode | (CallOptions & { permissions?: Mode | undefined }) | null = {},
   ): Promise<FileHandle> {
-    const { permissions } = options
+    const options = typeof given === 'object' ? (given ?? {}) : { permissions: given }
+    const permissions = options.permissions === undefined ? undefined : permissionBits(options.permissions)
     const args = { path, mode, ...(permissions === undefined ? {} : { permissions }) }
     return new FileHandle(this.#client, await this.#client.call('open', args, options), { path, mode, permissions })
   }
@@ -84,23 +94,45 @@ export class FileSystem {
     return new Stats(info as FileInfo)
   }
 
+  /**
+   * Resolves when the path does and its owner may do that with it, whether it counts here or not.
+   * @param mode bits of `constants`.
+   * @throws {OsError} ENOENT, ENOTDIR, EACCES.
+   */
+  async access(path: string, mode = 0, options?: CallOptions): Promise<void> {
+    const { info } = await this.stat(path, options)
+    if (((info.mode >> 6) & mode) === mode) return
+    throw new OsError('EACCES', `the mode of ${path} is ${info.mode.toString(8)}`)
+  }
+
   /** True when the path resolves; other failures than ENOENT and ENOTDIR still throw. */
   async exists(path: string, options?: CallOptions): Promise<boolean> {
     try {
       await this.stat(path, options)
       return true
     } catch (error) {
-      if (error instanceof OsError && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return false
+      if (isOsError(error, 'ENOENT') || isOsError(error, 'ENOTDIR')) return false
       throw error
     }
   }
 
-  readdir(path: string, options: CallOptions & { withFileTypes: true }): Promise<Dirent[]>
-  readdir(path: string, options?: CallOptions): Promise<string[]>
-  async readdir(path: string, options: CallOptions & { withFileTypes?: boolean } = {}): Promise<string[] | Dirent[]> {
+  /** @param options `recursive`: with all that is below, by names relative to the path; links are not followed. */
+  readdir(path: string, options: ListOptions & { withFileTypes: true }): Promise<Dirent[]>
+  readdir(path: string, options?: (ListOptions & { withFileTypes?: false }) | 'utf8' | null): Promise<string[]>
+  async readdir(path: string, given?: ListOptions | string | null): Promise<string[] | Dirent[]> {
+    const { withFileTypes, recursive, ...options } = optionsOf<ListOptions>(given)
     const rows: Dirent[] = []
-    for await (const row of this.opendir(path, options)) rows.push(row)
-    return options.withFileTypes ? rows : rows.map((row) => row.name)
+    const names: string[] = []
+    const directories = ['']
+    for (const below of directories) {
+      for await (const row of this.opendir(below ? inside(path, below) : path, options)) {
+        const name = below ? `${below}/${row.name}` : row.name
+        rows.push(row)
+        names.push(name)
+        if (recursive && row.isDirectory()) directories.push(name)
+      }
+    }
+    return withFileTypes ? rows : names
   }
 
   /**
@@ -119,22 +151,43 @@ export class FileSystem {
     }
   }
 
-  async mkdir(path: string, options: CallOptions & { recursive?: boolean; mode?: number } = {}): Promise<void> {
+  /** @param given permissions, or options: `mode` is that of the last directory alone; 0o755 unless told. */
+  async mkdir(path: string, given: Mode | (CallOptions & { recursive?: boolean; mode?: Mode }) | null = {}) {
+    const options = typeof given === 'object' ? (given ?? {}) : { mode: given }
     const { recursive = false, mode } = options
-    await this.#change({ op: 'mkdir', path, recursive, ...(mode === undefined ? {} : { mode }) }, options)
+    const permissions = mode === undefined ? {} : { mode: permissionBits(mode) }
+    await this.#change({ op: 'mkdir', path, recursive, ...permissions }, options)
   }
 
+  /** A new directory for its maker alone. @returns its path: the prefix and six characters that nobody has used there. */
+  async mkdtemp(prefix: string, options?: CallOptions): Promise<string> {
+    for (let tries = 1; ; tries++) {
+      // Chance need not be good: a name that is taken is refused.
+      const path = prefix + Math.random().toString(36).slice(2, 8).padEnd(6, 'x')
+      try {
+        await this.mkdir(path, { mode: 0o700, signal: options?.signal })
+        return path
+      } catch (error) {
+        if (!isOsError(error, 'EEXIST') || tries === MAX_NAME_TRIES) throw error
+      }
+    }
+  }
+
+  /** @throws {OsError} EISDIR for a directory, even an empty one, unless `recursive`. */
   async rm(path: string, options: CallOptions & { recursive?: boolean; force?: boolean } = {}): Promise<void> {
     try {
-      await this.#change({ op: 'remove', path, recursive: options.recursive ?? false }, options)
+      if (options.recursive) await this.#change({ op: 'remove', path, recursive: true }, options)
+      else await this.unlink(path, options)
     } catch (error) {
-      if (!(options.force && error instanceof OsError && error.code === 'ENOENT')) throw error
+      if (!(options.force && isOsError(error, 'ENOENT'))) throw error
     }
   }
 
   /** @throws {OsError} EISDIR for a directory. */
   async unlink(path: string, options?: CallOptions): Promise<void> {
-    if ((await this.lstat(path, options)).isDirectory()) throw new OsError('EISDIR', `${path} is a directory`)
+    if ((await this.lstat(path, options)).isDirectory()) {
+      throw new OsError('EISDIR', `${path} is a directory: rmdir it, or rm it with recursive`)
+    }
     await this.#change({ op: 'remove', path }, options)
   }
 
@@ -166,14 +219,20 @@ export class FileSystem {
   }
 
   /** @param mode permission bits. */
-  async chmod(path: string, mode: number, options?: CallOptions): Promise<void> {
-    await this.#change({ op: 'set', path, mode: mode & 0o7777 }, options)
+  async chmod(path: string, mode: Mode, options?: CallOptions): Promise<void> {
+    await this.#change({ op: 'set', path, mode: permissionBits(mode) }, options)
   }
 
-  /** Sets the time of the last change; there is no time of the last access. @param mtime seconds, or a Date. */
+  /**
+   * Sets the time of the last change; there is no time of the last access.
+   * @param mtime seconds, or a Date.
+   * @throws {OsError} EINVAL for a time before 1970.
+   */
   async utimes(path: string, _atime: number | Date, mtime: number | Date, options?: CallOptions): Promise<void> {
-    const ms = typeof mtime === 'number' ? mtime * 1000 : mtime.getTime()
-    await this.#change({ op: 'set', path, mtimeMs: Math.max(0, Math.round(ms)) }, options)
+    const mtimeMs = Math.round(typeof mtime === 'number' ? mtime * 1000 : mtime.getTime())
+    if (!(mtimeMs >= 0))
+      throw new OsError('EINVAL', `${path}: times are kept from 1970 on, and ${mtime} is none of these`)
+    await this.#change({ op: 'set', path, mtimeMs: Math.abs(mtimeMs) }, options)
   }
 
   /** Cuts a file, or fills it up with zeros. */
@@ -212,24 +271,43 @@ export class FileSystem {
   /**
    * A copy of a file, or of a whole directory. Within the tree it shares the content with the original: it costs nothing,
    * whatever its size.
-   * @param options `exclusive`: EEXIST when something is there.
+   * @param options `exclusive`: EEXIST when something is there. `recursive`: into a directory that is there, what it has
+   * stays unless something takes its place.
+   * @throws {OsError} ENOTEMPTY for a directory over one that is not empty, unless `recursive`.
    */
-  async cp(from: string, to: string, options: CallOptions & { exclusive?: boolean } = {}): Promise<void> {
-    try {
-      await this.#change({ op: 'copy', from, to, ...(options.exclusive ? { exclusive: true } : {}) }, options)
-    } catch (error) {
-      if (!(error instanceof OsError && error.code === 'EXDEV')) throw error
-      await this.#write(to, this.read(from, options), options.exclusive ? 'wx' : 'w', options)
+  async cp(from: string, to: string, options: CopyOptions & { recursive?: boolean } = {}): Promise<void> {
+    const { signal, exclusive = false } = options
+    const whole = options.recursive && (await this.lstat(from, { signal })).isDirectory()
+    if (whole && inside(to, '').startsWith(inside(from, ''))) {
+      throw new OsError('EINVAL', `cannot copy ${from} into itself`)
     }
+    const merged = whole && (await this.exists(to, { signal })) && (await this.lstat(to, { signal })).isDirectory()
+    if (!merged) {
+      try {
+        return await this.#change({ op: 'copy', from, to, ...(exclusive ? { exclusive } : {}) }, options)
+      } catch (error) {
+        if (!isOsError(error, 'EXDEV')) throw error
+      }
+      if (!whole) return void (await this.#write(to, this.read(from, { signal }), exclusive ? 'wx' : 'w', options))
+      await this.mkdir(to, { signal })
+    }
+    for (const name of await this.readdir(from, { signal }))
+      await this.cp(inside(from, name), inside(to, name), options)
   }
 
-  async copyFile(from: string, to: string, options: CallOptions & { exclusive?: boolean } = {}): Promise<void> {
+  /** @param given as in node, where 1 means `exclusive`, or options. */
+  async copyFile(from: string, to: string, given: CopyOptions | number = {}): Promise<void> {
+    const options = typeof given === 'number' ? { exclusive: (given & this.constants.COPYFILE_EXCL) > 0 } : given
     const { info } = await this.stat(from, options)
     if (info.kind === 'directory') throw new OsError('EISDIR', `${from} is a directory`)
-    await this.cp(info.path, to, options)
+    await this.cp(info.path, to, { ...options, recursive: false })
   }
 
   async #change(args: CallArgs<'change'>, options?: CallOptions): Promise<void> {
     await this.#client.call('change', args, options)
   }
+}
+
+function inside(directory: string, name: string): string {
+  return directory.endsWith('/') ? directory + name : `${directory}/${name}`
 }

@@ -11,11 +11,12 @@ import type { FileSystem } from '../../syscalls/fs.ts'
 import { boot, newCluster } from '../cluster.contract.ts'
 
 type Call =
-  | { call: 'write'; path: string; flag: 'w' | 'wx' | 'a'; text: string }
+  | { call: 'write'; path: string; flag: 'w' | 'wx' | 'a'; text: string; mode?: number | undefined }
   | { call: 'patch'; path: string; at: number; text: string }
   | { call: 'truncate'; path: string; size: number }
-  | { call: 'read' | 'stat' | 'lstat' | 'readlink' | 'list' | 'unlink' | 'rmdir'; path: string }
-  | { call: 'mkdir' | 'remove'; path: string; recursive: boolean }
+  | { call: 'read' | 'stat' | 'lstat' | 'readlink' | 'list' | 'tree' | 'access' | 'unlink' | 'rmdir'; path: string }
+  | { call: 'mkdir'; path: string; recursive: boolean; mode?: number | undefined }
+  | { call: 'remove'; path: string; recursive: boolean; force: boolean }
   | { call: 'rename' | 'copy'; path: string; to: string }
   | { call: 'symlink'; path: string; target: string }
   | { call: 'chmod'; path: string; mode: number }
@@ -23,16 +24,24 @@ type Call =
 const name = fc.constantFrom('a', 'b', 'c')
 const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => `/${names.join('/')}`)
 const text = fc.string({ maxLength: 6 })
+/** Whatever the umask is, it leaves them. */
+const mode = fc.option(fc.constantFrom(0o600, 0o700), { nil: undefined })
 const only = <K extends string>(...calls: K[]) => fc.constantFrom(...calls)
 const call: fc.Arbitrary<Call> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ call: only('write'), path, flag: fc.constantFrom('w', 'wx', 'a'), text }) },
+  { weight: 4, arbitrary: fc.record({ call: only('write'), path, flag: fc.constantFrom('w', 'wx', 'a'), text, mode }) },
   { weight: 2, arbitrary: fc.record({ call: only('patch'), path, at: fc.nat(9), text }) },
   fc.record({ call: only('truncate'), path, size: fc.nat(9) }),
   {
     weight: 6,
-    arbitrary: fc.record({ call: only('read', 'stat', 'lstat', 'readlink', 'list', 'unlink', 'rmdir'), path }),
+    arbitrary: fc.record({
+      call: only('read', 'stat', 'lstat', 'readlink', 'list', 'tree', 'access', 'unlink', 'rmdir'),
+      path,
+    }),
   },
-  { weight: 4, arbitrary: fc.record({ call: only('mkdir', 'remove'), path, recursive: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ call: only('mkdir'), path, recursive: fc.constant(false), mode }) },
+  // Node gives the mode to all directories on the way.
+  { weight: 1, arbitrary: fc.record({ call: only('mkdir'), path, recursive: fc.constant(true) }) },
+  { weight: 3, arbitrary: fc.record({ call: only('remove'), path, recursive: fc.boolean(), force: fc.boolean() }) },
   { weight: 4, arbitrary: fc.record({ call: only('rename', 'copy'), path, to: path }) },
   {
     weight: 2,
@@ -52,7 +61,7 @@ async function outcome(work: () => Promise<unknown>): Promise<unknown> {
   } catch (error) {
     const { code } = error as { code?: unknown }
     if (typeof code !== 'string') throw error
-    return code
+    return code.replace('ERR_FS_', '') // node's own, of what it does not leave to the system
   }
 }
 
@@ -61,15 +70,17 @@ const kindOf = (one: Kinds) => (one.isFile() ? 'file' : one.isDirectory() ? 'dir
 /** The size of a directory is the disk's own business, and so is the mode of a link. */
 const told = (stats: Kinds & { size: number; mode: number }) => {
   const kind = kindOf(stats)
-  return [kind, kind === 'file' ? stats.size : 0, kind === 'file' ? stats.mode & 0o777 : 0]
+  return [kind, kind === 'file' ? stats.size : 0, kind === 'link' ? 0 : stats.mode & 0o777]
 }
+const rowOf = (root: string) => (row: Kinds & { name: string; parentPath: string }) =>
+  `${row.parentPath.slice(root.length)} ${row.name} ${kindOf(row)}`
 
 /** On a real disk, below a folder: as the root of a tree of its own. */
 async function onDisk(root: string, one: Call): Promise<unknown> {
   const at = root + one.path
   switch (one.call) {
     case 'write':
-      return nodeFs.writeFile(at, one.text, { flag: one.flag })
+      return nodeFs.writeFile(at, one.text, { flag: one.flag, mode: one.mode })
     case 'patch': {
       const handle = await nodeFs.open(at, 'r+')
       await handle.write(utf8(one.text), 0, undefined, one.at).finally(() => handle.close())
@@ -87,16 +98,19 @@ async function onDisk(root: string, one: Call): Promise<unknown> {
       return (await nodeFs.readlink(at)).replace(root, '') || '/'
     case 'list':
       return (await nodeFs.readdir(at, { withFileTypes: true })).map((each) => `${each.name} ${kindOf(each)}`).sort()
+    case 'tree':
+      // With names alone node follows links.
+      return (await nodeFs.readdir(at, { recursive: true, withFileTypes: true })).map(rowOf(root)).sort()
+    case 'access':
+      return nodeFs.access(at)
     case 'unlink':
       return nodeFs.unlink(at)
     case 'rmdir':
       return nodeFs.rmdir(at)
     case 'mkdir':
-      return void (await nodeFs.mkdir(at, { recursive: one.recursive }))
-    case 'remove': {
-      // As `rm` does: without `recursive` node refuses every directory, whatever is in it.
-      return one.recursive ? nodeFs.rm(at, { recursive: true }) : nodeFs.unlink(at)
-    }
+      return void (await nodeFs.mkdir(at, { recursive: one.recursive, mode: one.mode }))
+    case 'remove':
+      return nodeFs.rm(at, { recursive: one.recursive, force: one.force })
     case 'rename':
       return nodeFs.rename(at, root + one.to)
     case 'copy':
@@ -114,7 +128,7 @@ async function inKernel(fs: FileSystem, root: string, one: Call): Promise<unknow
   const at = root + one.path
   switch (one.call) {
     case 'write':
-      return void (await fs.writeFile(at, one.text, { flag: one.flag }))
+      return void (await fs.writeFile(at, one.text, { flag: one.flag, mode: one.mode }))
     case 'patch': {
       const handle = await fs.open(at, 'r+')
       await handle.write(utf8(one.text), { position: one.at })
@@ -133,14 +147,18 @@ async function inKernel(fs: FileSystem, root: string, one: Call): Promise<unknow
       return (await fs.readlink(at)).replace(root, '') || '/'
     case 'list':
       return (await fs.readdir(at, { withFileTypes: true })).map((each) => `${each.name} ${kindOf(each)}`).sort()
+    case 'tree':
+      return (await fs.readdir(at, { recursive: true, withFileTypes: true })).map(rowOf(root)).sort()
+    case 'access':
+      return fs.access(at)
     case 'unlink':
       return fs.unlink(at)
     case 'rmdir':
       return fs.rmdir(at)
     case 'mkdir':
-      return fs.mkdir(at, { recursive: one.recursive })
+      return fs.mkdir(at, { recursive: one.recursive, mode: one.mode })
     case 'remove':
-      return one.recursive ? fs.rm(at, { recursive: true }) : fs.unlink(at)
+      return fs.rm(at, { recursive: one.recursive, force: one.force })
     case 'rename':
       return fs.rename(at, root + one.to)
     case 'copy':
