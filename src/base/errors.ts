@@ -42,6 +42,10 @@ export type ErrorCode = (typeof errorCodes)[number]
 export class OsError extends Error {
   override readonly name = 'OsError'
   readonly code: ErrorCode
+  /** Of errors of `os.fs`: the call as node names it, and the one or two paths that it was about, as they were given. */
+  declare syscall?: string
+  declare path?: string
+  declare dest?: string
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options)

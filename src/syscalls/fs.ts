@@ -5,6 +5,7 @@ import { isOsError, OsError } from '../base/errors.ts'
 import type { CallOptions, SyscallClient } from './client.ts'
 import type { Encoding } from './encodings.ts'
 import { type Dirent, Listed, type Mode, permissionBits, Stats } from './fs-entries.ts'
+import { telling } from './fs-errors.ts'
 import { type FileContent, FileHandle, optionsOf, type ReadOptions } from './fs-handle.ts'
 import type { CallArgs, CallResults } from './table.ts'
 import type { Ack, FileInfo, OpenMode } from './types.ts'
@@ -38,7 +39,8 @@ export class FileSystem {
     const options = typeof given === 'object' ? (given ?? {}) : { permissions: given }
     const permissions = options.permissions === undefined ? undefined : permissionBits(options.permissions)
     const args = { path, mode, ...(permissions === undefined ? {} : { permissions }) }
-    return new FileHandle(this.#client, await this.#client.call('open', args, options), { path, mode, permissions })
+    const opened = await telling(['open', path], () => this.#client.call('open', args, options))
+    return new FileHandle(this.#client, opened, { path, mode, permissions })
   }
 
   /** The content in pieces of at most 1 MiB, from `start` up to (not including) `end`; the next is on its way already. */
@@ -84,14 +86,13 @@ export class FileSystem {
     }
   }
 
-  async stat(path: string, options?: CallOptions): Promise<Stats> {
-    return new Stats(await this.#client.info('path', path, options))
+  stat(path: string, options?: CallOptions): Promise<Stats> {
+    return telling(['stat', path], async () => new Stats(await this.#info(path, options)))
   }
 
   /** The same about a symbolic link itself. */
-  async lstat(path: string, options?: CallOptions): Promise<Stats> {
-    const info = await this.#client.call('info', { topic: 'path', path, follow: false }, options)
-    return new Stats(info as FileInfo)
+  lstat(path: string, options?: CallOptions): Promise<Stats> {
+    return telling(['lstat', path], async () => new Stats(await this.#info(path, options, false)))
   }
 
   /**
@@ -99,10 +100,11 @@ export class FileSystem {
    * @param mode bits of `constants`.
    * @throws {OsError} ENOENT, ENOTDIR, EACCES.
    */
-  async access(path: string, mode = 0, options?: CallOptions): Promise<void> {
-    const { info } = await this.stat(path, options)
-    if (((info.mode >> 6) & mode) === mode) return
-    throw new OsError('EACCES', `the mode of ${path} is ${info.mode.toString(8)}`)
+  access(path: string, mode = 0, options?: CallOptions): Promise<void> {
+    return telling(['access', path], async () => {
+      const { mode: allowed } = await this.#info(path, options)
+      if (((allowed >> 6) & mode) !== mode) throw new OsError('EACCES', `the mode of ${path} is ${allowed.toString(8)}`)
+    })
   }
 
   /** True when the path resolves; other failures than ENOENT and ENOTDIR still throw. */
@@ -141,7 +143,9 @@ export class FileSystem {
    */
   async *opendir(path: string, options?: CallOptions): AsyncGenerator<Dirent> {
     const pageAfter = (after?: string) =>
-      this.#client.call('list', { path, ...(after === undefined ? {} : { after }) }, options)
+      telling(['scandir', path], () =>
+        this.#client.call('list', { path, ...(after === undefined ? {} : { after }) }, options),
+      )
     let ahead: Promise<CallResults['list']> | undefined = pageAfter()
     while (ahead) {
       const { entries, more }: CallResults['list'] = await ahead
@@ -152,75 +156,88 @@ export class FileSystem {
   }
 
   /** @param given permissions, or options: `mode` is that of the last directory alone; 0o755 unless told. */
-  async mkdir(path: string, given: Mode | (CallOptions & { recursive?: boolean; mode?: Mode }) | null = {}) {
+  mkdir(path: string, given: Mode | (CallOptions & { recursive?: boolean; mode?: Mode }) | null = {}): Promise<void> {
     const options = typeof given === 'object' ? (given ?? {}) : { mode: given }
     const { recursive = false, mode } = options
     const permissions = mode === undefined ? {} : { mode: permissionBits(mode) }
-    await this.#change({ op: 'mkdir', path, recursive, ...permissions }, options)
+    return telling(['mkdir', path], () => this.#change({ op: 'mkdir', path, recursive, ...permissions }, options))
   }
 
   /** A new directory for its maker alone. @returns its path: the prefix and six characters that nobody has used there. */
-  async mkdtemp(prefix: string, options?: CallOptions): Promise<string> {
-    for (let tries = 1; ; tries++) {
-      // Chance need not be good: a name that is taken is refused.
-      const path = prefix + Math.random().toString(36).slice(2, 8).padEnd(6, 'x')
-      try {
-        await this.mkdir(path, { mode: 0o700, signal: options?.signal })
-        return path
-      } catch (error) {
-        if (!isOsError(error, 'EEXIST') || tries === MAX_NAME_TRIES) throw error
+  mkdtemp(prefix: string, options?: CallOptions): Promise<string> {
+    return telling(['mkdtemp', `${prefix}XXXXXX`], async () => {
+      for (let tries = 1; ; tries++) {
+        // Chance need not be good: a name that is taken is refused.
+        const path = prefix + Math.random().toString(36).slice(2, 8).padEnd(6, 'x')
+        try {
+          await this.#change({ op: 'mkdir', path, mode: 0o700 }, options)
+          return path
+        } catch (error) {
+          if (!isOsError(error, 'EEXIST') || tries === MAX_NAME_TRIES) throw error
+        }
       }
-    }
+    })
   }
 
   /** @throws {OsError} EISDIR for a directory, even an empty one, unless `recursive`. */
   async rm(path: string, options: CallOptions & { recursive?: boolean; force?: boolean } = {}): Promise<void> {
+    const { recursive = false, force } = options
     try {
-      if (options.recursive) await this.#change({ op: 'remove', path, recursive: true }, options)
-      else await this.unlink(path, options)
+      await telling(['rm', path], () =>
+        recursive ? this.#change({ op: 'remove', path, recursive }, options) : this.#unlink(path, options),
+      )
     } catch (error) {
-      if (!(options.force && isOsError(error, 'ENOENT'))) throw error
+      if (!(force && isOsError(error, 'ENOENT'))) throw error
     }
   }
 
   /** @throws {OsError} EISDIR for a directory. */
-  async unlink(path: string, options?: CallOptions): Promise<void> {
-    if ((await this.lstat(path, options)).isDirectory()) {
+  unlink(path: string, options?: CallOptions): Promise<void> {
+    return telling(['unlink', path], () => this.#unlink(path, options))
+  }
+
+  async #unlink(path: string, options?: CallOptions): Promise<void> {
+    if ((await this.#info(path, options, false)).kind === 'directory') {
       throw new OsError('EISDIR', `${path} is a directory: rmdir it, or rm it with recursive`)
     }
     await this.#change({ op: 'remove', path }, options)
   }
 
   /** @throws {OsError} ENOTDIR for what is no directory, ENOTEMPTY. */
-  async rmdir(path: string, options?: CallOptions): Promise<void> {
-    if (!(await this.lstat(path, options)).isDirectory()) throw new OsError('ENOTDIR', `${path} is not a directory`)
-    await this.#change({ op: 'remove', path }, options)
+  rmdir(path: string, options?: CallOptions): Promise<void> {
+    return telling(['rmdir', path], async () => {
+      const { kind } = await this.#info(path, options, false)
+      if (kind !== 'directory') throw new OsError('ENOTDIR', `${path} is not a directory`)
+      await this.#change({ op: 'remove', path }, options)
+    })
   }
 
-  async rename(from: string, to: string, options?: CallOptions): Promise<void> {
-    await this.#change({ op: 'move', from, to }, options)
+  rename(from: string, to: string, options?: CallOptions): Promise<void> {
+    return telling(['rename', from, to], () => this.#change({ op: 'move', from, to }, options))
   }
 
   /** Another name for a path, which need not exist; a relative one leads from the link's own directory. */
-  async symlink(target: string, path: string, options?: CallOptions): Promise<void> {
-    await this.#change({ op: 'symlink', path, target }, options)
+  symlink(target: string, path: string, options?: CallOptions): Promise<void> {
+    return telling(['symlink', target, path], () => this.#change({ op: 'symlink', path, target }, options))
   }
 
   /** @throws {OsError} EINVAL for what is no symbolic link. */
-  async readlink(path: string, options?: CallOptions): Promise<string> {
-    const { target } = (await this.lstat(path, options)).info
-    if (target === undefined) throw new OsError('EINVAL', `${path} is not a symbolic link`)
-    return target
+  readlink(path: string, options?: CallOptions): Promise<string> {
+    return telling(['readlink', path], async () => {
+      const { target } = await this.#info(path, options, false)
+      if (target === undefined) throw new OsError('EINVAL', `${path} is not a symbolic link`)
+      return target
+    })
   }
 
   /** The path with all symbolic links followed. */
-  async realpath(path: string, options?: CallOptions): Promise<string> {
-    return (await this.stat(path, options)).info.path
+  realpath(path: string, options?: CallOptions): Promise<string> {
+    return telling(['realpath', path], async () => (await this.#info(path, options)).path)
   }
 
   /** @param mode permission bits. */
-  async chmod(path: string, mode: Mode, options?: CallOptions): Promise<void> {
-    await this.#change({ op: 'set', path, mode: permissionBits(mode) }, options)
+  chmod(path: string, mode: Mode, options?: CallOptions): Promise<void> {
+    return telling(['chmod', path], () => this.#change({ op: 'set', path, mode: permissionBits(mode) }, options))
   }
 
   /**
@@ -228,11 +245,12 @@ export class FileSystem {
    * @param mtime seconds, or a Date.
    * @throws {OsError} EINVAL for a time before 1970.
    */
-  async utimes(path: string, _atime: number | Date, mtime: number | Date, options?: CallOptions): Promise<void> {
-    const mtimeMs = Math.round(typeof mtime === 'number' ? mtime * 1000 : mtime.getTime())
-    if (!(mtimeMs >= 0))
+  utimes(path: string, _atime: number | Date, mtime: number | Date, options?: CallOptions): Promise<void> {
+    return telling(['utime', path], () => {
+      const mtimeMs = Math.round(typeof mtime === 'number' ? mtime * 1000 : mtime.getTime())
+      if (mtimeMs >= 0) return this.#change({ op: 'set', path, mtimeMs: Math.abs(mtimeMs) }, options)
       throw new OsError('EINVAL', `${path}: times are kept from 1970 on, and ${mtime} is none of these`)
-    await this.#change({ op: 'set', path, mtimeMs: Math.abs(mtimeMs) }, options)
+    })
   }
 
   /** Cuts a file, or fills it up with zeros. */
@@ -260,7 +278,11 @@ export class FileSystem {
     let since: string | undefined
     for (;;) {
       const args = { for: 'changes' as const, path, recursive, ...(since === undefined ? {} : { since }) }
-      const { version, changes = [], more } = await this.#client.call('wait', args, options)
+      const {
+        version,
+        changes = [],
+        more,
+      } = await telling(['watch', path], () => this.#client.call('wait', args, options))
       since = version
       for (const { what, path: filename } of changes)
         yield { eventType: what === 'changed' ? 'change' : 'rename', filename }
@@ -275,9 +297,13 @@ export class FileSystem {
    * stays unless something takes its place.
    * @throws {OsError} ENOTEMPTY for a directory over one that is not empty, unless `recursive`.
    */
-  async cp(from: string, to: string, options: CopyOptions & { recursive?: boolean } = {}): Promise<void> {
+  cp(from: string, to: string, options: CopyOptions & { recursive?: boolean } = {}): Promise<void> {
+    return telling(['cp', from, to], () => this.#copy(from, to, options))
+  }
+
+  async #copy(from: string, to: string, options: CopyOptions & { recursive?: boolean }): Promise<void> {
     const { signal, exclusive = false } = options
-    const whole = options.recursive && (await this.lstat(from, { signal })).isDirectory()
+    const whole = options.recursive && (await this.#info(from, { signal }, false)).kind === 'directory'
     if (whole && inside(to, '').startsWith(inside(from, ''))) {
       throw new OsError('EINVAL', `cannot copy ${from} into itself`)
     }
@@ -291,16 +317,24 @@ export class FileSystem {
       if (!whole) return void (await this.#write(to, this.read(from, { signal }), exclusive ? 'wx' : 'w', options))
       await this.mkdir(to, { signal })
     }
-    for (const name of await this.readdir(from, { signal }))
+    for (const name of await this.readdir(from, { signal })) {
       await this.cp(inside(from, name), inside(to, name), options)
+    }
   }
 
   /** @param given as in node, where 1 means `exclusive`, or options. */
-  async copyFile(from: string, to: string, given: CopyOptions | number = {}): Promise<void> {
+  copyFile(from: string, to: string, given: CopyOptions | number = {}): Promise<void> {
     const options = typeof given === 'number' ? { exclusive: (given & this.constants.COPYFILE_EXCL) > 0 } : given
-    const { info } = await this.stat(from, options)
-    if (info.kind === 'directory') throw new OsError('EISDIR', `${from} is a directory`)
-    await this.cp(info.path, to, { ...options, recursive: false })
+    return telling(['copyfile', from, to], async () => {
+      const { kind, path } = await this.#info(from, options)
+      if (kind === 'directory') throw new OsError('EISDIR', `${from} is a directory`)
+      await this.#copy(path, to, { ...options, recursive: false })
+    })
+  }
+
+  async #info(path: string, options?: CallOptions, follow = true): Promise<FileInfo> {
+    const args = { topic: 'path' as const, path, ...(follow ? {} : { follow }) }
+    return (await this.#client.call('info', args, options)) as FileInfo
   }
 
   async #change(args: CallArgs<'change'>, options?: CallOptions): Promise<void> {

@@ -132,3 +132,62 @@ it('copyFile takes the flag of node for what is to be new', async () => {
   expect(await run(codeOf(fs.copyFile('/tmp/one', '/tmp/two', fs.constants.COPYFILE_EXCL)))).toBe('EEXIST')
   await run(fs.copyFile('/tmp/one', '/tmp/two', 0))
 })
+
+describe('errors', () => {
+  type Either = Pick<
+    typeof nodeFs,
+    'stat' | 'lstat' | 'readFile' | 'readdir' | 'mkdir' | 'unlink' | 'rmdir' | 'rename'
+  > &
+    Pick<typeof nodeFs, 'symlink' | 'readlink' | 'chmod' | 'utimes' | 'copyFile' | 'access' | 'open' | 'mkdtemp'>
+  /** Each call fails for a path that leads nowhere. */
+  const calls: ((on: Either, path: string) => Promise<unknown>)[] = [
+    (on, path) => on.stat(path),
+    (on, path) => on.lstat(path),
+    (on, path) => on.open(path),
+    (on, path) => on.readFile(path),
+    (on, path) => on.readdir(path),
+    (on, path) => on.mkdir(path && `${path}/x`),
+    (on, path) => on.mkdtemp(`${path}/x/`),
+    (on, path) => on.unlink(path),
+    (on, path) => on.rmdir(path),
+    (on, path) => on.rename(path, `${path}2`),
+    (on, path) => on.symlink('x', path && `${path}/x`),
+    (on, path) => on.readlink(path),
+    (on, path) => on.chmod(path, 0o600),
+    (on, path) => on.utimes(path, 0, 0),
+    (on, path) => on.copyFile(path, `${path}2`),
+    (on, path) => on.access(path),
+  ]
+  async function told(work: Promise<unknown>, root: string) {
+    const error = await work.then(
+      () => ({}),
+      (reason: unknown) => reason as { code?: string; syscall?: string; path?: string; dest?: string },
+    )
+    const { code, syscall, path, dest } = error as { [key: string]: string | undefined }
+    const made = syscall === 'mkdtemp' ? /.{6}$/ : '' // the part that is made up
+    return [code, syscall, path?.replace(root, '').replace(made, ''), dest?.replace(root, '')]
+  }
+
+  it('tell the call and the paths, as those of node do', async () => {
+    for (const call of calls) {
+      const expected = await told(call(nodeFs, `${folder}/none`), folder)
+      expect([`${call}`, ...(await told(run(call(fs as unknown as Either, '/tmp/none')), '/tmp'))]).toEqual([
+        `${call}`,
+        ...expected,
+      ])
+    }
+  })
+
+  it('are ENOENT for an empty path, and ENAMETOOLONG for one that is too long', async () => {
+    const long = `/${'x/'.repeat(2100)}`
+    for (const call of calls) {
+      if (!`${call}`.includes('mkdtemp')) {
+        expect([`${call}`, await run(codeOf(call(fs as unknown as Either, '')))]).toEqual([`${call}`, 'ENOENT'])
+      }
+      expect([`${call}`, await run(codeOf(call(fs as unknown as Either, long)))]).toEqual([`${call}`, 'ENAMETOOLONG'])
+    }
+    expect(await run(fs.exists(''))).toBe(false)
+    await run(fs.rm('', { force: true }))
+    await expect(run(fs.symlink('', '/tmp/l'))).rejects.toMatchObject({ code: 'ENOENT', path: '', dest: '/tmp/l' })
+  })
+})
