@@ -29,8 +29,8 @@ export async function completeLine(
   const slash = word.lastIndexOf('/') + 1
   const shown = word.slice(0, slash)
   const home = shown.startsWith('~/') ? (session.get('HOME') ?? '/') : undefined
-  const directory = resolvePath(session.cwd, home ? home + shown.slice(1) : shown || '.')
   try {
+    const directory = resolvePath(session.cwd, home ? home + shown.slice(1) : shown || '.')
     const entries = await parts.fs.readdir(directory, { withFileTypes: true, signal })
     const prefix = word.slice(slash)
     const fitting = entries.filter(

@@ -73,8 +73,9 @@ async function matchLevel(
 ): Promise<string[]> {
   const found: string[] = []
   for (const path of paths) {
-    const directory = path === '' ? cwd : resolvePath(cwd, path)
-    const entries = await orNothing(fs.readdir(directory, { withFileTypes: true, signal }))
+    const entries = await orNothing(() =>
+      fs.readdir(path === '' ? cwd : resolvePath(cwd, path), { withFileTypes: true, signal }),
+    )
     for (const entry of entries ?? []) {
       if (matcher(entry.name) && (last || entry.isDirectory())) found.push(path + entry.name)
     }
@@ -86,14 +87,14 @@ async function matchLevel(
 async function existing(paths: readonly string[], { fs, cwd, signal }: GlobOptions): Promise<string[]> {
   const found: string[] = []
   for (const path of paths) {
-    if (await orNothing(fs.stat(resolvePath(cwd, path), { signal }))) found.push(path)
+    if (await orNothing(() => fs.stat(resolvePath(cwd, path), { signal }))) found.push(path)
   }
   return found
 }
 
-async function orNothing<T>(promise: Promise<T>): Promise<T | undefined> {
+async function orNothing<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
-    return await promise
+    return await read()
   } catch (error) {
     if (error instanceof OsError && NO_MATCH.has(error.code)) return undefined
     throw error

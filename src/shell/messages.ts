@@ -9,6 +9,7 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
   EEXIST: 'File exists',
   EFBIG: 'File too large',
   EISDIR: 'Is a directory',
+  ELOOP: 'Too many levels of symbolic links',
   ENAMETOOLONG: 'File name too long',
   ENOENT: 'No such file or directory',
   ENOSPC: 'No space left on device',
@@ -21,8 +22,22 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
   EXDEV: 'Invalid cross-device link',
 }
 
+/** Says in full what cannot be done and why: nothing but the program's name is put before its message. */
+export class Complaint extends OsError {}
+
+/** @throws {Complaint} `what: reason` where `work` throws an OsError. */
+export async function saying<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof OsError) || error instanceof Complaint) throw error
+    throw new Complaint(error.code, `${what}: ${reason(error)}`, { cause: error })
+  }
+}
+
 /** The reason alone, without the name of program or file. */
 export function reason(error: unknown): string {
+  if (error instanceof Complaint) return error.message
   if (error instanceof OsError) return SENTENCES[error.code] ?? `${error.message} (${error.code})`
   return error instanceof Error ? `internal error: ${error.name}: ${error.message}` : String(error)
 }

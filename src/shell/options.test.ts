@@ -18,6 +18,22 @@ describe('parseOptions', () => {
     expect(parsed.operands).toEqual(['one', '-', 'two'])
   })
 
+  it('takes the other letter of an option, and keeps the order of all that are given', () => {
+    const { options, given } = parseOptions({ deep: { short: 'r', also: 'R', help: 'deep' }, ...table }, [
+      ...['-ny', '-Ra', '--name=x'],
+    ])
+    expect(options).toMatchObject({ deep: true, name: 'x' })
+    expect(given).toEqual([
+      ['name', 'y'],
+      ['deep', true],
+      ['all', true],
+      ['name', 'x'],
+    ])
+    expect(
+      formatHelp({ name: 'x', summary: 'X', usage: [] }, { deep: { short: 'r', also: 'R', help: 'deep' } }),
+    ).toContain('-r, --deep  deep (also -R)')
+  })
+
   it('takes sizes in bytes and in binary units', () => {
     const sizeOf = (text: string) => parseOptions(table, ['--size', text]).options.size
     expect(['1', '2K', '1.5M', '3G'].map(sizeOf)).toEqual([1, 2048, 1.5 * 2 ** 20, 3 * 2 ** 30])

@@ -3,6 +3,8 @@
 
 export interface OptionSpec {
   short?: string
+  /** Another letter for the same, by which some know it. */
+  also?: string
   /** Name of the option's value in help texts; absent for a flag. */
   value?: string
   /** The value must be a number greater than zero; a whole one; one that may be zero; or one of bytes, such as `64M`. */
@@ -27,6 +29,8 @@ export type OptionValues<T extends OptionTable> = {
 export interface Parsed<T extends OptionTable> {
   options: OptionValues<T>
   operands: string[]
+  /** Names and values of all options in the order in which they stand: one that is repeated is in `options` as it is last. */
+  given: (readonly [name: keyof T & string, value: unknown])[]
   help: boolean
 }
 
@@ -49,7 +53,12 @@ export function parseOptions<T extends OptionTable>(
   const values: Record<string, unknown> = {}
   for (const [name, spec] of Object.entries(table)) values[name] = spec.value ? undefined : false
   const operands: string[] = []
+  const given: [string, unknown][] = []
   let help = false
+  const set = (name: string, value: unknown) => {
+    values[name] = value
+    given.push([name, value])
+  }
   let at = 0
   const take = (shown: string, name: string, spec: OptionSpec, attached: string | undefined) => {
     const text = attached ?? args[at++]
@@ -57,7 +66,7 @@ export function parseOptions<T extends OptionTable>(
     if (spec.oneOf && !spec.oneOf.includes(text)) {
       throw new UsageError(`invalid argument '${text}' for '${shown}': ${spec.oneOf.join(', ')}`)
     }
-    values[name] = spec.number ? parseNumber(shown, text, spec.number) : text
+    set(name, spec.number ? parseNumber(shown, text, spec.number) : text)
   }
   const long = (argument: string) => {
     const [shown = '', attached] = splitOnce(argument, '=')
@@ -68,16 +77,16 @@ export function parseOptions<T extends OptionTable>(
       if (!spec) throw new UsageError(`unrecognized option '${shown}'`)
       if (spec.value) take(shown, name, spec, attached)
       else if (attached !== undefined) throw new UsageError(`option '${shown}' doesn't allow an argument`)
-      else values[name] = true
+      else set(name, true)
     }
   }
   const shorts = (argument: string) => {
     for (let i = 1; i < argument.length; i++) {
       const letter = argument[i] ?? ''
-      const entry = Object.entries(table).find(([, spec]) => spec.short === letter)
+      const entry = Object.entries(table).find(([, spec]) => spec.short === letter || spec.also === letter)
       if (!entry) throw new UsageError(`invalid option -- '${letter}'`)
       const [name, spec] = entry
-      if (!spec.value) values[name] = true
+      if (!spec.value) set(name, true)
       else {
         take(`-${letter}`, name, spec, argument.slice(i + 1) || undefined)
         return
@@ -95,7 +104,7 @@ export function parseOptions<T extends OptionTable>(
     }
   }
   operands.push(...args.slice(at))
-  return { options: values as OptionValues<T>, operands, help }
+  return { options: values as OptionValues<T>, operands, given, help }
 }
 
 function splitOnce(text: string, separator: string): [string, string | undefined] {
@@ -137,7 +146,7 @@ export function formatHelp(text: HelpText, table: OptionTable): string {
   const rows = [...Object.entries(table), ['help', { help: 'show this help and exit' }] as const].map(
     ([name, spec]: readonly [string, OptionSpec]) => [
       `${spec.short ? `-${spec.short},` : '   '} --${name}${spec.value ? ` ${spec.value}` : ''}`,
-      spec.help,
+      spec.also ? `${spec.help} (also -${spec.also})` : spec.help,
     ],
   )
   const width = Math.max(...rows.map(([left = '']) => left.length))

@@ -1,20 +1,35 @@
 // Paths as text. Pure functions; the tree itself is the kernel's.
+import { OsError } from '../base/errors.ts'
+import { MAX_PATH_LENGTH } from '../syscalls/limits.ts'
 
-/** An absolute path without `.`, `..` and doubled slashes. `..` at the root stays at the root. */
+/**
+ * An absolute path without `.`, `..` and doubled slashes. `..` at the root stays at the root.
+ * @throws {OsError} ENOENT for the empty path, which names nothing, as in POSIX: not the current directory; ENAMETOOLONG.
+ */
 export function resolvePath(cwd: string, path: string): string {
+  if (path === '') throw new OsError('ENOENT', 'No such file or directory')
   const names: string[] = []
   for (const name of (path.startsWith('/') ? path : `${cwd}/${path}`).split('/')) {
     if (name === '' || name === '.') continue
     if (name === '..') names.pop()
     else names.push(name)
   }
-  return `/${names.join('/')}`
+  const resolved = `/${names.join('/')}`
+  if (resolved.length > MAX_PATH_LENGTH) {
+    throw new OsError('ENAMETOOLONG', `a path is at most ${MAX_PATH_LENGTH} characters`)
+  }
+  return resolved
 }
 
 /** The last name of a path; `/` for the root. */
 export function baseName(path: string): string {
   const trimmed = path.replace(/\/+$/, '')
   return trimmed === '' ? '/' : trimmed.slice(trimmed.lastIndexOf('/') + 1)
+}
+
+/** Whether the last name of a path, as it was written, is `.` or `..`. */
+export function endsInDots(path: string): boolean {
+  return /(^|\/)\.\.?\/*$/.test(path)
 }
 
 export function parentPath(path: string): string {

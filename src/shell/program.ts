@@ -8,11 +8,12 @@ import type { Keg } from '../syscalls/keg.ts'
 import type { EventFeed } from './events.ts'
 import type { ShellHost } from './host.ts'
 import { PRINT_BYTES } from './limits.ts'
-import { reason } from './messages.ts'
-import { formatHelp, type HelpText, type OptionTable, type OptionValues, parseOptions, UsageError } from './options.ts'
+import { Complaint, reason } from './messages.ts'
+import { formatHelp, type HelpText, type OptionTable, type Parsed, parseOptions, UsageError } from './options.ts'
 import { resolvePath } from './paths.ts'
 import type { Session } from './session.ts'
 import type { ByteReader, ByteWriter } from './streams.ts'
+import { printable } from './table.ts'
 
 export interface Streams {
   stdin: ByteReader
@@ -80,8 +81,13 @@ export class ProgramContext {
     return (this.stdout.isTerminal && this.host.terminalSize?.().columns) || 80
   }
 
+  /** @throws {OsError} ENOENT for the empty text; ENAMETOOLONG. */
   path(text: string): string {
     return resolvePath(this.session.cwd, text)
+  }
+  /** A name as it is printed: for a terminal without what it would obey. */
+  shown(name: string): string {
+    return this.stdout.isTerminal ? printable(name) : name
   }
   /** A long text goes out in pieces: a terminal shows one before it takes the next, and Ctrl-C ends it between two. */
   async print(text: string): Promise<void> {
@@ -126,10 +132,7 @@ export interface ProgramSpec<T extends OptionTable> extends HelpText {
 /** `--json`, the same everywhere. */
 export const jsonOption = { json: { help: 'print JSON' } } as const
 
-export type Main<T extends OptionTable> = (
-  context: ProgramContext,
-  parsed: { options: OptionValues<T>; operands: string[] },
-) => Promise<number>
+export type Main<T extends OptionTable> = (context: ProgramContext, parsed: Omit<Parsed<T>, 'help'>) => Promise<number>
 
 export function defineProgram<const T extends OptionTable>(spec: ProgramSpec<T>, main: Main<T>): Program {
   const help = formatHelp(spec, spec.options)
@@ -169,14 +172,14 @@ export async function forEachOperand(
   work: (operand: string) => Promise<void>,
   options: { failure?: number; describe?: (operand: string) => string; explain?: (error: OsError) => string } = {},
 ): Promise<number> {
-  const { failure = 1, describe = (operand: string) => operand, explain = reason } = options
+  const { failure = 1, describe = (operand: string) => operand || "''", explain = reason } = options
   let code = 0
   for (const operand of operands) {
     try {
       await work(operand)
     } catch (error) {
       if (context.signal.aborted || isOsError(error, 'EPIPE') || !(error instanceof OsError)) throw error
-      await context.complain(`${describe(operand)}: ${explain(error)}`)
+      await context.complain(error instanceof Complaint ? error.message : `${describe(operand)}: ${explain(error)}`)
       code = failure
     }
   }

@@ -83,9 +83,9 @@ async function open(
   redirect: Redirect,
   { expander, parts }: { expander: Expander; parts: ShellParts },
 ): Promise<ByteReader | ByteWriter> {
-  const path = resolvePath(expander.session.cwd, name)
   const { signal } = expander
   try {
+    const path = resolvePath(expander.session.cwd, name)
     if (redirect.operator === '<') return path === '/dev/null' ? emptyReader : await fileReader(path, signal, parts)
     if (path === '/dev/null') return nullWriter
     const handle = await parts.fs.open(path, redirect.operator.endsWith('>>') ? 'a' : 'w', { signal })
@@ -96,7 +96,7 @@ async function open(
       close: async () => void (await handle.close()),
     })
   } catch (error) {
-    throw new RedirectError(`${name}: ${reason(error)}`)
+    throw new RedirectError(`${name || "''"}: ${reason(error)}`)
   }
 }
 

@@ -20,9 +20,10 @@ export const cd = defineProgram(
       await context.complain(operand === '-' ? 'OLDPWD not set' : 'HOME not set')
       return 1
     }
-    const path = context.path(wanted)
     const user = session.get('USER') ?? ''
+    let path: string
     try {
+      path = context.path(wanted)
       if (operand === undefined && isUserName(user) && path === homeOf(user)) {
         await makeHome(context.fs, user, context.cancel)
       } else if (!(await context.fs.stat(path, context.cancel)).isDirectory()) {
@@ -30,7 +31,7 @@ export const cd = defineProgram(
       }
     } catch (error) {
       if (!(error instanceof OsError) || context.signal.aborted) throw error
-      await context.complain(`${wanted}: ${reason(error)}`)
+      await context.complain(`${wanted || "''"}: ${reason(error)}`)
       return 1
     }
     session.changeDirectory(path)
