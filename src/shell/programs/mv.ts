@@ -1,28 +1,37 @@
 // mv: renames, and from one keg to another copies and removes.
 import { isOsError } from '../../base/errors.ts'
-import { baseName, joinPath } from '../paths.ts'
+import { Complaint } from '../messages.ts'
+import { endsInDots } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
-import { destination } from './destination.ts'
+import { destination, isThere, sameFile } from './destination.ts'
 
 export const mv = defineProgram(
   {
     name: 'mv',
     summary: 'Rename files and directories, or move them into a directory',
-    usage: ['SOURCE TARGET', 'SOURCE... DIRECTORY'],
-    options: {},
+    usage: ['[OPTION]... SOURCE TARGET', '[OPTION]... SOURCE... DIRECTORY'],
+    options: {
+      force: { short: 'f', help: 'replace what is there, which happens anyway' },
+      'no-clobber': { short: 'n', help: 'replace nothing' },
+      verbose: { short: 'v', help: 'say what was moved' },
+    },
     operands: [2, Number.POSITIVE_INFINITY],
   },
-  async (context, { operands }) => {
-    const { sources, target, into } = await destination(context, operands)
-    return forEachOperand(
-      context,
-      sources,
-      (source) => {
-        const from = context.path(source)
-        return move(context, from, into ? joinPath(target, baseName(from)) : target)
-      },
-      { describe: (source) => `cannot move '${source}'` },
-    )
+  async (context, { options, operands }) => {
+    const { sources, placeOf } = await destination(context, operands)
+    const moveOne = async (source: string) => {
+      const { from, to, name } = placeOf(source)
+      if (endsInDots(source)) {
+        throw new Complaint('EBUSY', `cannot move '${source}' to '${name}': Device or resource busy`)
+      }
+      if (await sameFile(context, from, to)) {
+        throw new Complaint('EINVAL', `'${source}' and '${name}' are the same file`)
+      }
+      if (options['no-clobber'] && (await isThere(context, to))) return
+      await move(context, from, to)
+      if (options.verbose) await context.print(`renamed '${context.shown(source)}' -> '${context.shown(name)}'\n`)
+    }
+    return forEachOperand(context, sources, moveOne, { describe: (source) => `cannot move '${source}'` })
   },
 )
 

@@ -123,7 +123,7 @@ describe('cp, mv, rm and mkdir', () => {
       ['cp dir x', "cp: cannot copy 'dir': Is a directory\n"],
       ['cp a.txt a.txt', 'same file'],
       ['cp -r dir dir/sub/x', 'into itself'],
-      ['cp a.txt dir/b.txt none', 'cp: No such file or directory\n'],
+      ['cp a.txt dir/b.txt none', "cp: target 'none': No such file or directory\n"],
       ['mv none x', "mv: cannot move 'none': No such file or directory\n"],
       ['rm dir', "rm: cannot remove 'dir': Is a directory\n"],
       ['rm none', "rm: cannot remove 'none': No such file or directory\n"],
