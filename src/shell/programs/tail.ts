@@ -2,49 +2,66 @@
 import { concat } from '../../base/bytes.ts'
 import { Emitter, until } from '../../base/emitter.ts'
 import { defineProgram, type ProgramContext } from '../program.ts'
-import { forEachFile, PART_OPTIONS, piecesOf, shortCount, USUAL_LINES } from './each-file.ts'
+import {
+  forEachFile,
+  HEADING_OPTIONS,
+  type Part,
+  partOf,
+  piecesOf,
+  shortCount,
+  startOfLast,
+  withinLines,
+} from './each-file.ts'
 
-const NEWLINE = 10
 const STEP_BYTES = 64 * 1024
 
-interface Wanted {
-  lines: number | undefined
-  bytes: number | undefined
-}
-
-/** Where the end begins that is wanted. */
-function startIn(bytes: Uint8Array, wanted: Wanted): number {
-  if (wanted.bytes !== undefined) return Math.max(0, bytes.byteLength - wanted.bytes)
-  let left = wanted.lines ?? USUAL_LINES
-  if (left === 0) return bytes.byteLength
-  // The last line may have no end.
-  for (let at = bytes.byteLength - 2; at >= 0; at--) if (bytes[at] === NEWLINE && --left === 0) return at + 1
-  return 0
-}
+const bytesOf = ({ unit, count }: Part) => (unit === 'bytes' ? count : 0)
 
 /** The end of a file, read from behind: a large one is not read whole. @returns it, and how large the file is. */
-async function endOf(context: ProgramContext, path: string, wanted: Wanted): Promise<[Uint8Array, number]> {
+async function endOf(context: ProgramContext, path: string, wanted: Part): Promise<[Uint8Array, number]> {
   const { info } = await context.fs.stat(path, context.cancel)
   if (info.kind === 'stream') return endOfAll(context.fs.read(path, context.cancel), wanted)
   for (let length = STEP_BYTES; ; length *= 4) {
-    const start = Math.max(0, info.size - Math.max(length, wanted.bytes ?? 0))
+    const start = Math.max(0, info.size - Math.max(length, bytesOf(wanted)))
     const parts: Uint8Array[] = []
     for await (const part of context.fs.read(path, { start, end: info.size, ...context.cancel })) parts.push(part)
     const bytes = concat(parts)
-    const from = startIn(bytes, wanted)
-    if (start === 0 || from > 0 || wanted.bytes !== undefined) return [bytes.subarray(from), start + bytes.byteLength]
+    const from = startOfLast(bytes, wanted)
+    if (start === 0 || from > 0 || wanted.unit === 'bytes') return [bytes.subarray(from), start + bytes.byteLength]
   }
 }
 
-async function endOfAll(pieces: AsyncIterable<Uint8Array>, wanted: Wanted): Promise<[Uint8Array, number]> {
+async function endOfAll(pieces: AsyncIterable<Uint8Array>, wanted: Part): Promise<[Uint8Array, number]> {
   let kept: Uint8Array = new Uint8Array(0)
   let size = 0
   for await (const piece of pieces) {
     size += piece.byteLength
     const both = concat([kept, piece])
-    kept = both.slice(startIn(both, wanted))
+    kept = both.slice(startOfLast(both, wanted))
   }
   return [kept, size]
+}
+
+/** Prints all from a line or a byte on, counted from 1. @returns how large the file is. */
+async function printFrom(context: ProgramContext, operand: string, { unit, count }: Part): Promise<number> {
+  let skip = Math.max(0, count - 1)
+  let size = 0
+  for await (const piece of piecesOf(context, operand)) {
+    size += piece.byteLength
+    const bytes = Math.min(skip, piece.byteLength)
+    const [start, skipped] = unit === 'lines' ? withinLines(piece, skip) : [bytes, bytes]
+    skip -= skipped
+    if (start < piece.byteLength) await context.stdout.write(piece.subarray(start))
+  }
+  return size
+}
+
+/** @returns how large the file is. */
+async function printLast(context: ProgramContext, operand: string, part: Part): Promise<number> {
+  const [end, size] =
+    operand === '-' ? await endOfAll(piecesOf(context, '-'), part) : await endOf(context, context.path(operand), part)
+  await context.stdout.write(end)
+  return size
 }
 
 /** Prints what is appended until the user has enough. */
@@ -81,23 +98,25 @@ export const tail = defineProgram(
     name: 'tail',
     summary: 'Print the end of files',
     usage: ['[OPTION]... [FILE]...'],
-    details: 'Without a FILE, or where it is -: standard input.',
+    details: [
+      'Without a FILE, or where it is -: standard input. A COUNT may end in K, M or G (1024 and its powers); after a +',
+      'it tells where to begin: -c +1 prints all.',
+    ].join('\n'),
     options: {
-      ...PART_OPTIONS,
+      lines: { short: 'n', value: '[+]COUNT', help: 'so many lines; 10 unless told' },
+      bytes: { short: 'c', value: '[+]COUNT', help: 'so many bytes instead' },
+      ...HEADING_OPTIONS,
       follow: { short: 'f', help: 'print what is appended, until Ctrl-C' },
     },
     rewrite: shortCount,
   },
   async (context, { options, operands }) => {
-    const { lines, bytes } = options
-    const wanted = { lines, bytes }
+    const part = partOf(options)
+    const print = part.sign === '+' ? printFrom : printLast
     const ends: { path: string; size: number }[] = []
-    const code = await forEachFile(context, operands, async (operand) => {
-      const path = context.path(operand)
-      const [end, size] =
-        operand === '-' ? await endOfAll(piecesOf(context, '-'), wanted) : await endOf(context, path, wanted)
-      await context.stdout.write(end)
-      if (operand !== '-') ends.push({ path, size })
+    const code = await forEachFile(context, operands, options, async (operand) => {
+      const size = await print(context, operand, part)
+      if (operand !== '-') ends.push({ path: context.path(operand), size })
     })
     if (options.follow) await Promise.all(ends.map(({ path, size }) => follow(context, path, size)))
     return code
