@@ -24,20 +24,21 @@ export const df = defineProgram(
   {
     name: 'df',
     summary: 'Show the storage of the nodes, and what / takes of it',
-    usage: ['[--json]'],
+    usage: ['[--json] [PATH]'],
     details:
-      'Tabs of one device share its quota. The browser may evict what is kept as best effort. fsck tells more of /.',
+      'Tabs of one device share its quota. The browser may evict what is kept as best effort. fsck tells more of /.\nWith a PATH: what that takes.',
     options: jsonOption,
-    operands: [0, 0],
+    operands: [0, 1],
   },
-  async (context, { options }) => {
+  async (context, { options, operands: [operand = '/'] }) => {
+    const { path, health } = await healthOf(context, operand)
     const rows = await context.client.info('storage', context.cancel)
     if (options.json) {
       await context.printJson(rows)
       return 0
     }
     await context.print(formatTable(rows, COLUMNS))
-    await context.print(`\n${healthLine('/', await healthOf(context, '/'))}\n`)
+    await context.print(`\n${healthLine(path, health)}\n`)
     return 0
   },
 )

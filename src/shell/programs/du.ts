@@ -10,6 +10,11 @@ interface Sum {
   bytes: number
 }
 
+function amountOf(bytes: number, { human, kibibytes }: { human: boolean; kibibytes: boolean }): string {
+  if (human) return formatBytes(bytes)
+  return String(kibibytes ? Math.ceil(bytes / 1024) : bytes)
+}
+
 export const du = defineProgram(
   {
     name: 'du',
@@ -21,6 +26,8 @@ export const du = defineProgram(
       summarize: { short: 's', help: 'one sum for each PATH' },
       'max-depth': { short: 'd', value: 'COUNT', number: 'count', help: 'directories so deep below PATH' },
       human: { short: 'h', help: 'in KiB, MiB, …' },
+      kibibytes: { short: 'k', help: 'in KiB, rounded up' },
+      bytes: { short: 'b', help: 'in bytes, as it is without this' },
       ...jsonOption,
     },
   },
@@ -45,8 +52,8 @@ export const du = defineProgram(
             const shown = last.depth <= deepest && (last.directory || options.all || last.depth === 0)
             if (!shown) continue
             rows.push({ name: last.name, bytes: last.bytes })
-            const amount = options.human ? formatBytes(last.bytes) : String(last.bytes)
-            if (!options.json) await context.print(`${amount.padEnd(10)} ${last.name}\n`)
+            const amount = amountOf(last.bytes, options)
+            if (!options.json) await context.print(`${amount.padEnd(10)} ${context.shown(last.name)}\n`)
           }
         }
         for await (const { name, depth, kind, size } of walk(context, operand, failed)) {

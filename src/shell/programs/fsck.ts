@@ -1,6 +1,7 @@
 // fsck: whether every block of / is on enough devices, and what to do if not.
 import { formatBytes } from '../../base/bytes.ts'
 import type { TreeHealth } from '../../syscalls/types.ts'
+import { saying } from '../messages.ts'
 import { defineProgram, jsonOption, type ProgramContext } from '../program.ts'
 import { showing } from '../progress.ts'
 import { formatTable, printable } from '../table.ts'
@@ -26,10 +27,14 @@ export function healthLine(path: string, health: TreeHealth): string {
   return `${printable(path)}: ${what}: ${where}\n${trouble.length > 0 ? trouble.join('; ') : well}`
 }
 
-/** Looks at all blocks there, which takes long where there are many. */
-export function healthOf(context: ProgramContext, path: string): Promise<TreeHealth> {
-  const args = { topic: 'health', path } as const
-  return showing(context, 'checking', (how) => context.client.call('info', args, how)) as Promise<TreeHealth>
+/** Looks at all blocks there, which takes long where there are many. @throws {Complaint} */
+export function healthOf(context: ProgramContext, operand: string): Promise<{ path: string; health: TreeHealth }> {
+  return saying(`cannot check '${operand}'`, async () => {
+    const path = context.path(operand)
+    const args = { topic: 'health', path } as const
+    const health = (await showing(context, 'checking', (how) => context.client.call('info', args, how))) as TreeHealth
+    return { path, health }
+  })
 }
 
 export const fsck = defineProgram(
@@ -48,8 +53,7 @@ export const fsck = defineProgram(
     if (options.repair) {
       await showing(context, 'repairing', (how) => context.client.call('change', { op: 'repair' }, how))
     }
-    const path = context.path(operand)
-    const health = await healthOf(context, path)
+    const { path, health } = await healthOf(context, operand)
     if (options.json) await context.printJson(health)
     else {
       await context.print(`${healthLine(path, health)}\n`)

@@ -22,13 +22,13 @@ export const get = defineProgram(
     const code = await forEachOperand(context, operands, async (operand) => {
       const path = context.path(operand)
       const info = await context.fs.stat(path, context.cancel)
-      const name = baseName(path) || 'root'
+      const name = path === '/' ? 'root' : baseName(path)
       if (!info.isDirectory()) {
         const content = context.fs.read(path, context.cancel)
         return download(name, withProgress(context, content, { name: path, total: info.size }), info.size)
       }
       const real = await context.fs.realpath(path, context.cancel)
-      const entries = await archived(context, real, name, () => {
+      const entries = await archived(context, real, path === '/' ? '.' : name, () => {
         whole = false
       })
       const total = tarSize(entries)
@@ -49,7 +49,7 @@ async function archived(context: ProgramContext, path: string, name: string, fai
     // What is made when it is read has its size when it is asked for.
     const size = kind === 'file' ? (await context.fs.stat(found.path, context.cancel)).size : 0
     const read = () => context.fs.read(found.path, { end: size, ...context.cancel })
-    const below = found.path.slice(path === '/' ? 0 : path.length)
+    const below = found.path === path ? '' : found.path.slice(path === '/' ? 0 : path.length)
     entries.push({ name: name + below, kind, size, mode, mtimeMs, target, read })
   }
   return entries

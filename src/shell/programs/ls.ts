@@ -10,6 +10,8 @@ import { defineProgram, forEachOperand, jsonOption, type ProgramContext } from '
 import { formatColumns, formatMode, formatTime, printable } from '../table.ts'
 import { readable } from './walk.ts'
 
+const EXECUTABLE = 0o111
+
 interface Row extends DirectoryEntry {
   path: string
   /** Where a symbolic link leads. */
@@ -18,6 +20,8 @@ interface Row extends DirectoryEntry {
 
 interface Options {
   all: boolean
+  'almost-all': boolean
+  classify: boolean
   long: boolean
   recursive: boolean
   directory: boolean
@@ -36,6 +40,7 @@ export const ls = defineProgram(
     usage: ['[OPTION]... [PATH]...'],
     options: {
       all: { short: 'a', help: 'names that begin with . as well' },
+      'almost-all': { short: 'A', help: 'the same without . and ..' },
       long: { short: 'l', help: 'mode, size in bytes and time of change of each, and where links lead' },
       recursive: { short: 'R', help: 'directories below as well' },
       directory: { short: 'd', help: 'directories themselves, not what is in them' },
@@ -43,6 +48,7 @@ export const ls = defineProgram(
       time: { short: 't', help: 'the latest first' },
       size: { short: 'S', help: 'the largest first' },
       reverse: { short: 'r', help: 'in reverse order' },
+      classify: { short: 'F', help: 'after names: / of directories, @ of links, * of programs' },
       one: { short: '1', help: 'one name on each line' },
       ...jsonOption,
     },
@@ -111,11 +117,11 @@ class Listing {
     // Of one that cannot be read nothing is printed.
     let heading = () => {
       heading = () => ''
-      return this.#heading(operand) + (this.#options.all ? plain(dots([])) : '')
+      return this.#heading(operand) + (this.#options.all ? plain(dots([]), this.#options, this.#context) : '')
     }
     for await (const row of rows) {
       if (row.kind === 'directory') directories.push(row)
-      await lines.add(heading() + plain([row]))
+      await lines.add(heading() + plain([row], this.#options, this.#context))
     }
     await lines.add(heading())
     await lines.flush()
@@ -151,8 +157,10 @@ class Listing {
 }
 
 /** What is in a directory, sorted by name. @throws {OsError} */
-async function* rowsIn(context: ProgramContext, operand: string, { all, long, json }: Options): AsyncGenerator<Row> {
+async function* rowsIn(context: ProgramContext, operand: string, options: Options): AsyncGenerator<Row> {
   const path = context.path(operand)
+  const { long, json } = options
+  const all = options.all || options['almost-all']
   for await (const { name, kind, size, mtimeMs, mode } of context.fs.opendir(path, context.cancel)) {
     if (name.startsWith('.') && !all) continue
     const row: Row = { name, path: joinPath(path, name), kind, size, mtimeMs, mode }
@@ -194,30 +202,39 @@ function dots(rows: readonly Row[]): Row[] {
   return ['.', '..'].map((name) => ({ name, path: name, kind: 'directory', size: 0, mtimeMs, mode: 0o755 }))
 }
 
-function plain(rows: readonly Row[]): string {
-  return rows.map((row) => `${row.name}\n`).join('')
+/** What tells the kind of a thing after its name. */
+function mark({ kind, mode }: Row): string {
+  if (kind === 'directory') return '/'
+  if (kind === 'symlink') return '@'
+  return mode & EXECUTABLE ? '*' : ''
 }
 
-function shortFormat(rows: readonly Row[], { one }: Options, context: ProgramContext): string {
-  if (one || !context.stdout.isTerminal) return plain(rows)
-  const mark = ({ kind, name }: Row) => {
-    if (kind === 'symlink') return '@'
-    return kind === 'directory' && baseName(name) !== '.' ? '/' : ''
+function plain(rows: readonly Row[], { classify }: Options, context: ProgramContext): string {
+  return rows.map((row) => `${context.shown(row.name)}${classify ? mark(row) : ''}\n`).join('')
+}
+
+function shortFormat(rows: readonly Row[], options: Options, context: ProgramContext): string {
+  if (options.one || !context.stdout.isTerminal) return plain(rows, options, context)
+  const marked = (row: Row) => {
+    if (options.classify) return mark(row)
+    if (row.kind === 'symlink') return '@'
+    return row.kind === 'directory' && baseName(row.name) !== '.' ? '/' : ''
   }
   return formatColumns(
-    rows.map((row) => row.name + mark(row)),
+    rows.map((row) => row.name + marked(row)),
     context.columns,
   )
 }
 
-function longFormat(rows: readonly Row[], { human }: Options, context: ProgramContext): string {
+function longFormat(rows: readonly Row[], { human, classify }: Options, context: ProgramContext): string {
   const shown = context.stdout.isTerminal ? printable : (name: string) => name
   const sizes = rows.map(({ size }) => (human ? formatBytes(size) : String(size)))
   const width = sizes.reduce((most, { length }) => Math.max(most, length), 0)
   return rows
     .map((row, i) => {
       const time = row.mtimeMs > 0 ? formatTime(row.mtimeMs) : ''.padEnd(16)
-      const leads = row.target === undefined ? '' : ` -> ${shown(row.target)}`
+      const marked = classify && row.kind !== 'symlink' ? mark(row) : ''
+      const leads = row.target === undefined ? marked : ` -> ${shown(row.target)}`
       return `${formatMode(row)}  ${(sizes[i] ?? '').padStart(width)}  ${time}  ${shown(row.name)}${leads}\n`
     })
     .join('')

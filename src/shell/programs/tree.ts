@@ -56,12 +56,15 @@ export const tree = defineProgram(
   async (context, { options, operands }) => {
     const most = options.level ?? Number.POSITIVE_INFINITY
     const counts: Counts = { directories: 0, files: 0 }
+    let drawn = 0
     const code = await forEachOperand(context, operands.length > 0 ? operands : ['.'], async (operand) => {
       const path = context.path(operand)
       const found = await listing(context, path)
+      drawn++
       await context.print(`${printable(operand)}\n`)
       if (most > 0) await draw(context, { path, indent: '', depth: 0 }, found, { all: options.all, most }, counts)
     })
+    if (code > 0 && drawn === 0) return code
     const { directories, files } = counts
     const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`
     await context.print(`\n${plural(directories, 'directory', 'directories')}, ${plural(files, 'file', 'files')}\n`)

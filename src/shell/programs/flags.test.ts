@@ -1,0 +1,118 @@
+// Options of ls, du, touch, mkdir, ln, tree, df and get by which people know them elsewhere, and errors that name the path.
+import { execFileSync } from 'node:child_process'
+import { describe, expect, it } from 'vitest'
+import { concat } from '../../base/bytes.ts'
+import { OsError } from '../../base/errors.ts'
+import { testShell } from '../test-shell.ts'
+
+const TREE = { '/a.txt': 'alpha\n', '/dir/b.txt': 'beta\n', '/dir/sub/c': 'gamma', '/dir/.hidden': '' }
+
+describe('ls', () => {
+  it('leaves . and .. out with -A, marks kinds with -F', async () => {
+    const { out } = testShell(TREE)
+    expect(await out('ls -A /dir')).toBe('.hidden\nb.txt\nsub\n')
+    await out('ln -s b.txt /dir/l; chmod +x /dir/b.txt')
+    expect(await out('ls -F /dir; ls -AF /dir/sub')).toBe('b.txt*\nl@\nsub/\nc\n')
+    expect(await out('ls -lF /dir')).toMatch(/ b\.txt\*\n.* l -> b\.txt\n.* sub\/\n$/)
+    expect(await out('ls -aF /dir')).toBe('./\n../\n.hidden\nb.txt*\nl@\nsub/\n')
+  })
+})
+
+describe('du', () => {
+  it('counts KiB with -k and bytes with -b', async () => {
+    const { out } = testShell({ '/d/f': 'x'.repeat(1025) })
+    expect(await out('du -sk /d; du -sb /d')).toBe('2          /d\n1025       /d\n')
+  })
+})
+
+describe('touch', () => {
+  it('sets the time that is asked for', async () => {
+    const { out, shell } = testShell(TREE)
+    const timeOf = async (path: string) => JSON.parse(await out(`stat --json ${path}`))[0].mtimeMs
+    await out("touch -d '2026-05-01 13:20' /a.txt /new")
+    expect(await timeOf('/a.txt')).toBe(new Date(2026, 4, 1, 13, 20).getTime())
+    expect(await timeOf('/new')).toBe(new Date(2026, 4, 1, 13, 20).getTime())
+    await out('touch -d 2026-05-01 /a.txt')
+    expect(await timeOf('/a.txt')).toBe(new Date(2026, 4, 1).getTime())
+    await out('touch -d @5 /a.txt; touch -r /a.txt /dir/b.txt')
+    expect(await timeOf('/dir/b.txt')).toBe(5_000)
+    await out('touch -t 202605011320.30 /a.txt; touch -t 9905011320 /dir/b.txt')
+    expect(await timeOf('/a.txt')).toBe(new Date(2026, 4, 1, 13, 20, 30).getTime())
+    expect(await timeOf('/dir/b.txt')).toBe(new Date(1999, 4, 1, 13, 20).getTime())
+    for (const line of ['touch -d soon /x', 'touch -t 1 /x', 'touch -d now -r /a.txt /x']) {
+      expect(await shell.execute(line), line).toMatchObject({ code: 2 })
+    }
+    expect(await shell.execute('touch -r /none /x')).toMatchObject({
+      code: 1,
+      stderr: "touch: failed to get attributes of '/none': No such file or directory\n",
+    })
+    expect(await out('touch -c -d @5 /x; ls /')).toBe('a.txt\ndir\nnew\n')
+  })
+})
+
+describe('mkdir', () => {
+  it('takes a mode, and says what was made', async () => {
+    const { out, shell, kernel } = testShell(TREE)
+    expect(await out('mkdir -v /x; mkdir -pv /x /x/y')).toBe(
+      "mkdir: created directory '/x'\nmkdir: created directory '/x/y'\n",
+    )
+    await out('mkdir -m 700 /p; mkdir -m go-w /q')
+    const modes = kernel.calls.flatMap(({ args }) => (args as { mode?: number }).mode ?? [])
+    expect(modes).toEqual([0o700, 0o755])
+    expect(await shell.execute('mkdir -m 9 /r')).toMatchObject({ code: 2 })
+  })
+})
+
+describe('ln', () => {
+  it('names the link that it cannot make, replaces a link to a directory with -n', async () => {
+    const { out, shell } = testShell(TREE)
+    expect(await shell.execute('ln -s x /a.txt')).toMatchObject({
+      code: 1,
+      stderr: "ln: failed to create symbolic link '/a.txt': File exists\n",
+    })
+    expect(await shell.execute('ln -s x/b.txt /dir')).toMatchObject({
+      stderr: "ln: failed to create symbolic link '/dir/b.txt': File exists\n",
+    })
+    await out('ln -s dir /to')
+    expect(await out('ln -sfnv a.txt /to; stat /to')).toMatch(/^'\/to' -> 'a\.txt'\nFile: +\/to -> a\.txt\n/)
+  })
+})
+
+describe('errors', () => {
+  it('name the path', async () => {
+    const { shell, kernel } = testShell(TREE)
+    kernel.intercept = (call, args) => {
+      const { topic, path } = args as { topic?: string; path?: string }
+      if (call === 'info' && topic === 'health' && path === '/nope') throw new OsError('ENOENT', 'no /nope')
+    }
+    const gone = "cannot check '/nope': No such file or directory\n"
+    expect(await shell.execute('fsck /nope')).toMatchObject({ code: 1, stderr: `fsck: ${gone}` })
+    expect(await shell.execute('df /nope')).toMatchObject({ code: 1, stderr: `df: ${gone}` })
+    expect((await shell.execute('df /dir')).stdout).toContain('/dir: 3 files')
+    expect(await shell.execute('tree /nope')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'tree: /nope: No such file or directory\n',
+    })
+    expect((await shell.execute('tree /nope /dir')).stdout).toContain('\n1 directory, 2 files\n')
+  })
+})
+
+describe('get', () => {
+  it('gives / as root.tar with relative names', async () => {
+    const { shell, host } = testShell(TREE)
+    const names: string[] = []
+    const download = async (name: string, content: AsyncIterable<Uint8Array>) => {
+      const parts: Uint8Array[] = []
+      for await (const piece of content) parts.push(piece)
+      const listed = execFileSync('tar', ['-t'], { input: concat(parts), encoding: 'utf8' })
+      names.push(name, ...listed.trim().split('\n'))
+    }
+    Object.assign(host, { download })
+    expect(await shell.execute('get /')).toMatchObject({ code: 0, stderr: '' })
+    expect(names).toEqual([
+      ...['root.tar', './', './a.txt', './dir/', './dir/.hidden', './dir/b.txt'],
+      ...['./dir/sub/', './dir/sub/c'],
+    ])
+  })
+})
