@@ -12,31 +12,40 @@ export interface Visited extends Pick<FileInfo, 'kind' | 'size' | 'mtimeMs' | 'm
   depth: number
 }
 
+interface How {
+  most: number
+  depthFirst: boolean
+}
+
+const WHOLE: How = { most: Number.POSITIVE_INFINITY, depthFirst: false }
+
 /**
- * A path, then what is in it, sorted by name; links are not followed, nor, from /, what holds all of it once more. A directory below that cannot be read is reported, and
- * the walk goes on.
- * @param failed told of each such directory. @throws {OsError} for the path itself.
+ * A path, then what is in it, sorted by name; links are not followed, nor, from /, what holds all of it once more. A
+ * directory below that cannot be read is reported, and the walk goes on.
+ * @param failed told of each such directory.
+ * @param how `most`: so many levels; `depthFirst`: a directory after what is in it.
+ * @throws {OsError} for the path itself.
  */
 export async function* walk(
   context: ProgramContext,
   operand: string,
   failed: () => void,
-  most = Number.POSITIVE_INFINITY,
+  how: Partial<How> = {},
 ): AsyncGenerator<Visited> {
   const path = context.path(operand)
   const { info } = await context.fs.lstat(path, context.cancel)
   const { kind, size, mtimeMs, mode } = info
-  yield* visit(context, { name: operand, path, kind, size, mtimeMs, mode, depth: 0 }, most, failed)
+  yield* visit(context, { name: operand, path, kind, size, mtimeMs, mode, depth: 0 }, { ...WHOLE, ...how }, failed)
 }
 
-async function* visit(
-  context: ProgramContext,
-  one: Visited,
-  most: number,
-  failed: () => void,
-): AsyncGenerator<Visited> {
-  yield one
-  if (one.kind !== 'directory' || one.depth >= most || (one.depth > 0 && ASIDE.has(one.path))) return
+async function* visit(context: ProgramContext, one: Visited, how: How, failed: () => void): AsyncGenerator<Visited> {
+  if (!how.depthFirst) yield one
+  const entered = one.kind === 'directory' && one.depth < how.most && (one.depth === 0 || !ASIDE.has(one.path))
+  if (entered) yield* inside(context, one, how, failed)
+  if (how.depthFirst) yield one
+}
+
+async function* inside(context: ProgramContext, one: Visited, how: How, failed: () => void): AsyncGenerator<Visited> {
   const entries = context.fs.opendir(one.path, context.cancel)
   const next = () => readable(context, one.name, () => entries.next())
   for (let read = await next(); !read?.done; read = await next()) {
@@ -44,7 +53,7 @@ async function* visit(
     const { name, kind, size, mtimeMs, mode } = read.value
     const below = { name: joinPath(one.name, name), path: joinPath(one.path, name), depth: one.depth + 1 }
     const child = { ...below, kind, size, mtimeMs, mode }
-    if (kind === 'directory') yield* visit(context, child, most, failed)
+    if (kind === 'directory') yield* visit(context, child, how, failed)
     else yield child
   }
 }
