@@ -2,6 +2,7 @@
 import { OsError } from '../../base/errors.ts'
 import { isKid, type Kid, shortNode } from '../../base/ids.ts'
 import type { KegRow } from '../../syscalls/types.ts'
+import { saying } from '../messages.ts'
 import { UsageError } from '../options.ts'
 import { defineProgram, jsonOption, type ProgramContext } from '../program.ts'
 import { formatTable, printable } from '../table.ts'
@@ -42,7 +43,8 @@ export const mount = defineProgram(
   async (context, { options, operands: [keg, path] }) => {
     if (keg !== undefined) {
       if (path === undefined) throw new UsageError('missing PATH')
-      await context.keg.mount(await kegNamed(context, keg), context.path(path), context.cancel)
+      const kid = await kegNamed(context, keg)
+      await saying(`cannot mount at '${path}'`, () => context.keg.mount(kid, context.path(path), context.cancel))
       return 0
     }
     const rows = (await context.keg.list(context.cancel)).filter(({ paths }) => paths.length > 0)

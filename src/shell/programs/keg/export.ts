@@ -1,5 +1,6 @@
 // keg export: a file or folder with all its blocks, for any IPFS tool.
 
+import { saying } from '../../messages.ts'
 import { baseName } from '../../paths.ts'
 import { defineProgram } from '../../program.ts'
 import { copyFile } from '../copy-file.ts'
@@ -27,7 +28,7 @@ export const exportCar = defineProgram(
     }
     const to = context.path(file ?? `${path === '/' ? 'root' : baseName(path)}.car`)
     const { size } = await context.fs.stat(car, context.cancel)
-    await copyFile(context, { from: car, to, size })
+    await saying(`cannot write '${to}'`, () => copyFile(context, { from: car, to, size }))
     const { cid = '' } = (await context.client.call('info', { topic: 'path', path, plain: true }, context.cancel)) as {
       cid?: string
     }

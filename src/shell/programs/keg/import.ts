@@ -1,4 +1,5 @@
 // keg import: what a CAR holds becomes files.
+import { saying } from '../../messages.ts'
 import { baseName } from '../../paths.ts'
 import { defineProgram } from '../../program.ts'
 import { showing } from '../../progress.ts'
@@ -18,11 +19,14 @@ export const importCar = defineProgram(
     operands: [1, 2],
   },
   async (context, { operands: [file = '', operand] }) => {
-    const from = context.path(file)
-    const to = context.path(operand ?? baseName(from).replace(/\.car$/, ''))
-    await showing(context, printable(to), (options) =>
-      context.client.call('change', { op: 'import', from, to }, options),
-    )
+    const target = operand ?? baseName(file).replace(/\.car$/, '')
+    const to = await saying(`cannot import '${file}' as '${target}'`, async () => {
+      const [from, to] = [context.path(file), context.path(target)]
+      await showing(context, printable(to), (options) =>
+        context.client.call('change', { op: 'import', from, to }, options),
+      )
+      return to
+    })
     const { cid = '' } = (await context.client.call(
       'info',
       { topic: 'path', path: to, plain: true },

@@ -75,6 +75,14 @@ describe('keg', () => {
     expect(await out('cat /a')).toBe('1\n')
     await out('keg checkout 4')
     expect(await out('ls /')).toBe('b  bin  car  dev  home  keg  net  proc  tmp\n'.replaceAll('  ', '\n'))
+    await out('keg snapshot before 2')
+    expect(await sh('keg snapshot before')).toMatchObject({
+      code: 1,
+      stderr: "keg snapshot: 'before' names version 2 already; remove it first: keg snapshot --delete before\n",
+    })
+    expect(await sh('keg snapshot before 99')).toMatchObject({ code: 1 })
+    expect(await out('cat /keg/before/a')).toBe('1\n')
+    await out('keg snapshot --delete before && keg snapshot before && keg snapshot before HEAD')
     await out('keg snapshot --delete before')
     expect(JSON.parse(await out('keg snapshot --json'))).toEqual([])
   })
@@ -91,10 +99,13 @@ describe('keg', () => {
     const cid = (await out('kid --cid /docs')).trim()
     expect(await out('cd /tmp && keg export /docs')).toBe(`/tmp/docs.car: ${cid}\n`)
     expect(await out('cd /tmp && keg import docs.car && cat docs/deep/a docs/l')).toBe(`/tmp/docs: ${cid}\none\none\n`)
-    expect(await sh('keg import /tmp/docs.car /docs')).toMatchObject({ code: 1, stderr: 'keg import: File exists\n' })
+    expect(await sh('keg import /tmp/docs.car /docs')).toMatchObject({
+      code: 1,
+      stderr: "keg import: cannot import '/tmp/docs.car' as '/docs': File exists\n",
+    })
     expect(await sh('keg import /docs/l')).toMatchObject({
       code: 1,
-      stderr: 'keg import: it ends in the middle of a block (EINVAL)\n',
+      stderr: "keg import: cannot import '/docs/l' as 'l': it ends in the middle of a block (EINVAL)\n",
     })
     expect((await sh('keg export /nothing')).stderr).toContain('keg export: /nothing: no such file')
     await out('keg export / /all.car && keg import /all.car /again')
@@ -119,6 +130,7 @@ describe('keg', () => {
     expect(await out(`ls /keg/${kid}@good`)).toBe('d\nf\n')
     expect(JSON.parse(await out('keg snapshot --json'))).toEqual([])
     expect(JSON.parse(await out('keg snapshot --json /data'))).toHaveLength(1)
+    expect((await sh('keg snapshot good 2 /data')).stderr).toContain('first: keg snapshot --delete good /data\n')
     expect(await out('keg checkout 2 /data')).toContain('(keg checkout 6 /data brings back what was there)')
     expect(await out('cat /data/f')).toBe('one\n')
     await cluster.advance(1_000)
@@ -137,6 +149,9 @@ describe('keg', () => {
       stderr: 'mount: no keg K-0000 is known here: see keg list, or give all of its KID (EINVAL)\n',
     })
     expect((await sh('rm -r /home/data')).stderr).toContain("cannot remove '/home/data'")
+    expect((await sh(`keg export /home/data /x/y; mount ${kid} /home/data/f`)).stderr).toMatch(
+      /^keg export: cannot write '\/x\/y': No such file or directory\nmount: cannot mount at '\/home\/data\/f': /,
+    )
     expect((await sh('umount /home')).stderr).toContain('nothing is mounted at /home')
   })
 

@@ -1,4 +1,5 @@
 // keg snapshot: names for versions, which are then kept.
+import { Complaint } from '../../messages.ts'
 import { UsageError } from '../../options.ts'
 import { defineProgram, jsonOption } from '../../program.ts'
 import { formatVersions, newest, withPath } from './versions.ts'
@@ -32,6 +33,12 @@ export const snapshot = defineProgram(
       return 0
     }
     const which = version ?? String((await newest(context, path))?.version ?? 'HEAD')
+    const taken = (await context.keg.log({ all: true, limit: 10_000, ...of })).find(({ names }) => names.includes(name))
+    const [wanted] = taken ? await context.keg.log({ all: true, limit: 1, from: which, ...of }) : []
+    if (taken && wanted && taken.version !== wanted.version) {
+      const remove = `keg snapshot --delete ${name}${path === '/' ? '' : ` ${path}`}`
+      throw new Complaint('EEXIST', `'${name}' names version ${taken.version} already; remove it first: ${remove}`)
+    }
     await context.keg.snapshot(name, which, of)
     const { keg } = (await context.fs.stat(path, context.cancel)).info
     await context.print(`version ${which} is ${name}: ls /keg/${keg ? `${keg}@` : ''}${name}\n`)
