@@ -94,7 +94,8 @@ function fileHandlers(
         throw new OsError('EACCES', 'versions and repair are for people, not for tasks')
       }
       const paths = 'from' in args ? { from: resolve(args.from), to: resolve(args.to) } : { path: resolve(args.path) }
-      return { ack: await fs.change({ ...args, ...paths } as FileChange, context(signal, onProgress)) }
+      const also = 'also' in args && args.also ? { also: args.also.map(resolve) } : {}
+      return { ack: await fs.change({ ...args, ...paths, ...also } as FileChange, context(signal, onProgress)) }
     },
     list: ({ path, after, limit = LIST_PAGE }, signal) => fs.list(resolve(path), { after, limit }, context(signal)),
   } satisfies Partial<Handlers>

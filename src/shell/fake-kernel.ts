@@ -287,7 +287,7 @@ export class FakeKernel {
   #change(args: CallArgs<'change'>): void {
     if (args.op === 'mkdir') return this.#mkdir(args.path, args.recursive ?? false)
     if (args.op === 'symlink') return this.#place(args.path, { target: args.target })
-    if (args.op === 'remove') return this.#remove(args.path, args.recursive ?? false)
+    if (args.op === 'remove') return this.#removeAll([args.path, ...(args.also ?? [])], args.recursive ?? false)
     if (args.op === 'set') {
       const path = this.#followed(args.path)
       if (!this.entries.has(path)) throw new OsError('ENOENT', `no ${args.path}`)
@@ -321,6 +321,16 @@ export class FakeKernel {
     if (this.entries.has(path)) throw new OsError('EEXIST', `${path} exists`)
     this.#needDirectory(parentPath(path))
     this.entries.set(path, entry)
+  }
+
+  #removeAll(paths: readonly string[], recursive: boolean): void {
+    const before = [...this.entries]
+    try {
+      for (const path of paths) this.#remove(path, recursive)
+    } catch (error) {
+      for (const [path, entry] of before) this.entries.set(path, entry)
+      throw error
+    }
   }
 
   #remove(path: string, recursive: boolean): void {

@@ -36,6 +36,14 @@ const path = v.pipe(
   v.maxLength(limits.MAX_PATH_LENGTH),
   v.check((text) => !text.includes('\0'), 'a path must not contain NUL'),
 )
+const removed = v.pipe(
+  v.array(path),
+  v.maxLength(limits.MAX_REMOVED - 1),
+  v.check(
+    (paths) => paths.reduce((sum, each) => sum + each.length, 0) <= limits.MAX_REMOVED_LENGTH,
+    `at most ${limits.MAX_REMOVED_LENGTH} characters of paths`,
+  ),
+)
 const ref = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const length = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(limits.MAX_IO_BYTES))
@@ -126,7 +134,13 @@ export const syscalls = {
     /** Replaces a file, or an empty directory by a directory. */
     v.strictObject({ op: v.literal('move'), from: path, to: path }),
     v.strictObject({ op: v.literal('copy'), from: path, to: path, exclusive: v.optional(v.boolean()) }),
-    v.strictObject({ op: v.literal('remove'), path, recursive: v.optional(v.boolean()) }),
+    /** With `also`: all of them or none, in one version; they are in one keg. */
+    v.strictObject({
+      op: v.literal('remove'),
+      path,
+      also: v.optional(removed),
+      recursive: v.optional(v.boolean()),
+    }),
     v.strictObject({
       op: v.literal('set'),
       path,

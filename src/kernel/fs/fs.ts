@@ -226,8 +226,12 @@ export class Fs {
       case 'symlink':
         return this.#apply({ op: 'symlink', path: this.#writable(args.path), target: args.target, mtimeMs }, context)
       case 'remove': {
-        const { recursive = false } = args
-        return this.#apply({ op: 'remove', path: this.#writable(args.path), recursive, mtimeMs }, context)
+        const { recursive = false, path, also = [] } = args
+        const paths = [path, ...also].map((each) => this.#writable(each))
+        return this.#applyAll(
+          paths.map((path) => ({ op: 'remove', path, recursive, mtimeMs })),
+          context,
+        )
       }
       case 'move':
         return this.#apply(
@@ -331,9 +335,13 @@ export class Fs {
     return this.#apply({ op: 'put', path: to, ...fileRoot({ cid, size, chunks }), mode, mtimeMs, ...only }, context)
   }
 
-  async #apply(op: TreeOp, { staging, signal }: FsContext, ack?: Ack['level']): Promise<Ack> {
-    if (!staging) return this.#namespace.apply(op, ack, signal)
-    staging.add(op)
+  #apply(op: TreeOp, context: FsContext, ack?: Ack['level']): Promise<Ack> {
+    return this.#applyAll([op], context, ack)
+  }
+
+  async #applyAll(ops: readonly TreeOp[], { staging, signal }: FsContext, ack?: Ack['level']): Promise<Ack> {
+    if (!staging) return this.#namespace.apply(ops, ack, signal)
+    for (const op of ops) staging.add(op)
     return { level: 'local', devices: 1 }
   }
 

@@ -55,17 +55,20 @@ export class Namespace {
     return place
   }
 
-  /** @throws {OsError} POSIX codes; EXDEV for a move from one keg to another. */
-  async apply(op: TreeOp, ack: Ack['level'] | undefined, signal: AbortSignal): Promise<Ack> {
-    if (!this.#crosses(op)) {
+  /** All of them or none. @throws {OsError} POSIX codes; EXDEV for a move from one keg to another, and for changes of several. */
+  async apply(ops: readonly TreeOp[], ack: Ack['level'] | undefined, signal: AbortSignal): Promise<Ack> {
+    if (!ops.some((op) => this.#crosses(op))) {
       try {
-        return (await this.root.apply({ ops: [op], ack }, signal)).ack
+        return (await this.root.apply({ ops, ack }, signal)).ack
       } catch (error) {
         if (!isOsError(error, 'EXDEV')) throw error
       }
     }
-    const routed = await this.#route(op, signal)
-    return (await (await this.#shared(routed.keg)).apply({ ops: [routed.op], ack }, signal)).ack
+    const routed: Routed[] = []
+    for (const op of ops) routed.push(await this.#route(op, signal))
+    const keg = routed[0]?.keg
+    if (routed.some((each) => each.keg !== keg)) throw new OsError('EXDEV', 'they are in different kegs')
+    return (await (await this.#shared(keg)).apply({ ops: routed.map(({ op }) => op), ack }, signal)).ack
   }
 
   /**
@@ -120,7 +123,7 @@ export class Namespace {
     if (keg) await this.#kegs.view(keg, signal)
     const mounted = keg ?? (await this.#kegs.create(signal))
     try {
-      return await this.apply({ op: 'mount', path, keg: mounted, mtimeMs }, undefined, signal)
+      return await this.apply([{ op: 'mount', path, keg: mounted, mtimeMs }], undefined, signal)
     } catch (error) {
       // Where nobody knows whether it is mounted now, it is kept.
       const perhaps = isOsError(error, 'ECONNRESET') || isOsError(error, 'ETIMEDOUT') || isOsError(error, 'ECANCELED')

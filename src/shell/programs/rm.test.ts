@@ -91,4 +91,26 @@ describe('rm', () => {
     await out('rm -Rf /dir')
     expect([...kernel.entries.keys()]).toEqual(['/'])
   })
+
+  it('removes what is named together in one change, or one by one where that fails', async () => {
+    const { shell, out, kernel } = testShell({ ...TREE, '/x': '', '/y': '', '/z': '' })
+    const removals = () => kernel.calls.filter(({ args }) => (args as { op?: string }).op === 'remove').length
+    expect(await out('rm -rv /dir /x')).toBe("removed directory '/dir'\nremoved '/x'\n")
+    expect(removals()).toBe(1)
+    expect(await shell.execute('rm -v /y /none /y /a.txt')).toEqual({
+      code: 1,
+      stdout: "removed '/y'\nremoved '/a.txt'\n",
+      stderr: `rm: cannot remove '/none': ${GONE}rm: cannot remove '/y': ${GONE}`,
+    })
+    expect([...kernel.entries.keys()]).toEqual(['/', '/z'])
+  })
+
+  it('takes as many together as one change may have', async () => {
+    const names = Array.from({ length: 1030 }, (_, i) => `/many/f${i}`)
+    const { shell, kernel } = testShell(Object.fromEntries(names.map((name) => [name, ''])))
+    expect(await shell.execute(`rm ${names.join(' ')}`)).toMatchObject({ code: 0, stderr: '' })
+    const counts = kernel.calls.flatMap(({ args }) => (args as { also?: string[] }).also?.length ?? [])
+    expect(counts).toEqual([1023, 5])
+    expect([...kernel.entries.keys()]).toEqual(['/', '/many'])
+  })
 })

@@ -1,9 +1,21 @@
-// rm: removes files and, with -r, directories.
+// rm: removes files and, with -r, directories. What is named together goes in one change, so that one undo brings it back.
 import { isOsError, OsError } from '../../base/errors.ts'
+import { MAX_REMOVED, MAX_REMOVED_LENGTH } from '../../syscalls/limits.ts'
 import { Complaint } from '../messages.ts'
 import { UsageError } from '../options.ts'
 import { endsInDots } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
+
+interface Doomed {
+  operand: string
+  path: string
+  directory: boolean
+}
+
+/** With them nothing was removed; which one it was is found out one by one. */
+const REFUSALS = new Set(['ENOENT', 'ENOTDIR', 'ENOTEMPTY', 'EBUSY', 'ELOOP', 'EROFS', 'EXDEV'])
+
+const describe = (operand: string) => `cannot remove '${operand}'`
 
 /** A link itself, not what it leads to. @returns undefined for what is not there, if that is no error. */
 async function present(context: ProgramContext, operand: string, force: boolean) {
@@ -33,7 +45,8 @@ export const rm = defineProgram(
     const { recursive, force } = options
     if (operands.length === 0 && !force) throw new UsageError('missing operand')
     const ask = options.interactive ? context.need('confirm', 'nobody here who could be asked') : undefined
-    const remove = async (operand: string) => {
+    const doomed: Doomed[] = []
+    const look = async (operand: string) => {
       if (endsInDots(operand)) {
         throw new Complaint('EINVAL', `refusing to remove '.' or '..' directory: skipping '${operand}'`)
       }
@@ -44,9 +57,66 @@ export const rm = defineProgram(
       const directory = info.isDirectory()
       if (directory && !recursive && !options.dir) throw new OsError('EISDIR', `${operand} is a directory`)
       if (ask && !(await ask(`rm: remove '${operand}'?`, context.signal))) return
-      await context.fs.rm(path, { recursive, force, ...context.cancel })
-      if (options.verbose) await context.print(`removed ${directory ? 'directory ' : ''}'${context.shown(operand)}'\n`)
+      doomed.push({ operand, path, directory })
     }
-    return forEachOperand(context, operands, remove, { describe: (operand) => `cannot remove '${operand}'` })
+    const looked = await forEachOperand(context, operands, look, { describe })
+    let removed = 0
+    for (const group of groups(doomed)) removed = Math.max(removed, await remove(context, group, options))
+    return Math.max(looked, removed)
   },
 )
+
+/** As many together as one change takes. */
+function groups(doomed: readonly Doomed[]): Doomed[][] {
+  const all: Doomed[][] = []
+  let length = 0
+  for (const one of doomed) {
+    const last = all.at(-1)
+    length += one.path.length
+    if (last && last.length < MAX_REMOVED && length <= MAX_REMOVED_LENGTH) last.push(one)
+    else {
+      all.push([one])
+      length = one.path.length
+    }
+  }
+  return all
+}
+
+interface Options {
+  recursive: boolean
+  force: boolean
+  verbose: boolean
+}
+
+/** @returns the exit code. */
+async function remove(context: ProgramContext, group: readonly Doomed[], options: Options): Promise<number> {
+  const { recursive, force, verbose } = options
+  const tell = async ({ operand, directory }: Doomed) => {
+    if (verbose) await context.print(`removed ${directory ? 'directory ' : ''}'${context.shown(operand)}'\n`)
+  }
+  if (group.length > 1 && (await together(context, group, recursive))) {
+    for (const one of group) await tell(one)
+    return 0
+  }
+  let code = 0
+  for (const one of group) {
+    const work = async () => {
+      await context.fs.rm(one.path, { recursive, force, ...context.cancel })
+      await tell(one)
+    }
+    code = Math.max(code, await forEachOperand(context, [one.operand], work, { describe }))
+  }
+  return code
+}
+
+/** @returns false where one of them cannot be removed, or they are not in one keg: then all are still there. */
+async function together(context: ProgramContext, group: readonly Doomed[], recursive: boolean): Promise<boolean> {
+  const [path = '', ...also] = group.map((one) => one.path)
+  try {
+    await context.client.call('change', { op: 'remove', path, also, recursive }, context.cancel)
+    return true
+  } catch (error) {
+    if (error instanceof OsError && REFUSALS.has(error.code)) return false
+    throw error
+  }
+}

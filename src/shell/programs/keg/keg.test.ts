@@ -36,6 +36,19 @@ describe('keg', () => {
     })
   })
 
+  it('undoes what was removed together with one command', async () => {
+    await out('mkdir -p /docs/deep && echo a > /docs/a && echo b > /docs/b && echo c > /docs/deep/c')
+    await out('rm -rf /docs/*')
+    expect(await out('keg log -n 1')).toContain('remove /docs/a and 2 more')
+    await out('keg undo /docs')
+    expect(await out('cat /docs/a /docs/b /docs/deep/c')).toBe('a\nb\nc\n')
+    await out('rm /docs/a /docs/b')
+    await out('keg undo /docs/b')
+    expect(await out('ls /docs')).toBe('b\ndeep\n')
+    await out('keg create /data && echo x > /data/x && echo y > /data/y && rm /data/x /data/y && keg undo /data/')
+    expect(await out('cat /data/x /data/y; rm -v /data/x /docs/b')).toBe("x\ny\nremoved '/data/x'\nremoved '/docs/b'\n")
+  })
+
   it('lists versions, all or those of a path, as a table and as JSON', async () => {
     await out('echo 1 > /a && echo 2 > /b && echo 3 > /a')
     expect((await out('keg log')).split('\n').map((line) => line.split(/ {2,}/).at(-1))).toEqual([
