@@ -1,6 +1,6 @@
 // cp: copies files and, with -r, directories.
 import { isOsError, OsError } from '../../base/errors.ts'
-import type { Stats } from '../../syscalls/fs.ts'
+import type { Stats } from '../../syscalls/fs-entries.ts'
 import { Complaint } from '../messages.ts'
 import { isInside, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'

@@ -1,6 +1,6 @@
 // Where `cp` and `mv` put things: the last operand, into it when it is a directory.
 import { OsError } from '../../base/errors.ts'
-import type { Stats } from '../../syscalls/fs.ts'
+import type { Stats } from '../../syscalls/fs-entries.ts'
 import { saying } from '../messages.ts'
 import { UsageError } from '../options.ts'
 import { baseName, endsInDots, joinPath } from '../paths.ts'

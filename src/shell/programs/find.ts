@@ -89,7 +89,10 @@ function rewrite(args: readonly string[]): string[] {
 /** As elsewhere: of a directory that is named `.`, what is in it. @returns whether that went well. */
 async function remove(context: ProgramContext, one: Visited): Promise<boolean> {
   if (one.path === '/' || endsInDots(one.name)) return true
-  const work = () => context.fs.rm(one.path, context.cancel)
+  const work = () => {
+    const { fs, cancel } = context
+    return one.kind === 'directory' ? fs.rmdir(one.path, cancel) : fs.unlink(one.path, cancel)
+  }
   return (await forEachOperand(context, [one.name], work, { describe: (name) => `cannot delete '${name}'` })) === 0
 }
 

@@ -101,7 +101,11 @@ async function remove(context: ProgramContext, group: readonly Doomed[], options
   let code = 0
   for (const one of group) {
     const work = async () => {
-      await context.fs.rm(one.path, { recursive, force, ...context.cancel })
+      try {
+        await context.client.call('change', { op: 'remove', path: one.path, recursive }, context.cancel)
+      } catch (error) {
+        if (!(force && isOsError(error, 'ENOENT'))) throw error
+      }
       await tell(one)
     }
     code = Math.max(code, await forEachOperand(context, [one.operand], work, { describe }))
