@@ -21,11 +21,11 @@ const planted: Planted[] = [
   { what: 'claims more copies than there are', mutation: 'claim-more-copies', scenario: 'storm', seed: 1 },
   { what: 'does not fill up a journal that lost a member', mutation: 'never-refill', scenario: 'storm', seed: 1 },
   { what: 'gives two events one id', mutation: 'reuse-event-id', scenario: 'storm', seed: 1 },
-  { what: 'forgets the files of its predecessor', mutation: 'forget-files', scenario: 'processes', seed: 21 },
+  { what: 'forgets the files of its predecessor', mutation: 'forget-files', scenario: 'processes', seed: 92 },
   { what: 'forgets a branch', mutation: 'drop-branch', scenario: 'storm', seed: 6 },
   { what: 'takes a tree for merged that it never met', mutation: 'absorb-unseen', scenario: 'storm', seed: 19 },
   { what: 'frees what other versions hold', mutation: 'sweep-live', scenario: 'storm', seed: 1 },
-  { what: 'does not place anew what is lost', mutation: 'place-once', scenario: 'storm', seed: 1 },
+  { what: 'does not place anew what is lost', mutation: 'place-once', scenario: 'storm', seed: 206 },
   { what: 'needs nothing of what is kept', mutation: 'need-nothing', scenario: 'storm', seed: 1 },
   { what: 'never gives anybody up', mutation: 'keep-the-dead', scenario: 'churn', seed: 1 },
 ]
