@@ -19,10 +19,12 @@ type ListOptions = CallOptions & { withFileTypes?: boolean; recursive?: boolean 
 type CopyOptions = CallOptions & { exclusive?: boolean | undefined }
 
 /** Names that are tried for a new directory: with more, it is not chance that they are taken. */
-const MAX_NAME_TRIES = 10
+const MAX_NAME_TRIES = 30
 
 export class FileSystem {
   readonly #client: SyscallClient
+  /** Counts directories of `mkdtemp`. */
+  #temporary = 0
   /** For `access` and `copyFile`. */
   readonly constants = { F_OK: 0, X_OK: 1, W_OK: 2, R_OK: 4, COPYFILE_EXCL: 1 } as const
 
@@ -166,9 +168,9 @@ export class FileSystem {
   /** A new directory for its maker alone. @returns its path: the prefix and six characters that nobody has used there. */
   mkdtemp(prefix: string, options?: CallOptions): Promise<string> {
     return telling(['mkdtemp', `${prefix}XXXXXX`], async () => {
-      for (let tries = 1; ; tries++) {
-        // Chance need not be good: a name that is taken is refused.
-        const path = prefix + Math.random().toString(36).slice(2, 8).padEnd(6, 'x')
+      // A name that is taken is refused: the next try passes over as many as it has passed already.
+      for (let number = this.#temporary++, tries = 1; ; number = 2 * number + 1, tries++) {
+        const path = prefix + (number % 36 ** 6).toString(36).padStart(6, '0')
         try {
           await this.#change({ op: 'mkdir', path, mode: 0o700 }, options)
           return path
