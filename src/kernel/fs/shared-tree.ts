@@ -103,6 +103,7 @@ export class SharedTree {
       } catch (error) {
         signal?.throwIfAborted()
         if (isOsError(error, 'ECONNRESET') && change.once !== undefined) perhaps = error
+        else if (perhaps && isOsError(error, 'ENOQUORUM')) throw unknown(perhaps)
         else if (!isOsError(error, 'EHOSTUNREACH') && !isOsError(error, 'EAGAIN')) throw error
         if (best && !isOsError(error, 'EAGAIN')) this.inUse.unreachable(best.home)
       }
@@ -177,6 +178,6 @@ export class SharedTree {
 }
 
 function unknown(cause: OsError): OsError {
-  const what = 'the node that led it went while this was changed, and nobody leads it since: look whether it was done'
+  const what = 'whoever led it went while this was changed, and what came of it is not known: look whether it was done'
   return new OsError('ECONNRESET', what, { cause })
 }

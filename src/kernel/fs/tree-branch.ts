@@ -58,7 +58,7 @@ export class TreeBranch {
     const { tree: kid, bornMs, root, keg, copies } = head
     const birth: TreeBirth = ofKeg({ t: 'tree', kid, bornMs, root, version: 1, absorbed: [], base }, keg)
     if (copies !== undefined) birth.copies = copies
-    if (once.length > 0) birth.once = [...once]
+    if (once.length > 0) birth.once = once.slice(-limits.MAX_TREE_ONCE)
     this.#beginning ??= this.#options.keeper.begin(birth).finally(() => {
       this.#beginning = undefined
     })
@@ -180,7 +180,11 @@ export class TreeBranch {
         const { root, version, once } = stored
         const others = told.get(root)
         const peers = [...(others?.peers ?? []), peer]
-        told.set(root, { version: Math.max(version, others?.version ?? 0), peers, once: others?.once ?? once })
+        told.set(root, {
+          version: Math.max(version, others?.version ?? 0),
+          peers,
+          once: [...new Set([...(others?.once ?? []), ...once])],
+        })
       } catch (error) {
         log.log('debug', 'fs', `${shortNode(peer)} does not say what it has of ${shortKid(tree)}: ${errorLine(error)}`)
       }

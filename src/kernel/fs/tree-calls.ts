@@ -47,11 +47,19 @@ export class TreeCalls {
     const { rpc, membership, keeper, answered } = this.#options
     if (home === rpc.self) return keeper.apply(tree, change, rpc.self)
     await membership.reach(home, signal)
-    const { ops, ack, absorbs, mark, once } = change
+    const { ops, ack, absorbs, mark, once, names } = change
     // Not with each try.
     if (this.#enclosed.get(change) !== home) keeper.enclose(home, ops)
     this.#enclosed.set(change, home)
-    const args = { tree, ops: [...ops], ack, absorbs: absorbs && ([...absorbs] as [Kid, number]), mark, once }
+    const args = {
+      tree,
+      ops: [...ops],
+      ack,
+      absorbs: absorbs && ([...absorbs] as [Kid, number]),
+      mark,
+      once,
+      names: names && [...names],
+    }
     const applied = await rpc.call(home, 'tree.apply', args, { signal })
     answered(home, applied.head)
     return applied

@@ -328,6 +328,11 @@ export class TreeKeeper {
     return toHex(this.#options.random.bytes(8))
   }
 
+  /** Names of the changes that were made last in a tree that this node leads. */
+  madeIn(kid: Kid): string[] {
+    return this.#led.get(kid)?.state.once ?? []
+  }
+
   /** Sends small files of these changes, before another node that leads the tree is asked to make them. */
   enclose(to: NodeId, ops: readonly TreeOp[]): void {
     this.#options.blocks.enclose(to, smallFiles(ops))

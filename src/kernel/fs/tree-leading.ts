@@ -27,6 +27,8 @@ export interface Change {
   mark?: TreeMark | undefined
   /** Its name: asked for again under it, it is not made again. */
   once?: string | undefined
+  /** Names of other changes that are in it: of a tree that is merged. */
+  names?: readonly string[] | undefined
 }
 
 export interface Applied {
@@ -123,7 +125,7 @@ export class TreeLeading {
           root = next
           absorbs = request.absorbs ?? absorbs
           made.push(request)
-          if (request.once !== undefined) once.add(request.once)
+          for (const name of [request.once, ...(request.names ?? [])]) if (name !== undefined) once.add(name)
         } catch (error) {
           request.reject(toOsError(error))
         }

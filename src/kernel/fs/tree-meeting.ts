@@ -218,13 +218,14 @@ export class TreeMeeting {
    * @throws {OsError} EEXIST when somebody makes one of them meanwhile: to be repeated from the beginning.
    */
   async #mergeInto(mine: TreeHead, target: TreeHead, parted: Parted): Promise<Brought> {
-    const { tree, calls, self } = this.#options
+    const { tree, calls, self, keeper } = this.#options
     const theirs = await calls.head(target)
     let batch: TreeOp[] = []
     let bytes = 0
     const brought: Brought = { count: 0, beside: 0 }
     const flush = async () => {
-      if (batch.length > 0) await calls.apply(target, { ops: batch })
+      // With their names: whoever did not hear of one asks the other tree next.
+      if (batch.length > 0) await calls.apply(target, { ops: batch, names: keeper.madeIn(mine.tree) })
       brought.count += batch.length
       for (const op of batch) {
         if (!besideAnother(op, label)) continue

@@ -58,6 +58,39 @@ describe('a change whose leader dies in the middle', () => {
   })
 })
 
+describe('a change of a branch, whose maker does not hear of it before the branch is merged', () => {
+  it.each([10, 16, 20, 26, 40].flatMap((cut) => [1, 2, 4].map((seed) => [cut, seed] as const)))(
+    'is made once, and succeeds (cut off at step %i, seed %i)',
+    async (cut, seed) => {
+      const cluster = newCluster({ seed })
+      const nodes = await boot(cluster, 5)
+      const [home, others] = await homeAndOthers(cluster, nodes)
+      const [a, b, c, d] = others as [SimNode, SimNode, SimNode, SimNode]
+      for (const path of ['/log', '/gone', '/from']) await cluster.run(home.fs.writeFile(path, 'first\n'))
+      await cluster.advance(8_000)
+      const part = (on: boolean) => {
+        for (const { id } of [home, a, b]) for (const other of [c, d]) cluster.hub.setPartition(id, other.id, on)
+      }
+      part(true)
+      await cluster.run(c.fs.writeFile('/right', ''), 60_000)
+      await cluster.run(home.fs.writeFile('/left', ''), 60_000)
+      await cluster.advance(10_000)
+      const leading = (await cluster.run(c.os.info('node'))).treeHome === c.id ? c : d
+      const asking = leading === c ? d : c
+      const codes = [
+        codeOf(asking.fs.mkdir('/made')),
+        codeOf(asking.fs.rm('/gone')),
+        codeOf(asking.fs.rename('/from', '/to')),
+        codeOf(asking.fs.writeFile('/exclusive', 'x', { flag: 'wx' })),
+      ]
+      for (let i = 0; i < cut; i++) await cluster.advance(0.5)
+      cluster.hub.setPartition(leading.id, asking.id, true) // the answers are lost
+      part(false)
+      expect(await cluster.run(Promise.all(codes), 90_000)).toEqual(['ok', 'ok', 'ok', 'ok'])
+    },
+  )
+})
+
 describe('what a tree remembers of changes that were made', () => {
   const birth = {
     t: 'tree' as const,

@@ -83,6 +83,7 @@ export const methods = {
       absorbs: v.optional(v.strictTuple([kid, int()])),
       mark: v.optional(treeMark),
       once: v.optional(once),
+      names: v.optional(v.pipe(v.array(once), v.maxLength(limits.MAX_TREE_ONCE))),
     }),
     result: v.strictObject({ head: treeHead, ack }),
     timeoutMs: 120_000,
