@@ -71,9 +71,9 @@ export class TreeHearsay {
   }
 
   /** Whoever is here may know who leads a keg, and so may the directory. @param name what people call it. */
-  seek(keg: Kid, name: string): void {
-    const { membership, homesOf, log, rpc, clock } = this.#options
-    if (clock.nowMs() - this.#soughtMs < limits.TREE_ASK_AGAIN_MS) return
+  seek(name: string): void {
+    const { membership, homesOf, log, rpc, clock, keg } = this.#options
+    if (!keg || clock.nowMs() - this.#soughtMs < limits.TREE_ASK_AGAIN_MS) return
     this.#soughtMs = clock.nowMs()
     for (const peer of membership.linked()) this.ask(peer)
     homesOf(keg)

@@ -158,7 +158,7 @@ export class TreeInUse {
     await this.#memory.copyDirectories()
     this.#arrival?.start()
     this.#evaluate()
-    if (keg) this.#seek(keg)
+    this.#seek()
   }
 
   /** There is nobody (else) to wait for. */
@@ -281,12 +281,12 @@ export class TreeInUse {
   usable(): TreeHead | undefined {
     if (!this.blind()) return this.best()
     this.#hearsay.askAgain()
-    if (this.#options.keg) this.#seek(this.#options.keg)
+    this.#seek()
     return undefined
   }
 
-  #seek(keg: Kid): void {
-    if (!this.best()) this.#hearsay.seek(keg, this.name)
+  #seek(): void {
+    if (!this.best()) this.#hearsay.seek(this.name)
   }
 
   /** Others have a tree that was written, and this node, which has just come, does not find who leads it. */

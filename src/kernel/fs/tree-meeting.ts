@@ -224,8 +224,9 @@ export class TreeMeeting {
     let bytes = 0
     const brought: Brought = { count: 0, beside: 0 }
     const flush = async () => {
-      // With their names: whoever did not hear of one asks the other tree next.
-      if (batch.length > 0) await calls.apply(target, { ops: batch, names: keeper.madeIn(mine.tree) })
+      // With the names of all, once: whoever did not hear of a change asks the other tree next.
+      const names = brought.count === 0 ? keeper.madeIn(mine.tree) : undefined
+      if (batch.length > 0) await calls.apply(target, { ops: batch, names })
       brought.count += batch.length
       for (const op of batch) {
         if (!besideAnother(op, label)) continue

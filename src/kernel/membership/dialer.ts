@@ -156,14 +156,10 @@ export class Dialer {
     if (this.#closed) return
     const nowMs = this.#clock.nowMs()
     this.#scheduledMs = nowMs
-    const failures = (peer: NodeId) => this.#candidates.get(peer)?.failures ?? 0
-    const wanted = new Set([
-      ...wantedNeighbours(
-        this.#network.self,
-        this.known().filter((peer) => failures(peer) < MANY_FAILURES),
-      ),
-      ...wantedNeighbours(this.#network.self, this.known()),
-    ])
+    const known = this.known()
+    const alive = known.filter((peer) => (this.#candidates.get(peer)?.failures ?? 0) < MANY_FAILURES)
+    const wanted = wantedNeighbours(this.#network.self, alive)
+    if (alive.length < known.length) for (const peer of wantedNeighbours(this.#network.self, known)) wanted.add(peer)
     let nextMs = Number.POSITIVE_INFINITY
     for (const [peer, candidate] of this.#candidates) {
       if (!wanted.has(peer) || candidate.dial) continue
