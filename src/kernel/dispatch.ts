@@ -6,7 +6,6 @@ import type {
   CallArgs,
   CallName,
   CallResults,
-  FileChange,
   InfoResults,
   InfoTopic,
   RecordNamespace,
@@ -19,7 +18,7 @@ import type { Fs, FsContext } from './fs/fs.ts'
 import type { Closed } from './fs/handles.ts'
 import type { TreeHealthService } from './fs/health.ts'
 import type { Past } from './fs/past.ts'
-import { joinPath, splitPath } from './fs/path.ts'
+import { asksForDirectory, Paths } from './fs/slash-behind.ts'
 import type { Dispatch } from './io/call-server.ts'
 import { References } from './io/references.ts'
 import { DEFAULT_EVENT_MS } from './limits.ts'
@@ -61,11 +60,12 @@ function fileHandlers(
   fs: Fs,
   refs: References,
   context: (signal: AbortSignal, onProgress?: OnProgress) => FsContext,
-  resolve: (path: string) => string,
+  paths: Paths,
 ) {
   return {
     open: async ({ path, mode, permissions }, signal) => {
-      const handle = await fs.open(resolve(path), mode, context(signal), permissions)
+      const at = await paths.opened(path, mode, context(signal))
+      const handle = await fs.open(at, mode, context(signal), permissions)
       try {
         signal.throwIfAborted()
         return { ref: refs.add(handle), kind: handle.kind, size: handle.size }
@@ -93,19 +93,31 @@ function fileHandlers(
       if (isVersionChange(args) || args.op === 'repair') {
         throw new OsError('EACCES', 'versions and repair are for people, not for tasks')
       }
-      const paths = 'from' in args ? { from: resolve(args.from), to: resolve(args.to) } : { path: resolve(args.path) }
-      const also = 'also' in args && args.also ? { also: args.also.map(resolve) } : {}
-      return { ack: await fs.change({ ...args, ...paths, ...also } as FileChange, context(signal, onProgress)) }
+      const asked = context(signal, onProgress)
+      return { ack: await fs.change(await paths.changed(args, asked), asked) }
     },
-    list: ({ path, after, limit = LIST_PAGE }, signal) => fs.list(resolve(path), { after, limit }, context(signal)),
+    list: ({ path, after, limit = LIST_PAGE }, signal) =>
+      fs.list(paths.absolute(path), { after, limit }, context(signal)),
   } satisfies Partial<Handlers>
+}
+
+/** Of a link that is named as a directory: what it leads to. */
+async function statAt(
+  fs: Fs,
+  paths: Paths,
+  { path, follow = true }: { path: string; follow?: boolean },
+  context: FsContext,
+) {
+  const info = await fs.stat(paths.absolute(path), context, follow || asksForDirectory(path))
+  if (info.kind !== 'directory' && asksForDirectory(path)) throw new OsError('ENOTDIR', `${path} is not a directory`)
+  return info
 }
 
 /** The page and its shell: everything but what only a running event can do. */
 export function userDispatch(services: DispatchServices): Dispatch {
   const { fs, past, processes, events } = services
-  const resolve = (path: string) => joinPath(splitPath(path))
-  const files = fileHandlers(fs, new References(), (signal, onProgress) => ({ signal, onProgress }), resolve)
+  const paths = new Paths(fs)
+  const files = fileHandlers(fs, new References(), (signal, onProgress) => ({ signal, onProgress }), paths)
   const handlers: Handlers = {
     ...files,
     change: async (args, signal, onProgress) => {
@@ -114,12 +126,12 @@ export function userDispatch(services: DispatchServices): Dispatch {
         return { ack: { level: 'local', devices: 1 } }
       }
       if (!isVersionChange(args)) return files.change(args, signal, onProgress)
-      const path = args.path === undefined ? {} : { path: resolve(args.path) }
+      const path = args.path === undefined ? {} : { path: paths.absolute(args.path) }
       return { ack: await past.change({ ...args, ...path }, signal) }
     },
     info: async (args, signal, onProgress) => {
       if (args.topic === 'path') {
-        const info = await fs.stat(resolve(args.path), { signal }, args.follow)
+        const info = await statAt(fs, paths, args, { signal })
         return args.plain && info.kind === 'directory'
           ? { ...info, cid: await services.plainCid(info.path, signal) }
           : info
@@ -136,12 +148,14 @@ export function userDispatch(services: DispatchServices): Dispatch {
     },
     run: async ({ program, args, cwd, limits = {} }, signal) => {
       const { eventMs = DEFAULT_EVENT_MS, ...bounds } = limits
-      return processes.spawn({ program: resolve(program), args, cwd: resolve(cwd), eventMs, bounds, signal })
+      const at = { program: await paths.seen(program, { signal }), cwd: paths.absolute(cwd) }
+      return processes.spawn({ ...at, args, eventMs, bounds, signal })
     },
     emit: refuse('emit'),
     wait: async (args, signal) => {
       if (args.for === 'events') return events.after(args.since, signal)
-      if (args.for === 'changes') return fs.changes({ ...args, path: resolve(args.path) }, { signal })
+      if (args.for === 'changes')
+        return fs.changes({ ...args, path: await paths.seen(args.path, { signal }) }, { signal })
       const kids: Kid[] = []
       for (const kid of args.kids) kids.push(await processes.resolve(kid, signal))
       // Whoever still waits when the answer is known must not wait on.
@@ -168,8 +182,8 @@ export function userDispatch(services: DispatchServices): Dispatch {
 export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Dispatch {
   const refs = new References()
   const context = (signal: AbortSignal): FsContext => ({ signal, staging: actions.staging })
-  const resolve = (path: string) => joinPath(splitPath(path.startsWith('/') ? path : `${actions.cwd}/${path}`))
-  const files = fileHandlers(fs, refs, context, resolve)
+  const paths = new Paths(fs, actions.cwd)
+  const files = fileHandlers(fs, refs, context, paths)
   const handlers: Handlers = {
     ...files,
     write: async (args, signal) => {
@@ -179,7 +193,7 @@ export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Di
       return { size: args.bytes.byteLength }
     },
     info: async (args, signal) => {
-      if (args.topic === 'path') return fs.stat(resolve(args.path), context(signal), args.follow)
+      if (args.topic === 'path') return statAt(fs, paths, args, context(signal))
       throw new OsError('EACCES', `a task may ask about paths, not about '${args.topic}'`)
     },
     run: refuse('run'),

@@ -199,7 +199,7 @@ export class FileSystem {
   }
 
   async #unlink(path: string, options?: CallOptions): Promise<void> {
-    if ((await this.#info(path, options, false)).kind === 'directory') {
+    if ((await this.#info(withoutSlash(path), options, false)).kind === 'directory') {
       throw new OsError('EISDIR', `${path} is a directory: rmdir it, or rm it with recursive`)
     }
     await this.#change({ op: 'remove', path }, options)
@@ -208,7 +208,7 @@ export class FileSystem {
   /** @throws {OsError} ENOTDIR for what is no directory, ENOTEMPTY. */
   rmdir(path: string, options?: CallOptions): Promise<void> {
     return telling(['rmdir', path], async () => {
-      const { kind } = await this.#info(path, options, false)
+      const { kind } = await this.#info(withoutSlash(path), options, false)
       if (kind !== 'directory') throw new OsError('ENOTDIR', `${path} is not a directory`)
       await this.#change({ op: 'remove', path }, options)
     })
@@ -342,6 +342,11 @@ export class FileSystem {
   async #change(args: CallArgs<'change'>, options?: CallOptions): Promise<void> {
     await this.#client.call('change', args, options)
   }
+}
+
+/** The name itself, also that of a link which a slash would follow. */
+function withoutSlash(path: string): string {
+  return path.replace(/(?<=.)\/+$/, '')
 }
 
 function inside(directory: string, name: string): string {
