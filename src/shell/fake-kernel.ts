@@ -169,7 +169,7 @@ export class FakeKernel {
     if ('problem' in parsed) throw new OsError('EINVAL', parsed.problem)
     this.intercept?.(parsed.call, args)
     const handler = this.#handlers[parsed.call] as (args: unknown, cancelled: () => boolean) => unknown
-    return handler(parsed.args, cancelled)
+    return handler(withoutSlashes(parsed.args), cancelled)
   }
 
   readonly #handlers: {
@@ -442,4 +442,13 @@ export class FakeKernel {
 
 function structured(rows: readonly ProcessRow[]): ProcessRow[] {
   return rows.map((row) => ({ ...row, args: [...row.args] }))
+}
+
+/** What a slash behind a path asks for is the real kernel's to say. */
+function withoutSlashes(args: object): object {
+  const trimmed = (value: unknown) => (typeof value === 'string' ? value.replace(/(?<=^\/.*)\/+$/, '') : value)
+  const names = ['path', 'from', 'to', 'program']
+  return Object.fromEntries(
+    Object.entries(args).map(([name, value]) => [name, names.includes(name) ? trimmed(value) : value]),
+  )
 }

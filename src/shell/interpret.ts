@@ -5,7 +5,7 @@ import { utf8 } from '../base/bytes.ts'
 import { isOsError, OsError } from '../base/errors.ts'
 import { assignmentValue, type Expander, expandWhole, expandWord } from './expand.ts'
 import { reason } from './messages.ts'
-import { resolvePath } from './paths.ts'
+import { namedPath } from './paths.ts'
 import { type Program, ProgramContext, type ShellParts, type Streams } from './program.ts'
 import { applyRedirects, RedirectError } from './redirect.ts'
 import type { Session } from './session.ts'
@@ -168,13 +168,13 @@ async function runNamed(name: string, args: string[], job: Job): Promise<number>
 
 async function refusePath(name: string, job: Job): Promise<number> {
   try {
-    const info = await job.parts.fs.stat(resolvePath(job.session.cwd, name), { signal: job.signal })
+    const info = await job.parts.fs.stat(namedPath(job.session.cwd, name), { signal: job.signal })
     await complain(job, `${name}: ${info.isDirectory() ? 'Is a directory' : 'not a program (programs end in .js)'}`)
     return EXIT.cannotRun
   } catch (error) {
     if (!(error instanceof OsError) || job.signal.aborted) throw error
     await complain(job, `${name}: ${reason(error)}`)
-    return EXIT.notFound
+    return error.code === 'ENOENT' ? EXIT.notFound : EXIT.cannotRun
   }
 }
 

@@ -21,6 +21,12 @@ export function resolvePath(cwd: string, path: string): string {
   return resolved
 }
 
+/** The same, with a slash behind what was written as the path of a directory: with one, or as `directory/.`. */
+export function namedPath(cwd: string, path: string): string {
+  const resolved = resolvePath(cwd, path)
+  return resolved !== '/' && /(^|\/)\.?$/.test(path) ? `${resolved}/` : resolved
+}
+
 /** The last name of a path; `/` for the root. */
 export function baseName(path: string): string {
   const trimmed = path.replace(/\/+$/, '')
@@ -41,7 +47,8 @@ export function joinPath(directory: string, name: string): string {
   return directory.endsWith('/') ? directory + name : `${directory}/${name}`
 }
 
-/** True when `path` is `directory` or below it; both absolute and resolved. */
+/** True when `path` is `directory` or below it; both absolute; the directory may have a slash behind it. */
 export function isInside(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory === '/' ? '/' : `${directory}/`)
+  const above = directory.replace(/\/$/, '')
+  return path === above || path.startsWith(`${above}/`)
 }

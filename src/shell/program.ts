@@ -10,7 +10,7 @@ import type { ShellHost } from './host.ts'
 import { PRINT_BYTES } from './limits.ts'
 import { Complaint, reason } from './messages.ts'
 import { formatHelp, type HelpText, type OptionTable, type Parsed, parseOptions, UsageError } from './options.ts'
-import { resolvePath } from './paths.ts'
+import { namedPath, resolvePath } from './paths.ts'
 import type { Session } from './session.ts'
 import type { ByteReader, ByteWriter } from './streams.ts'
 import { printable } from './table.ts'
@@ -84,6 +84,10 @@ export class ProgramContext {
   /** @throws {OsError} ENOENT for the empty text; ENAMETOOLONG. */
   path(text: string): string {
     return resolvePath(this.session.cwd, text)
+  }
+  /** The same, with a slash behind it where a directory is asked for: for calls that may be about something else. */
+  named(text: string): string {
+    return namedPath(this.session.cwd, text)
   }
   /** A name as it is printed: for a terminal without what it would obey. */
   shown(name: string): string {

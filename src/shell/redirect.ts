@@ -3,7 +3,7 @@ import type { Redirect } from 'unbash'
 import { OsError } from '../base/errors.ts'
 import { type Expander, expandWord } from './expand.ts'
 import { reason } from './messages.ts'
-import { resolvePath } from './paths.ts'
+import { namedPath } from './paths.ts'
 import type { ShellParts, Streams } from './program.ts'
 import { type ByteReader, type ByteWriter, bufferedWriter, emptyReader, nullWriter } from './streams.ts'
 
@@ -85,7 +85,7 @@ async function open(
 ): Promise<ByteReader | ByteWriter> {
   const { signal } = expander
   try {
-    const path = resolvePath(expander.session.cwd, name)
+    const path = namedPath(expander.session.cwd, name)
     if (redirect.operator === '<') return path === '/dev/null' ? emptyReader : await fileReader(path, signal, parts)
     if (path === '/dev/null') return nullWriter
     const handle = await parts.fs.open(path, redirect.operator.endsWith('>>') ? 'a' : 'w', { signal })

@@ -12,7 +12,7 @@ export const cat = defineProgram(
   (context, { operands }) =>
     forEachOperand(context, operands.length > 0 ? operands : ['-'], async (operand) => {
       if (operand !== '-') {
-        for await (const piece of context.fs.read(context.path(operand), context.cancel)) {
+        for await (const piece of context.fs.read(context.named(operand), context.cancel)) {
           await context.stdout.write(piece)
         }
         return

@@ -42,7 +42,7 @@ export const chmod = defineProgram(
         if (!entry.isSymbolicLink()) await change(joinPath(path, entry.name))
       }
     }
-    return forEachOperand(context, paths, (operand) => change(context.path(operand)), {
+    return forEachOperand(context, paths, (operand) => change(context.named(operand)), {
       describe: (operand) => `cannot change the mode of '${operand}'`,
     })
   },

@@ -27,8 +27,8 @@ export async function destination(context: ProgramContext, operands: readonly st
   const sources = operands.slice(0, -1)
   const [source = '', second] = sources
   const { target, into } = await saying(`target '${last}'`, async () => {
-    const target = context.path(last)
-    const exists = await context.fs.exists(target, context.cancel)
+    const target = context.named(last)
+    const exists = await context.fs.exists(context.path(last), context.cancel)
     const into = exists && (await isDirectory(context, target))
     // A directory may get a name that has a slash behind it.
     const named = second === undefined && (!last.endsWith('/') || (!exists && (await isDirectory(context, source))))
@@ -36,7 +36,7 @@ export async function destination(context: ProgramContext, operands: readonly st
     return { target, into }
   })
   const placeOf = (source: string) => {
-    const from = context.path(source)
+    const from = context.named(source)
     // Of a directory that is named so, what is in it.
     if (!into || endsInDots(source)) return { from, to: target, name: last }
     return { from, to: joinPath(target, baseName(from)), name: joinPath(last, baseName(from)) }
@@ -46,7 +46,7 @@ export async function destination(context: ProgramContext, operands: readonly st
 
 async function isDirectory(context: ProgramContext, operand: string): Promise<boolean> {
   try {
-    return (await context.fs.stat(context.path(operand), context.cancel)).isDirectory()
+    return (await context.fs.stat(context.named(operand), context.cancel)).isDirectory()
   } catch (error) {
     if (error instanceof OsError && !context.signal.aborted) return false // whoever uses it finds out
     throw error

@@ -48,7 +48,7 @@ export function withinLines(piece: Uint8Array, lines: number): [bytes: number, l
 
 /** What an operand names, in pieces; standard input for `-`. */
 export async function* piecesOf(context: ProgramContext, operand: string): AsyncGenerator<Uint8Array> {
-  if (operand !== '-') return yield* context.fs.read(context.path(operand), context.cancel)
+  if (operand !== '-') return yield* context.fs.read(context.named(operand), context.cancel)
   for (let piece = await context.stdin.read(); piece.byteLength > 0; piece = await context.stdin.read()) yield piece
 }
 

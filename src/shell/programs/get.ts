@@ -21,7 +21,7 @@ export const get = defineProgram(
     let whole = true
     const code = await forEachOperand(context, operands, async (operand) => {
       const path = context.path(operand)
-      const info = await context.fs.stat(path, context.cancel)
+      const info = await context.fs.stat(context.named(operand), context.cancel)
       const name = path === '/' ? 'root' : baseName(path)
       if (!info.isDirectory()) {
         const content = context.fs.read(path, context.cancel)

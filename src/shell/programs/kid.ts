@@ -18,7 +18,7 @@ export const kid = defineProgram(
   async (context, { options, operands }) => {
     const rows: { path: string; kid: string; cid: string }[] = []
     const code = await forEachOperand(context, operands, async (operand) => {
-      const path = context.path(operand)
+      const path = context.named(operand)
       const args = { topic: 'path', path, ...(options.cid ? { plain: true } : {}) } as const
       const info = (await context.client.call('info', args, context.cancel)) as FileInfo
       const { kid, cid } = info

@@ -26,7 +26,7 @@ export const ln = defineProgram(
     const failed = (name: string) => `failed to create symbolic link '${name}'`
     const into = await saying(failed(link), () => isDirectory(context, link, !options['no-dereference']))
     const name = into ? joinPath(link, baseName(target)) : link
-    await saying(failed(name), () => make(context, target, { path: context.path(name), force: options.force }))
+    await saying(failed(name), () => make(context, target, { path: context.named(name), force: options.force }))
     if (options.verbose) await context.print(`'${context.shown(name)}' -> '${context.shown(target)}'\n`)
     return 0
   },

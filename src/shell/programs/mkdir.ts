@@ -18,7 +18,7 @@ export const mkdir = defineProgram(
   (context, { options: { parents, mode, verbose }, operands }) => {
     const how = { recursive: parents, ...(mode === undefined ? {} : { mode: changedMode(0o777, mode) }) }
     const make = async (operand: string) => {
-      const path = context.path(operand)
+      const path = context.named(operand)
       const old = verbose && parents && (await isThere(context, path))
       await context.fs.mkdir(path, { ...how, ...context.cancel })
       if (verbose && !old) await context.print(`mkdir: created directory '${context.shown(operand)}'\n`)

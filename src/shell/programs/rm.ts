@@ -20,7 +20,7 @@ const describe = (operand: string) => `cannot remove '${operand}'`
 /** A link itself, not what it leads to. @returns undefined for what is not there, if that is no error. */
 async function present(context: ProgramContext, operand: string, force: boolean) {
   try {
-    return await context.fs.lstat(context.path(operand), context.cancel)
+    return await context.fs.lstat(context.named(operand), context.cancel)
   } catch (error) {
     if (force && (isOsError(error, 'ENOENT') || isOsError(error, 'ENOTDIR'))) return undefined
     throw error
@@ -52,7 +52,7 @@ export const rm = defineProgram(
       }
       const info = await present(context, operand, force)
       if (!info) return
-      const path = context.path(operand)
+      const path = context.named(operand)
       if (path === '/') throw new OsError('EPERM', 'the root of the tree stays')
       const directory = info.isDirectory()
       if (directory && !recursive && !options.dir) throw new OsError('EISDIR', `${operand} is a directory`)

@@ -100,7 +100,7 @@ async function start(
   { program, args, limits }: { program: string; args: string[]; limits: Limits },
 ) {
   try {
-    const call = { program: context.path(program), args, cwd: context.session.cwd, limits }
+    const call = { program: context.named(program), args, cwd: context.session.cwd, limits }
     return await context.client.call('run', call, context.cancel)
   } catch (error) {
     if (!(error instanceof OsError) || context.signal.aborted) throw error

@@ -33,7 +33,7 @@ export const stat = defineProgram(
       context,
       operands,
       async (operand) => {
-        const path = context.path(operand)
+        const path = context.named(operand)
         const { info } = await (options.dereference
           ? context.fs.stat(path, context.cancel)
           : context.fs.lstat(path, context.cancel))

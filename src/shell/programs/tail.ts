@@ -59,7 +59,7 @@ async function printFrom(context: ProgramContext, operand: string, { unit, count
 /** @returns how large the file is. */
 async function printLast(context: ProgramContext, operand: string, part: Part): Promise<number> {
   const [end, size] =
-    operand === '-' ? await endOfAll(piecesOf(context, '-'), part) : await endOf(context, context.path(operand), part)
+    operand === '-' ? await endOfAll(piecesOf(context, '-'), part) : await endOf(context, context.named(operand), part)
   await context.stdout.write(end)
   return size
 }

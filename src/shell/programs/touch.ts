@@ -39,7 +39,7 @@ async function wanted(context: ProgramContext, { date, stamp, reference }: Optio
   if (date !== undefined) return dateOf(date)
   if (stamp !== undefined) return stampOf(stamp)
   if (reference === undefined) return undefined
-  const stat = () => context.fs.stat(context.path(reference), context.cancel)
+  const stat = () => context.fs.stat(context.named(reference), context.cancel)
   return (await saying(`failed to get attributes of '${reference}'`, stat)).mtimeMs
 }
 
@@ -59,7 +59,7 @@ export const touch = defineProgram(
   async (context, { options, operands }) => {
     const timeMs = await wanted(context, options)
     const touchOne = async (operand: string) => {
-      const path = context.path(operand)
+      const path = context.named(operand)
       const set = (ms: number) => context.fs.utimes(path, ms / 1000, ms / 1000, context.cancel)
       try {
         await set(timeMs ?? Date.now())

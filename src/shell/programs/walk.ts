@@ -33,7 +33,7 @@ export async function* walk(
   how: Partial<How> = {},
 ): AsyncGenerator<Visited> {
   const path = context.path(operand)
-  const { info } = await context.fs.lstat(path, context.cancel)
+  const { info } = await context.fs.lstat(context.named(operand), context.cancel)
   const { kind, size, mtimeMs, mode } = info
   yield* visit(context, { name: operand, path, kind, size, mtimeMs, mode, depth: 0 }, { ...WHOLE, ...how }, failed)
 }

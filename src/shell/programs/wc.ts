@@ -43,7 +43,7 @@ async function widthOf(context: ProgramContext, operands: readonly string[]): Pr
   let least = 1
   for (const operand of operands) {
     try {
-      const { info } = operand === '-' ? {} : await context.fs.stat(context.path(operand), context.cancel)
+      const { info } = operand === '-' ? {} : await context.fs.stat(context.named(operand), context.cancel)
       if (info?.kind === 'file') bytes += info.size
       else least = UNKNOWN_WIDTH
     } catch (error) {
