@@ -115,6 +115,29 @@ describe('merging a branch into the tree that it left', () => {
     expect(gone).toBe('2')
   })
 
+  it('removes a directory that one side removed and the other emptied in part', async () => {
+    const base = { z: '0', d: { a: '1', b: '2', e: { f: '3', g: '4' } } }
+    const parts: Content[] = [{}, { a: '1' }, { e: { g: '4' } }, { a: '1', e: {} }]
+    for (const d of parts) {
+      await expectMerge({ z: '0' }, { z: '0', d }, { z: '0' }, base)
+      await expectMerge({ z: '0', d }, { z: '0' }, { z: '0' }, base)
+    }
+    const changed: Content[] = [{ a: 'new' }, { a: '1', x: '9' }, { e: { f: '3', x: {} } }, { e: 'file' }, { b: '1' }]
+    for (const d of changed) {
+      await expectMerge({ z: '0' }, { z: '0', d }, { z: '0', d }, base)
+      await expectMerge({ z: '0', d }, { z: '0' }, { z: '0', d }, base)
+    }
+  })
+
+  it('removes of a directory nothing that was not there when the branch began', async () => {
+    const [base, theirs] = [{ d: { a: '1', b: '2' } }, { d: { b: '2' } }]
+    const [mine, began] = [{}, { d: { a: '1' } }]
+    const place = { mine: await build(mine), theirs: await build(theirs), base: await build(base), began: await build(began) } // biome-ignore format: one line
+    const ops: TreeOp[] = []
+    for await (const op of mergeOps({ tree, label: 'me' }, place)) ops.push(op)
+    expect(ops).toEqual([])
+  })
+
   it('replaces a file by a directory, and a directory by a file, where only the branch did', async () => {
     await expectMerge({ ...base, edited: { z: '7' }, d: 'file' }, base, { ...base, edited: { z: '7' }, d: 'file' }, base) // biome-ignore format: one line
   })
@@ -155,6 +178,14 @@ describe('what a tree lacks of another', () => {
     expect(await lacks({ ...mine, a: 'new' }, { a: 'new' }, mine)).toBeUndefined()
     expect(await lacks({ ...mine, a: 'new' }, {}, mine)).toBe('/a')
     expect(await lacks({}, mine, mine)).toBeUndefined()
+  })
+
+  it('is nothing of a directory that was removed there and emptied in part here, but what is new in it', async () => {
+    const base = await build({ d: { a: '1', b: '2' } })
+    const place = async (d: Content) => ({ mine: await build({ d }), theirs: await build({}), base })
+    expect(await lacking(tree, await place({ a: '1' }), {})).toBeUndefined()
+    expect(await lacking(tree, await place({ a: '1', c: '3' }), {})).toBe('/d')
+    expect(await lacking(tree, await place({ a: '1' }), {}, { left: 1 })).toBe('/d')
   })
 
   it('is what there is no budget to look for', async () => {

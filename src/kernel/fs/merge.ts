@@ -51,8 +51,9 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
   for (const name of before?.keys() ?? []) {
     if (began !== undefined && !first?.has(name)) continue
     const [was, there] = [before?.get(name), other.get(name)]
-    // What was removed here and not changed there is removed.
-    if (own.has(name) || !was || !there || !same(was, there)) continue
+    // What was removed here is removed, unless there is something else there now.
+    if (own.has(name) || !was || !there || !(await leftOf(merge, was, there))) continue
+    if (first && !same(was, there) && !(await leftOf(merge, first.get(name), there))) continue
     if (there.keg) yield { op: 'umount', path: `${at}/${name}`, mtimeMs: there.mtimeMs }
     yield removal(`${at}/${name}`, there)
   }
@@ -65,6 +66,7 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
     const cutAnew = was && there?.kind === 'directory' && entry.chunks !== was.chunks && there.chunks === was.chunks
     if (cutAnew && entry.kind === 'directory') yield { op: 'set', path, chunks: entry.chunks ?? 'fixed' }
     if (same(entry, there) || (was && same(entry, was))) continue
+    if (!there && (await leftOf(merge, was, entry))) continue // removed there, with what is gone here too
     const left = was?.keg !== undefined && entry.keg === undefined && there?.keg === was.keg
     if (left) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
     const plain = !entry.keg && (left || !there?.keg)
@@ -83,6 +85,24 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
       if (free !== undefined) yield* add(merge, `${at}/${free}`, entry) // else merged before, under another name
     }
   }
+}
+
+/** Whether something is what was there, or a directory that lost some of what it had: then nothing of it is new. */
+async function leftOf(
+  { tree, options = {} }: Pick<Merge, 'tree' | 'options'>,
+  was: Entry | undefined,
+  now: Entry,
+  budget = { left: MAX_TREE_DIRECTORIES },
+): Promise<boolean> {
+  if (!was) return false
+  if (same(was, now)) return true
+  const plain = was.kind === 'directory' && now.kind === 'directory' && !was.keg && !now.keg
+  if (!plain || budget.left-- <= 0) return false
+  const before = await tree.directory(was.cid, options)
+  for (const [name, entry] of await tree.directory(now.cid, options)) {
+    if (!(await leftOf({ tree, options }, before.get(name), entry, budget))) return false
+  }
+  return true
 }
 
 function directoryOf(entry: Entry | undefined): CidText | undefined {
@@ -111,17 +131,20 @@ export async function lacking(
   const other = await tree.directory(theirs, options)
   const before = base === undefined ? undefined : await tree.directory(base, options)
   const there = new Set([...other.values()].map(({ kind, cid, keg = '' }) => `${kind} ${cid} ${keg}`))
-  for (const [name, { kind, cid, keg = '' }] of own) {
+  for (const [name, entry] of own) {
+    const { kind, cid, keg = '' } = entry
     const was = before?.get(name)
     if (there.has(`${kind} ${cid} ${keg}`) || (was?.kind === kind && was.cid === cid && (was.keg ?? '') === keg))
       continue
     const path = joinPath([...splitPath(at), name])
     if (kind !== 'directory' || keg) return path
+    // Removed there: of that, `mine` has nothing of its own.
+    if (!other.has(name) && (await leftOf({ tree, options }, was, entry, budget))) continue
     const within = was?.kind === 'directory' ? was.cid : undefined
     let lost: string | undefined = path
-    for (const [theirName, entry] of other) {
-      if (entry.kind !== 'directory' || (theirName !== name && !theirName.includes(CONFLICT))) continue
-      lost = await lacking(tree, { mine: cid, theirs: entry.cid, base: within }, options, budget, path)
+    for (const [theirName, one] of other) {
+      if (one.kind !== 'directory' || (theirName !== name && !theirName.includes(CONFLICT))) continue
+      lost = await lacking(tree, { mine: cid, theirs: one.cid, base: within }, options, budget, path)
       if (lost === undefined) break
     }
     if (lost !== undefined) return lost
