@@ -1,10 +1,9 @@
 // Runs a syntax tree: lists, pipelines, simple commands. Stages of a pipeline run at once, joined by bounded
 // pipes. Words are expanded by expand.ts, files opened by redirect.ts, commands found in the program table.
 import type { AndOr, Command, CommandNode, ParsedScript, Pipeline, PipelineNode, Redirect } from 'unbash'
-import { utf8 } from '../base/bytes.ts'
 import { isOsError, OsError } from '../base/errors.ts'
 import { assignmentValue, type Expander, expandWhole, expandWord } from './expand.ts'
-import { reason } from './messages.ts'
+import { reason, tell } from './messages.ts'
 import { namedPath } from './paths.ts'
 import { type Program, ProgramContext, type ShellParts, type Streams } from './program.ts'
 import { applyRedirects, RedirectError } from './redirect.ts'
@@ -97,8 +96,8 @@ async function runCommand(node: CommandNode, job: Job): Promise<number> {
 }
 
 /** Problems of the shell itself are told like its programs' problems. */
-async function complain(job: Job, message: string): Promise<void> {
-  await job.streams.stderr.write(utf8(`sh: ${message}\n`))
+function complain(job: Job, message: string): Promise<void> {
+  return tell(job.streams.stderr, `sh: ${message}`)
 }
 
 async function runSimple(command: Command, job: Job): Promise<number> {
@@ -162,7 +161,7 @@ async function runNamed(name: string, args: string[], job: Job): Promise<number>
     return runProgram(runner, { name, args: ['--', name, ...args], job })
   }
   if (name.includes('/')) return refusePath(name, job)
-  await job.streams.stderr.write(utf8(`${name}: command not found\n`))
+  await tell(job.streams.stderr, `${name}: command not found`)
   return EXIT.notFound
 }
 

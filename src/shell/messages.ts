@@ -1,5 +1,7 @@
 // What went wrong, in the words that coreutils use for the same error.
+import { utf8 } from '../base/bytes.ts'
 import { type ErrorCode, OsError } from '../base/errors.ts'
+import type { ByteWriter } from './streams.ts'
 
 const SENTENCES: Partial<Record<ErrorCode, string>> = {
   EACCES: 'Permission denied',
@@ -20,6 +22,11 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
   EROFS: 'Read-only file system',
   ESRCH: 'No such process, or the tab that is its home is away',
   EXDEV: 'Invalid cross-device link',
+}
+
+/** A line for people: names in it come from anybody, so that a terminal gets no controls but ends of lines and tabs. */
+export function tell(stderr: ByteWriter, message: string): Promise<void> {
+  return stderr.write(utf8(`${stderr.isTerminal ? message.replace(/[^\P{Cc}\n\t]/gu, '?') : message}\n`))
 }
 
 /** Says in full what cannot be done and why: nothing but the program's name is put before its message. */

@@ -8,7 +8,7 @@ import type { Keg } from '../syscalls/keg.ts'
 import type { EventFeed } from './events.ts'
 import type { ShellHost } from './host.ts'
 import { PRINT_BYTES } from './limits.ts'
-import { Complaint, reason } from './messages.ts'
+import { Complaint, reason, tell } from './messages.ts'
 import { formatHelp, type HelpText, type OptionTable, type Parsed, parseOptions, UsageError } from './options.ts'
 import { namedPath, resolvePath } from './paths.ts'
 import type { Session } from './session.ts'
@@ -106,7 +106,7 @@ export class ProgramContext {
   }
   /** One line on stderr, with the program's name before it. */
   complain(message: string): Promise<void> {
-    return this.stderr.write(utf8(`${this.name}: ${message}\n`))
+    return tell(this.stderr, `${this.name}: ${message}`)
   }
   /** A part of the host, or a clear error where there is none. @throws {OsError} ENOTSUP */
   need<K extends keyof ShellHost>(feature: K, absent: string): NonNullable<ShellHost[K]> {

@@ -3,7 +3,6 @@
 // command, so that a prompt can be painted before them.
 
 import { assert } from '../base/assert.ts'
-import { utf8 } from '../base/bytes.ts'
 import type { SyscallClient } from '../syscalls/client.ts'
 import { FileSystem } from '../syscalls/fs.ts'
 import { Keg } from '../syscalls/keg.ts'
@@ -12,7 +11,7 @@ import type { ShellHost } from './host.ts'
 import { type ForegroundTask, PromptLoop, type ShellTerminal } from './interactive.ts'
 import { lazily } from './lazy.ts'
 import { MAX_CAPTURE_BYTES } from './limits.ts'
-import { reason } from './messages.ts'
+import { reason, tell } from './messages.ts'
 import type { Program, ShellParts, Streams } from './program.ts'
 import { type HistoryStore, memoryHistory, Session } from './session.ts'
 import { Capture, emptyReader, type ReaderSource, readerOf, sinkWriter } from './streams.ts'
@@ -106,14 +105,14 @@ export class Shell {
       await this.load()
     } catch (error) {
       this.#parts = undefined // asked for again by the next command
-      await streams.stderr.write(utf8(`sh: ${reason(error)}\n`))
+      await tell(streams.stderr, `sh: ${reason(error)}`)
       this.session.lastStatus = 126
       return 126
     }
     const { parseCommand, runScript } = engine
     const parsed = parseCommand(text)
     if (parsed.kind !== 'script') {
-      await streams.stderr.write(utf8(`sh: ${parsed.message}\n`))
+      await tell(streams.stderr, `sh: ${parsed.message}`)
       this.session.lastStatus = 2
       return 2
     }

@@ -94,7 +94,7 @@ async function importFile(
     await progress?.clear()
   }
   const resumed = resumedText(alreadyHere)
-  return `${path}  ${formatBytes(done)}${resumed && `  ${resumed}`}${ack ? `  ${ackText(ack)}` : ''}\n`
+  return `${context.shown(path)}  ${formatBytes(done)}${resumed && `  ${resumed}`}${ack ? `  ${ackText(ack)}` : ''}\n`
 }
 
 /** What a write found here, of an earlier attempt or of a copy; empty when that is not worth a word. */

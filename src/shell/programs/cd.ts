@@ -35,7 +35,7 @@ export const cd = defineProgram(
       return 1
     }
     session.changeDirectory(path)
-    if (operand === '-') await context.print(`${path}\n`)
+    if (operand === '-') await context.print(`${context.shown(path)}\n`)
     return 0
   },
 )

@@ -77,5 +77,16 @@ describe('find', () => {
     const streams = { stdin: emptyReader, stdout: terminal, stderr: nullWriter }
     await shell.run('find /d -type f; ls -1 /d; du -a /d/*', streams, new AbortController().signal)
     expect(seen).toBe('/d/a?[2Jb\na?[2Jb\n0          /d/a?[2Jb\n')
+    // Whoever tells of a name, be it of what is wrong with it.
+    seen = ''
+    const all = [
+      'wc /d/*; stat /d/*; kid /d/* /d/*; cat /d/*/x; mv /d/* /none/x; cp /d/* /d/*; rm -v /d/*/; mkdir -v /d/*; ls /d/*/x',
+      'cp -v /d/* /d/c; ln -sv /d/* /d/l; stat /d/l; cat < /d/*/x; echo > /d/*/x; /d/*; /d/*/x; head /d/* /d/*; cd /d/*',
+    ]
+    for (const line of all) {
+      await shell.run(line, { ...streams, stderr: terminal }, new AbortController().signal)
+    }
+    expect(seen).not.toMatch(/[^\P{Cc}\n\t]/u)
+    expect(seen.match(/a\?\[2Jb/g)?.length).toBeGreaterThan(10)
   })
 })

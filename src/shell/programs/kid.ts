@@ -25,7 +25,8 @@ export const kid = defineProgram(
       if (kid === undefined || cid === undefined) throw new OsError('EINVAL', 'generated content has no KID')
       rows.push({ path: info.path, kid, cid })
       const shown = options.cid ? cid : kid
-      if (!options.json) await context.print(operands.length > 1 ? `${shown}  ${operand}\n` : `${shown}\n`)
+      if (!options.json)
+        await context.print(operands.length > 1 ? `${shown}  ${context.shown(operand)}\n` : `${shown}\n`)
     })
     if (options.json) await context.printJson(rows)
     return code

@@ -3,10 +3,11 @@ import type { FileInfo } from '../../syscalls/types.ts'
 import { defineProgram, forEachOperand, jsonOption } from '../program.ts'
 import { formatMode, formatTime } from '../table.ts'
 
-function lines(operand: string, info: FileInfo): string {
-  const { kind, size, mode, mtimeMs, kid, cid, target, chunks, keg } = info
+/** @param name as it is shown. */
+function lines(name: string, info: FileInfo): string {
+  const { kind, size, mode, mtimeMs, kid, cid, chunks, keg } = info
   const rows: [string, string | undefined][] = [
-    ['File', target === undefined ? operand : `${operand} -> ${target}`],
+    ['File', name],
     ['Type', kind],
     ['Size', String(size)],
     ['Mode', `${mode.toString(8).padStart(4, '0')} ${formatMode(info)}`],
@@ -16,7 +17,7 @@ function lines(operand: string, info: FileInfo): string {
     ['Chunks', chunks],
     ['Keg', keg],
   ]
-  return rows.map(([name, value]) => (value === undefined ? '' : `${`${name}:`.padEnd(10)}${value}\n`)).join('')
+  return rows.map(([title, value]) => (value === undefined ? '' : `${`${title}:`.padEnd(10)}${value}\n`)).join('')
 }
 
 export const stat = defineProgram(
@@ -38,7 +39,9 @@ export const stat = defineProgram(
           ? context.fs.stat(path, context.cancel)
           : context.fs.lstat(path, context.cancel))
         found.push(info)
-        if (!options.json) await context.print(lines(operand, info))
+        const { target } = info
+        const name = context.shown(target === undefined ? operand : `${operand} -> ${target}`)
+        if (!options.json) await context.print(lines(name, info))
       },
       { describe: (operand) => `cannot stat '${operand}'` },
     )

@@ -77,7 +77,7 @@ export const wc = defineProgram(
     const width = files.length === 1 && shown.length === 1 ? 1 : await widthOf(context, files)
     const print = (counts: Counts, name: string) => {
       const numbers = shown.map((column) => String(counts[column]).padStart(width)).join(' ')
-      return context.print(`${numbers}${name && ` ${name}`}\n`)
+      return context.print(`${numbers}${name && ` ${context.shown(name)}`}\n`)
     }
     const total = none()
     const code = await forEachOperand(context, files, async (operand) => {

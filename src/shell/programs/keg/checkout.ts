@@ -23,7 +23,7 @@ export const checkout = defineProgram(
       async (operand) => {
         const path = context.path(operand)
         await context.keg.checkout(version, path, context.cancel)
-        await context.print(`${path} is as it was in ${version}\n`)
+        await context.print(`${context.shown(path)} is as it was in ${version}\n`)
       },
       { describe: (operand) => `cannot check out '${operand}'`, explain },
     )

@@ -42,7 +42,8 @@ rewritten; of a directory, files that are made in it from now on are cut so.`,
     const visited = (operand: string) => visit(context.path(operand))
     const code = await forEachOperand(context, how ? rest : operands, visited, { describe })
     if (options.json) await context.printJson(found)
-    else if (!how) await context.print(found.map(({ path, chunks }) => `${chunks.padEnd(8)} ${path}\n`).join(''))
+    else if (!how)
+      await context.print(found.map(({ path, chunks }) => `${chunks.padEnd(8)} ${context.shown(path)}\n`).join(''))
     return failed ? 1 : code
   },
 )

@@ -22,7 +22,7 @@ export const create = defineProgram(
         const path = context.path(operand)
         await context.keg.create(path, context.cancel)
         const { info } = await context.fs.stat(path, context.cancel)
-        await context.print(`${path}: ${info.keg}\n`)
+        await context.print(`${context.shown(path)}: ${info.keg}\n`)
       },
       { describe: (operand) => `cannot make a keg at '${operand}'` },
     ),

@@ -32,7 +32,7 @@ export const exportCar = defineProgram(
     const { cid = '' } = (await context.client.call('info', { topic: 'path', path, plain: true }, context.cancel)) as {
       cid?: string
     }
-    await context.print(`${to}: ${cid}\n`)
+    await context.print(`${context.shown(to)}: ${cid}\n`)
     return 0
   },
 )

@@ -32,7 +32,7 @@ export const importCar = defineProgram(
       { topic: 'path', path: to, plain: true },
       context.cancel,
     )) as { cid?: string }
-    await context.print(`${to}: ${cid}\n`)
+    await context.print(`${context.shown(to)}: ${cid}\n`)
     return 0
   },
 )

@@ -24,7 +24,9 @@ export const undo = defineProgram(
         const [before] = await context.keg.log({ path, all: true, before: last.version, limit: 1, ...context.cancel })
         if (!before) throw new OsError('ENOENT', `what was before version ${last.version} is not remembered`)
         await context.keg.checkout(String(before.version), path, { remove: true, ...context.cancel })
-        await context.print(`${path} is as it was in ${before.version}, before: ${last.what || 'its last change'}\n`)
+        await context.print(
+          `${context.shown(`${path} is as it was in ${before.version}, before: ${last.what || 'its last change'}`)}\n`,
+        )
       },
       { describe: (operand) => `cannot undo '${operand}'`, explain },
     ),
