@@ -13,7 +13,7 @@ import { formatHelp, type HelpText, type OptionTable, type Parsed, parseOptions,
 import { namedPath, resolvePath } from './paths.ts'
 import type { Session } from './session.ts'
 import type { ByteReader, ByteWriter } from './streams.ts'
-import { printable } from './table.ts'
+import { type Column, formatTable, printable } from './table.ts'
 
 export interface Streams {
   stdin: ByteReader
@@ -100,6 +100,13 @@ export class ProgramContext {
       if (at > 0) this.signal.throwIfAborted()
       await this.stdout.write(bytes.subarray(at, at + PRINT_BYTES))
     }
+  }
+  /** Rows as a table, or one below the other where the terminal is too narrow for one. */
+  printTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): Promise<void> {
+    return this.print(this.table(rows, columns))
+  }
+  table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+    return formatTable(rows, columns, this.stdout.isTerminal ? this.columns : undefined)
   }
   printJson(value: unknown): Promise<void> {
     return this.print(`${JSON.stringify(value, null, 2)}\n`)

@@ -7,13 +7,25 @@ export interface Column<Row> {
   text: (row: Row) => string
 }
 
-/** Lines with a heading; the last column is not padded. */
-export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+/** So much of the last column is to be on the line: the rest of a long text goes on below. */
+const LEAST_LAST = 16
+
+/**
+ * Lines with a heading; the last column is not padded.
+ * @param width of the terminal, if it is for one: where the columns do not fit, the cells of a row stand below each other.
+ */
+export function formatTable<Row>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  width = Number.POSITIVE_INFINITY,
+): string {
   const cells = [
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map(({ text }) => printable(text(row)))),
   ]
   const widths = columns.map((_, i) => cells.reduce((most, line) => Math.max(most, line[i]?.length ?? 0), 0))
+  const needed = widths.slice(0, -1).reduce((sum, each) => sum + each + 2, Math.min(widths.at(-1) ?? 0, LEAST_LAST))
+  if (needed > width && rows.length > 0) return stacked(cells)
   const lines = cells.map((line) =>
     line
       .map((cell, i) => (columns[i]?.right ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
@@ -21,6 +33,14 @@ export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<
       .trimEnd(),
   )
   return `${lines.join('\n')}\n`
+}
+
+/** For each row a line for each column, with its title. */
+function stacked([titles = [], ...rows]: readonly string[][]): string {
+  const pad = titles.reduce((most, title) => Math.max(most, title.length), 0)
+  const row = (cells: readonly string[]) =>
+    cells.map((cell, i) => `${(titles[i] ?? '').padEnd(pad)}  ${cell}`.trimEnd())
+  return `${rows.map((cells) => row(cells).join('\n')).join('\n\n')}\n`
 }
 
 /** A name from anybody, for a terminal: control characters, which it would obey, become `?`, as in coreutils' `ls`. */

@@ -3,7 +3,7 @@ import { formatBytes } from '../../base/bytes.ts'
 import { shortNode } from '../../base/ids.ts'
 import type { StorageRow } from '../../syscalls/types.ts'
 import { defineProgram, jsonOption } from '../program.ts'
-import { type Column, formatTable } from '../table.ts'
+import type { Column } from '../table.ts'
 import { healthLine, healthOf } from './fsck.ts'
 
 const COLUMNS: readonly Column<StorageRow>[] = [
@@ -37,7 +37,7 @@ export const df = defineProgram(
       await context.printJson(rows)
       return 0
     }
-    await context.print(formatTable(rows, COLUMNS))
+    await context.printTable(rows, COLUMNS)
     await context.print(`\n${healthLine(path, health)}\n`)
     return 0
   },

@@ -4,7 +4,7 @@ import type { TreeHealth } from '../../syscalls/types.ts'
 import { saying } from '../messages.ts'
 import { defineProgram, jsonOption, type ProgramContext } from '../program.ts'
 import { showing } from '../progress.ts'
-import { formatTable, printable } from '../table.ts'
+import { printable } from '../table.ts'
 
 /** Blocks on too few devices. */
 const UNDER = 1
@@ -63,7 +63,7 @@ export const fsck = defineProgram(
         { title: 'BLOCK', text: (row: (typeof troubles)[number]) => row.cid },
         { title: 'OF', text: (row: (typeof troubles)[number]) => printable(row.path) },
       ]
-      if (troubles.length > 0) await context.print(`\n${formatTable(troubles, columns)}`)
+      if (troubles.length > 0) await context.print(`\n${context.table(troubles, columns)}`)
       if (troubles.length < under + lost) await context.print(`… and ${under + lost - troubles.length} more\n`)
     }
     if (health.lost > 0) return LOST

@@ -5,10 +5,10 @@ import type { KegRow } from '../../syscalls/types.ts'
 import { saying } from '../messages.ts'
 import { UsageError } from '../options.ts'
 import { defineProgram, jsonOption, type ProgramContext } from '../program.ts'
-import { formatTable, printable } from '../table.ts'
+import { printable } from '../table.ts'
 
-export function formatKegs(rows: readonly KegRow[]): string {
-  return formatTable(rows, [
+export function printKegs(context: ProgramContext, rows: readonly KegRow[]): Promise<void> {
+  return context.printTable(rows, [
     { title: 'KEG', text: ({ kid }) => kid.slice(0, 14) },
     { title: 'PATH', text: ({ paths }) => (paths.length > 0 ? paths.map(printable).join(' ') : '-') },
     { title: 'VERSION', right: true, text: ({ version }) => (version === null ? '-' : String(version)) },
@@ -49,7 +49,7 @@ export const mount = defineProgram(
     }
     const rows = (await context.keg.list(context.cancel)).filter(({ paths }) => paths.length > 0)
     if (options.json) await context.printJson(rows)
-    else await context.print(formatKegs(rows))
+    else await printKegs(context, rows)
     return 0
   },
 )

@@ -2,7 +2,7 @@
 import { shortNode } from '../../base/ids.ts'
 import type { PeerRow } from '../../syscalls/types.ts'
 import { defineProgram, jsonOption } from '../program.ts'
-import { type Column, formatTable } from '../table.ts'
+import type { Column } from '../table.ts'
 
 const COLUMNS: readonly Column<PeerRow>[] = [
   { title: 'NODE', text: (row) => shortNode(row.id) },
@@ -26,7 +26,7 @@ export const peers = defineProgram(
     const rows = await context.client.info('peers', context.cancel)
     if (options.json) await context.printJson(rows)
     else if (rows.length === 0) await context.print('No other tabs yet. Open one more, or use invite.\n')
-    else await context.print(formatTable(rows, COLUMNS))
+    else await context.printTable(rows, COLUMNS)
     return 0
   },
 )

@@ -2,7 +2,7 @@
 import { shortKid, shortNode } from '../../base/ids.ts'
 import type { ProcessRow } from '../../syscalls/types.ts'
 import { defineProgram, jsonOption } from '../program.ts'
-import { type Column, formatDuration, formatTable, printable } from '../table.ts'
+import { type Column, formatDuration, printable } from '../table.ts'
 
 function columns(nowMs: number): readonly Column<ProcessRow>[] {
   return [
@@ -33,7 +33,7 @@ export const ps = defineProgram(
     const rows = await context.client.info('processes', context.cancel)
     if (options.json) await context.printJson(rows)
     else if (options.tree) await context.print(rows.map(branch).join('') || 'no processes\n')
-    else await context.print(formatTable(rows, columns(context.host.now())))
+    else await context.printTable(rows, columns(context.host.now()))
     return 0
   },
 )

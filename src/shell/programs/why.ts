@@ -2,8 +2,8 @@
 import { shortNode } from '../../base/ids.ts'
 import type { HistoryRow } from '../../syscalls/types.ts'
 import { processHistory } from '../journal.ts'
-import { defineProgram, jsonOption } from '../program.ts'
-import { formatTable, printable } from '../table.ts'
+import { defineProgram, jsonOption, type ProgramContext } from '../program.ts'
+import { printable } from '../table.ts'
 
 interface Place {
   node: string
@@ -41,7 +41,7 @@ export const why = defineProgram(
     for await (const row of processHistory(context, kid)) rows.push(row)
     const story = tell(rows)
     if (options.json) await context.printJson(story)
-    else await context.print(inWords(story))
+    else await context.print(inWords(context, story))
     return 0
   },
 )
@@ -84,7 +84,10 @@ function commonest(reasons: ReadonlyMap<string, number>): string {
   return first?.[0] ?? ''
 }
 
-function inWords({ program, state, assigned, completed, rerun, homes, places }: Story): string {
+function inWords(
+  context: ProgramContext,
+  { program, state, assigned, completed, rerun, homes, places }: Story,
+): string {
   const startMs = homes[0]?.atMs ?? 0
   const at = (atMs: number | null) => (atMs === null ? '' : ` after ${((atMs - startMs) / 1000).toFixed(1)} s`)
   const name = (node: string | null) => (node ? shortNode(node) : '?')
@@ -95,7 +98,7 @@ function inWords({ program, state, assigned, completed, rerun, homes, places }: 
   for (const [i, home] of homes.entries()) {
     lines.push(i === 0 ? `home: ${name(home.node)}` : `home${at(home.atMs)}: ${name(home.node)}, because ${home.why}`)
   }
-  const table = formatTable(places, [
+  const table = context.table(places, [
     { title: 'TAB', text: ({ node }) => name(node) },
     { title: 'DONE', right: true, text: (place) => String(place.completed) },
     { title: 'LOST', right: true, text: (place) => String(place.lost) },

@@ -1,6 +1,6 @@
 // keg list: kegs beside /.
 import { defineProgram, jsonOption } from '../../program.ts'
-import { formatKegs } from '../mount.ts'
+import { printKegs } from '../mount.ts'
 
 export const list = defineProgram(
   {
@@ -14,7 +14,7 @@ export const list = defineProgram(
   async (context, { options }) => {
     const rows = await context.keg.list(context.cancel)
     if (options.json) await context.printJson(rows)
-    else await context.print(formatKegs(rows))
+    else await printKegs(context, rows)
     return 0
   },
 )

@@ -1,6 +1,6 @@
 // keg log: which versions are remembered.
 import { defineProgram, jsonOption } from '../../program.ts'
-import { formatVersions } from './versions.ts'
+import { printVersions } from './versions.ts'
 
 export const log = defineProgram(
   {
@@ -18,7 +18,7 @@ export const log = defineProgram(
     const which = path === undefined ? {} : { path: context.path(path) }
     const rows = await context.keg.log({ ...which, limit: options.lines ?? 20, ...context.cancel })
     if (options.json) await context.printJson(rows)
-    else await context.print(formatVersions(rows))
+    else await printVersions(context, rows)
     return 0
   },
 )

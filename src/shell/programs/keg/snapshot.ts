@@ -2,7 +2,7 @@
 import { Complaint } from '../../messages.ts'
 import { UsageError } from '../../options.ts'
 import { defineProgram, jsonOption } from '../../program.ts'
-import { formatVersions, newest, withPath } from './versions.ts'
+import { newest, printVersions, withPath } from './versions.ts'
 
 export const snapshot = defineProgram(
   {
@@ -24,7 +24,7 @@ export const snapshot = defineProgram(
       if (options.delete) throw new UsageError('missing NAME')
       const rows = (await context.keg.log({ all: true, limit: 10_000, ...of })).filter(({ names }) => names.length > 0)
       if (options.json) await context.printJson(rows)
-      else await context.print(formatVersions(rows))
+      else await printVersions(context, rows)
       return 0
     }
     if (options.delete) {

@@ -5,10 +5,10 @@ import type { PathChange, VersionRow } from '../../../syscalls/types.ts'
 import { reason } from '../../messages.ts'
 import { UsageError } from '../../options.ts'
 import type { ProgramContext } from '../../program.ts'
-import { formatTable, formatTime, printable } from '../../table.ts'
+import { formatTime, printable } from '../../table.ts'
 
-export function formatVersions(rows: readonly VersionRow[]): string {
-  return formatTable(rows, [
+export function printVersions(context: ProgramContext, rows: readonly VersionRow[]): Promise<void> {
+  return context.printTable(rows, [
     { title: 'VERSION', right: true, text: ({ version }) => String(version) },
     { title: 'WHEN', text: ({ atMs }) => formatTime(atMs) },
     { title: 'BY', text: ({ by }) => (by === null ? '-' : shortNode(by)) },
