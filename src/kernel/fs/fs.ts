@@ -2,24 +2,22 @@
 // dispatch.ts. Below: namespace.ts, dag.ts and the mounts. A task's changes are staged and take effect when its event completes.
 import { Emitter, until } from '../../base/emitter.ts'
 import { errorLine, isOsError, OsError } from '../../base/errors.ts'
-import type { Kid } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { MAX_PROGRAM_BYTES } from '../../syscalls/limits.ts'
 import type { CallArgs, Changes, FileChange } from '../../syscalls/table.ts'
-import type { Ack, Chunking, DirectoryEntry, FileInfo, OnProgress, OpenMode } from '../../syscalls/types.ts'
+import type { Ack, DirectoryEntry, FileInfo, OnProgress, OpenMode } from '../../syscalls/types.ts'
 import type { Blocks } from '../blocks/blocks.ts'
-import { BLOCK_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/bodies.ts'
-import { importCar } from './car-import.ts'
+import { FileChanges } from './changes.ts'
 import { askedBy, Commits, type Target } from './commits.ts'
 import { DagReader, type FileRoot, fileRoot } from './dag.ts'
-import { DagWriter, rewritten } from './dag-writer.ts'
+import { DagWriter } from './dag-writer.ts'
 import { type Entry, infoOf } from './directory.ts'
 import { fileReader, fileWriter, type Handle } from './handles.ts'
 import type { Namespace } from './namespace.ts'
 import { type Page, pageOf } from './parted.ts'
-import { joinPath, normalPath, splitPath } from './path.ts'
-import { permit, READ, WRITE } from './permissions.ts'
+import { joinPath, splitPath } from './path.ts'
+import { permit, READ, readOnly, WRITE } from './permissions.ts'
 import type { Staging } from './staging.ts'
 import { absent, type Place, present, type Tree } from './tree.ts'
 import { changesBetween, entryOfVersion, versionOf } from './watch.ts'
@@ -46,7 +44,7 @@ export interface FsContext {
 const FILE_MODE = 0o644
 
 /** Where a path leads: into a mount, or to a place in the tree. */
-type Found =
+export type Found =
   | { at: string; names: string[]; mount: Mount; place?: undefined }
   | { at: string; place: Place; mount?: undefined }
 
@@ -58,6 +56,7 @@ export class Fs {
   readonly #mounts: ReadonlyMap<string, Mount>
   readonly #onWritten: (cid: string) => void
   readonly #commits: Commits
+  readonly #changes: FileChanges
   readonly #treeChanges: Emitter<void>
   /** Changes of the tree that this node has heard of. */
   #treeVersion = 0
@@ -87,6 +86,14 @@ export class Fs {
       ...options,
       apply: (op, signal, ack) => this.#apply(op, { signal }, ack),
       there: (at, signal) => this.#fileAt(at, signal),
+    })
+    this.#changes = new FileChanges({
+      ...options,
+      mounted: (names) => this.#mount(names) !== undefined,
+      find: (path, context, last) => this.#find(path, context, last),
+      stat: (path, context, last) => this.stat(path, context, last),
+      open: (path, context) => this.open(path, 'r', context),
+      apply: (ops, context) => this.#applyAll(ops, context),
     })
   }
 
@@ -216,123 +223,7 @@ export class Fs {
 
   /** A change of names, or of what is known of a file. @throws {OsError} as the POSIX call would. */
   change(args: FileChange, context: FsContext): Promise<Ack> {
-    const mtimeMs = this.#clock.wallMs()
-    switch (args.op) {
-      case 'mkdir': {
-        const { mode, recursive = false } = args
-        const path = this.#writable(args.path)
-        return this.#apply({ op: 'mkdir', path, recursive, mtimeMs, ...(mode === undefined ? {} : { mode }) }, context)
-      }
-      case 'symlink':
-        return this.#apply({ op: 'symlink', path: this.#writable(args.path), target: args.target, mtimeMs }, context)
-      case 'remove': {
-        const { recursive = false, path, also = [] } = args
-        const paths = [path, ...also].map((each) => this.#writable(each))
-        return this.#applyAll(
-          paths.map((path) => ({ op: 'remove', path, recursive, mtimeMs })),
-          context,
-        )
-      }
-      case 'move':
-        return this.#apply(
-          { op: 'move', from: this.#writable(args.from), to: this.#writable(args.to), mtimeMs },
-          context,
-        )
-      case 'copy':
-        return this.#copy(args, mtimeMs, context)
-      case 'import':
-        return this.#import(args, mtimeMs, context)
-      case 'mount': {
-        if (context.staging) throw new OsError('ENOTSUP', 'a task cannot mount a keg')
-        const { path, keg } = args
-        return this.#namespace.mount(this.#writable(path), keg as Kid | null, mtimeMs, context.signal)
-      }
-      case 'umount':
-        if (context.staging) throw new OsError('ENOTSUP', 'a task cannot umount a keg')
-        return this.#apply({ op: 'umount', path: this.#writable(args.path), mtimeMs }, context)
-      case 'set': {
-        const { chunks, ...rest } = args
-        if (chunks) return this.#rechunk(args.path, chunks, context)
-        return this.#apply({ ...rest, path: this.#writable(args.path) }, context)
-      }
-    }
-  }
-
-  /** A directory's files that are made from now on are cut so; a file itself is, with the same content. */
-  async #rechunk(path: string, wanted: Chunking, context: FsContext): Promise<Ack> {
-    const { signal, staging } = context
-    if (staging) throw new OsError('ENOTSUP', 'a task cannot change how files are cut')
-    const found = await this.#find(path, context)
-    if (found.mount) throw readOnly(found.at)
-    const { at } = found
-    const entry = present(found.place)
-    if (entry.kind === 'directory') return this.#apply({ op: 'set', path: at, chunks: wanted }, context)
-    if ((entry.chunks ?? 'fixed') === wanted) return { level: 'local', devices: 1 }
-    permit(at, entry, READ | WRITE)
-    const release = this.#blocks.pin()
-    try {
-      const file = await rewritten(this.#blocks, entry, wanted === 'content' ? wanted : undefined, { signal })
-      const { mode, mtimeMs, cid } = entry
-      return await this.#apply({ op: 'put', path: at, ...file, mode, mtimeMs, was: cid }, context)
-    } finally {
-      release()
-    }
-  }
-
-  async #import(args: FileChange & { op: 'import' }, mtimeMs: number, context: FsContext): Promise<Ack> {
-    if (context.staging) throw new OsError('ENOTSUP', 'a task cannot import a CAR')
-    const path = this.#writable(args.to)
-    const found = await this.#find(path, context, false)
-    if (found.mount) throw readOnly(found.at)
-    if (found.place.entry) throw new OsError('EEXIST', `${path} exists already`)
-    const { signal, onProgress } = context
-    const handle = await this.open(args.from, 'r', context)
-    async function* pieces() {
-      for (let at = 0; at < handle.size; ) {
-        const { bytes: piece } = await handle.read(at, BLOCK_BYTES, signal)
-        if (piece.byteLength === 0) throw new OsError('EIO', `${args.from} is shorter than it says`)
-        at += piece.byteLength
-        onProgress?.({ done: at, total: handle.size, unit: 'bytes' })
-        yield piece
-      }
-    }
-    const release = this.#blocks.pin()
-    try {
-      const target = { tree: this.#tree, blocks: this.#blocks, options: { signal }, mtimeMs, onProgress }
-      const entry = await importCar(target, pieces())
-      return await this.#apply({ op: 'graft', path, ...entry, atMs: mtimeMs, exclusive: true }, context)
-    } finally {
-      release()
-    }
-  }
-
-  /** @throws {OsError} EXDEV for what is not in the tree, and so has to be read. */
-  async #copy(args: FileChange & { op: 'copy' }, mtimeMs: number, context: FsContext): Promise<Ack> {
-    const { exclusive } = args
-    const [from, to] = [normalPath(args.from), this.#writable(args.to)]
-    if (this.#mount(splitPath(from))) throw elsewhere(from)
-    if (context.staging) return this.#stageCopy({ from, to, exclusive }, mtimeMs, context)
-    try {
-      return await this.#apply({ op: 'copy', from, to, mtimeMs, ...(exclusive ? { exclusive } : {}) }, context)
-    } catch (error) {
-      // A link on the way may lead out of the tree.
-      if (isOsError(error, 'ENOENT') && (await this.#find(from, context, false)).mount) throw elsewhere(from)
-      throw error
-    }
-  }
-
-  /** What an event copies is the file as it was then: made again after a restart, it would be another. */
-  async #stageCopy(
-    { from, to, exclusive }: { from: string; to: string; exclusive: boolean | undefined },
-    mtimeMs: number,
-    context: FsContext,
-  ): Promise<Ack> {
-    const { kind, cid, size, mode, chunks } = await this.stat(from, context, false)
-    const only = exclusive ? { exclusive } : {}
-    if (cid === undefined) throw elsewhere(from)
-    if (kind !== 'file') return this.#apply({ op: 'copy', from, to, mtimeMs, ...only }, context)
-    permit(from, { mode }, READ)
-    return this.#apply({ op: 'put', path: to, ...fileRoot({ cid, size, chunks }), mode, mtimeMs, ...only }, context)
+    return this.#changes.change(args, context)
   }
 
   #apply(op: TreeOp, context: FsContext, ack?: Ack['level']): Promise<Ack> {
@@ -348,12 +239,6 @@ export class Fs {
   #mount(names: readonly string[]): Mount | undefined {
     const [first] = names
     return first === undefined ? undefined : this.#mounts.get(first)
-  }
-
-  #writable(path: string): string {
-    const names = splitPath(path)
-    if (this.#mount(names)) throw readOnly(joinPath(names))
-    return joinPath(names)
   }
 
   /** Follows links, also from the tree into a mount. @throws {OsError} ELOOP, EIO, EHOSTUNREACH. */
@@ -411,20 +296,12 @@ function onPage(rows: readonly DirectoryEntry[], { after, limit }: Page) {
   return { entries, more: start >= 0 && start + entries.length < rows.length }
 }
 
-function elsewhere(path: string): OsError {
-  return new OsError('EXDEV', `${path} is on another file system: read and write it`)
-}
-
 function notDirectory(at: string): OsError {
   return new OsError('ENOTDIR', `${at} is not a directory`)
 }
 
 function isDirectory(at: string): OsError {
   return new OsError('EISDIR', `${at} is a directory`)
-}
-
-function readOnly(path: string): OsError {
-  return new OsError('EROFS', `${path} is on a read-only part of the tree`)
 }
 
 function byName(a: { name: string }, b: { name: string }): number {

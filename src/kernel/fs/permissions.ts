@@ -10,3 +10,7 @@ export function permit(at: string, { mode }: { mode: number }, rights: number): 
   const what = mode & READ ? 'written' : 'read'
   throw new OsError('EACCES', `${at} may not be ${what}: its mode is ${mode.toString(8).padStart(4, '0')}`)
 }
+
+export function readOnly(path: string): OsError {
+  return new OsError('EROFS', `${path} is on a read-only part of the tree`)
+}
