@@ -278,7 +278,7 @@ export const KEEP_LOOK_MS = 1_000
 /** So old what nodes have said of what they keep may be when it is looked at again. */
 export const PLACE_LEARN_MS = 60 * 60_000
 /** So long after copies could not be made it is tried again, and at most. */
-export const PLACE_AGAIN_MS = 60_000
+export const PLACE_AGAIN_MS = 5_000
 export const PLACE_AGAIN_MAX_MS = 20 * 60_000
 /** Such calls that a leader has under way: all of them may pull from the same node. */
 export const KEEP_CALLS = 4
