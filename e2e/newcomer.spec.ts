@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
-import { expect, type Tab, test } from './fixtures.ts'
+import { expect, Tab, test } from './fixtures.ts'
 
 const README = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
 
@@ -36,6 +36,29 @@ test('a newcomer sees three things to try, types them, and finds them in the his
   await expect.poll(() => screen(a)).toContain('Three things to try')
   await a.page.keyboard.press('ArrowUp')
   await expect.poll(() => screen(a)).toContain('mandelbrot.js 60 20')
+})
+
+test('somebody with a phone reads with a finger what has gone off the screen', async ({ chrome, relay }) => {
+  const context = await chrome.newContext({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true })
+  const phone = await new Tab(await context.newPage()).open(relay.url)
+  await expect.poll(() => screen(phone)).toContain('$')
+  await phone.page.touchscreen.tap(200, 300)
+  await type(phone, 'help')
+  await expect.poll(() => screen(phone)).toContain('work as in bash')
+  expect(await screen(phone)).not.toContain('COMMAND --help')
+  const session = await context.newCDPSession(phone.page)
+  const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', y?: number) =>
+    session.send('Input.dispatchTouchEvent', { type, touchPoints: y === undefined ? [] : [{ x: 200, y }] })
+  for (let swipe = 0; swipe < 3; swipe++) {
+    await touch('touchStart', 200)
+    for (let y = 220; y <= 700; y += 20) await touch('touchMove', y)
+    await touch('touchEnd')
+  }
+  await expect.poll(() => screen(phone)).toContain('COMMAND --help')
+  await type(phone, 'echo back below')
+  await expect.poll(() => screen(phone)).toContain('back below')
+  expect(phone.errors).toEqual([])
+  await context.close()
 })
 
 interface OpenFile {

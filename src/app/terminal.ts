@@ -9,6 +9,7 @@ import { IDLE_TIMEOUT_MS, TERMINAL_BACKLOG_BYTES } from './limits.ts'
 import { LineEditor } from './line-editor.ts'
 import { muteReplies } from './replies.ts'
 import { colourScheme, onSchemeChange } from './theme.ts'
+import { scrollByFinger } from './touch.ts'
 
 const CLEAR = '\x1b[H\x1b[2J\x1b[3J'
 
@@ -34,6 +35,7 @@ export class PageTerminal implements ShellTerminal {
     const fit = new FitAddon()
     term.loadAddon(fit)
     term.open(element)
+    scrollByFinger(term, element)
     fit.fit()
     new ResizeObserver(() => fit.fit()).observe(element)
     onSchemeChange(() => {
