@@ -101,6 +101,36 @@ describe('LineEditor', () => {
     expect(await line).toEqual({ kind: 'line', text: 'echo ab[2Jc2Jd' })
   })
 
+  it('takes what is pasted for text also where it begins with an escape, and not for keys', async () => {
+    const { read, type } = start()
+    const line = read()
+    await type('\x1b[31mecho\x03 red\x1b[0m\rls', '\r')
+    expect(await line).toEqual({ kind: 'line', text: '[31mecho red[0m\nls' })
+  })
+
+  it('draws a command of many lines once when it is pasted, not once for each line', async () => {
+    const { term, read, type } = start()
+    const line = read()
+    const pastedLines = Array.from({ length: 500 }, (_, i) => `echo ${i}`)
+    let drawn = 0
+    const write = term.write.bind(term)
+    term.write = (data, done) => {
+      drawn += data.length
+      write(data, done)
+    }
+    await type(pastedLines.join('\r'))
+    expect(drawn).toBeLessThan(2 * pastedLines.join('\r\n').length)
+    term.input('\r')
+    expect(await line).toEqual({ kind: 'line', text: pastedLines.join('\n') })
+  })
+
+  it('brings back nothing where nothing was deleted', async () => {
+    const { read, type } = start()
+    const line = read()
+    await type('a', '\x19', 'b', '\r')
+    expect(await line).toEqual({ kind: 'line', text: 'ab' })
+  })
+
   it('completes a word, and makes keys wait for the answer', async () => {
     const { read, type } = start()
     let answer: (candidates: string[]) => void = () => undefined

@@ -49,6 +49,8 @@ interface Reading {
 const CLEAR_SCREEN = '\x1b[H\x1b[2J'
 const WORD_BEFORE = /[^\s/|&;=]*[\s/|&;=]*$/
 const BLANK_WORD_BEFORE = /\S*\s*$/
+/** What terminals send behind an escape for one key; anything longer is text that happens to begin with one. */
+const KEY_AFTER_ESCAPE = /^(?:\[[\d;]*[A-Za-z~]|O[A-Za-z]|.)?$/s
 const WORD_AFTER = /^[\s/|&;=]*[^\s/|&;=]*/
 
 export class LineEditor {
@@ -236,14 +238,20 @@ export class LineEditor {
     this.#internals.state.refresh()
   }
 
+  /** All at once: readline would draw the whole command again for each line of it. */
+  #insert(text: string): void {
+    const { buf, pos } = this.#line
+    this.#setLine(buf.slice(0, pos) + text + buf.slice(pos), pos + text.length)
+  }
+
   #input(data: string): void {
     if (this.#completing && data !== '\x03') this.#typeAhead(data)
     else if (!this.#active) this.#whileRunning(data)
     else {
       const key = KEYS[data]
       if (key) this[key]()
-      else if (data.length > 1 && !data.startsWith('\x1b')) this.#feed(pasted(data))
-      else this.#feed(data)
+      else if (isKey(data)) this.#feed(data)
+      else this.#insert(pasted(data))
       if (this.#internals.activeRead === undefined) this.#active = false // Enter: the promise follows
     }
   }
@@ -289,7 +297,7 @@ export class LineEditor {
   }
 
   yank(): void {
-    this.#feed(this.#killed)
+    this.#insert(this.#killed)
   }
 
   wordBack(): void {
@@ -371,12 +379,17 @@ export class LineEditor {
   }
 }
 
+function isKey(data: string): boolean {
+  return data.length === 1 || (data.startsWith('\x1b') && KEY_AFTER_ESCAPE.test(data.slice(1)))
+}
+
 /** Several lines become one command, run by the next Enter; a Tab would be lost, other controls would be obeyed. */
 function pasted(data: string): string {
   return data
     .replaceAll('\t', '  ')
-    .replace(/(?![\r\n])\p{Cc}/gu, '')
-    .replace(/\r+$/, '')
+    .replace(/\r\n?/g, '\n')
+    .replace(/(?!\n)\p{Cc}/gu, '')
+    .replace(/\n+$/, '')
 }
 
 /** Readline's own history is switched off: it has 50 lines and one key of localStorage for everybody. */
