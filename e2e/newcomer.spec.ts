@@ -61,6 +61,29 @@ test('somebody with a phone reads with a finger what has gone off the screen', a
   await context.close()
 })
 
+test('where the system forces its colours, the cursor is seen, and what is for screen readers is not', async ({
+  tab,
+}) => {
+  const a = await tab()
+  await a.page.emulateMedia({ forcedColors: 'active' })
+  await a.page.getByRole('button', { name: 'Screen reader' }).press('Enter')
+  await expect.poll(() => screen(a)).toContain('$')
+  const backgroundOf = (selector: string) =>
+    a.page.locator(selector).evaluate((element) => getComputedStyle(element).backgroundColor)
+  await expect(a.page.locator('.xterm-accessibility-tree')).toHaveCSS('color', 'rgba(0, 0, 0, 0)')
+  await a.page.locator('.xterm-helper-textarea').focus()
+  expect(await backgroundOf('.xterm-cursor')).not.toBe(await backgroundOf('.xterm-scrollable-element'))
+})
+
+test('without JavaScript the page says what it needs, and not that it starts', async ({ chrome, relay }) => {
+  const context = await chrome.newContext({ javaScriptEnabled: false })
+  const page = await context.newPage()
+  await page.goto(relay.url)
+  await expect(page.locator('.trouble')).toBeInViewport() // texts in a noscript are not found by getByText
+  await expect(page.getByText('starting…')).toBeHidden()
+  await context.close()
+})
+
 interface OpenFile {
   write(bytes: Uint8Array, options: { position: number }): Promise<unknown>
   close(): Promise<void>
