@@ -8,10 +8,21 @@ it('says of an import that leads nowhere that programs have none', () => {
     'Failed to resolve module specifier "lodash". Relative references must start with either "/", "./", or "../".',
     'Error resolving module specifier “./y.js”.',
     "Module name, './y.js' does not resolve to a valid URL.",
+    'Failed to fetch dynamically imported module: node:fs',
+    'error loading dynamically imported module: https://example.org/x.js',
+    'Importing a module script failed.',
   ]) {
     expect(messageOf(new TypeError(text))).toBe(
       `TypeError: ${text} (a program is a single module: it cannot import others)`,
     )
   }
   expect(messageOf(new TypeError('x is not a function'))).toBe('TypeError: x is not a function')
+})
+
+it('names the program where a browser names the address that it was fetched by', () => {
+  const url = 'blob:null/d5fa7352-f6d9-4ba9-9492-3df9a0cf31ad'
+  expect(messageOf(new TypeError(`Failed to fetch dynamically imported module: ${url}`))).toBe(
+    'TypeError: Failed to fetch dynamically imported module: p.js (a program is a single module: it cannot import others)',
+  )
+  expect(messageOf(new Error('blob: and nothing else'))).toBe('Error: blob: and nothing else')
 })

@@ -27,7 +27,7 @@ export function describeFailure(error: unknown, program: ProgramSource): TaskFai
   try {
     const stack = error instanceof Error ? String(error.stack ?? '') : ''
     return {
-      message: messageOf(error).slice(0, MAX_MESSAGE),
+      message: messageOf(error, program).slice(0, MAX_MESSAGE),
       stack: named(stack, program).slice(0, MAX_STACK),
       ...(placeInStack(stack, program.url) ?? placeOfProperties(error) ?? {}),
     }
@@ -36,18 +36,27 @@ export function describeFailure(error: unknown, program: ProgramSource): TaskFai
   }
 }
 
-function messageOf(error: unknown): string {
+function messageOf(error: unknown, program: ProgramSource): string {
   if (error instanceof OsError) return `${error.code}: ${error.message}`
-  if (error instanceof Error) return `${error.name}: ${error.message}${hintFor(error)}`
+  if (error instanceof Error) return `${error.name}: ${withoutBlobs(error.message, program)}${hintFor(error)}`
   return `the task threw ${preview(error)}, which is not an Error`
 }
 
-/** What browsers say of an import that leads nowhere: Chromium and Firefox, an older Firefox, Safari. */
-const BAD_IMPORT = /module specifier|bare specifier|does not resolve to a valid URL/i
+/**
+ * What browsers say of an import that leads nowhere: Chromium and Firefox, an older Firefox, Safari; then the three of one
+ * that may not be fetched, such as `node:fs` or another origin's.
+ */
+const BAD_IMPORT =
+  /module specifier|bare specifier|does not resolve to a valid URL|dynamically imported module|Importing a module script/i
 
 function hintFor(error: Error): string {
   if (!(error instanceof TypeError && BAD_IMPORT.test(error.message))) return ''
   return ' (a program is a single module: it cannot import others)'
+}
+
+/** The program is fetched by an address that nobody else knows. */
+function withoutBlobs(message: string, { name }: ProgramSource): string {
+  return String(message).replace(/\bblob:[^\s'"]*\/[\da-f-]{36}/g, name)
 }
 
 function preview(value: unknown): string {
