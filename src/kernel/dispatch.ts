@@ -198,7 +198,10 @@ export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Di
     },
     run: refuse('run'),
     emit: async ({ task, data, after, key }) => ({ id: await actions.emit(task, data, after ?? null, key) }),
-    wait: refuse('wait'),
+    wait: async (args, signal) => {
+      if (args.for !== 'changes') throw new OsError('EACCES', 'a task may wait for changes of files only')
+      return fs.changes({ ...args, path: resolve(args.path) }, { signal }) // of those that others see: not what is staged
+    },
     signal: async (args) => {
       if (args.signal !== 'EXIT') throw new OsError('EACCES', 'a task may end only its own process')
       actions.exit(args.code)

@@ -5,7 +5,9 @@ import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import type { ExitStatus } from '../../syscalls/types.ts'
 import { boot, codeOf, eventsOf, meshed, newCluster, oneHome, snapshot, type TestCluster } from '../cluster.contract.ts'
+import { type DispatchServices, taskDispatch } from '../dispatch.ts'
 import { MAX_ENDED_PROCESSES } from '../limits.ts'
+import type { TaskActions } from './lease-run.ts'
 
 /** Programs run in this process and in real time; tests that need a slow task let it wait for virtual time. */
 interface Host {
@@ -309,21 +311,17 @@ describe('a program that is wrong ends with words for its author', () => {
   })
 
   it('when it calls what a task may not', async () => {
-    const calls = `
-      export async function start(e, os) {
-        for (const [call, args] of [
-          ['run', { program: '/p.js', args: [], cwd: '/' }],
-          ['wait', { for: 'events', since: 0 }],
-          ['info', { topic: 'peers' }],
-          ['signal', { signal: 'KILL', kid: 'K-12345678' }],
-        ]) {
-          try { await os.raw(call, args); await os.print('allowed ' + call) } catch (error) { await os.print(call + ' ' + error.code) }
-        }
-      }`
-    await start(1, 32)
-    const kid = await spawn(calls)
-    await exitOf(kid)
-    expect(await stdout(kid)).not.toMatch(/allowed/)
+    const dispatch = taskDispatch({} as DispatchServices, {} as TaskActions) // nothing is reached
+    const { signal } = new AbortController()
+    for (const [call, args, code] of [
+      ['run', { program: '/p.js', args: [], cwd: '/' }, 'ENOSYS'],
+      ['wait', { for: 'events', since: 0 }, 'EACCES'],
+      ['wait', { for: 'exit', kids: [] }, 'EACCES'],
+      ['info', { topic: 'peers' }, 'EACCES'],
+      ['signal', { signal: 'KILL', kid: 'K-12345678' }, 'EACCES'],
+    ] as const) {
+      expect(await codeOf(dispatch(call, args as never, signal)), `${call} ${JSON.stringify(args)}`).toBe(code)
+    }
   })
 })
 
@@ -476,6 +474,23 @@ describe('what a task sees of files', () => {
       await os.print(await code(os.fs.open('/mine', 'wx')))
       await os.print(await code(os.fs.open('/there', 'wx')))`)
     expect(lines).toEqual(['EEXIST', 'EEXIST'])
+  })
+
+  it('is what becomes of a path that it watches, until it stops to watch', async () => {
+    await start(2, 53)
+    await cluster.run(at(0).fs.mkdir('/in'))
+    const kid = await spawn(`
+      export async function start({ data }, os) {
+        for await (const { eventType, filename } of os.fs.watch('/in')) return os.print(eventType + ' ' + filename)
+      }`)
+    let written = 0
+    const changed = async () => {
+      await at(1).fs.writeFile(`/in/${written++}`, 'x')
+      return (await row(kid))?.state === 'exited'
+    }
+    await cluster.until(changed, 'the task saw a change', 60_000)
+    expect(await exitOf(kid)).toMatchObject({ error: null })
+    expect(await stdout(kid)).toMatch(/^rename \d+\n$/)
   })
 
   it('is nothing of an event that failed: none of its files appears', async () => {
