@@ -90,10 +90,17 @@ export class TreeLeading {
     })
   }
 
-  /** What notes something about versions is alone: it is judged by what there is then. */
+  /**
+   * What notes something about versions is alone: it is judged by what there is then. And no more names than a tree
+   * remembers, lest one entry become too large for the journal.
+   */
   #take(): Request[] {
-    const marked = this.#requests.findIndex(({ mark }) => mark !== undefined)
-    const taken = this.#requests.splice(0, marked < 0 ? this.#requests.length : Math.max(1, marked))
+    let names = 0
+    const end = this.#requests.findIndex((request, i) => {
+      names += namesOf(request).length
+      return request.mark !== undefined || (names > limits.MAX_TREE_ONCE && i > 0)
+    })
+    const taken = this.#requests.splice(0, end < 0 ? this.#requests.length : Math.max(1, end))
     if (this.#requests.length > 0) this.#queue = this.#queue.then(() => this.#commit())
     return taken
   }
@@ -125,7 +132,7 @@ export class TreeLeading {
           root = next
           absorbs = request.absorbs ?? absorbs
           made.push(request)
-          for (const name of [request.once, ...(request.names ?? [])]) if (name !== undefined) once.add(name)
+          for (const name of namesOf(request)) once.add(name)
         } catch (error) {
           request.reject(toOsError(error))
         }
@@ -205,6 +212,10 @@ function markEntry(mark: TreeMark, versions: Versions, nowMs: number): TreeEntry
     throw new OsError('ENOSPC', `${names.size} versions have names already: remove one with keg snapshot --delete`)
   }
   return { t: 'named', name, version }
+}
+
+function namesOf({ once, names = [] }: Change): readonly string[] {
+  return once === undefined ? names : [once, ...names]
 }
 
 export function notLed(): OsError {
