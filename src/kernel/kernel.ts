@@ -35,6 +35,7 @@ import { Leases } from './process/leases.ts'
 import { Processes } from './process/processes.ts'
 import { PROTOCOL_VERSION, type Pulse } from './rpc/frames.ts'
 import { RpcNode } from './rpc/node.ts'
+import { tellOfVersions } from './rpc/other-versions.ts'
 
 export interface KernelPorts {
   clock: Clock
@@ -116,7 +117,11 @@ export class Kernel {
       const now = { storage: this.#gauge.level, wallMs: clock.wallMs() }
       return { ...own, cluster: options.cluster(), slots: sandbox.slots, ...now }
     }
-    this.#rpc = new RpcNode({ network, clock, log, hello })
+    const notice = (message: string) => {
+      log.log('info', 'kernel', message)
+      this.#events.push({ type: 'notice', message })
+    }
+    this.#rpc = new RpcNode({ network, clock, log, hello, onOtherVersion: tellOfVersions(notice) })
     const pulse = (): OwnPulse => ({
       state: this.#pulse,
       running: this.#executor.running,
@@ -146,10 +151,6 @@ export class Kernel {
       liveness,
       witness: network.witness,
     })
-    const notice = (message: string) => {
-      log.log('info', 'kernel', message)
-      this.#events.push({ type: 'notice', message })
-    }
     this.#clocks = new ClockWatch({ membership: this.#membership, device, clock, onTrouble: notice })
     this.#files = new Files({
       ...{ self: network.self, device, clock, hasher, signer, random, log, store: logStore, builtin: options.builtin },

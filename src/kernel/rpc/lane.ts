@@ -21,6 +21,8 @@ import {
 
 export interface LaneEvents {
   onOpen(hello: Hello): void
+  /** It speaks another version of the protocol: the lane ends. */
+  onOtherVersion(theirs: number): void
   onFrame(frame: Frame, encodedBytes: number): void
   /** Once; `hostile` when the peer broke the protocol. */
   onClose(reason: string, hostile: boolean): void
@@ -124,7 +126,10 @@ export class Lane {
     if (frame[0] !== FRAME.HELLO) throw new OsError('EPROTO', 'did not say hello first')
     const theirs = frame[1]
     if (theirs.v !== PROTOCOL_VERSION) {
-      throw new OsError('EPROTO', `speaks protocol version ${theirs.v}, this tab speaks ${PROTOCOL_VERSION}: reload it`)
+      this.#events.onOtherVersion(theirs.v)
+      const older = theirs.v < PROTOCOL_VERSION ? 'that one' : 'this tab'
+      const versions = `speaks protocol version ${theirs.v}, this tab speaks ${PROTOCOL_VERSION}`
+      throw new OsError('EPROTO', `${versions}: reload ${older}`)
     }
     if (theirs.cluster !== this.#own.cluster) throw new OsError('EPROTO', 'belongs to another cluster')
     this.#state = 'open'

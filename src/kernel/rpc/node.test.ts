@@ -60,7 +60,7 @@ describe('a peer that breaks the protocol is dropped with a logged reason, and h
 
   it('for another protocol version, with words for the user', async () => {
     control.hello({ v: 99 })
-    await expectDropped(`speaks protocol version 99, this tab speaks ${PROTOCOL_VERSION}: reload it`)
+    await expectDropped(`speaks protocol version 99, this tab speaks ${PROTOCOL_VERSION}: reload this tab`)
   })
 
   it('for another cluster', async () => {

@@ -52,12 +52,22 @@ const MAX_REFUSALS = 3
 /** Until lanes are opened again on the same connection; then twice that. */
 const REOPEN_MS = 150
 
+interface RpcNodeOptions {
+  network: Network
+  clock: Clock
+  log: LogSink
+  hello: () => Hello
+  /** A peer speaks another version of the protocol, and is dropped for it. */
+  onOtherVersion?: (theirs: number) => void
+}
+
 export class RpcNode {
   readonly self: NodeId
   readonly #network: Network
   readonly #clock: Clock
   readonly #log: LogSink
   readonly #hello: () => Hello
+  readonly #otherVersion: (theirs: number) => void
   readonly #handlers = new Map<MethodName, (args: never, context: ServeContext) => Promise<unknown>>()
   readonly #noteHandlers = new Map<NoteName, (peer: NodeId, body: never) => void>()
   readonly #sessions = new Map<NodeId, Session>()
@@ -74,7 +84,8 @@ export class RpcNode {
   #links: LinkEvents | undefined
   #closed = false
 
-  constructor(options: { network: Network; clock: Clock; log: LogSink; hello: () => Hello }) {
+  constructor(options: RpcNodeOptions) {
+    this.#otherVersion = options.onOtherVersion ?? (() => undefined)
     this.#network = options.network
     this.self = options.network.self
     this.#clock = options.clock
@@ -235,6 +246,7 @@ export class RpcNode {
       clock: this.#clock,
       events: {
         onOpen: (hello) => this.#laneOpen(peer, pairing, kind, hello),
+        onOtherVersion: this.#otherVersion,
         onFrame: (frame, encodedBytes) => this.#frame(peer, lane, frame, encodedBytes),
         onClose: (reason, hostile) => this.#laneClosed(peer, lane, reason, hostile),
       },
