@@ -2,6 +2,7 @@
 // (`os.fs`), by the shell and inside tasks.
 import type { Bytes } from '../base/bytes.ts'
 import { isOsError, OsError } from '../base/errors.ts'
+import { binderOf } from './bound.ts'
 import type { CallOptions, SyscallClient } from './client.ts'
 import type { Encoding } from './encodings.ts'
 import { type Dirent, Listed, type Mode, permissionBits, Stats } from './fs-entries.ts'
@@ -30,6 +31,7 @@ export class FileSystem {
 
   constructor(client: SyscallClient) {
     this.#client = client
+    bindMethods(this)
   }
 
   /** @param given permissions of a file that is made by it, as in node or by name; 0o644 unless told. */
@@ -343,6 +345,8 @@ export class FileSystem {
     await this.#client.call('change', args, options)
   }
 }
+
+const bindMethods = binderOf(FileSystem)
 
 /** The name itself, also that of a link which a slash would follow. */
 function withoutSlash(path: string): string {

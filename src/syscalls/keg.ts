@@ -1,8 +1,10 @@
 // Kegs and their versions, over the syscalls: what is remembered, what changed, how to have it back; mounts. Used by the page
 // (`os.keg`) and by the shell. A version is told by its number, its name, the KID of its root, `HEAD`, `HEAD~2` (two
 // before the newest) or `@10m` (as it was ten minutes ago: s, m, h or d).
+
 import type { Kid } from '../base/ids.ts'
 import { check, type Options } from './arguments.ts'
+import { binderOf } from './bound.ts'
 import type { CallOptions, SyscallClient } from './client.ts'
 import type { Changes, VersionChange } from './table.ts'
 import type { Ack, Chunking, KegRow, VersionRow } from './types.ts'
@@ -18,6 +20,7 @@ export class Keg {
 
   constructor(client: SyscallClient) {
     this.#client = client
+    bindMethods(this)
   }
 
   /**
@@ -135,3 +138,5 @@ export class Keg {
     return (await this.#client.call('change', args, options)).ack
   }
 }
+
+const bindMethods = binderOf(Keg)

@@ -3,6 +3,7 @@
 import { utf8 } from '../base/bytes.ts'
 import { OsError } from '../base/errors.ts'
 import { check } from './arguments.ts'
+import { binderOf } from './bound.ts'
 import type { SyscallClient } from './client.ts'
 import { assertData } from './data.ts'
 import { FileSystem } from './fs.ts'
@@ -41,6 +42,7 @@ export class TaskOs {
     this.#stdout = new TaskOutput(client, STDOUT)
     this.#stderr = new TaskOutput(client, STDERR)
     this.fs = new FileSystem(client)
+    bindMethods(this)
   }
 
   /**
@@ -113,3 +115,5 @@ export class TaskOs {
     return new Promise<never>(() => {})
   }
 }
+
+const bindMethods = binderOf(TaskOs)
