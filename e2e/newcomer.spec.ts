@@ -75,6 +75,31 @@ test('where the system forces its colours, the cursor is seen, and what is for s
   expect(await backgroundOf('.xterm-cursor')).not.toBe(await backgroundOf('.xterm-scrollable-element'))
 })
 
+test('a screen reader says who comes and goes, and not the whole status after each file', async ({ tab }) => {
+  const a = await tab()
+  await expect(a.page.locator('#spoken')).toHaveText('1 node, relay connected')
+  await a.page.evaluate(() => {
+    const said: string[] = []
+    Object.assign(globalThis, { said })
+    for (const region of document.querySelectorAll('[aria-live=polite], [role=status]:not([aria-live=off])')) {
+      new MutationObserver(() => said.push(region.textContent ?? '')).observe(region, {
+        childList: true,
+        subtree: true,
+      })
+    }
+  })
+  const before = await a.page.getByRole('status').textContent()
+  await a.page.evaluate(async () => {
+    const pieces = Array.from({ length: 64 }, () => crypto.getRandomValues(new Uint8Array(65_536)))
+    await globalThis.os.fs.writeFile('/large', pieces)
+  })
+  await expect(a.page.getByRole('status')).not.toHaveText(before ?? '')
+  await tab()
+  await expect(a.page.locator('#spoken')).toHaveText('2 nodes, relay connected')
+  const said = await a.page.evaluate(() => (globalThis as unknown as { said: string[] }).said)
+  expect(said).toEqual(['2 nodes, relay connected'])
+})
+
 test('without JavaScript the page says what it needs, and not that it starts', async ({ chrome, relay }) => {
   const context = await chrome.newContext({ javaScriptEnabled: false })
   const page = await context.newPage()

@@ -61,7 +61,7 @@ export function showScreen({ kernel, events, start }: Begun): void {
   events.on((event) => {
     if (event.type === 'notice') shell.tell(event.message)
   })
-  const status = new StatusLine(element('status'), kernel.client)
+  const status = new StatusLine(element('status'), element('spoken'), kernel.client)
   void reportBoot(kernel, { events, status, shell })
   askForPersistence(events)
 }

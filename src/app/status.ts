@@ -13,8 +13,17 @@ const RELAY_WORDS: Readonly<Record<NodeInfo['relay'], string>> = {
   offline: 'no relay: this tab goes on with the tabs it knows',
 }
 
+/** What screen readers say when it changes: the rest changes with each file, or never. */
+export function spokenText(node: NodeInfo): string {
+  return `${nodesText(node)}, ${RELAY_WORDS[node.relay]}`
+}
+
+function nodesText({ nodes }: NodeInfo): string {
+  return nodes === 1 ? '1 node' : `${nodes} nodes`
+}
+
 export function statusText(node: NodeInfo, storage: StorageRow | undefined): string {
-  const nodes = node.nodes === 1 ? '1 node' : `${node.nodes} nodes`
+  const nodes = nodesText(node)
   const stored = storage ? `${formatBytes(storage.usedBytes)} stored` : ''
   const relay = RELAY_WORDS[node.relay]
   const parts = [`node ${shortNode(node.id)}`, `slot ${node.slot}`, `device ${node.device.slice(0, 8)}`, nodes]
@@ -23,18 +32,22 @@ export function statusText(node: NodeInfo, storage: StorageRow | undefined): str
 
 export class StatusLine {
   readonly #element: HTMLElement
+  readonly #spoken: HTMLElement
   readonly #client: SyscallClient
   #node: NodeInfo | undefined
   #storage: StorageRow | undefined
   #storageTimer = false
 
-  constructor(element: HTMLElement, client: SyscallClient) {
+  /** @param spoken what screen readers announce. */
+  constructor(element: HTMLElement, spoken: HTMLElement, client: SyscallClient) {
     this.#element = element
+    this.#spoken = spoken
     this.#client = client
   }
 
-  say(text: string, kind: 'busy' | 'good' | 'bad'): void {
+  say(text: string, kind: 'busy' | 'good' | 'bad', spoken = text): void {
     if (this.#element.textContent !== text) this.#element.textContent = text
+    if (this.#spoken.textContent !== spoken) this.#spoken.textContent = spoken
     this.#element.dataset['kind'] = kind
   }
 
@@ -85,7 +98,7 @@ export class StatusLine {
   #show(): void {
     const node = this.#node
     if (!node) return
-    this.say(statusText(node, this.#storage), node.relay === 'offline' ? 'bad' : 'good')
+    this.say(statusText(node, this.#storage), node.relay === 'offline' ? 'bad' : 'good', spokenText(node))
     this.#element.title = node.relayDetail
     document.title = `(${node.nodes}) Brittlestar`
   }
