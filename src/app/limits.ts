@@ -1,7 +1,7 @@
 // Bounds of the page, each with its reason.
 
-/** Keys typed while a command runs wait for the next prompt; more is a cat on the keyboard. */
-export const MAX_TYPE_AHEAD = 4096
+/** What is typed or pasted while a command runs waits for the next prompt: a script of some pages; more is a cat on the keyboard. */
+export const MAX_TYPE_AHEAD = 64 * 1024
 /** Characters that the terminal may have unprocessed before output waits: half a second of drawing at most. */
 export const TERMINAL_BACKLOG_BYTES = 256 * 1024
 /** Storage figures are asked for again at most this often while files change. */

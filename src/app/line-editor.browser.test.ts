@@ -152,6 +152,14 @@ describe('LineEditor', () => {
     expect(await line).toEqual({ kind: 'line', text: 'k' })
   })
 
+  it('keeps a script that is pasted while nobody reads', async () => {
+    const { term, read } = start()
+    const script = Array.from({ length: 800 }, (_, i) => `echo line ${i}`)
+    term.input(`${script.join('\r')}\r`)
+    term.input('\r')
+    expect(await read()).toEqual({ kind: 'line', text: script.join('\n') })
+  })
+
   it('keeps what is typed while nobody reads, but interrupts at once', async () => {
     const { editor, read, term } = start()
     let interrupts = 0
