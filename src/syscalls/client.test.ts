@@ -174,6 +174,17 @@ describe('large bytes', () => {
     expect(posts.flat().map((message) => bytesOf(message).byteLength)).toEqual(Array(20).fill(32_768))
   })
 
+  it('that cannot be copied are refused with words for whoever gave them', async () => {
+    const link: MessageLink = { post: (message) => void structuredClone(message), onMessage: () => {}, close: () => {} }
+    const calls = new SyscallClient(link, { listen: false })
+    for (const path of [() => '/f', new Proxy({}, {}), Symbol('f')]) {
+      await expect(calls.call('open', { path: path as never, mode: 'r' })).rejects.toMatchObject({
+        code: 'EINVAL',
+        message: expect.stringMatching(/^open: an argument cannot be copied to the kernel/),
+      })
+    }
+  })
+
   it('do not take other calls with them when they cannot be sent', async () => {
     const refused = new Error('DataCloneError')
     const link: MessageLink = {

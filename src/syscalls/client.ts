@@ -116,7 +116,7 @@ export class SyscallClient {
       } catch (error) {
         this.#pending.delete(id)
         signal?.removeEventListener('abort', onAbort)
-        reject(toOsError(error, 'EINVAL')) // arguments that cannot be cloned
+        reject(unsendable(call, error))
       }
     })
   }
@@ -173,11 +173,11 @@ export class SyscallClient {
     try {
       this.#link.post(messages, all.flatMap(moved))
     } catch (error) {
-      for (const { id } of all) {
-        const pending = this.#pending.get(id)
-        this.#pending.delete(id)
+      for (const message of all) {
+        const pending = this.#pending.get(message.id)
+        this.#pending.delete(message.id)
         pending?.stopListening()
-        pending?.reject(toOsError(error, 'EINVAL')) // arguments that cannot be cloned
+        if (message.t === 'call') pending?.reject(unsendable(message.call, error))
       }
     }
   }
@@ -208,4 +208,12 @@ export class SyscallClient {
     }
     this.#link.close()
   }
+}
+
+/** Of what cannot be copied browsers say only how they copy. */
+function unsendable(call: string, error: unknown): OsError {
+  const told = toOsError(error, 'EINVAL')
+  if (!(error instanceof Error && error.name === 'DataCloneError')) return told
+  const what = 'cannot be copied to the kernel: a function, a URL and a Proxy, for example, cannot'
+  return new OsError('EINVAL', `${call}: an argument ${what}`, { cause: error })
 }
