@@ -200,7 +200,8 @@ export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Di
     emit: async ({ task, data, after, key }) => ({ id: await actions.emit(task, data, after ?? null, key) }),
     wait: async (args, signal) => {
       if (args.for !== 'changes') throw new OsError('EACCES', 'a task may wait for changes of files only')
-      return fs.changes({ ...args, path: resolve(args.path) }, { signal }) // of those that others see: not what is staged
+      // Of those that others see: not what is staged.
+      return fs.changes({ ...args, path: await paths.seen(args.path, context(signal)) }, { signal })
     },
     signal: async (args) => {
       if (args.signal !== 'EXIT') throw new OsError('EACCES', 'a task may end only its own process')
