@@ -54,7 +54,7 @@ describe('lists', () => {
 
   it('refuses a syntax error with exit code 2', async () => {
     const { shell } = testShell()
-    for (const text of ['echo a )', '&& a', 'echo >', 'echo "open', 'echo a |']) {
+    for (const text of ['echo a )', '&& a', 'echo >', 'echo "open', 'echo a |', 'echo (', 'true; echo ( # a']) {
       const { stderr, code } = await shell.execute(text)
       expect({ text, code }).toEqual({ text, code: 2 })
       expect(stderr).toMatch(/^sh: syntax error: /)

@@ -24,8 +24,16 @@ export function parseCommand(text: string): ParseResult {
   }
   const feature = firstUnsupported(script)
   if (feature) return { kind: 'error', message: `not supported: ${feature}` }
+  const rest = leftOver(script, text)
+  if (rest) return { kind: 'error', message: `syntax error: unexpected token '${rest}'` }
   if (endsInBackslash(text)) return { kind: 'incomplete', message: 'syntax error: the line goes on after \\' }
   return { kind: 'script', script }
+}
+
+/** A token behind the last command that nothing was made of: the parser passes over a `(` behind a single word. */
+function leftOver({ commands }: ParsedScript, text: string): string | undefined {
+  const behind = text.slice(commands.at(-1)?.end ?? 0).replace(/(^|[\s;])#.*$/gm, '')
+  return /[^\s;&\\]/.exec(behind)?.[0]
 }
 
 /** A single backslash before the end asks for the next line; inside a comment it means nothing. */
