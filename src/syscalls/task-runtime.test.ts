@@ -59,6 +59,13 @@ const written = (call: Call) => {
 }
 
 describe('the task runtime', () => {
+  it('says what is wrong with a result that cannot be copied', async () => {
+    const { load, run, outcome } = start({ start: () => ({ of: new Proxy({}, {}) }) })
+    await load()
+    run('1')
+    expect(await outcome('1')).toMatchObject({ t: 'failed', message: expect.stringContaining('a Proxy cannot') })
+  })
+
   it('says that it is ready, answers pings, and names the functions of a program', async () => {
     const kernel = start({ start: () => {}, helper: () => {}, VERSION: 1 })
     kernel.deliver({ t: 'ping', n: 5 })

@@ -106,7 +106,9 @@ export function runTasks(link: MessageLink, load: LoadProgram, options: TaskRunt
       try {
         return send({ t: 'done', id, result: outcome.result })
       } catch (error) {
-        outcome = { ok: false, error } // cannot be cloned, in a way that assertData does not see
+        // In a way that assertData does not see.
+        const what = 'the result cannot be copied: a Proxy cannot, but what is in it, as { ...proxy }'
+        outcome = { ok: false, error: new OsError('EINVAL', what, { cause: error }) }
       }
     }
     const failure: TaskFailure = describeFailure(outcome.error, program)
