@@ -144,6 +144,10 @@ export class FakeKernel {
     this.#changed()
   }
 
+  #treeChanged(): void {
+    this.raise({ type: 'tree', version: this.entries.size, home: this.node.id })
+  }
+
   get rows(): ProcessRow[] {
     return [...this.#running.values()].map(({ row }) => row)
   }
@@ -221,11 +225,12 @@ export class FakeKernel {
       if (mode === 'r' || discard) return {}
       if (ack !== 'local') throw new OsError('ENOQUORUM', 'too few nodes')
       this.entries.set(path, concat(parts))
-      this.raise({ type: 'tree', version: this.entries.size, home: this.node.id })
+      this.#treeChanged()
       return { ack: ACK, alreadyHere: this.alreadyHere }
     },
     change: (args) => {
       this.#change(args)
+      this.#treeChanged()
       return { ack: ACK }
     },
     list: ({ path, after, limit = 3 }) => {
@@ -266,7 +271,7 @@ export class FakeKernel {
         )
         return { events, next: args.since + events.length }
       }
-      if (args.for === 'changes') throw new OsError('ENOSYS', 'nothing is watched here')
+      if (args.for === 'changes') return this.#anotherVersion(args, cancelled)
       const rows = args.kids.map((kid) => this.#find(kid).row)
       const ended = () => rows.filter((row) => row.code !== null)
       await this.#until(() => (ended().length >= (args.any ? 1 : rows.length) ? true : undefined), cancelled)
@@ -282,6 +287,13 @@ export class FakeKernel {
       else if (delivered) row.state = wanted
       return { delivered }
     },
+  }
+
+  /** Each change of the tree makes another version of all that is there. */
+  async #anotherVersion({ path, since }: CallArgs<'wait'> & { for: 'changes' }, cancelled: () => boolean) {
+    const versionNow = () => (this.entries.has(this.#followed(path)) ? `${this.events.length}` : '')
+    if (since === undefined && versionNow() === '') throw new OsError('ENOENT', `no ${path}`)
+    return { version: await this.#until(() => (versionNow() === since ? undefined : versionNow()), cancelled) }
   }
 
   #change(args: CallArgs<'change'>): void {
@@ -377,6 +389,7 @@ export class FakeKernel {
   }
 
   #info(path: string): FileInfo {
+    if (this.#outputOf(path)) return { path, kind: 'stream', size: 0, mtimeMs: 0, mode: 0o444 }
     const entry = this.entries.get(path)
     if (!entry) {
       const above = this.entries.get(parentPath(path))

@@ -145,6 +145,40 @@ describe('head and tail', () => {
     }
     expect(await shell.execute('tail -n 1 -f /a.txt', { signal: stop.signal, onStdout })).toMatchObject({ code: 130 })
     expect(seen).toBe('alpha\nmore\n')
+    // Of a keg, events of the kernel do not tell.
+    expect(kernel.calls).toContainEqual({ call: 'wait', args: { for: 'changes', path: '/a.txt' } })
+  })
+
+  it('tail -f waits for a file that goes and comes again', async () => {
+    const { shell, kernel } = testShell(TREE)
+    const stop = new AbortController()
+    let seen = ''
+    const onStdout = (text: string) => {
+      seen += text
+      if (seen === 'alpha\n') void kernel.client.call('change', { op: 'remove', path: '/a.txt' })
+      else stop.abort()
+    }
+    let said = ''
+    const onStderr = (text: string) => {
+      said += text
+      if (said.endsWith('No such file or directory\n')) void shell.execute('echo again > /a.txt')
+    }
+    const { code } = await shell.execute('tail -f /a.txt', { signal: stop.signal, onStdout, onStderr })
+    expect(code).toBe(130)
+    expect(seen).toBe('alpha\nagain\n')
+    expect(said).toBe(
+      "tail: '/a.txt' has become inaccessible: No such file or directory\ntail: '/a.txt' has appeared\n",
+    )
+  })
+
+  it('tail -f of what a process prints ends with it', async () => {
+    const { out, kernel } = testShell(TREE)
+    kernel.programs.set('/p.js', (process) => {
+      process.stdout('one\ntwo\n')
+      return 0
+    })
+    const kid = (await out('run --detach /p.js')).trim()
+    expect(await out(`tail -n 1 -f /proc/${kid}/stdout`)).toBe('two\n')
   })
 })
 

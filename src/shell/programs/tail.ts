@@ -1,7 +1,8 @@
 // tail: the end of files, and what is written to them from then on.
 import { concat } from '../../base/bytes.ts'
-import { Emitter, until } from '../../base/emitter.ts'
-import { defineProgram, type ProgramContext } from '../program.ts'
+import { isOsError } from '../../base/errors.ts'
+import { reason } from '../messages.ts'
+import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
 import {
   forEachFile,
   HEADING_OPTIONS,
@@ -64,33 +65,53 @@ async function printLast(context: ProgramContext, operand: string, part: Part): 
   return size
 }
 
-/** Prints what is appended until the user has enough. */
-async function follow(context: ProgramContext, path: string, from: number): Promise<void> {
-  const changes = new Emitter<void>((error) => void context.complain(String(error)))
-  let changed = true // something may have come since the end was read
-  const off = context.parts.events.on((event) => {
-    if (event.type !== 'tree') return
-    changed = true
-    changes.emit()
-  })
-  try {
-    for (let at = from; ; ) {
-      const none = () => undefined
-      await until(changes, () => changed, none, context.signal)
-      changed = false
-      const { size } = await context.fs.stat(path, context.cancel)
-      if (size < at) {
-        await context.complain(`${path}: file truncated`)
-        at = 0
-      }
-      for await (const piece of context.fs.read(path, { start: at, end: size, ...context.cancel })) {
-        await context.stdout.write(piece)
-        at += piece.byteLength
-      }
+/** Standard input and a stream are read to their end. */
+async function mayGoOn(context: ProgramContext, operand: string): Promise<boolean> {
+  return operand !== '-' && (await context.fs.stat(context.path(operand), context.cancel)).info.kind !== 'stream'
+}
+
+interface Followed {
+  operand: string
+  size: number
+}
+
+/** Prints what is appended until the user has enough. One that goes is waited for: its writer may begin it again. */
+async function follow(context: ProgramContext, { operand, size }: Followed): Promise<void> {
+  const path = context.path(operand)
+  let at: number | undefined = size
+  let since: string | undefined
+  for (;;) {
+    try {
+      since = await nextVersion(context, path, since)
+      at = await printSince(context, operand, at)
+    } catch (error) {
+      if (!isOsError(error, 'ENOENT')) throw error
+      if (at !== undefined) await context.complain(`'${operand}' has become inaccessible: ${reason(error)}`)
+      at = undefined
+      since ??= ''
     }
-  } finally {
-    off()
   }
+}
+
+/** @returns what a path is now, once it is another than `since`. */
+async function nextVersion(context: ProgramContext, path: string, since: string | undefined): Promise<string> {
+  const args = { for: 'changes' as const, path, ...(since === undefined ? {} : { since }) }
+  const { version = '' } = await context.client.call('wait', args, context.cancel)
+  return version
+}
+
+/** @param from undefined: it was not there. @returns how far it is printed. */
+async function printSince(context: ProgramContext, operand: string, from: number | undefined): Promise<number> {
+  const path = context.path(operand)
+  const { size } = await context.fs.stat(path, context.cancel)
+  if (from === undefined) await context.complain(`'${operand}' has appeared`)
+  else if (size < from) await context.complain(`${operand}: file truncated`)
+  let at = from === undefined || size < from ? 0 : from
+  for await (const piece of context.fs.read(path, { start: at, end: size, ...context.cancel })) {
+    await context.stdout.write(piece)
+    at += piece.byteLength
+  }
+  return at
 }
 
 export const tail = defineProgram(
@@ -113,12 +134,13 @@ export const tail = defineProgram(
   async (context, { options, operands }) => {
     const part = partOf(options)
     const print = part.sign === '+' ? printFrom : printLast
-    const ends: { path: string; size: number }[] = []
+    const ends: Followed[] = []
     const code = await forEachFile(context, operands, options, async (operand) => {
+      const goesOn = options.follow && (await mayGoOn(context, operand))
       const size = await print(context, operand, part)
-      if (operand !== '-') ends.push({ path: context.path(operand), size })
+      if (goesOn) ends.push({ operand, size })
     })
-    if (options.follow) await Promise.all(ends.map(({ path, size }) => follow(context, path, size)))
-    return code
+    const followed = ends.map((end) => forEachOperand(context, [end.operand], () => follow(context, end)))
+    return Math.max(code, ...(await Promise.all(followed)))
   },
 )
