@@ -141,6 +141,8 @@ describe('keg', () => {
     expect(await out('rm /data/f && keg undo /data/f')).toBe('/data/f is as it was in 4, before: remove /f\n')
     expect(await out('keg snapshot good /data/')).toBe(`version 6 is good: ls /keg/${kid}@good\n`)
     expect(await out(`ls /keg/${kid}@good`)).toBe('d\nf\n')
+    expect(await out('keg snapshot older HEAD~1 /data/d')).toBe(`version 5 is older: ls /keg/${kid}@older\n`)
+    expect(await out(`ls /keg/${kid}@older && keg snapshot -d older /data`)).toBe('d\n')
     expect(JSON.parse(await out('keg snapshot --json'))).toEqual([])
     expect(JSON.parse(await out('keg snapshot --json /data'))).toHaveLength(1)
     expect((await sh('keg snapshot good 2 /data')).stderr).toContain('first: keg snapshot --delete good /data\n')

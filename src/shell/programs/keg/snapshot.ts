@@ -2,7 +2,7 @@
 import { Complaint } from '../../messages.ts'
 import { UsageError } from '../../options.ts'
 import { defineProgram, jsonOption } from '../../program.ts'
-import { newest, printVersions, withPath } from './versions.ts'
+import { printVersions, kegOf, newest, withPath } from './versions.ts'
 
 export const snapshot = defineProgram(
   {
@@ -40,8 +40,9 @@ export const snapshot = defineProgram(
       throw new Complaint('EEXIST', `'${name}' names version ${taken.version} already; remove it first: ${remove}`)
     }
     await context.keg.snapshot(name, which, of)
-    const { keg } = (await context.fs.stat(path, context.cancel)).info
-    await context.print(`version ${which} is ${name}: ls /keg/${keg ? `${keg}@` : ''}${name}\n`)
+    const [named] = await context.keg.log({ all: true, limit: 1, from: name, ...of })
+    const keg = await kegOf(context, path)
+    await context.print(`version ${named?.version ?? which} is ${name}: ls /keg/${keg ? `${keg}@` : ''}${name}\n`)
     return 0
   },
 )

@@ -1,9 +1,10 @@
 // What the subcommands of keg share.
 import type { OsError } from '../../../base/errors.ts'
-import { shortNode } from '../../../base/ids.ts'
+import { type Kid, shortNode } from '../../../base/ids.ts'
 import type { PathChange, VersionRow } from '../../../syscalls/types.ts'
 import { reason } from '../../messages.ts'
 import { UsageError } from '../../options.ts'
+import { parentPath } from '../../paths.ts'
 import type { ProgramContext } from '../../program.ts'
 import { formatTime, printable } from '../../table.ts'
 
@@ -39,6 +40,15 @@ export function withPath(context: ProgramContext, operands: readonly string[]): 
     words: operands.filter((operand) => !isPath(operand)),
     path: first === undefined ? '/' : context.path(first),
   }
+}
+
+/** The keg that a path is in; undefined: `/` itself. */
+export async function kegOf(context: ProgramContext, path: string): Promise<Kid | undefined> {
+  for (let at = path; at !== '/'; at = await context.fs.realpath(parentPath(at), context.cancel)) {
+    const { keg } = (await context.fs.lstat(at, context.cancel)).info
+    if (keg) return keg
+  }
+  return undefined
 }
 
 /** The newest version of the keg that a path is in. */
