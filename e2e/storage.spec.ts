@@ -42,6 +42,32 @@ test('a full disk gives a clear error and loses nothing that was there', async (
   await a.out('echo there is room again > /again.txt')
 })
 
+test('a device whose storage the browser deletes says so, and the others go on without it', async ({
+  tab,
+  cluster,
+}) => {
+  const [a, b, c] = await cluster(3)
+  if (!a || !b || !c) throw new Error('three tabs')
+  const beside = await tab({ beside: a })
+  for (const each of [a, b, c, beside]) await each.untilPeers(3)
+  await b.out('echo precious > /precious.txt')
+  const session = await a.context.newCDPSession(a.page)
+  const origin = new URL(a.page.url()).origin
+  await session.send('Storage.clearDataForOrigin', { origin, storageTypes: 'indexeddb' })
+  for (const each of [a, beside]) {
+    await expect(each.page.locator('.xterm-rows')).toContainText('deleted this tab’s storage; reload')
+    await expect(each.page.locator('header')).toContainText('no relay')
+  }
+  await b.untilPeers(1)
+  await b.out('echo more >> /precious.txt')
+  expect(await c.out('cat /precious.txt')).toBe('precious\nmore\n')
+  await a.page.reload()
+  await a.page.waitForFunction(() => 'os' in globalThis)
+  await a.page.evaluate(() => globalThis.os.ready)
+  await a.untilPeers(2)
+  expect(await a.out('cat /precious.txt')).toBe('precious\nmore\n')
+})
+
 test('files of awkward sizes read back on another tab as they were written', async ({ cluster }) => {
   const [a, b] = await cluster(2)
   if (!a || !b) throw new Error('two tabs')

@@ -117,10 +117,7 @@ export class Kernel {
       const now = { storage: this.#gauge.level, wallMs: clock.wallMs() }
       return { ...own, cluster: options.cluster(), slots: sandbox.slots, ...now }
     }
-    const notice = (message: string) => {
-      log.log('info', 'kernel', message)
-      this.#events.push({ type: 'notice', message })
-    }
+    const notice = (message: string) => this.#notice(message)
     this.#rpc = new RpcNode({ network, clock, log, hello, onOtherVersion: tellOfVersions(notice) })
     const pulse = (): OwnPulse => ({
       state: this.#pulse,
@@ -289,6 +286,7 @@ export class Kernel {
   }
 
   lifecycle(event: LifecycleEvent): void {
+    if (this.#closed) return
     switch (event) {
       case 'visible':
       case 'hidden':
@@ -307,6 +305,14 @@ export class Kernel {
     }
   }
 
+  /** Its storage is gone, and with it all that others rely on: it says so here, and leaves. Idempotent. */
+  bereft(error: OsError): void {
+    if (this.#closed) return
+    this.#notice(error.message)
+    this.#heard({ type: 'relay', state: 'offline', detail: error.message })
+    this.close('its storage was deleted')
+  }
+
   /** Says goodbye and stops. Storage stays open for writes under way. Idempotent. */
   close(reason: string): void {
     if (this.#closed) return
@@ -322,6 +328,11 @@ export class Kernel {
     this.#clocks.close()
     this.#membership.close()
     this.#rpc.close(reason)
+  }
+
+  #notice(message: string): void {
+    this.#ports.log.log('info', 'kernel', message)
+    this.#events.push({ type: 'notice', message })
   }
 
   #heard(event: NetworkEvent): void {

@@ -91,6 +91,15 @@ export async function bootTab(options: BootOptions<MessagePort>): Promise<Tab> {
   })
   await kernel.start(asked)
   kernel.serve(portLink(options.syscallPort))
+  const leave = async () => {
+    relay.close()
+    await network.close()
+  }
+  // It would go on being counted among those that keep journals, and who waits for their majority would wait for ever.
+  void database.gone.then((error) => {
+    kernel.bereft(error)
+    return leave()
+  })
   return {
     slot,
     nodeId: identity.nodeId,
@@ -99,8 +108,7 @@ export async function bootTab(options: BootOptions<MessagePort>): Promise<Tab> {
       kernel.lifecycle(event)
       if (event === 'online' || event === 'resume' || event === 'visible') void relay.ask()
       if (event !== 'pagehide') return
-      relay.close()
-      await network.close()
+      await leave()
       release()
     },
   }

@@ -29,6 +29,9 @@ export class SlotDatabase {
   #db: Promise<IDBDatabase> | undefined
   #mark: string | undefined
   #ended: OsError | undefined
+  readonly #gone = Promise.withResolvers<OsError>()
+  /** Resolves when the browser has deleted what was stored, with what every call throws from then on. */
+  readonly gone: Promise<OsError> = this.#gone.promise
 
   /** @param factory another than the origin's own, e.g. a storage bucket's. */
   constructor(slot: number, factory: IDBFactory = indexedDB) {
@@ -53,7 +56,7 @@ export class SlotDatabase {
         return await inTransaction(db, options, work)
       } catch (error) {
         if (!isConnectionLost(error) || this.#ended || attempt > 0) throw storageError(error)
-        this.#lost(db)
+        await this.#lost(db)
       }
     }
   }
@@ -83,10 +86,10 @@ export class SlotDatabase {
       for (const store of [...Object.values(STORES), MARK_STORE]) request.result.createObjectStore(store)
     }
     const db = await promisifyRequest(request)
-    db.onclose = () => this.#lost(db)
+    db.onclose = () => void this.#takenAway(db)
     db.onversionchange = () => {
       db.close() // somebody deletes or upgrades it: holding on would block them for ever
-      this.#lost(db)
+      void this.#takenAway(db)
     }
     await this.#checkMark(db)
     return db
@@ -109,19 +112,23 @@ export class SlotDatabase {
     if (this.#mark !== undefined && this.#mark !== mark) {
       this.#ended = new OsError('EIO', 'the browser deleted this tab’s storage; reload the tab to start anew')
       db.close()
+      this.#gone.resolve(this.#ended)
       throw this.#ended
     }
     this.#mark = mark
   }
 
-  #lost(db: IDBDatabase): void {
+  /** What is gone is to be known also while nobody reads or writes. */
+  async #takenAway(db: IDBDatabase): Promise<void> {
+    await this.#lost(db)
+    await this.#connection().catch(() => undefined) // what is wrong is told whoever asks next
+  }
+
+  /** Once it resolves, another connection is made for whoever needs one. */
+  async #lost(db: IDBDatabase): Promise<void> {
     const current = this.#db
-    current?.then(
-      (opened) => {
-        if (opened === db && this.#db === current) this.#db = undefined
-      },
-      () => {}, // reported to whoever opened it
-    )
+    const opened = await current?.catch(() => undefined) // reported to whoever opened it
+    if (opened === db && this.#db === current) this.#db = undefined
   }
 }
 

@@ -125,6 +125,14 @@ describe('storage that the browser takes away', () => {
     await deleteDatabase(slot)
   })
 
+  it('tells of it while nobody reads or writes', async () => {
+    const database = new SlotDatabase(newSlot())
+    await database.open()
+    await deleteDatabase(lastSlot)
+    expect(await database.gone).toMatchObject({ code: 'EIO' })
+    await deleteDatabase(lastSlot)
+  })
+
   it('opens the database again after the browser closed the connection and kept the data', async () => {
     const slot = newSlot()
     const blocks = await openBlockStore(slot)

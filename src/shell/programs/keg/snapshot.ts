@@ -2,7 +2,7 @@
 import { Complaint } from '../../messages.ts'
 import { UsageError } from '../../options.ts'
 import { defineProgram, jsonOption } from '../../program.ts'
-import { printVersions, kegOf, newest, withPath } from './versions.ts'
+import { kegOf, newest, printVersions, withPath } from './versions.ts'
 
 export const snapshot = defineProgram(
   {
