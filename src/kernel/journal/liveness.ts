@@ -5,6 +5,9 @@ import { SETTLED_MS } from '../limits.ts'
 import type { Leave, Membership } from '../membership/membership.ts'
 import type { Candidate } from './policy.ts'
 
+/** It has gone; it said that it is frozen; it is silent, and may be busy. */
+export type Unfit = 'left' | 'frozen' | 'stalled'
+
 /** What the journals need to know about who is here; membership tells it. */
 export interface Liveness {
   /** This node included, with how well each would keep that journal. */
@@ -19,8 +22,10 @@ export interface Liveness {
   onLink(listener: (peer: NodeId) => void): void
   /** Somebody who could keep no journal, frozen or silent, may be able to now. */
   onFit(listener: () => void): void
-  /** Somebody can keep no journal now: it has gone, or is frozen or silent. */
-  onUnfit(listener: () => void): void
+  /** Somebody can keep no journal now. */
+  onUnfit(listener: (peer: NodeId, why: Unfit) => void): void
+  /** Whether that node answers, as far as is known: it is neither frozen nor silent. */
+  answers(id: NodeId): boolean
 }
 
 export function livenessOf(
@@ -55,8 +60,13 @@ export function livenessOf(
     },
     onUnfit: (listener) => {
       membership.events.on((event) => {
-        if (event.type === 'left' || (event.type === 'changed' && unfit(event.state))) listener()
+        if (event.type === 'left') listener(event.peer, 'left')
+        else if (event.type === 'changed' && unfit(event.state)) listener(event.peer, event.state)
       })
+    },
+    answers: (id) => {
+      const row = membership.row(id)
+      return row !== undefined && !unfit(row.state)
     },
   }
 }
@@ -88,6 +98,6 @@ export function mayKeep({ direct, state }: Pick<PeerRow, 'direct' | 'state'>): b
   return direct && !unfit(state)
 }
 
-function unfit(state: PeerState): boolean {
+function unfit(state: PeerState): state is 'frozen' | 'stalled' {
   return state === 'frozen' || state === 'stalled'
 }

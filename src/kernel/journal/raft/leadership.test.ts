@@ -57,3 +57,18 @@ it('whoever asks for votes in vain asks less and less often', () => {
   raft.tick(120_000 + RAFT_RETRY_MS)
   expect(sentTo(B, 120_000 + RAFT_RETRY_MS)).toMatchObject([{ t: 'vote' }])
 })
+
+it('whoever lost sight of its leader, and asks for votes, hears of it', () => {
+  const { raft, sentTo } = leader()
+  raft.found(0)
+  sentTo(B, 0)
+  raft.step(B, { t: 'appended', term: 1, ok: true, index: 2, round: 1 }, 10)
+  raft.step(C, { t: 'appended', term: 1, ok: true, index: 2, round: 1 }, 10)
+  sentTo(B, 10)
+  const lastTerm = 1
+  raft.step(B, { t: 'vote', term: 2, pre: true, lastIndex: 2, lastTerm, transfer: false }, 20)
+  expect(sentTo(B, 20)).toEqual([
+    expect.objectContaining({ t: 'append', term: 1 }),
+    { t: 'voted', term: 1, pre: true, granted: false },
+  ])
+})

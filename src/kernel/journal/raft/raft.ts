@@ -237,7 +237,9 @@ export class Raft {
       if (message.t === 'vote') {
         if (from === this.#leader) this.#leader = undefined // it would not ask if it still led
         if (!message.transfer && this.#leaderHolds(nowMs)) {
-          if (this.#leader !== undefined) this.#later(this.#leader, { t: 'check', term: this.#term })
+          // Whoever asks has lost sight of the leader, which may have nothing else to tell it.
+          if (this.#leadership) this.#leadership.sendTo(from, nowMs, true)
+          else if (this.#leader !== undefined) this.#later(this.#leader, { t: 'check', term: this.#term })
           return this.#refuse(from, message)
         }
         if (!message.pre) this.#follow(message.term, undefined)
