@@ -59,6 +59,44 @@ test('a tab that is frozen for 30 s in the middle of its leases doubles nothing 
   }
 })
 
+test('what a frozen tab leads and was home of goes on without it, and it learns of that when it is back', async ({
+  relay,
+  cluster,
+}) => {
+  test.setTimeout(300_000)
+  const EVENTS = 60
+  // The first tab leads `/`, the keg that it makes and the process that it starts.
+  const frozen = await openFreezable(relay.url)
+  const first = frozen.tab
+  try {
+    await first.out('keg create /data; echo 1 > /data/before')
+    const [a, b] = (await cluster(2)) as [Tab, Tab]
+    for (const each of [first, a, b]) await each.untilPeers(2)
+    // With three keepers any one may be missed.
+    await expect.poll(async () => (await a.json<{ here: boolean }[]>('keg list --json'))[0]?.here).toBe(true)
+    const job = await startLines(first, EVENTS)
+    const done = async () =>
+      (await a.json<{ kid: string; done: number }[]>('ps --json')).find(({ kid }) => kid === job.kid)
+    await expect.poll(async () => (await done())?.done, { intervals: [20], timeout: 60_000 }).toBeGreaterThan(0)
+    await frozen.freeze()
+    await a.page.evaluate(() => globalThis.os.fs.writeFile('/meanwhile', 'x'))
+    await b.page.evaluate(() => globalThis.os.fs.writeFile('/data/meanwhile', 'y'))
+    await expectWhole(a, job)
+    expect((await a.json<{ state: string }[]>('peers --json')).map(({ state }) => state).sort()).toEqual([
+      'alive',
+      'frozen',
+    ])
+    await frozen.thaw()
+    expect(await first.out('cat /meanwhile /data/meanwhile /data/before')).toBe('xy1\n')
+    await expectWhole(first, job)
+    await first.out('echo 2 > /data/after')
+    expect(await b.out('cat /data/after')).toBe('2\n')
+    expect(first.errors).toEqual([])
+  } finally {
+    await frozen.close()
+  }
+})
+
 /** For a page before anything else of it runs: lets a test cut it off from all peers, and mend that. */
 async function cuttable(page: Page): Promise<void> {
   await page.addInitScript(() => {

@@ -156,9 +156,27 @@ export class SharedTree {
     if (version > 0) await this.#options.keeper.copies.directories(root, { hints: [home] })
   }
 
+  /**
+   * Asks whoever leads, as long as nobody else does: a frozen tab would answer when it is back, and whoever leads next knows whether
+   * it had made the change.
+   */
   async #applyAt(best: TreeHead, change: Change, signal?: AbortSignal): Promise<Applied> {
-    if (this.inUse.unborn.is(best.tree)) await this.inUse.unborn.bear(signal)
-    return this.inUse.calls.apply(best, change, signal)
+    const { inUse } = this
+    if (inUse.unborn.is(best.tree)) await inUse.unborn.bear(signal)
+    if (best.home === this.#options.rpc.self) return inUse.calls.apply(best, change, signal)
+    const replaced = new AbortController()
+    const off = inUse.news.on(() => {
+      const now = inUse.leaderOf(best.tree)
+      if (now !== undefined && now !== best.home) replaced.abort()
+    })
+    try {
+      return await inUse.calls.apply(best, change, AbortSignal.any([replaced.signal, ...(signal ? [signal] : [])]))
+    } catch (error) {
+      if (!replaced.signal.aborted || signal?.aborted) throw error
+      throw new OsError('ECONNRESET', 'another node leads the tree now', { cause: error })
+    } finally {
+      off()
+    }
   }
 
   /** What a peer asks of this node, which leads that tree. @throws {OsError} as `apply`. */

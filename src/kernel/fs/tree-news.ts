@@ -18,6 +18,12 @@ export class TreeNews {
     return this.#closed
   }
 
+  /** @returns ends it. */
+  on(listener: () => void): () => void {
+    this.#waiting.add(listener)
+    return () => void this.#waiting.delete(listener)
+  }
+
   /** There is news. */
   wake(): void {
     for (const wake of [...this.#waiting]) wake()
