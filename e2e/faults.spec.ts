@@ -61,7 +61,7 @@ test('a tab that is frozen for 30 s in the middle of its leases doubles nothing 
 
 test('what a frozen tab leads and was home of goes on without it, and it learns of that when it is back', async ({
   relay,
-  cluster,
+  tab,
 }) => {
   test.setTimeout(300_000)
   const EVENTS = 60
@@ -70,7 +70,7 @@ test('what a frozen tab leads and was home of goes on without it, and it learns 
   const first = frozen.tab
   try {
     await first.out('keg create /data; echo 1 > /data/before')
-    const [a, b] = (await cluster(2)) as [Tab, Tab]
+    const [a, b] = [await tab(), await tab()]
     for (const each of [first, a, b]) await each.untilPeers(2)
     // With three keepers any one may be missed.
     await expect.poll(async () => (await a.json<{ here: boolean }[]>('keg list --json'))[0]?.here).toBe(true)
@@ -82,10 +82,9 @@ test('what a frozen tab leads and was home of goes on without it, and it learns 
     await a.page.evaluate(() => globalThis.os.fs.writeFile('/meanwhile', 'x'))
     await b.page.evaluate(() => globalThis.os.fs.writeFile('/data/meanwhile', 'y'))
     await expectWhole(a, job)
-    expect((await a.json<{ state: string }[]>('peers --json')).map(({ state }) => state).sort()).toEqual([
-      'alive',
-      'frozen',
-    ])
+    // It is there all the same; a busy worker is frozen before it could say so.
+    const states = (await a.json<{ state: string }[]>('peers --json')).map(({ state }) => state)
+    expect(states.sort().join()).toMatch(/^alive,(frozen|stalled)$/)
     await frozen.thaw()
     expect(await first.out('cat /meanwhile /data/meanwhile /data/before')).toBe('xy1\n')
     await expectWhole(first, job)
