@@ -73,7 +73,13 @@ test('what a frozen tab leads and was home of goes on without it, and it learns 
     const [a, b] = [await tab(), await tab()]
     for (const each of [first, a, b]) await each.untilPeers(2)
     // With three keepers any one may be missed.
-    await expect.poll(async () => (await a.json<{ here: boolean }[]>('keg list --json'))[0]?.here).toBe(true)
+    const kept = (path: string) =>
+      first.page.evaluate(async (at) => {
+        type Write = (path: string, data: string, options: { ack: string }) => Promise<{ ack?: { devices: number } }>
+        const { ack } = await (globalThis.os.fs.writeFile as Write)(at, '', { ack: 'all' })
+        return ack?.devices
+      }, path)
+    for (const path of ['/ready', '/data/ready']) await expect.poll(() => kept(path), { timeout: 60_000 }).toBe(3)
     const job = await startLines(first, EVENTS)
     const done = async () =>
       (await a.json<{ kid: string; done: number }[]>('ps --json')).find(({ kid }) => kid === job.kid)

@@ -32,6 +32,8 @@ export function scrollByFinger(term: Terminal, element: HTMLElement): void {
     })
   }
 
+  // What is typed shows its line, and a flick would go on from there.
+  term.onData(() => cancelAnimationFrame(flick))
   element.addEventListener(
     'touchstart',
     ({ touches, timeStamp }) => {
