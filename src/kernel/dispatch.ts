@@ -18,7 +18,7 @@ import type { Fs, FsContext } from './fs/fs.ts'
 import type { Closed } from './fs/handles.ts'
 import type { TreeHealthService } from './fs/health.ts'
 import type { Past } from './fs/past.ts'
-import { asksForDirectory, Paths } from './fs/slash-behind.ts'
+import { Paths } from './fs/slash-behind.ts'
 import type { Dispatch } from './io/call-server.ts'
 import { References } from './io/references.ts'
 import { DEFAULT_EVENT_MS } from './limits.ts'
@@ -101,18 +101,6 @@ function fileHandlers(
   } satisfies Partial<Handlers>
 }
 
-/** Of a link that is named as a directory: what it leads to. */
-async function statAt(
-  fs: Fs,
-  paths: Paths,
-  { path, follow = true }: { path: string; follow?: boolean },
-  context: FsContext,
-) {
-  const info = await fs.stat(paths.absolute(path), context, follow || asksForDirectory(path))
-  if (info.kind !== 'directory' && asksForDirectory(path)) throw new OsError('ENOTDIR', `${path} is not a directory`)
-  return info
-}
-
 /** The page and its shell: everything but what only a running event can do. */
 export function userDispatch(services: DispatchServices): Dispatch {
   const { fs, past, processes, events } = services
@@ -131,7 +119,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
     },
     info: async (args, signal, onProgress) => {
       if (args.topic === 'path') {
-        const info = await statAt(fs, paths, args, { signal })
+        const info = await paths.stat(args, { signal })
         return args.plain && info.kind === 'directory'
           ? { ...info, cid: await services.plainCid(info.path, signal) }
           : info
@@ -193,7 +181,7 @@ export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Di
       return { size: args.bytes.byteLength }
     },
     info: async (args, signal) => {
-      if (args.topic === 'path') return statAt(fs, paths, args, context(signal))
+      if (args.topic === 'path') return paths.stat(args, context(signal))
       throw new OsError('EACCES', `a task may ask about paths, not about '${args.topic}'`)
     },
     run: refuse('run'),

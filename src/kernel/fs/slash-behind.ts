@@ -2,7 +2,7 @@
 // at before. Above: dispatch.ts. Below: fs.ts.
 import { isOsError, OsError } from '../../base/errors.ts'
 import type { FileChange } from '../../syscalls/table.ts'
-import type { OpenMode } from '../../syscalls/types.ts'
+import type { FileInfo, OpenMode } from '../../syscalls/types.ts'
 import { askedBy } from './commits.ts'
 import type { Fs, FsContext } from './fs.ts'
 import { joinPath, splitPath } from './path.ts'
@@ -28,6 +28,13 @@ export class Paths {
   async seen(path: string, context: FsContext): Promise<string> {
     if (asksForDirectory(path)) await this.#directory(path, context)
     return this.absolute(path)
+  }
+
+  /** Of a link that is named as a directory: what it leads to. @throws {OsError} ENOTDIR, and as `Fs.stat`. */
+  async stat({ path, follow = true }: { path: string; follow?: boolean }, context: FsContext): Promise<FileInfo> {
+    const info = await this.#fs.stat(this.absolute(path), context, follow || asksForDirectory(path))
+    if (info.kind !== 'directory' && asksForDirectory(path)) throw notDirectory(path)
+    return info
   }
 
   /** @throws {OsError} ENOTDIR, ENOENT; EISDIR where a file would be made. */
@@ -84,7 +91,7 @@ export class Paths {
     if (there !== undefined && there !== 'directory') throw notDirectory(path)
   }
 
-  /** @throws {OsError} EEXIST, ENOENT: a link has no slash behind its name. */
+  /** Where something is, making the link says so. @throws {OsError} ENOENT: a link has no slash behind its name. */
   async #nameFor(path: string, context: FsContext): Promise<void> {
     if ((await this.#kindOf(path, context, false)) === undefined)
       throw new OsError('ENOENT', `${path} is no name of a link`)
@@ -107,7 +114,7 @@ export class Paths {
   }
 }
 
-export function asksForDirectory(path: string): boolean {
+function asksForDirectory(path: string): boolean {
   return path.endsWith('/') || endsInDot(path)
 }
 
