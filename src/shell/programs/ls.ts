@@ -60,7 +60,6 @@ export const ls = defineProgram(
     const sort = async (operand: string) => {
       const { info } = await stat(context, operand, options)
       const directory = info.kind === 'directory'
-      if (operand.endsWith('/') && !directory) throw new OsError('ENOTDIR', `${operand} is not a directory`)
       if (directory && !options.directory) directories.push(operand)
       else files.push(rowOf(operand, context.path(operand), info))
     }
@@ -174,8 +173,8 @@ async function* rowsIn(context: ProgramContext, operand: string, options: Option
 
 /** Of a link that was asked for by name: what it leads to, unless links are what is shown. */
 async function stat(context: ProgramContext, operand: string, { long, directory }: Options) {
-  const path = context.path(operand)
-  if (!operand.endsWith('/') && (long || directory)) return context.fs.lstat(path, context.cancel)
+  const path = context.named(operand)
+  if (long || directory) return context.fs.lstat(path, context.cancel)
   try {
     return await context.fs.stat(path, context.cancel)
   } catch (error) {
