@@ -34,6 +34,12 @@ const REPLACED = [
     by: /@libp2p\/crypto\/dist\/src\/keys\/index/,
     ours: 'other-keys.ts',
   },
+  {
+    id: /^\.\/ed25519\/index\.js$|^\.\/index\.js$/,
+    by: /@libp2p\/crypto\/dist\/src\/keys\/(index|ed25519\/\w+)\.js/,
+    ours: 'own-keys.ts',
+  },
+  { id: /^@noble\/curves\/ed25519\.js$/, by: /@libp2p\/noise/, ours: 'x25519.ts' },
   { id: /^@multiformats\/dns$/, by: /resolvers\/dnsaddr/, ours: 'no-dns.ts' },
   { id: /^\.\/filters\/index\.js$/, by: /@libp2p\/utils/, ours: 'seen.ts' },
   { id: /^netmask$/, by: /private-ip/, ours: 'ip-range.ts' },
@@ -58,6 +64,23 @@ function replacements(): Plugin {
     resolveId: (id, importer) => {
       const found = REPLACED.find(({ id: wanted, by }) => wanted.test(id) && by.test(importer ?? ''))
       return found && join(import.meta.dirname, 'src/adapters/libp2p', found.ours)
+    },
+  }
+}
+
+/** A copy of its own for what is imported on demand: a module that is needed at once as well would bring all that either uses. */
+function onDemand(): Plugin {
+  const suffix = '?on-demand'
+  const wanted = (id: string, importer: string) =>
+    importer.endsWith(suffix) || (id === '@noble/curves/ed25519.js' && importer.endsWith('/libp2p/ed25519.ts'))
+  return {
+    name: 'brittlestar-on-demand',
+    apply: 'build',
+    enforce: 'pre',
+    async resolveId(id, importer = '') {
+      if (!wanted(id, importer)) return undefined
+      const found = await this.resolve(id, importer.replace(suffix, ''), { skipSelf: true })
+      return found && found.id + suffix
     },
   }
 }
@@ -129,7 +152,7 @@ export default defineConfig({
   plugins: [examples(), replacements(), taskRuntime(), compressed()],
   worker: {
     format: 'es',
-    plugins: () => [examples(), replacements(), ...forMeasuring.map((make) => make())],
+    plugins: () => [examples(), replacements(), onDemand(), ...forMeasuring.map((make) => make())],
   },
   build: { target: 'es2022', sourcemap: true, reportCompressedSize: true },
   server: { proxy: {} },

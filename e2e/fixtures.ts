@@ -150,7 +150,7 @@ declare global {
   // The public surface that the page offers (design §9), as far as the journeys use it.
   var os: {
     ready: Promise<unknown>
-    node: { id: string; device: string; slot: number }
+    node: { id: string; device: string; slot: number; relay: string }
     sh(line: string): Promise<ShellResult>
     peers(): Promise<PeerRow[]>
     run(program: string, args: string[]): Promise<{ kid: string }>

@@ -187,7 +187,7 @@ test('a tab whose relay dies in the middle of its boot goes on when the relay is
   const page = await context.newPage()
   // Everything that is loaded after the prompt fails at first, as when the relay dies at that moment.
   const refused: string[] = []
-  await page.route(/assets\/(page|engine|preload|_virtual).*\.js/, (route) => {
+  await page.route(/assets\/(window-parts|engine).*\.js/, (route) => {
     refused.push(route.request().url())
     return route.abort('connectionrefused')
   })
@@ -197,8 +197,8 @@ test('a tab whose relay dies in the middle of its boot goes on when the relay is
   await page.waitForFunction(() => performance.getEntriesByName('prompt').length > 0)
   expect(await page.evaluate(() => globalThis.os.sh('echo too early'))).toMatchObject({ code: 126 })
   // Of the page, and of the network in the kernel's worker.
-  for (const part of ['page', 'engine']) await expect.poll(() => refused.join()).toContain(`assets/${part}`)
-  await page.unroute(/assets\/(page|engine|preload|_virtual).*\.js/)
+  for (const part of ['window-parts', 'engine']) await expect.poll(() => refused.join()).toContain(`assets/${part}`)
+  await page.unroute(/assets\/(window-parts|engine).*\.js/)
   await expect
     .poll(() => page.evaluate(() => globalThis.os.sh('echo works')), { timeout: 30_000 })
     .toMatchObject({ code: 0 })

@@ -93,9 +93,7 @@ function startWorker(start: Start, when = Promise.resolve()) {
 
 /** Slots of closed tabs of this browser are opened in the background while what is kept here waits for them. */
 async function lookAfterOrphans(client: SyscallClient): Promise<void> {
-  const { keepOrphans } = await persistently(() => import('./orphans.ts'))
-  const slots = await persistently(() => import('../adapters/system/slots.ts'))
-  const { hostPeerConnections } = await persistently(() => import('../adapters/rtc/page.ts'))
+  const { hostPeerConnections, isSlotWanted: wanted, keepOrphans, orphanSlots } = await windowParts()
   const start = (slot: number) => {
     const { terminate, booted, tell, rtc } = startWorker({ preferredSlot: slot, reloaded: false, orphan: true })
     const host = hostPeerConnections(rtc)
@@ -109,9 +107,8 @@ async function lookAfterOrphans(client: SyscallClient): Promise<void> {
     }
     return { booted, close }
   }
-  const orphans = async () => (await slots.orphanSlots()).filter((slot) => !(uselessUntil(slot) > Date.now()))
+  const orphans = async () => (await orphanSlots()).filter((slot) => !(uselessUntil(slot) > Date.now()))
   const useless = (slot: number) => localStorage.setItem(uselessKey(slot), String(Date.now() + ORPHAN_USELESS_MS))
-  const { isSlotWanted: wanted } = slots
   // One page at a time: another may have opened what this one waits for.
   await navigator.locks.request('brittlestar-orphans', () =>
     keepOrphans({ client, orphans, start, wanted, useless, sleep }),
@@ -141,23 +138,16 @@ function failureOf(worker: Worker, booted: Promise<unknown>): Promise<never> {
 /** Their messages wait in the ports meanwhile, so that the prompt need not wait for this code. */
 async function hostWindowParts(rtc: MessagePort, sandbox: MessagePort): Promise<void> {
   await whenIdle(IDLE_TIMEOUT_MS)
-  const { hostPeerConnections } = await persistently(() => import('../adapters/rtc/page.ts'))
+  const { hostPeerConnections, hostSandboxes, taskRuntime } = await windowParts()
   hostPeerConnections(rtc)
-  const { hostSandboxes } = await persistently(() => import('../adapters/sandbox/page.ts'))
-  hostSandboxes(sandbox, { taskRuntimeSource })
-  await loadRest()
-}
-
-const taskRuntimeSource = () =>
-  persistently(() => import('virtual:brittlestar-task-runtime').then((module) => module.default))
-
-/** A tab goes on when the relay dies, so nothing may be left to load from it. */
-async function loadRest(): Promise<void> {
+  hostSandboxes(sandbox, { taskRuntimeSource: async () => taskRuntime })
+  // A tab goes on when the relay dies, so nothing may be left to load from it.
   await whenIdle(REST_TIMEOUT_MS)
-  const { preloadShell } = await persistently(() => import('../shell/preload.ts'))
-  await Promise.all([taskRuntimeSource(), persistently(preloadShell)])
+  await persistently(() => import('../shell/engine.ts'))
   performance.mark('loaded')
 }
+
+const windowParts = () => persistently(() => import('./window-parts.ts'))
 
 /** The relay may die in the middle of a boot: whatever is missing is asked for again until it is back. */
 async function persistently<T>(load: () => Promise<T>): Promise<T> {

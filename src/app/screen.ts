@@ -55,7 +55,7 @@ export function showScreen({ kernel, events, start }: Begun): void {
   setUpControls(terminal, screenReader)
   acceptDrops((files) => {
     const put = (context: Parameters<Parameters<typeof shell.foreground>[0]['run']>[0]) =>
-      lazily(import('../shell/transfer.ts')).then(({ importFiles }) => importFiles(context, files, context.session.cwd))
+      lazily(import('../shell/engine.ts')).then(({ importFiles }) => importFiles(context, files, context.session.cwd))
     shell.foreground({ name: 'put', run: put }).catch((error) => terminal.write(`put: ${errorLine(error)}\n`))
   })
   events.on((event) => {

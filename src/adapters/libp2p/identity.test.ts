@@ -7,7 +7,7 @@ import type { NodeId } from '../../base/ids.ts'
 const random = { bytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)), float: () => 0.5 }
 const message = utf8('a record')
 
-describe.each([{ engine: 'WebCrypto' }, { engine: '@libp2p/crypto, where WebCrypto lacks Ed25519' }])(
+describe.each([{ engine: 'WebCrypto' }, { engine: '@noble/curves, where WebCrypto lacks Ed25519' }])(
   'an identity made with $engine',
   ({ engine }) => {
     let identities: typeof import('./identity.ts')

@@ -23,11 +23,10 @@ export async function buildHarness(): Promise<string> {
   const outDir = mkdtempSync(join(tmpdir(), 'brittlestar-harness-'))
   const root = join(import.meta.dirname, 'harness')
   await build({
-    configFile: false,
+    configFile: join(import.meta.dirname, '../../../vite.config.ts'), // with the parts of libp2p that the product replaces
     root,
     logLevel: 'error',
-    worker: { format: 'es' },
-    build: { target: 'es2022', outDir, emptyOutDir: true },
+    build: { outDir, emptyOutDir: true },
   })
   return outDir
 }

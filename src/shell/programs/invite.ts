@@ -1,7 +1,6 @@
 // invite: how another device joins.
+import { renderUnicodeCompact } from 'uqr'
 import { OsError } from '../../base/errors.ts'
-import { lazily } from '../lazy.ts'
-import { reason } from '../messages.ts'
 import { defineProgram, jsonOption, type ProgramContext } from '../program.ts'
 
 /** Black on white whatever the theme: cameras want dark modules on a light ground. */
@@ -35,13 +34,9 @@ export const invite = defineProgram(
   },
 )
 
-/** The link alone helps too. */
 async function printCode(url: string, context: ProgramContext): Promise<void> {
-  const loading = lazily(import('uqr'), 'what draws it')
-  const uqr = await loading.catch((error) => context.complain(`no QR code: ${reason(error)}`))
-  if (!uqr) return
   // A line holds two rows of an odd number of rows: the last one, half empty, is left out with a row of border.
-  const lines = uqr.renderUnicodeCompact(url, { border: 3 }).split('\n').slice(0, -1)
+  const lines = renderUnicodeCompact(url, { border: 3 }).split('\n').slice(0, -1)
   const shown = context.stdout.isTerminal ? lines.map((line) => QR_COLOURS + line + RESET) : lines
   await context.print(`\n${shown.join('\n')}\n`)
 }
