@@ -138,7 +138,7 @@ export class Kernel {
       findProviders: (cid, signal) => this.#providers(cid, signal),
     })
     const fit = () => this.#pulse !== 'frozen'
-    const liveness = livenessOf(this.#membership, { id: network.self, device, fit })
+    const liveness = livenessOf(this.#membership, { id: network.self, device, fit }, clock)
     this.#groups = new Groups({
       rpc: this.#rpc,
       store: logStore,

@@ -361,8 +361,8 @@ export const GROUP_REVIEW_MS = 50
 export const GROUP_REPLACE_MS = 5_000
 /** The same for one that went without a word: it was missed for some seconds already, and does not come back at once. */
 export const GROUP_REPLACE_DEAD_MS = 500
-/** How long a leader may be silent, though its network stack answers, until another is elected: a busy one comes back. */
-export const GROUP_STALLED_MS = 10_000
+/** How long a node may be silent, though its network stack answers, until others lead what it leads: a busy one comes back. */
+export const SILENT_MS = 10_000
 
 // --- processes ---------------------------------------------------------------------------------------------
 /** Events leased to a node beyond its running ones, per slot: hides the round trip for short tasks. */

@@ -3,6 +3,7 @@
 import { errorLine, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
 import { type BeginOptions, beginning } from '../journal/beginnings.ts'
+import { onSilent, unfit } from '../journal/liveness.ts'
 import { MAX_KEGS } from '../limits.ts'
 import type { TreeHead } from '../rpc/bodies.ts'
 import { SharedTree, type SharedTreeOptions } from './shared-tree.ts'
@@ -38,7 +39,7 @@ export class Kegs {
   }
 
   async start(): Promise<void> {
-    const { rpc, membership, keeper } = this.#options
+    const { rpc, membership, keeper, clock } = this.#options
     rpc.handle('tree.head', async ({ tree, keg }, { peer }) => {
       const shared = keg && this.#keeps(keg) ? await this.open(keg) : this.#known(keg)
       return (await shared?.inUse.ownHead(peer, tree)) ?? null
@@ -63,6 +64,11 @@ export class Kegs {
     })
     membership.events.on((event) => {
       if (event.type === 'left') for (const shared of this.#ready()) shared.inUse.left(event.peer)
+      if (event.type === 'changed' && !unfit(event.state))
+        for (const shared of this.#ready()) shared.inUse.answers(event.peer)
+    })
+    onSilent(membership, clock, (peer) => {
+      for (const shared of this.#ready()) shared.inUse.silent(peer)
     })
     await this.root.inUse.start()
   }

@@ -94,7 +94,7 @@ export class SharedTree {
     await this.#ready(signal)
     const { clock, keeper } = this.#options
     const change = asked.mark ? asked : { ...asked, once: keeper.nameChange() }
-    const giveUpMs = clock.nowMs() + limits.TREE_GIVE_UP_MS
+    let giveUpMs = clock.nowMs() + limits.TREE_GIVE_UP_MS
     let perhaps: OsError | undefined
     for (;;) {
       const best = this.inUse.usable()
@@ -102,8 +102,10 @@ export class SharedTree {
         if (best) return await this.#applyAt(best, change, signal)
       } catch (error) {
         signal?.throwIfAborted()
-        if (isOsError(error, 'ECONNRESET') && change.once !== undefined) perhaps = error
-        else if (perhaps && isOsError(error, 'ENOQUORUM')) throw unknown(perhaps)
+        if (isOsError(error, 'ECONNRESET') && change.once !== undefined) {
+          if (!perhaps) giveUpMs = clock.nowMs() + limits.TREE_GIVE_UP_MS // it may have been silent until now
+          perhaps = error
+        } else if (perhaps && isOsError(error, 'ENOQUORUM')) throw unknown(perhaps)
         else if (!isOsError(error, 'EHOSTUNREACH') && !isOsError(error, 'EAGAIN')) throw error
         if (best && !isOsError(error, 'EAGAIN')) this.inUse.unreachable(best.home)
       }
@@ -157,8 +159,8 @@ export class SharedTree {
   }
 
   /**
-   * Asks whoever leads, as long as nobody else does: a frozen tab would answer when it is back, and whoever leads next knows whether
-   * it had made the change.
+   * Asks whoever leads, as long as nobody else does and it answers: a frozen tab would do so when it is back, and whoever leads next
+   * knows whether it had made the change.
    */
   async #applyAt(best: TreeHead, change: Change, signal?: AbortSignal): Promise<Applied> {
     const { inUse } = this
@@ -167,13 +169,13 @@ export class SharedTree {
     const replaced = new AbortController()
     const off = inUse.news.on(() => {
       const now = inUse.leaderOf(best.tree)
-      if (now !== undefined && now !== best.home) replaced.abort()
+      if (now === undefined ? inUse.isSilent(best.home) : now !== best.home) replaced.abort()
     })
     try {
       return await inUse.calls.apply(best, change, AbortSignal.any([replaced.signal, ...(signal ? [signal] : [])]))
     } catch (error) {
       if (!replaced.signal.aborted || signal?.aborted) throw error
-      throw new OsError('ECONNRESET', 'another node leads the tree now', { cause: error })
+      throw new OsError('ECONNRESET', 'who leads the tree answers nobody, or another leads it now', { cause: error })
     } finally {
       off()
     }

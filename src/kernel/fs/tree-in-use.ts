@@ -50,6 +50,8 @@ export interface TreeInUseOptions {
 export class TreeInUse {
   readonly #options: TreeInUseOptions
   readonly #claims = new TreeClaims(limits.MAX_TREE_CLAIMS)
+  /** Nodes whose claims were dropped because they answer nobody. */
+  readonly #silent = new Set<NodeId>()
   readonly news: TreeNews
   readonly #memory: TreeMemory
   readonly calls: TreeCalls
@@ -196,9 +198,29 @@ export class TreeInUse {
   }
 
   left(peer: NodeId): void {
+    this.#silent.delete(peer)
     this.#hearsay.left(peer)
     this.#arrival?.left(peer)
     if (this.#claims.drop(peer)) this.#evaluate()
+  }
+
+  /** It is there and answers nobody, so that what it leads is led by nobody, or soon by another. */
+  silent(peer: NodeId): void {
+    if (!this.#claims.drop(peer)) return
+    this.#silent.add(peer)
+    this.#evaluate()
+  }
+
+  /** That node can answer: it may lead what it did when it fell silent. */
+  answers(peer: NodeId): void {
+    if (!this.#silent.delete(peer)) return
+    this.linked(peer)
+    this.#hearsay.ask(peer)
+  }
+
+  /** Whether what that node led is given up because it answers nobody. */
+  isSilent(peer: NodeId): boolean {
+    return this.#silent.has(peer)
   }
 
   /** A peer led that tree, and does not know any longer who does. */

@@ -76,7 +76,7 @@ export class JournalNode {
     const pulse = () => ({ state: 'alive' as const, running: 0, storage: 2 as const })
     const hasher = new MemoryHasher()
     this.membership = new Membership({ rpc: this.rpc, network: this.network, clock, hasher, random, log, pulse })
-    const liveness = livenessOf(this.membership, { id: this.id, device: this.device, fit: () => true })
+    const liveness = livenessOf(this.membership, { id: this.id, device: this.device, fit: () => true }, clock)
     const store = new MemoryLogStore(this.disk)
     const { witness } = this.network
     this.groups = new Groups({ rpc: this.rpc, store, clock, random, log, liveness, witness })

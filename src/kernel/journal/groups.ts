@@ -23,7 +23,7 @@ import { Intake } from './intake.ts'
 import type { JournalOwner } from './journal.ts'
 import { Kept } from './kept.ts'
 import { Led } from './led.ts'
-import type { Liveness, Unfit } from './liveness.ts'
+import type { Liveness } from './liveness.ts'
 import { Members } from './members.ts'
 import { firstConfig } from './policy.ts'
 import { membersOf, voterOf } from './raft/config.ts'
@@ -136,7 +136,8 @@ export class Groups {
     this.#rpc.onNote('journal.dismissed', (peer, said) => this.#dismissals.heard(peer, said))
     this.#liveness.onLeft((peer, said) => this.#lost(peer, said))
     this.#liveness.onLink((peer) => this.#linked(peer))
-    this.#liveness.onUnfit((peer, why) => this.#unfit(peer, why))
+    this.#liveness.onUnfit(() => this.#beginnings.changed())
+    this.#liveness.onSilent((peer) => this.#succeed(peer))
     this.#liveness.onFit(() => {
       for (const group of this.#kept.values()) {
         if (group.leads) this.#members.reviewSoon(group)
@@ -333,17 +334,6 @@ export class Groups {
       if (group.leader === undefined) this.#elections.soon(group)
       else if (group.leads) this.#members.reviewSoon(group)
     }
-  }
-
-  /** Who says that it is frozen answers nobody. Who is silent may be busy for some seconds. */
-  #unfit(peer: NodeId, why: Unfit): void {
-    this.#beginnings.changed()
-    if (why === 'frozen') this.#succeed(peer)
-    if (why !== 'stalled') return
-    const look = () => {
-      if (!this.#liveness.answers(peer)) this.#succeed(peer)
-    }
-    this.#clock.setTimer(look, limits.GROUP_STALLED_MS, 'silent leader')
   }
 
   /** What a node leads that is there, and answers nobody, is led by another, as it learns when it is back. */

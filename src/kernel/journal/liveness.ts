@@ -1,12 +1,10 @@
 // Who is here, as the journals want to know it, from membership.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { PeerRow, PeerState } from '../../syscalls/types.ts'
-import { SETTLED_MS } from '../limits.ts'
+import { SETTLED_MS, SILENT_MS } from '../limits.ts'
 import type { Leave, Membership } from '../membership/membership.ts'
 import type { Candidate } from './policy.ts'
-
-/** It has gone; it said that it is frozen; it is silent, and may be busy. */
-export type Unfit = 'left' | 'frozen' | 'stalled'
 
 /** What the journals need to know about who is here; membership tells it. */
 export interface Liveness {
@@ -22,15 +20,16 @@ export interface Liveness {
   onLink(listener: (peer: NodeId) => void): void
   /** Somebody who could keep no journal, frozen or silent, may be able to now. */
   onFit(listener: () => void): void
-  /** Somebody can keep no journal now. */
-  onUnfit(listener: (peer: NodeId, why: Unfit) => void): void
-  /** Whether that node answers, as far as is known: it is neither frozen nor silent. */
-  answers(id: NodeId): boolean
+  /** Somebody can keep no journal now: it has gone, is frozen or silent. */
+  onUnfit(listener: () => void): void
+  /** As `onSilent` below. */
+  onSilent(listener: (peer: NodeId) => void): void
 }
 
 export function livenessOf(
   membership: Membership,
   self: { id: NodeId; device: DeviceId; fit: () => boolean },
+  clock: Clock,
 ): Liveness {
   return {
     nodes: (journal) => [
@@ -60,15 +59,26 @@ export function livenessOf(
     },
     onUnfit: (listener) => {
       membership.events.on((event) => {
-        if (event.type === 'left') listener(event.peer, 'left')
-        else if (event.type === 'changed' && unfit(event.state)) listener(event.peer, event.state)
+        if (event.type === 'left' || (event.type === 'changed' && unfit(event.state))) listener()
       })
     },
-    answers: (id) => {
-      const row = membership.row(id)
-      return row !== undefined && !unfit(row.state)
-    },
+    onSilent: (listener) => onSilent(membership, clock, listener),
   }
+}
+
+/** Tells of each node that is there and answers nobody: at once when it says that it is frozen, later when it may be busy. */
+export function onSilent(membership: Membership, clock: Clock, listener: (peer: NodeId) => void): void {
+  membership.events.on((event) => {
+    if (event.type !== 'changed') return
+    const { peer, state } = event
+    if (state === 'frozen') listener(peer)
+    if (state !== 'stalled') return
+    const look = () => {
+      const row = membership.row(peer)
+      if (row && unfit(row.state)) listener(peer)
+    }
+    clock.setTimer(look, SILENT_MS, 'silent node')
+  })
 }
 
 /**
@@ -98,6 +108,6 @@ export function mayKeep({ direct, state }: Pick<PeerRow, 'direct' | 'state'>): b
   return direct && !unfit(state)
 }
 
-function unfit(state: PeerState): state is 'frozen' | 'stalled' {
+export function unfit(state: PeerState): state is 'frozen' | 'stalled' {
   return state === 'frozen' || state === 'stalled'
 }
