@@ -28,9 +28,7 @@ export const limits = {
   /** Largest WebSocket message. Noise sends at most 64 KiB at a time; the library's default is 100 MiB. */
   webSocketMessageBytes: 1 * MiB,
 
-  /** Upgrades (noise, yamux) at the same time: the library's 10 refuses a class that joins together. */
-  pendingUpgrades: 500,
-  /** A tab on a busy laptop may take this long for its handshake. */
+  /** A tab on a busy laptop may take this long for its handshake (noise, yamux). */
   upgradeMs: 30 * second,
   /** Streams that one tab may have open here: rendezvous, identify, DHT queries and circuits to its peers. */
   streamsPerConnection: 512,

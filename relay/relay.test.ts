@@ -108,6 +108,19 @@ describe('libp2p behind the port', () => {
     await (await startTab(cleanup)).dial(relayAddress(relay))
   })
 
+  test('is joined while hundreds of WebSockets say nothing', async () => {
+    const relay = await startRelay(cleanup)
+    const silent = Array.from({ length: 550 }, () => connect(relay.port, '127.0.0.1'))
+    cleanup.add(() => silent.map((socket) => socket.destroy()))
+    for (const socket of silent) {
+      socket.on('error', () => {})
+      socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n')
+      socket.write('Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n')
+    }
+    await until(async () => (await metric(relay.port, 'brittlestar_connections')) === silent.length, 'they are open')
+    await (await startTab(cleanup)).dial(relayAddress(relay))
+  })
+
   test('gives reservations, and circuits between tabs that are counted and limited', async () => {
     const relay = await startRelay(cleanup)
     const listener = await tabWith(relay, [`${relayAddress(relay)}/p2p-circuit`])

@@ -110,7 +110,9 @@ function createNode(
       // hold two, when it redials before the old one is seen to be dead.
       maxConnections: maxPeers * 2 + 1,
       inboundConnectionThreshold: Number.POSITIVE_INFINITY,
-      maxIncomingPendingConnections: limits.pendingUpgrades,
+      // The front has counted each of them, by its address too: a bound of all that say nothing would be one that a single
+      // address can fill, and then nobody joins. The library's 10 refuses a class that joins together.
+      maxIncomingPendingConnections: maxPeers * 2 + 1,
       inboundUpgradeTimeout: limits.upgradeMs,
     },
     // Pings would ask hidden and frozen tabs; TCP keep-alive finds the dead ones (limits.tcpKeepAliveMs).
