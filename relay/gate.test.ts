@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { Gate } from './gate.ts'
 
 const limits = { connectionsPerAddress: 3, connectBurstPerAddress: 4, connectPerSecondPerAddress: 2 }
@@ -53,4 +53,16 @@ test('pruning forgives nobody', () => {
   pass(10_000)
   gate.prune()
   leave(gate.enter('a'))
+})
+
+test('a clock that is set back refuses nobody', () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  try {
+    const gate = new Gate({ maxPeers: 100, limits })
+    leave(gate.enter('a'))()
+    vi.setSystemTime(Date.now() - 3_600_000)
+    leave(gate.enter('a'))()
+  } finally {
+    vi.useRealTimers()
+  }
 })

@@ -38,10 +38,10 @@ function stopOnSignals(log: Log): Promise<void> {
     let firstAt: number | undefined
     const request = (reason: string) => {
       if (firstAt === undefined) {
-        firstAt = Date.now()
+        firstAt = performance.now()
         log.info('stopping', { reason })
         resolve()
-      } else if (Date.now() - firstAt > limits.signalDebounceMs) {
+      } else if (performance.now() - firstAt > limits.signalDebounceMs) {
         process.exit(EXIT_FAILURE)
       }
     }
