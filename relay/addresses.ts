@@ -74,8 +74,12 @@ export function urlOf({ host, port, secure }: Origin): string {
 export function parseAnnounce(text: string): string {
   if (!text.startsWith('/')) {
     if (!URL.canParse(text)) throw new OsError('EINVAL', `"${text}" is neither a multiaddr nor a URL`)
-    const { protocol, hostname, port } = new URL(text)
+    const { protocol, hostname, port, pathname, search, hash, username } = new URL(text)
     if (!/^(https?|wss?):$/.test(protocol)) throw new OsError('EINVAL', `"${text}" must be http, https, ws or wss`)
+    if (!/^\/?$/.test(pathname) || search !== '' || hash !== '' || username !== '') {
+      // The page and the tabs ask for /relay.json and open their WebSocket at the root.
+      throw new OsError('EINVAL', `"${text}" must end behind its host and port: a relay has no path`)
+    }
     const secure = protocol === 'https:' || protocol === 'wss:'
     const host = hostname.replace(/^\[|\]$/g, '')
     return multiaddrOf({ host, port: port === '' ? (secure ? 443 : 80) : Number(port), secure })

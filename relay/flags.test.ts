@@ -90,6 +90,8 @@ const mistakes: [string[], NodeJS.ProcessEnv, RegExp][] = [
   [['--announce', '/ip4/1.2.3/tcp/1/ws'], {}, /^bad --announce: .* is not a multiaddr$/],
   [['--announce', 'example.org'], {}, /^bad --announce/],
   [['--announce', 'ftp://example.org'], {}, /^bad --announce/],
+  [['--announce', 'https://example.org/stars'], {}, /^bad --announce: .* a relay has no path$/],
+  [['--announce', 'https://example.org/?stars'], {}, /^bad --announce: .* a relay has no path$/],
   [['--ice-server', 'example.org'], {}, /^bad --ice-server/],
   [['--ice-server', '{"urls":'], {}, /^bad --ice-server: .* is not JSON$/],
   [['--ice-server', '{"urls":"stun:a","username":1}'], {}, /^bad --ice-server: credentials must be strings$/],
