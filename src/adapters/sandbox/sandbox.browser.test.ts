@@ -321,7 +321,7 @@ describe('console', () => {
     const worker = await open().spawn()
     const { inbox } = await load(
       worker,
-      'console.log("early"); export const start = () => console.log("hi", { a: 1 }, [2n])',
+      'console.log("early"); export const start = () => console.log("hi", { a: 1 }, new Map([[2n, []]]))',
     )
     worker.post(event())
     const writes: string[] = []
@@ -330,6 +330,6 @@ describe('console', () => {
       writes.push(`${ref}: ${new TextDecoder().decode(bytes)}`)
       return { size: bytes.byteLength }
     })
-    expect(writes.join('')).toBe('2: early\n2: hi {"a":1} ["2n"]\n')
+    expect(writes.join('')).toBe('2: early\n2: hi { a: 1 } Map(1) { 2n => [] }\n')
   })
 })
