@@ -26,3 +26,24 @@ it('names the program where a browser names the address that it was fetched by',
   )
   expect(messageOf(new Error('blob: and nothing else'))).toBe('Error: blob: and nothing else')
 })
+
+it('says of a script for node how programs export, and of TypeScript that it is none', () => {
+  for (const text of ['module is not defined', 'exports is not defined', "Can't find variable: require"]) {
+    expect(messageOf(new ReferenceError(text))).toBe(
+      `ReferenceError: ${text} (a program is an ES module: it exports its tasks, as export function start(event, os) {})`,
+    )
+  }
+  expect(messageOf(new ReferenceError('modules is not defined'))).toBe('ReferenceError: modules is not defined')
+  const parse = (name: string) => describeFailure(new SyntaxError('x'), { name, url: undefined }).message
+  expect(parse('/p.ts')).toContain('plain JavaScript')
+  expect(parse('/p.js')).toBe('SyntaxError: x')
+})
+
+it('tells what an error was made of', () => {
+  expect(messageOf(new Error('outer', { cause: new TypeError('inner') }))).toBe(
+    'Error: outer (because of TypeError: inner)',
+  )
+  expect(messageOf(new AggregateError([new Error('a'), 5, new Error('b')], 'all'))).toBe(
+    'AggregateError: all (Error: a; Error: b)',
+  )
+})

@@ -4,6 +4,7 @@ import { OsError } from '../base/errors.ts'
 
 const MAX_MESSAGE = 4096
 const MAX_STACK = 8192
+const MAX_CAUSES = 3
 
 export interface Place {
   /** From 1. */
@@ -38,9 +39,12 @@ export function describeFailure(error: unknown, program: ProgramSource): TaskFai
 
 function messageOf(error: unknown, program: ProgramSource): string {
   if (error instanceof OsError) return `${error.code}: ${error.message}`
-  if (error instanceof Error) return `${error.name}: ${withoutBlobs(error.message, program)}${hintFor(error)}`
+  if (error instanceof Error) return plainly(error, program) + hintFor(error, program) + becauseOf(error, program)
   return `the task threw ${preview(error)}, which is not an Error`
 }
+
+/** What a module does not have, and scripts for node have: three of them as V8 and SpiderMonkey, as JavaScriptCore says it. */
+const COMMON_JS = /^(?:Can't find variable: )?(module|exports|require)\b(?: is not defined)?$/
 
 /**
  * What browsers say of an import that leads nowhere: Chromium and Firefox, an older Firefox, Safari; then the three of one
@@ -49,9 +53,33 @@ function messageOf(error: unknown, program: ProgramSource): string {
 const BAD_IMPORT =
   /module specifier|bare specifier|does not resolve to a valid URL|dynamically imported module|Importing a module script/i
 
-function hintFor(error: Error): string {
-  if (!(error instanceof TypeError && BAD_IMPORT.test(error.message))) return ''
-  return ' (a program is a single module: it cannot import others)'
+function hintFor(error: Error, { name }: ProgramSource): string {
+  if (error instanceof TypeError && BAD_IMPORT.test(error.message)) {
+    return ' (a program is a single module: it cannot import others)'
+  }
+  if (error instanceof ReferenceError && COMMON_JS.test(error.message)) {
+    return ' (a program is an ES module: it exports its tasks, as export function start(event, os) {})'
+  }
+  if (error instanceof SyntaxError && /\.[cm]?tsx?$/.test(name)) {
+    return ' (programs are plain JavaScript: TypeScript is compiled first)'
+  }
+  return ''
+}
+
+/** What it was made of, and the errors that it stands for: the first few. */
+function becauseOf(error: Error, program: ProgramSource): string {
+  const parts: string[] = []
+  const { cause } = error
+  if (cause instanceof Error) parts.push(`because of ${plainly(cause, program)}`)
+  const all: unknown = (error as AggregateError).errors
+  if (Array.isArray(all)) {
+    for (const each of all.slice(0, MAX_CAUSES)) if (each instanceof Error) parts.push(plainly(each, program))
+  }
+  return parts.length === 0 ? '' : ` (${parts.join('; ')})`
+}
+
+function plainly(error: Error, program: ProgramSource): string {
+  return `${error.name}: ${withoutBlobs(error.message, program)}`
 }
 
 /** The program is fetched by an address that nobody else knows. */

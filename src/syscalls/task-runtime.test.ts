@@ -107,6 +107,17 @@ describe('the task runtime', () => {
     }
   })
 
+  it.each([
+    [{ default: () => {} }, 'not by default'],
+    [{ begin: () => {}, VERSION: 1 }, "no task 'start', but begin"],
+    [{ start: 5 }, "no task 'start', nor any other"],
+  ])('says what a program exports instead of the task that is wanted', async (exports, words) => {
+    const kernel = start(exports)
+    await kernel.load()
+    kernel.run('a')
+    expect(await kernel.outcome('a')).toMatchObject({ t: 'failed', message: expect.stringContaining(words) })
+  })
+
   it('turns no result into null', async () => {
     const kernel = start({ start: () => undefined })
     await kernel.load()

@@ -39,6 +39,9 @@ export interface TaskRuntime {
 /** Console lines kept while no event runs: enough for a module's top level, bounded for a timer that goes on. */
 const MAX_EARLY_LINES = 200
 
+/** Tasks that a message names. */
+const MAX_NAMED_TASKS = 8
+
 /** Calls whose effects belong to the event: it is not done before they are answered, awaited or not. */
 const EFFECTS: ReadonlySet<CallName> = new Set(['write', 'close', 'change', 'run', 'emit', 'signal'])
 
@@ -203,8 +206,19 @@ type Handler = (event: TaskEvent, os: TaskOs) => Promise<Data | undefined>
 function handlerOf(tasks: ProgramExports | undefined, task: string): Handler {
   if (!tasks) throw new OsError('ENOEXEC', 'no program is loaded')
   const handler = Object.hasOwn(tasks, task) ? tasks[task] : undefined
-  if (typeof handler !== 'function') throw new OsError('ENOENT', `the program exports no task '${task}'`)
+  if (typeof handler !== 'function')
+    throw new OsError('ENOENT', `the program exports no task '${task}'${exported(tasks)}`)
   return handler as Handler
+}
+
+/** For whoever has misspelt it, or exported it by default. */
+function exported(tasks: ProgramExports): string {
+  const names = Object.keys(tasks).filter((name) => typeof tasks[name] === 'function')
+  if (names.includes('default'))
+    return ': tasks are exported by name, as export function start(event, os) {}, not by default'
+  if (names.length === 0) return ', nor any other: export function start(event, os) {} is where it begins'
+  const more = names.length > MAX_NAMED_TASKS ? ', …' : ''
+  return `, but ${names.slice(0, MAX_NAMED_TASKS).join(', ')}${more}`
 }
 
 /** The calls of one event. Once the event is over they are neither made nor answered: whatever still waits stops there. */
