@@ -238,6 +238,7 @@ export class Kernel {
         this.#directory.forgetNode(event.peer)
         this.#executor.drop(event.peer)
         this.#processes.forgetNode(event.peer)
+        this.#leases.forget(event.peer)
         this.#events.push({ type: 'peer-left', peer: event.peer, reason: event.reason })
         this.#leases.pump()
       } else {

@@ -367,6 +367,11 @@ export const SILENT_MS = 10_000
 // --- processes ---------------------------------------------------------------------------------------------
 /** Events leased to a node beyond its running ones, per slot: hides the round trip for short tasks. */
 export const LEASE_DEPTH = 2
+/**
+ * Slots that a node is believed to have before it has completed anything for this home; each completion shows one more. Any number
+ * can be said, and who said a thousand and answered for nothing had all events of every process.
+ */
+export const BELIEVED_SLOTS = 8
 /** Events that are leased together because they are short: so many at most… */
 export const MAX_LEASED_TOGETHER = 32
 /**

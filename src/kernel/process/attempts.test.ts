@@ -87,6 +87,35 @@ describe('runs of events', () => {
     ])
   })
 
+  it('are late after a while on a node that has shown nothing, and sooner once it is known how long they take', () => {
+    const clock = new VirtualClock()
+    const attempts = new Attempts(
+      clock,
+      () => new Set(),
+      (node) => (node === a ? 70_000 : undefined),
+    )
+    const asked: number[] = []
+    const watch = () => attempts.watchLate(() => asked.push(clock.nowMs()))
+    attempts.begin([event('0.1')], at(b))
+    watch()
+    expect(clock.step(1e6)).toBe(false)
+    const [first] = attempts.begin([event('0.2')], at(a)) as [Attempt]
+    watch()
+    clock.step(1e6)
+    expect(asked).toEqual([70_000])
+    attempts.end(first)
+    attempts.begin([event('0.3')], at(a))
+    watch()
+    for (const id of ['0.4', '0.5', '0.6']) {
+      const [done] = attempts.begin([event(id)], at(b)) as [Attempt]
+      attempts.ran(done, 5)
+      attempts.end(done)
+    }
+    watch()
+    clock.step(1e6)
+    expect(asked.at(-1)).toBeLessThanOrEqual(72_000)
+  })
+
   it('are ended when another was faster, and all of them with the process', () => {
     const attempts = new Attempts(new VirtualClock(), () => new Set())
     const shared = event('0.1')

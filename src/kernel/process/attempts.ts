@@ -34,6 +34,7 @@ export interface Attempt extends Printing {
 export class Attempts {
   readonly #clock: Clock
   readonly #still: () => ReadonlySet<NodeId>
+  readonly #patienceMs: (node: NodeId) => number | undefined
   /** Nodes that stood still when that was looked at last. */
   #stuckOn: ReadonlySet<NodeId> = new Set()
   readonly #pace = new Pace()
@@ -42,10 +43,18 @@ export class Attempts {
   /** Late ones were found, and no room for company. */
   #lateWait = false
 
-  /** @param still the nodes that are frozen or silent: nobody can tell when they go on. */
-  constructor(clock: Clock, still: () => ReadonlySet<NodeId>) {
+  /**
+   * @param still the nodes that are frozen or silent: nobody can tell when they go on.
+   * @param patienceMs after how long an event on that node is late of which nobody knows how long it takes; undefined: never.
+   */
+  constructor(
+    clock: Clock,
+    still: () => ReadonlySet<NodeId>,
+    patienceMs: (node: NodeId) => number | undefined = () => undefined,
+  ) {
     this.#clock = clock
     this.#still = still
+    this.#patienceMs = patienceMs
   }
 
   get size(): number {
@@ -128,7 +137,10 @@ export class Attempts {
 
   /** Its node has done it. */
   ran({ of: { task }, sinceMs }: Attempt, ranMs: number): void {
+    const known = this.#pace.runsMs(task) !== undefined
     this.#pace.completed(task, { inAllMs: this.#clock.nowMs() - sinceMs, ranMs })
+    // Others of that task may be late much sooner than was thought.
+    if (!known && this.#pace.runsMs(task) !== undefined) this.lookAgain()
   }
 
   /** The event is completed: other runs of it are not needed. */
@@ -205,7 +217,7 @@ export class Attempts {
       const last = event.leases.at(-1)?.token === token && event.leases.length < MAX_STILL
       return last ? sinceMs + STILL_LATE_MS : undefined
     }
-    const afterMs = this.#pace.lateAfterMs(event.task)
+    const afterMs = this.#pace.lateAfterMs(event.task) ?? this.#patienceMs(node)
     return afterMs === undefined ? undefined : sinceMs + afterMs
   }
 }

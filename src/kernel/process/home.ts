@@ -32,6 +32,7 @@ import { exitOf, rowOf } from './home-row.ts'
 import { slim } from './large.ts'
 import type { Leases, Lessee } from './leases.ts'
 import { ProcessOutput } from './output.ts'
+import { graceMs } from './pace.ts'
 import { QueueRoom } from './queue-room.ts'
 import { Running } from './running.ts'
 import type { Placement } from './schedule.ts'
@@ -79,7 +80,11 @@ export class ProcessHome implements Lessee {
     this.#entries = new EntryQueue(journal, services.clock)
     this.#state = state
     this.#services = services
-    this.#attempts = new Attempts(services.clock, () => services.leases.still())
+    this.#attempts = new Attempts(
+      services.clock,
+      () => services.leases.still(),
+      (node) => this.#patienceMs(node),
+    )
     this.#timers = new Timers(services.clock)
     this.#failures = new Failures({
       ...{ state, clock: services.clock, timers: this.#timers, leases: services.leases },
@@ -222,6 +227,13 @@ export class ProcessHome implements Lessee {
     this.#attempts.abortAll(reason)
     this.#timers.cancelAll()
     this.#room.close()
+  }
+
+  /** An honest node would have ended an endless loop by then; one that has completed nothing yet may not be one. */
+  #patienceMs(node: NodeId): number | undefined {
+    const { spawned } = this.#state
+    if (!spawned || node === this.#services.self || this.#services.leases.hasCompleted(node)) return undefined
+    return spawned.eventMs + graceMs(spawned.eventMs)
   }
 
   // --- what has run ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 // Placement itself is schedule.ts.
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
+import { BELIEVED_SLOTS } from '../limits.ts'
 import { isStill, type NodeLoad, type Placement, place } from './schedule.ts'
 
 /** A process that wants room. */
@@ -18,6 +19,8 @@ export class Leases {
   readonly #lessees = new Set<Lessee>()
   readonly #leased = new Map<NodeId, number>()
   readonly #avoided = new Map<NodeId, Timer>()
+  /** Events that each node has completed for processes at home here. */
+  readonly #completed = new Map<NodeId, number>()
   #pumping = false
 
   constructor(options: { nodes: () => Omit<NodeLoad, 'leased'>[]; clock: Clock }) {
@@ -42,6 +45,25 @@ export class Leases {
     if (count > 0) this.#leased.set(node, count)
     else this.#leased.delete(node)
     this.pump()
+  }
+
+  /** That node has completed an event. */
+  completed(node: NodeId): void {
+    this.#completed.set(node, this.#completedBy(node) + 1)
+  }
+
+  /** Whether that node has ever completed an event that it was given here. */
+  hasCompleted(node: NodeId): boolean {
+    return this.#completedBy(node) > 0
+  }
+
+  /** It left. */
+  forget(node: NodeId): void {
+    this.#completed.delete(node)
+  }
+
+  #completedBy(node: NodeId): number {
+    return this.#completed.get(node) ?? 0
   }
 
   /** That node has trouble of its own: nothing new goes there for a while. */
@@ -83,7 +105,11 @@ export class Leases {
   #loads(): NodeLoad[] {
     return this.#nodes()
       .filter(({ id }) => !this.#avoided.has(id))
-      .map((node) => ({ ...node, leased: this.#leased.get(node.id) ?? 0 }))
+      .map((node) => ({
+        ...node,
+        slots: Math.min(node.slots, BELIEVED_SLOTS + this.#completedBy(node.id)),
+        leased: this.#leased.get(node.id) ?? 0,
+      }))
   }
 
   #handOut(): void {

@@ -1,6 +1,8 @@
 // How long the tasks of a process take: which of them are so short that several are leased together, and which running
 // event is suspiciously late (near the end of a job, a slow or hidden tab holds everybody up). Pure. Above: attempts.ts.
 
+import { PING_GRACE_MAX_MS, PING_GRACE_MS, PING_GRACE_PART } from '../limits.ts'
+
 /** Latest completions of a task that are remembered. */
 const REMEMBERED = 32
 /** Completions of a task before anything can be said about it. */
@@ -61,6 +63,11 @@ function verdictOn(recent: readonly Took[]) {
     lateAfterMs: Math.max(LATE_LEAST_MS, LATE_FACTOR * mostOf(recent.map((took) => took.inAllMs))),
     runsMs: Math.max(average, mostOf(ranMs)),
   }
+}
+
+/** How long the runtime of an event that may take `eventMs` has then to answer at all. */
+export function graceMs(eventMs: number): number {
+  return Math.min(PING_GRACE_MAX_MS, Math.max(PING_GRACE_MS, eventMs * PING_GRACE_PART))
 }
 
 /** What three of four are at most. */

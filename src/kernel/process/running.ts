@@ -122,7 +122,13 @@ export class Running {
   async #execute(attempts: readonly Attempt[], node: NodeId): Promise<void> {
     const { rpc, leases, stop, printed, completed, failed } = this.#options
     leases.took(node)
-    const call = new LeaseCall(attempts, { printed, completed })
+    const call = new LeaseCall(attempts, {
+      printed,
+      completed: (attempt, bytes) => {
+        leases.completed(node)
+        completed(attempt, bytes)
+      },
+    })
     try {
       await call.run(rpc, node, this.#leaseOf(attempts), stop)
     } catch (error) {

@@ -10,13 +10,8 @@ import { MAX_CALLS_IN_FLIGHT } from '../../syscalls/limits.ts'
 import { messagesOf, type TaskCommand, type TaskMessage, taskMessage } from '../../syscalls/protocol.ts'
 import type { Data, TaskEvent } from '../../syscalls/types.ts'
 import { CallServer, type Dispatch } from '../io/call-server.ts'
-import {
-  MAX_TASK_MESSAGES_PER_S,
-  MAX_UNANSWERED_MESSAGES,
-  PING_GRACE_MAX_MS,
-  PING_GRACE_MS,
-  PING_GRACE_PART,
-} from '../limits.ts'
+import { MAX_TASK_MESSAGES_PER_S, MAX_UNANSWERED_MESSAGES } from '../limits.ts'
+import { graceMs } from './pace.ts'
 
 export type Outcome =
   /** `ms`: how long it ran. */
@@ -155,7 +150,7 @@ export class TaskHost {
           const limit = `${Math.round(eventMs / 100) / 10} s`
           this.kill(`task ${task} has not answered for ${limit}: an endless loop? (run --timeout SECONDS allows more)`)
         },
-        Math.min(PING_GRACE_MAX_MS, Math.max(PING_GRACE_MS, eventMs * PING_GRACE_PART)),
+        graceMs(eventMs),
         'task ping',
       )
     }
