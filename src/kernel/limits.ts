@@ -337,6 +337,8 @@ export const GROUP_SIZE = 3
 export const MAX_GROUPS = 20_000
 /** Journals that somebody has named and whose beginning has not arrived: more than a class begins in a moment. */
 export const MAX_UNBORN_GROUPS = 256
+/** Of them those that one peer has named: nobody alone keeps the journals of others from beginning. */
+export const MAX_UNBORN_OF_PEER = MAX_UNBORN_GROUPS / 4
 /** Journals that a node kept once and does not vote for: what its tabs of long ago may come back with. 20 KB at most. */
 export const MAX_DEPARTED = 256
 /** How long a change waits for a second copy where its leader alone could decide. */

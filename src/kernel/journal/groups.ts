@@ -275,9 +275,9 @@ export class Groups {
     // A member that has heard of nothing yet may be asked for its vote: it has promised nothing.
     if (message.t !== 'append' && message.t !== 'snapshot' && message.t !== 'vote') return
     if (message.t === 'vote' && this.#kept.departed.has(name)) return this.#dismissals.answer(peer, name, message)
-    if (!this.#kept.loading(name) && this.#kept.full) return
+    if (!this.#kept.loading(name) && !this.#kept.mayName(peer)) return
     this.#kept
-      .load(name)
+      .load(name, peer)
       .then((loaded) => this.#step(peer, loaded, message))
       .catch(() => undefined) // logged where it was read
   }

@@ -1,9 +1,10 @@
 // The journals that this node keeps: read from its disk, made there, and forgotten. Above: groups.ts. Below: group.ts,
 // departed.ts.
 import { errorLine } from '../../base/errors.ts'
+import type { NodeId } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { LogStore } from '../../ports/logstore.ts'
-import { MAX_GROUPS, MAX_UNBORN_GROUPS } from '../limits.ts'
+import { MAX_GROUPS, MAX_UNBORN_GROUPS, MAX_UNBORN_OF_PEER } from '../limits.ts'
 import { Departed } from './departed.ts'
 import { Group, type GroupHost } from './group.ts'
 import type { GroupConfig } from './raft/config.ts'
@@ -16,6 +17,8 @@ export class Kept {
   readonly #groups = new Map<string, Group>()
   /** Those that are being read from disk, or made there; messages for them wait. */
   readonly #loading = new Map<string, Promise<Group>>()
+  /** Who has named those of which nothing is known but the name; some are known by now. */
+  readonly #namedBy = new Map<string, NodeId>()
   /** Being removed from the disk. Never rejects. */
   readonly #removing = new Map<string, Promise<void>>()
 
@@ -43,9 +46,18 @@ export class Kept {
     return this.#loading.get(name)
   }
 
-  /** Names cost their inventor nothing: few journals may be here of which nothing is known but the name. */
-  get full(): boolean {
-    return this.#unborn >= MAX_UNBORN_GROUPS || this.#groups.size >= MAX_GROUPS
+  /**
+   * Whether a peer may name one more journal that is not here. Names cost their inventor nothing: few may be here of which nothing
+   * is known but the name, and fewer of one peer.
+   */
+  mayName(peer: NodeId): boolean {
+    if (this.#unborn >= MAX_UNBORN_GROUPS || this.#groups.size >= MAX_GROUPS) return false
+    let named = 0
+    for (const [name, by] of this.#namedBy) {
+      if (!this.#isUnborn(name)) this.#namedBy.delete(name)
+      else if (by === peer) named++
+    }
+    return named < MAX_UNBORN_OF_PEER
   }
 
   get hasUnborn(): boolean {
@@ -55,6 +67,10 @@ export class Kept {
   /** There are so many of those that the ones nobody tells of any more have to go. */
   get crowded(): boolean {
     return this.#unborn >= MAX_UNBORN_GROUPS / 4
+  }
+
+  #isUnborn(name: string): boolean {
+    return this.#loading.has(name) || this.#groups.get(name)?.config.voters.length === 0
   }
 
   get #unborn(): number {
@@ -76,9 +92,11 @@ export class Kept {
     }
   }
 
-  load(name: string): Promise<Group> {
+  /** @param by who has named it, if that is all that is known of it. */
+  load(name: string, by?: NodeId): Promise<Group> {
     const loading = this.#loading.get(name)
     if (loading) return loading
+    if (by !== undefined) this.#namedBy.set(name, by)
     // Who is told of it again at once must not read what is being removed.
     const loaded = (this.#removing.get(name) ?? Promise.resolve())
       .then(() => this.#read(name))
