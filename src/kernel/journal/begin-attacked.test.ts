@@ -1,6 +1,7 @@
 // Nodes that stay, and keep journals from beginning.
-import { it } from 'vitest'
+import { expect, it } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
+import { beginning } from './beginnings.ts'
 import { JournalLab, type JournalNode, LIST } from './groups.contract.ts'
 
 it('a journal begins although somebody who is here makes up names all the time', async () => {
@@ -15,4 +16,24 @@ it('a journal begins although somebody who is here makes up names all the time',
   }
   await lab.advance(2_000)
   for (let i = 0; i < 5; i++) await lab.run(a.groups.create(`${LIST}-${i}`, utf8('x')), 1_000)
+})
+
+it('a journal begins without those who are here and store nothing, and the next at once', async () => {
+  const lab = new JournalLab()
+  const [a, b, ...mute] = (await lab.boot('abcd')) as [JournalNode, JournalNode, JournalNode, JournalNode]
+  for (const { owner } of mute) owner.hold = () => new Promise<void>(() => undefined)
+  const tookMs: number[] = []
+  for (let i = 0; i < 12; i++) {
+    const beganMs = lab.clock.nowMs()
+    // As for a process: each attempt has a name of its own.
+    let attempt = 0
+    await lab.run(
+      beginning(lab.clock, (options) => a.groups.create(`${LIST}-${i}-${attempt++}`, utf8('x'), options)),
+      60_000,
+    )
+    tookMs.push(lab.clock.nowMs() - beganMs)
+  }
+  expect(Math.max(...tookMs)).toBeLessThan(15_000)
+  expect(tookMs.filter((ms) => ms > 1_000).length).toBeLessThanOrEqual(1)
+  await lab.until(() => b.groups.names('test/').length > 0, 10_000)
 })

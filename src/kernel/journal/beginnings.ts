@@ -2,9 +2,10 @@
 import { isOsError, OsError, toOsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
-import { GROUP_AGAIN_MS, GROUP_BEGIN_MS } from '../limits.ts'
+import { GROUP_AGAIN_MS, GROUP_BEGIN_MS, GROUP_MUTE_MS } from '../limits.ts'
 import type { Liveness } from './liveness.ts'
-import { firstConfig } from './policy.ts'
+import { type Candidate, firstConfig } from './policy.ts'
+import type { GroupConfig } from './raft/config.ts'
 
 export interface BeginOptions {
   signal?: AbortSignal | undefined
@@ -25,6 +26,8 @@ export class Beginnings {
   readonly #clock: Clock
   readonly #liveness: Pick<Liveness, 'nodes'>
   readonly #waiting = new Map<string, Beginning>()
+  /** Until when no journal counts on these, which stored nothing of one. */
+  readonly #mute = new Map<NodeId, number>()
 
   constructor(self: NodeId, clock: Clock, liveness: Pick<Liveness, 'nodes'>) {
     this.#self = self
@@ -61,6 +64,27 @@ export class Beginnings {
     }
   }
 
+  /** Who is to keep a journal that begins here. */
+  firstConfig(name: string): GroupConfig {
+    return firstConfig(this.#self, this.#nodes(name))
+  }
+
+  /** A journal was given up of which these have stored nothing, though they seem to be well. */
+  mute(ids: readonly NodeId[]): void {
+    for (const id of ids) this.#mute.set(id, this.#clock.nowMs() + GROUP_MUTE_MS)
+  }
+
+  /** It left: whoever comes back may be well. */
+  left(id: NodeId): void {
+    this.#mute.delete(id)
+  }
+
+  #nodes(name: string): Candidate[] {
+    const nowMs = this.#clock.nowMs()
+    const well = ({ id, fit }: Candidate) => fit && (this.#mute.get(id) ?? 0) <= nowMs
+    return this.#liveness.nodes(name).map((node) => ({ ...node, fit: well(node) }))
+  }
+
   arrived(name: string): void {
     this.#waiting.get(name)?.resolve()
   }
@@ -77,7 +101,7 @@ export class Beginnings {
 
   #look(name: string, { others, again, reject }: Beginning): void {
     if (others.length === 0 || !again) return
-    const nodes = this.#liveness.nodes(name)
+    const nodes = this.#nodes(name)
     if (nodes.some(({ id, fit }) => fit && others.includes(id))) return
     // Who is only busy answers yet: a journal that this node keeps alone would not survive it.
     const busy = nodes.some(({ id }) => others.includes(id))

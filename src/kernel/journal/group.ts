@@ -211,6 +211,12 @@ export class Group implements Journal {
     return { snapshot: log.snapshot.data, entries }
   }
 
+  /** Members that are not known to have stored anything of it. */
+  get withoutAny(): NodeId[] {
+    const stored = this.#raft.holders(Math.max(1, this.#raft.log.snapshot.index))
+    return membersOf(this.config).filter((id) => id !== this.#host.self && !stored.includes(id))
+  }
+
   caughtUp(id: NodeId): boolean {
     return this.#raft.holders(this.#raft.commit).includes(id)
   }

@@ -5,7 +5,7 @@
 //
 // A journal that nobody writes costs nothing: no timer runs unless some machine waits for an answer, and no message
 // is sent unless a node comes or goes.
-import { errorLine, OsError } from '../../base/errors.ts'
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { LogSink } from '../../ports/log.ts'
@@ -25,7 +25,6 @@ import { Kept } from './kept.ts'
 import { Led } from './led.ts'
 import type { Liveness } from './liveness.ts'
 import { Members } from './members.ts'
-import { firstConfig } from './policy.ts'
 import { membersOf, voterOf } from './raft/config.ts'
 import { decodeWitnessFrame, encodeWitnessFrame, type RaftMessage } from './raft/messages.ts'
 import { Reopening } from './reopening.ts'
@@ -212,6 +211,7 @@ export class Groups {
     try {
       await this.#beginnings.wait(name, () => this.#found(name, data), options)
     } catch (error) {
+      if (isOsError(error, 'ETIMEDOUT')) this.#beginnings.mute(this.#kept.get(name)?.withoutAny ?? [])
       this.#dismissals.tellAll(name) // also members that have not answered: it must not come to life without this node
       await this.remove(name)
       throw error
@@ -220,8 +220,7 @@ export class Groups {
 
   /** @returns who keeps it besides. */
   async #found(name: string, data: Uint8Array): Promise<readonly NodeId[]> {
-    const config = firstConfig(this.#rpc.self, this.#liveness.nodes(name))
-    const group = await this.#kept.create(name, config, data)
+    const group = await this.#kept.create(name, this.#beginnings.firstConfig(name), data)
     this.#changed(group)
     return membersOf(group.config).filter((id) => id !== this.#rpc.self)
   }
@@ -326,6 +325,7 @@ export class Groups {
     if (this.#kept.hasUnborn)
       this.#clock.setTimer(() => this.#giveUp(peer), limits.RAFT_STICK_MS, 'journals to give up')
     this.#members.left(peer, said !== null)
+    this.#beginnings.left(peer)
     this.#intake.lost(peer)
     for (const group of this.#kept.values()) {
       if (!isMember(group.config, peer)) continue
