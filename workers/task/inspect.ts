@@ -1,6 +1,6 @@
-// Values as node's `util.inspect` and `util.format` show them, so that what a program logs reads as its author expects:
-// depths, line breaks and columns are node's. Below console.ts. It calls no getter, and runs nothing else of a program but the
-// traps of its proxies. What it does not tell: what is in a Promise, a WeakMap or behind a private name.
+// Values as text, in the notation of node's `util.inspect` and `util.format`, so that what a program logs reads as its author
+// expects. Where lines break is our own: what fits a line stands on it. Below console.ts. It calls no getter, and runs nothing else
+// of a program but the traps of its proxies. What it does not tell: what is in a Promise, a WeakMap or behind a private name.
 
 const DEPTH = 2
 /** Elements of an array, a Map or a Set, and bytes of a buffer. */
@@ -9,9 +9,7 @@ const MAX_BYTES = 50
 const MAX_STRING = 10_000
 /** Objects in one value, beyond which it says no more of others: width to the power of the depth is more than a line holds. */
 const MAX_OBJECTS = 20_000
-const LINE = 80
-/** So many of the innermost levels may share a line. */
-const COMPACT = 3
+const LINE = 76
 
 interface State {
   depth: number
@@ -19,14 +17,12 @@ interface State {
   /** Objects that are shown within themselves, by their number. */
   circular: Map<object, number>
   indent: number
-  /** How deep the object was that was shown last. */
-  level: number
   left: number
 }
 
 /** As `util.inspect(value)`. */
 export function inspect(value: unknown, depth = DEPTH): string {
-  return show(value, 0, { depth, seen: [], circular: new Map(), indent: 0, level: 0, left: MAX_OBJECTS })
+  return show(value, 0, { depth, seen: [], circular: new Map(), indent: 0, left: MAX_OBJECTS })
 }
 
 /** As `util.format(...values)`. */
@@ -81,7 +77,7 @@ function show(value: unknown, level: number, state: State): string {
   if (value !== null && typeof value === 'object') return showObject(value, level, state)
   switch (typeof value) {
     case 'string':
-      return showString(value, state)
+      return showString(value)
     case 'number':
       return number(value)
     case 'bigint':
@@ -93,12 +89,9 @@ function show(value: unknown, level: number, state: State): string {
   }
 }
 
-/** Where it is too long for its line, each line of the text has one. */
-function showString(text: string, { indent }: State): string {
-  const more = text.length > MAX_STRING ? `... ${counted(text.length - MAX_STRING, 'more character')}` : ''
-  const start = text.slice(0, MAX_STRING)
-  const lines = start.length > 16 && start.length > LINE - indent - 4 ? start.split(/(?<=\n)/) : [start]
-  return lines.map(quoted).join(` +\n${' '.repeat(indent + 2)}`) + more
+function showString(text: string): string {
+  const left = text.length - MAX_STRING
+  return left > 0 ? `${quoted(text.slice(0, MAX_STRING))}... ${counted(left, 'more character')}` : quoted(text)
 }
 
 const ESCAPES: Record<string, string> = { '\n': '\\n', '\t': '\\t', '\r': '\\r', '\b': '\\b', '\f': '\\f', '\v': '\\v' }
@@ -128,7 +121,6 @@ function showObject(value: object, level: number, state: State): string {
   const shape = shapeOf(value)
   if ((level > state.depth || state.left-- <= 0) && !isEmpty(value, shape)) return `[${shape.name}]`
   state.seen.push(value)
-  if (!isEmpty(value, shape)) state.level = level
   const entries = shape.entries((part) => show(part, level + 1, state), state)
   const list = shape.kind === 'array'
   for (const key of keysOf(value, list)) entries.push(property(value, key, { level, state }))
@@ -139,7 +131,7 @@ function showObject(value: object, level: number, state: State): string {
   const open = `${shape.prefix}${list ? '[' : '{'}`
   const close = list ? ']' : '}'
   if (entries.length === 0) return `${base === '' ? '' : `${base} `}${open}${close}`
-  return fitted(entries, { base, open, close, level, state, list, more: list && shape.size > MAX_ELEMENTS })
+  return fitted(entries, { front: `${base === '' ? '' : `${base} `}${open}`, close, indent: state.indent, list })
 }
 
 /** It says less than its name in brackets. */
@@ -194,7 +186,7 @@ function shapeOf(value: object): Shape {
   return { ...plainly, prefix: name === 'Object' && tagged === '' ? '' : `${name}${tagged} ` }
 }
 
-const spare = (): State => ({ depth: 0, seen: [], circular: new Map(), indent: 0, level: 0, left: 1 })
+const spare = (): State => ({ depth: 0, seen: [], circular: new Map(), indent: 0, left: 1 })
 
 /** Of what makes it, or `[Object: null prototype]`. */
 function nameOf(value: object): string {
@@ -309,60 +301,28 @@ function keyText(key: PropertyKey, enumerable: boolean): string {
 }
 
 interface Frame {
-  base: string
-  open: string
+  /** With the opening bracket. */
+  front: string
   close: string
-  level: number
-  state: State
+  indent: number
   list: boolean
-  more: boolean
 }
 
-/** On one line, in columns, or one below the other. */
-function fitted(entries: string[], { base, open, close, level, state, list, more }: Frame): string {
-  const front = base === '' ? '' : `${base} `
-  const lines = list && entries.length > 6 ? columns(entries, more, state.indent) : entries
-  if (state.level - level < COMPACT && lines.length === entries.length) {
-    const start = lines.length + state.indent + open.length + base.length + 10
-    const total = lines.reduce((sum, line) => sum + line.length, lines.length + start)
-    const flat = lines.join(', ')
-    if (total <= LINE && !flat.includes('\n') && !base.includes('\n')) return `${front}${open} ${flat} ${close}`
-  }
-  const margin = `\n${' '.repeat(state.indent)}`
-  return `${front}${open}${margin}  ${lines.join(`,${margin}  `)}${margin}${close}`
+/** On one line if it fits; else one below the other, and of a list as many on each line as fit. */
+function fitted(entries: readonly string[], { front, close, indent, list }: Frame): string {
+  const flat = `${front} ${entries.join(', ')} ${close}`
+  if (indent + flat.length <= LINE && !flat.includes('\n')) return flat
+  const lines = list ? filled(entries, LINE - indent - 2) : entries
+  const margin = `\n${' '.repeat(indent)}`
+  return `${front}${margin}  ${lines.join(`,${margin}  `)}${margin}${close}`
 }
 
-/** Many short elements, some to a line. */
-function columns(entries: string[], more: boolean, indent: number): string[] {
-  const count = more ? entries.length - 1 : entries.length
-  const lengths = entries.slice(0, count).map((entry) => entry.length)
-  const widest = Math.max(...lengths) + 2
-  const total = lengths.reduce((sum, length) => sum + length + 2, 0)
-  if (!(widest * 3 + indent < LINE && (total / widest > 5 || widest <= 8))) return entries
-  const bias = Math.max(widest - 3 - Math.sqrt(widest - total / entries.length), 1)
-  const across = Math.min(
-    Math.round(Math.sqrt(2.5 * bias * count) / bias),
-    Math.floor((LINE - indent) / widest),
-    COMPACT * 4,
-    15,
-  )
-  if (across <= 1) return entries
-  const widths = Array.from({ length: across }, (_, column) =>
-    lengths.reduce((width, length, i) => (i % across === column ? Math.max(width, length) : width), 0),
-  )
-  const toTheRight = entries.slice(0, count).every((entry) => /^-?[\d.]+(e[+-]\d+)?n?$|^-?Infinity$|^NaN$/.test(entry))
-  const rows: string[] = []
-  for (let from = 0; from < count; from += across) {
-    const row = entries.slice(from, Math.min(from + across, count))
-    const cells = row.map((entry, i) => {
-      const last = i === row.length - 1
-      const width = (widths[i] as number) + (last ? 0 : 2)
-      const text = last ? entry : `${entry}, `
-      if (toTheRight) return text.padStart(width)
-      return last ? text : text.padEnd(width)
-    })
-    rows.push(cells.join(''))
+function filled(entries: readonly string[], width: number): string[] {
+  const lines: string[] = []
+  for (const entry of entries) {
+    const line = `${lines.at(-1)}, ${entry}`
+    if (lines.length > 0 && line.length <= width && !line.includes('\n')) lines[lines.length - 1] = line
+    else lines.push(entry)
   }
-  if (more) rows.push(entries[count] as string)
-  return rows
+  return lines
 }
