@@ -299,7 +299,10 @@ export class FakeKernel {
   #change(args: CallArgs<'change'>): void {
     if (args.op === 'mkdir') return this.#mkdir(args.path, args.recursive ?? false)
     if (args.op === 'symlink') return this.#place(args.path, { target: args.target })
-    if (args.op === 'remove') return this.#removeAll([args.path, ...(args.also ?? [])], args.recursive ?? false)
+    if (args.op === 'remove') {
+      const { path, also = [], recursive = false } = args
+      return this.#allOrNone([path, ...also], (each) => this.#remove(each, recursive))
+    }
     if (args.op === 'set') {
       const path = this.#followed(args.path)
       if (!this.entries.has(path)) throw new OsError('ENOENT', `no ${args.path}`)
@@ -308,7 +311,12 @@ export class FakeKernel {
       return
     }
     if (!('from' in args) || args.op === 'import') throw new OsError('ENOSYS', 'nothing is remembered here')
-    const { from, to } = args
+    if (args.op === 'copy') return this.#copy(args.from, args.to, args)
+    const { from, to, also = [] } = args
+    this.#allOrNone([{ from, to }, ...also], (each) => this.#copy(each.from, each.to, args))
+  }
+
+  #copy(from: string, to: string, args: { op: 'move' } | { op: 'copy'; exclusive?: boolean | undefined }): void {
     const entry = this.entries.get(from)
     if (!entry) throw new OsError('ENOENT', `no ${from}`)
     const there = this.entries.get(to)
@@ -335,11 +343,12 @@ export class FakeKernel {
     this.entries.set(path, entry)
   }
 
-  #removeAll(paths: readonly string[], recursive: boolean): void {
+  #allOrNone<T>(all: readonly T[], change: (one: T) => void): void {
     const before = [...this.entries]
     try {
-      for (const path of paths) this.#remove(path, recursive)
+      for (const one of all) change(one)
     } catch (error) {
+      this.entries.clear()
       for (const [path, entry] of before) this.entries.set(path, entry)
       throw error
     }

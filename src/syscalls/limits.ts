@@ -37,6 +37,6 @@ export const MAX_ARG_LENGTH = 65_536
 export const MAX_PROGRAM_BYTES = 8 * 1024 * 1024
 /** KIDs in one `wait`. */
 export const MAX_WAIT_KIDS = 1024
-/** Paths of one removal, and their characters together: they travel to the tree in one frame. */
-export const MAX_REMOVED = 1024
-export const MAX_REMOVED_LENGTH = 256 * 1024
+/** What one call removes or moves, and the characters of its paths together: they travel to the tree in one frame. */
+export const MAX_TOGETHER = 1024
+export const MAX_TOGETHER_LENGTH = 256 * 1024

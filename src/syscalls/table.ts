@@ -36,12 +36,18 @@ const path = v.pipe(
   v.maxLength(limits.MAX_PATH_LENGTH),
   v.check((text) => !text.includes('\0'), 'a path must not contain NUL'),
 )
+const tooLong = `at most ${limits.MAX_TOGETHER_LENGTH} characters of paths`
 const removed = v.pipe(
   v.array(path),
-  v.maxLength(limits.MAX_REMOVED - 1),
+  v.maxLength(limits.MAX_TOGETHER - 1),
+  v.check((paths) => paths.reduce((sum, each) => sum + each.length, 0) <= limits.MAX_TOGETHER_LENGTH, tooLong),
+)
+const moved = v.pipe(
+  v.array(v.strictObject({ from: path, to: path })),
+  v.maxLength(limits.MAX_TOGETHER - 1),
   v.check(
-    (paths) => paths.reduce((sum, each) => sum + each.length, 0) <= limits.MAX_REMOVED_LENGTH,
-    `at most ${limits.MAX_REMOVED_LENGTH} characters of paths`,
+    (moves) => moves.reduce((sum, { from, to }) => sum + from.length + to.length, 0) <= limits.MAX_TOGETHER_LENGTH,
+    tooLong,
   ),
 )
 const ref = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -131,8 +137,8 @@ export const syscalls = {
       mode: v.optional(permissions),
     }),
     v.strictObject({ op: v.literal('symlink'), path, target: path }),
-    /** Replaces a file, or an empty directory by a directory. */
-    v.strictObject({ op: v.literal('move'), from: path, to: path }),
+    /** Replaces a file, or an empty directory by a directory. With `also`: all of them, in their order, or none, as `remove`. */
+    v.strictObject({ op: v.literal('move'), from: path, to: path, also: v.optional(moved) }),
     v.strictObject({ op: v.literal('copy'), from: path, to: path, exclusive: v.optional(v.boolean()) }),
     /** With `also`: all of them or none, in one version; they are in one keg. */
     v.strictObject({

@@ -60,11 +60,16 @@ export class FileChanges {
           context,
         )
       }
-      case 'move':
-        return this.#apply(
-          { op: 'move', from: this.#writable(args.from), to: this.#writable(args.to), mtimeMs },
+      case 'move': {
+        const { from, to, also = [] } = args
+        const moves = [{ from, to }, ...also].map((each) => {
+          return { from: this.#writable(each.from), to: this.#writable(each.to) }
+        })
+        return this.#options.apply(
+          moves.map((each) => ({ op: 'move', ...each, mtimeMs })),
           context,
         )
+      }
       case 'copy':
         return this.#copy(args, mtimeMs, context)
       case 'import':

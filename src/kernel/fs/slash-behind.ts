@@ -48,7 +48,8 @@ export class Paths {
 
   /** @throws {OsError} ENOTDIR, ENOENT; EINVAL and EBUSY for the name `.`, which no directory can lose. */
   async changed<T extends FileChange>(change: T, context: FsContext): Promise<T> {
-    if ('from' in change) return { ...change, ...(await this.#two(change, context)) }
+    if ('from' in change)
+      return { ...change, ...(await this.#two(change, context)), ...(await this.#others(change, context)) }
     const paths = [change.path, ...('also' in change ? (change.also ?? []) : [])]
     for (const path of paths.filter(asksForDirectory)) {
       if (change.op === 'mkdir' && change.recursive) await this.#madeWithParents(path, context)
@@ -65,6 +66,14 @@ export class Paths {
     else if (op === 'remove') await this.#directory(path, context, false)
     else if (op !== 'mkdir' && op !== 'mount') await this.#directory(path, context)
     if (op === 'remove' && endsInDot(path)) throw new OsError('EINVAL', `${path} is no name of a directory`)
+  }
+
+  /** What is moved with the first. */
+  async #others(change: TwoPaths, context: FsContext) {
+    if (change.op !== 'move' || !change.also) return {}
+    const also = []
+    for (const { from, to } of change.also) also.push(await this.#two({ op: 'move', from, to }, context))
+    return { also }
   }
 
   async #two({ op, from, to }: TwoPaths, context: FsContext) {

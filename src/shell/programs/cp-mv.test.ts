@@ -50,6 +50,62 @@ describe('mv', () => {
   })
 })
 
+describe('mv of several', () => {
+  it('moves what is named together in one change, or one by one where that fails', async () => {
+    const { shell, out, kernel } = testShell({ ...TREE, '/x': 'x', '/y': 'y', '/z/sub/w': 'w' })
+    const moves = () => kernel.calls.filter(({ args }) => (args as { op?: string }).op === 'move').length
+    expect(await out('mv -v /x /y /a.txt /dir')).toBe(
+      "renamed '/x' -> '/dir/x'\nrenamed '/y' -> '/dir/y'\nrenamed '/a.txt' -> '/dir/a.txt'\n",
+    )
+    expect(moves()).toBe(1)
+    expect(await shell.execute('mv -v /dir/x /none /dir/sub /dir/y /z')).toEqual({
+      code: 1,
+      stdout: "renamed '/dir/x' -> '/z/x'\nrenamed '/dir/sub' -> '/z/sub'\nrenamed '/dir/y' -> '/z/y'\n",
+      stderr: "mv: cannot move '/none': No such file or directory\n",
+    })
+    expect(moves()).toBe(2)
+  })
+
+  it('takes as many together as one change may have', async () => {
+    const names = Array.from({ length: 1030 }, (_, i) => `/many/f${i}`)
+    const { shell, kernel } = testShell({ ...Object.fromEntries(names.map((name) => [name, ''])), '/to/x': '' })
+    expect(await shell.execute(`mv ${names.join(' ')} /to`)).toMatchObject({ code: 0, stderr: '' })
+    const counts = kernel.calls.flatMap(({ args }) => (args as { also?: unknown[] }).also?.length ?? [])
+    expect(counts).toEqual([1023, 5])
+    expect(kernel.entries.has('/many/f1029')).toBe(false)
+  })
+})
+
+describe.each(['mv', 'cp'])('%s of several of one name', (program) => {
+  it('does not overwrite what it has just put there, whose content nobody would have any more', async () => {
+    const { shell, kernel } = testShell({ '/a/f': 'one', '/b/f': 'two', '/to/g': '' })
+    expect(await shell.execute(`${program} /a/f /b/f /to`)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `${program}: will not overwrite just-created '/to/f' with '/b/f'\n`,
+    })
+    expect(kernel.text('/to/f')).toBe('one')
+    expect(kernel.text('/b/f')).toBe('two')
+  })
+
+  it('says that the same was named twice', async () => {
+    const { shell, kernel } = testShell({ '/a/f': 'one', '/to/g': '' })
+    expect(await shell.execute(`${program} /a/f /a/f /to`)).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: `${program}: warning: source file '/a/f' specified more than once\n`,
+    })
+    expect(kernel.text('/to/f')).toBe('one')
+  })
+
+  it('replaces with -n nothing that it has just put there, without a word', async () => {
+    const { out, kernel } = testShell({ '/a/f': 'one', '/b/f': 'two', '/to/g': '' })
+    expect(await out(`${program} -n /a/f /b/f /to`)).toBe('')
+    expect(kernel.text('/to/f')).toBe('one')
+    expect(kernel.text('/b/f')).toBe('two')
+  })
+})
+
 describe('cp', () => {
   it('copies links as links with -r, and what they lead to without', async () => {
     const { shell, out } = testShell(TREE)

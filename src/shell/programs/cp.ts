@@ -5,7 +5,7 @@ import { Complaint } from '../messages.ts'
 import { isInside, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
 import { copyFile } from './copy-file.ts'
-import { destination, isThere, type Place, sameFile } from './destination.ts'
+import { destination, isThere, Made, type Place, sameFile } from './destination.ts'
 
 const OWNER_READS = 0o400
 const OWNER_WRITES = 0o200
@@ -39,13 +39,17 @@ export const cp = defineProgram(
     const { recursive, preserve, archive } = given
     const options = { ...given, recursive: recursive || archive, preserve: preserve || archive }
     const { sources, placeOf } = await destination(context, operands)
-    return forEachOperand(context, sources, (source) => copyNamed(context, source, placeOf(source), options), {
+    const made = new Made()
+    const copyOne = (source: string) => copyNamed(context, source, placeOf(source), { ...options, made })
+    return forEachOperand(context, sources, copyOne, {
       describe: (source) => `cannot copy '${source}'`,
     })
   },
 )
 
-async function copyNamed(context: ProgramContext, source: string, { from, to, name }: Place, options: Options) {
+async function copyNamed(context: ProgramContext, source: string, place: Place, options: Options & { made: Made }) {
+  const { from, to, name } = place
+  const { made } = options
   const stat = options.recursive
     ? await context.fs.lstat(from, context.cancel)
     : await context.fs.stat(from, context.cancel)
@@ -57,7 +61,9 @@ async function copyNamed(context: ProgramContext, source: string, { from, to, na
   if (stat.isDirectory() && isInside(to, path)) throw new OsError('EINVAL', 'cannot copy a directory into itself')
   const one = { from: path, to, ...kindOf(stat) }
   if (options['no-clobber'] && !one.directory && (await isThere(context, to))) return
+  if (!one.directory && (await made.twice(context, source, place))) return
   await copy(context, one, options)
+  made.add(place)
   if (options.verbose) await context.print(`'${context.shown(source)}' -> '${context.shown(name)}'\n`)
 }
 

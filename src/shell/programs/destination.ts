@@ -1,7 +1,7 @@
 // Where `cp` and `mv` put things: the last operand, into it when it is a directory.
 import { OsError } from '../../base/errors.ts'
 import type { Stats } from '../../syscalls/fs-entries.ts'
-import { saying } from '../messages.ts'
+import { Complaint, saying } from '../messages.ts'
 import { UsageError } from '../options.ts'
 import { baseName, endsInDots, joinPath } from '../paths.ts'
 import type { ProgramContext } from '../program.ts'
@@ -18,6 +18,31 @@ export interface Place {
   to: string
   /** `to` as it was asked for. */
   name: string
+}
+
+/** What one command has put somewhere: another thing of the same name must not take its place, as in coreutils. */
+export class Made {
+  /** Where from, by where to. */
+  readonly #places = new Map<string, string>()
+
+  add({ from, to }: Place): void {
+    this.#places.set(to, from)
+  }
+
+  has(to: string): boolean {
+    return this.#places.has(to)
+  }
+
+  /** @returns whether the same was named before, which is said. @throws {Complaint} EEXIST where another one was. */
+  async twice(context: ProgramContext, source: string, { from, to, name }: Place): Promise<boolean> {
+    const earlier = this.#places.get(to)
+    if (earlier === undefined) return false
+    if (earlier !== from) {
+      throw new Complaint('EEXIST', `will not overwrite just-created '${name}' with '${source}'`)
+    }
+    await context.complain(`warning: source file '${source}' specified more than once`)
+    return true
+  }
 }
 
 /** @throws {Complaint} ENOTDIR or ENOENT when the sources cannot go into the target. */

@@ -1,9 +1,16 @@
-// mv: renames, and from one keg to another copies and removes.
+// mv: renames, and from one keg to another copies and removes. What is named together is moved in one change, as rm removes it.
 import { isOsError } from '../../base/errors.ts'
 import { Complaint } from '../messages.ts'
 import { endsInDots } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
-import { destination, isThere, sameFile } from './destination.ts'
+import { destination, isThere, Made, type Place, sameFile } from './destination.ts'
+import { groups, together } from './together.ts'
+
+interface Move extends Place {
+  source: string
+}
+
+const describe = (source: string) => `cannot move '${source}'`
 
 export const mv = defineProgram(
   {
@@ -19,21 +26,53 @@ export const mv = defineProgram(
   },
   async (context, { options, operands }) => {
     const { sources, placeOf } = await destination(context, operands)
-    const moveOne = async (source: string) => {
-      const { from, to, name } = placeOf(source)
+    const made = new Made()
+    const moves: Move[] = []
+    const look = async (source: string) => {
+      const place = placeOf(source)
+      const { from, to, name } = place
       if (endsInDots(source)) {
         throw new Complaint('EBUSY', `cannot move '${source}' to '${name}': Device or resource busy`)
       }
       if (await sameFile(context, from, to)) {
         throw new Complaint('EINVAL', `'${source}' and '${name}' are the same file`)
       }
-      if (options['no-clobber'] && (await isThere(context, to))) return
-      await move(context, from, to)
-      if (options.verbose) await context.print(`renamed '${context.shown(source)}' -> '${context.shown(name)}'\n`)
+      await context.fs.lstat(from, context.cancel)
+      if (options['no-clobber'] && (made.has(to) || (await isThere(context, to)))) return
+      if (await made.twice(context, source, place)) return
+      made.add(place)
+      moves.push({ ...place, source })
     }
-    return forEachOperand(context, sources, moveOne, { describe: (source) => `cannot move '${source}'` })
+    const looked = await forEachOperand(context, sources, look, { describe })
+    let moved = 0
+    for (const group of groups(moves, ({ from, to }) => from.length + to.length)) {
+      moved = Math.max(moved, await moveAll(context, group, options.verbose))
+    }
+    return Math.max(looked, moved)
   },
 )
+
+/** @returns the exit code. */
+async function moveAll(context: ProgramContext, group: readonly Move[], verbose: boolean): Promise<number> {
+  const tell = async ({ source, name }: Move) => {
+    if (verbose) await context.print(`renamed '${context.shown(source)}' -> '${context.shown(name)}'\n`)
+  }
+  const [{ from, to } = { from: '', to: '' }, ...also] = group.map(({ from, to }) => ({ from, to }))
+  const all = () => context.client.call('change', { op: 'move', from, to, also }, context.cancel)
+  if (also.length > 0 && (await together(all))) {
+    for (const one of group) await tell(one)
+    return 0
+  }
+  let code = 0
+  for (const one of group) {
+    const work = async () => {
+      await move(context, one.from, one.to)
+      await tell(one)
+    }
+    code = Math.max(code, await forEachOperand(context, [one.source], work, { describe }))
+  }
+  return code
+}
 
 async function move(context: ProgramContext, from: string, to: string): Promise<void> {
   try {

@@ -1,19 +1,16 @@
 // rm: removes files and, with -r, directories. What is named together goes in one change, so that one undo brings it back.
 import { isOsError, OsError } from '../../base/errors.ts'
-import { MAX_REMOVED, MAX_REMOVED_LENGTH } from '../../syscalls/limits.ts'
 import { Complaint } from '../messages.ts'
 import { UsageError } from '../options.ts'
 import { endsInDots } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
+import { groups, together } from './together.ts'
 
 interface Doomed {
   operand: string
   path: string
   directory: boolean
 }
-
-/** With them nothing was removed; which one it was is found out one by one. */
-const REFUSALS = new Set(['ENOENT', 'ENOTDIR', 'ENOTEMPTY', 'EBUSY', 'ELOOP', 'EROFS', 'EXDEV'])
 
 const describe = (operand: string) => `cannot remove '${operand}'`
 
@@ -61,26 +58,11 @@ export const rm = defineProgram(
     }
     const looked = await forEachOperand(context, operands, look, { describe })
     let removed = 0
-    for (const group of groups(doomed)) removed = Math.max(removed, await remove(context, group, options))
+    for (const group of groups(doomed, ({ path }) => path.length))
+      removed = Math.max(removed, await remove(context, group, options))
     return Math.max(looked, removed)
   },
 )
-
-/** As many together as one change takes. */
-function groups(doomed: readonly Doomed[]): Doomed[][] {
-  const all: Doomed[][] = []
-  let length = 0
-  for (const one of doomed) {
-    const last = all.at(-1)
-    length += one.path.length
-    if (last && last.length < MAX_REMOVED && length <= MAX_REMOVED_LENGTH) last.push(one)
-    else {
-      all.push([one])
-      length = one.path.length
-    }
-  }
-  return all
-}
 
 interface Options {
   recursive: boolean
@@ -94,7 +76,9 @@ async function remove(context: ProgramContext, group: readonly Doomed[], options
   const tell = async ({ operand, directory }: Doomed) => {
     if (verbose) await context.print(`removed ${directory ? 'directory ' : ''}'${context.shown(operand)}'\n`)
   }
-  if (group.length > 1 && (await together(context, group, recursive))) {
+  const [path = '', ...also] = group.map((one) => one.path)
+  const all = () => context.client.call('change', { op: 'remove', path, also, recursive }, context.cancel)
+  if (also.length > 0 && (await together(all))) {
     for (const one of group) await tell(one)
     return 0
   }
@@ -111,16 +95,4 @@ async function remove(context: ProgramContext, group: readonly Doomed[], options
     code = Math.max(code, await forEachOperand(context, [one.operand], work, { describe }))
   }
   return code
-}
-
-/** @returns false where one of them cannot be removed, or they are not in one keg: then all are still there. */
-async function together(context: ProgramContext, group: readonly Doomed[], recursive: boolean): Promise<boolean> {
-  const [path = '', ...also] = group.map((one) => one.path)
-  try {
-    await context.client.call('change', { op: 'remove', path, also, recursive }, context.cancel)
-    return true
-  } catch (error) {
-    if (error instanceof OsError && REFUSALS.has(error.code)) return false
-    throw error
-  }
 }

@@ -1,0 +1,47 @@
+// What is named together and changed in one call, so that it is one version: for rm and mv. Nothing is changed where one of them
+// cannot be; which one it was is found out one by one.
+import { type ErrorCode, OsError } from '../../base/errors.ts'
+import { MAX_TOGETHER, MAX_TOGETHER_LENGTH } from '../../syscalls/limits.ts'
+
+/** With them nothing was changed. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'EACCES',
+  'EBUSY',
+  'EFBIG',
+  'EINVAL',
+  'EISDIR',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+  'ENOTEMPTY',
+  'EROFS',
+  'EXDEV',
+])
+
+/** As many together as one change takes. @param lengthOf characters of the paths of one. */
+export function groups<T>(all: readonly T[], lengthOf: (one: T) => number): T[][] {
+  const found: T[][] = []
+  let length = 0
+  for (const one of all) {
+    const last = found.at(-1)
+    length += lengthOf(one)
+    if (last && last.length < MAX_TOGETHER && length <= MAX_TOGETHER_LENGTH) last.push(one)
+    else {
+      found.push([one])
+      length = lengthOf(one)
+    }
+  }
+  return found
+}
+
+/** @returns false where one of them cannot be changed so, or they are not in one keg: then all are as they were. */
+export async function together(call: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await call()
+    return true
+  } catch (error) {
+    if (error instanceof OsError && REFUSALS.has(error.code)) return false
+    throw error
+  }
+}
