@@ -258,7 +258,7 @@ export class Files {
     if (first !== 'keg') return (await this.namespace.resolve(names, { last: true }, until)).entry
     const [version, ...inner] = rest
     if (version === undefined) return undefined
-    const { root } = await versionAt({ kegs: this.#kegs, past: this.past }, version, until)
+    const { root } = await versionAt({ kegs: this.#kegs, mounts: this.mounts, past: this.past }, version, until)
     return (await this.#tree.resolve({ root, options: { signal: until } }, inner, { last: true })).entry
   }
 
@@ -269,7 +269,7 @@ export class Files {
       bin: builtinMount(builtin, blocks),
       car: carMount(this.#cars, (names) => this.#entryAt(names)),
       dev: devMount(random),
-      keg: kegMount({ kegs: this.#kegs, past: this.past, tree, blocks }),
+      keg: kegMount({ kegs: this.#kegs, mounts: this.mounts, past: this.past, tree, blocks }),
       net: netMount({ self: node, peers: async () => membership.rows() }),
       proc: procMount(processes),
     }

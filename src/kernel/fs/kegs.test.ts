@@ -82,6 +82,21 @@ describe('a keg that is mounted', () => {
     expect((await run(kegOf(a).log())).length).toBeGreaterThan(1)
   })
 
+  it('is found in /keg by the beginning of its KID, also by who has not looked into it', async () => {
+    const keg = await made()
+    const short = keg.slice(0, 14)
+    const newcomer = cluster.addNode()
+    await run(newcomer.boot())
+    await meshed(cluster, [...nodes, newcomer])
+    expect(await read(newcomer, `/keg/${short}/f`)).toBe('one')
+    expect(await read(newcomer, `/keg/${keg.slice(0, 10)}@2/f`)).toBe('one')
+    expect(await run(newcomer.fs.readdir(`/keg/${short}@1`))).toEqual([])
+    expect(await codeOf(run(newcomer.fs.readdir(`/keg/${short}@77`)))).toBe('ENOENT')
+    expect(await codeOf(run(newcomer.fs.readdir(`/keg/${short}g`)))).toBe('ENOENT')
+    await run(kegOf(a).umount('/data'))
+    expect(await read(a, `/keg/${short}/f`)).toBe('one')
+  })
+
   it('is unmounted, and mounted again, with all that is in it', async () => {
     const keg = await made()
     await run(kegOf(b).umount('/data'))

@@ -31,11 +31,21 @@ export class MountTable {
 
   /** Kegs that are mounted in `/`, or known here otherwise. @throws {OsError} EHOSTUNREACH; EFBIG for a tree too large to look through. */
   async rows(signal: AbortSignal): Promise<KegRow[]> {
+    const paths = await this.#paths(signal)
+    return Promise.all([...paths].map(([keg, at]) => this.#row(keg, at.sort(), signal)))
+  }
+
+  /** Those whose KIDs begin so. @throws {OsError} as `rows`. */
+  async named(prefix: string, signal: AbortSignal): Promise<Kid[]> {
+    return [...(await this.#paths(signal)).keys()].filter((keg) => keg.startsWith(prefix))
+  }
+
+  async #paths(signal: AbortSignal): Promise<Map<Kid, string[]>> {
     const { kegs } = this.#options
     const paths = new Map<Kid, string[]>(kegs.names.map((keg) => [keg, []]))
     const walk = { view: await kegs.root.view(signal), seen: 0, paths }
     await this.#walk(walk, walk.view.root, [])
-    return Promise.all([...paths].map(([keg, at]) => this.#row(keg, at.sort(), signal)))
+    return paths
   }
 
   /** @returns whether anything is mounted there or below. */
