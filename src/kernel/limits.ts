@@ -121,6 +121,8 @@ export const MAX_KNOWN_BLOCKS = 250_000
 export const MAX_CACHED_CHILDREN = 100_000
 /** Links of directories that are kept encoded (some 10 MB). */
 export const MAX_ENCODED_LINKS = 30_000
+/** Whoever asks how well all is kept waits so long for one answer: a disk that is being written has none within DEFAULT_CALL_TIMEOUT_MS. */
+export const HEALTH_ANSWER_MS = 30_000
 /** Blocks fetched at a time ahead of a sequential reader, the next while these come: bounds memory per open file. */
 export const READAHEAD_BLOCKS = 8
 /** The same of small leaves: one request. */

@@ -56,7 +56,7 @@ export class FakeKernel {
   peers: PeerRow[] = []
   health: TreeHealth = {
     ...{ files: 3, directories: 2, blocks: 5, logicalBytes: 3000, storedBytes: 2000, physicalBytes: 4000 },
-    ...{ devices: 2, target: 2, under: 0, lost: 0, troubles: [] },
+    ...{ devices: 2, target: 2, under: 0, lost: 0, troubles: [], silent: [] },
   }
   storage: StorageRow[] = []
   log: LogLine[] = []

@@ -279,4 +279,6 @@ export interface TreeHealth {
   lost: number
   /** Some of those. */
   troubles: BlockTrouble[]
+  /** Nodes that are here and did not say all that they hold, as one that has much to do: what counts as lost may be there. */
+  silent: string[]
 }

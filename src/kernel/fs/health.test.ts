@@ -47,7 +47,7 @@ describe('the health of / on three devices', () => {
     const size = 2 * MIB + 5 + 5
     expect(await check()).toEqual({
       ...{ files: 4, directories: 5, blocks: 8, logicalBytes: 2 * size, storedBytes: size, physicalBytes: 3 * size },
-      ...{ devices: 3, target: 2, under: 0, lost: 0, troubles: [] },
+      ...{ devices: 3, target: 2, under: 0, lost: 0, troubles: [], silent: [] },
     })
     expect(await check('/d/b')).toMatchObject({ files: 1, directories: 0, blocks: 1, logicalBytes: 5 })
     expect(await codeOf(check('/nothing'))).toBe('ENOENT')
@@ -77,6 +77,14 @@ describe('the health of / on three devices', () => {
     await cluster.advance(20_000)
     const health = await cluster.run(reloaded.os.call('info', { topic: 'health' }))
     expect(health).toMatchObject({ lost: 3, troubles: expect.arrayContaining([{ path: '/e', cid, devices: 0 }]) })
+  })
+
+  it('names who is here and does not say what it has, whose disk is busy: that is not lost', async () => {
+    const { cid } = (await cluster.run(first().fs.stat('/d/b'))).info
+    for (const node of nodes.slice(0, 2)) node.disk.blocks.delete(cid as string)
+    const busy = nodes[2] as SimNode
+    busy.disk.read = () => new Promise(() => undefined)
+    expect(await check()).toMatchObject({ lost: 1, troubles: [{ path: '/d/b' }], silent: [busy.id] })
   })
 })
 

@@ -6,7 +6,14 @@ import type { LogSink } from '../../ports/log.ts'
 import type { BlockTrouble, OnProgress, TreeHealth } from '../../syscalls/types.ts'
 import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { MAX_CHECKED_BLOCKS, MAX_CIDS_PER_CALL, MAX_TROUBLES, PLACED_BYTES, REPLICAS } from '../limits.ts'
+import {
+  HEALTH_ANSWER_MS,
+  MAX_CHECKED_BLOCKS,
+  MAX_CIDS_PER_CALL,
+  MAX_TROUBLES,
+  PLACED_BYTES,
+  REPLICAS,
+} from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { allCids, DagReader, MalformedDag } from './dag.ts'
 import type { Entry } from './directory.ts'
@@ -132,11 +139,12 @@ export class TreeHealthService {
     const { nodes } = this.#options
     const here = nodes()
     const devices = new Set(here.map(({ device }) => device))
-    const holders = await this.#holders([...needed.keys()], here, { signal, onProgress })
+    const { holders, silent } = await this.#holders([...needed.keys()], here, { signal, onProgress })
     const target = Math.min(wanted, devices.size)
     const health: TreeHealth = {
       ...{ files, directories, blocks: needed.size, logicalBytes, storedBytes: 0, physicalBytes: 0 },
       ...{ devices: devices.size, target, under: 0, lost: broken.length, troubles: broken.slice(0, MAX_TROUBLES) },
+      silent,
     }
     for (const [cid, { path, bytes, target: each }] of needed) {
       const on = holders.get(cid) ?? []
@@ -163,7 +171,7 @@ export class TreeHealthService {
     const ask = async (node: { id: NodeId; device: DeviceId }) => {
       for (let at = 0; at < cids.length; at += MAX_CIDS_PER_CALL) {
         const some = cids.slice(at, at + MAX_CIDS_PER_CALL)
-        const held = await rpc.call(node.id, 'blocks.have', { cids: some }, { signal })
+        const held = await rpc.call(node.id, 'blocks.have', { cids: some }, { signal, timeoutMs: HEALTH_ANSWER_MS })
         for (const [i, cid] of some.entries()) if (held[i] === 1) holders.set(cid, [...(holders.get(cid) ?? []), node])
         done += some.length
         onProgress?.({ done, total, unit: 'blocks' })
@@ -171,10 +179,14 @@ export class TreeHealthService {
     }
     const asked = await Promise.allSettled(nodes.map(ask))
     signal.throwIfAborted()
-    for (const [i, answer] of asked.entries()) {
-      if (answer.status === 'rejected') log.log('info', 'fs', `${nodes[i]?.id} does not say what it holds`)
+    const silent: NodeId[] = []
+    for (const [i, { id }] of nodes.entries()) {
+      const answer = asked[i]
+      if (answer?.status !== 'rejected') continue
+      silent.push(id)
+      log.log('info', 'fs', `${id} does not say what it holds: ${errorLine(answer.reason)}`)
     }
-    return holders
+    return { holders, silent }
   }
 }
 

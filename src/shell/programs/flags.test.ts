@@ -78,6 +78,29 @@ describe('ln', () => {
   })
 })
 
+describe('fsck', () => {
+  it('calls nothing lost while a node that is here has not said what it has', async () => {
+    const { shell, kernel } = testShell(TREE)
+    kernel.health = { ...kernel.health, lost: 5 }
+    expect(await shell.execute('fsck')).toMatchObject({
+      code: 4,
+      stdout: expect.stringMatching(/\n5 blocks lost, unless a device that is away has them\n/),
+    })
+    kernel.health = { ...kernel.health, silent: ['12D3KooWbusyNode'] }
+    expect(await shell.execute('fsck')).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(
+        /\n5 blocks on none that answered; busyNode did not say all that is there: ask again\n/,
+      ),
+    })
+    kernel.health = { ...kernel.health, lost: 0 }
+    expect(await shell.execute('fsck')).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/\nbusyNode did not say/),
+    })
+  })
+})
+
 describe('errors', () => {
   it('name the path', async () => {
     const { shell, kernel } = testShell(TREE)
