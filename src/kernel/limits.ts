@@ -353,6 +353,11 @@ export const GROUP_BEGIN_MS = 20_000
 export const GROUP_AGAIN_MS = 10_000
 /** So long no new journal counts on a node that stored nothing of one until that was given up, though it answers otherwise. */
 export const GROUP_MUTE_MS = 300_000
+/**
+ * A newcomer that has not stored all of a journal after so long is not waited for: others are asked to keep it as well. Large trees
+ * take longer on slow links, and lose nothing by it.
+ */
+export const GROUP_LEARN_MS = 60_000
 /** Pause between the turns of those who could lead: a few round trips and a flush of a disk. */
 export const GROUP_ELECTION_STEP_MS = 150
 /** After a start others may lead already: they say so as soon as they are linked. */

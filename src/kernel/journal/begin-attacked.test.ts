@@ -37,3 +37,23 @@ it('a journal begins without those who are here and store nothing, and the next 
   expect(tookMs.filter((ms) => ms > 1_000).length).toBeLessThanOrEqual(1)
   await lab.until(() => b.groups.names('test/').length > 0, 10_000)
 })
+
+it('nodes that are asked to keep a journal and store nothing of it keep no others from doing so', async () => {
+  const lab = new JournalLab()
+  const [a] = (await lab.boot('a')) as [JournalNode]
+  await lab.run(a.groups.create(LIST, utf8('x')))
+  const mute = (await lab.boot('bc')) as JournalNode[]
+  for (const { owner } of mute) owner.hold = () => new Promise<void>(() => undefined)
+  await lab.run(a.owner.add('1', 'local'))
+  await lab.advance(5_000)
+  const honest = await lab.boot('de')
+  await lab.advance(5_000)
+  expect(lab.members(a)).toEqual([a.id, ...mute.map(({ id }) => `${id}?`)].sort()) // there is no room for others yet
+  const kept = () => honest.every(({ id }) => lab.members(a).includes(id))
+  await lab.until(kept, 120_000)
+  await lab.run(a.owner.add('2'))
+  a.crash()
+  const heir = await lab.leader(30_000)
+  expect(honest).toContain(heir)
+  expect(heir.owner.texts).toEqual(['1', '2'])
+})

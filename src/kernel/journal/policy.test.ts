@@ -34,6 +34,7 @@ function settled(config: string, nodes: string, options: { gone?: string; witnes
       nodes: nodesOf(nodes),
       gone: (each) => (options.gone ?? '').includes(each),
       caughtUp: () => true,
+      slow: () => false,
       witness: options.witness === undefined ? undefined : id(options.witness),
     })
     if (!next) return show(current)

@@ -3,7 +3,7 @@
 // either could stop the other: with two nodes a witness is the third vote, and without one the second only learns.
 // One change at a time; newcomers catch up as learners before they count.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
-import { GROUP_SIZE } from '../limits.ts'
+import { GROUP_SIZE, MAX_VOTERS } from '../limits.ts'
 import { type GroupConfig, voterOf } from './raft/config.ts'
 
 export interface Candidate {
@@ -24,6 +24,8 @@ export interface PolicyView {
   gone: (id: NodeId) => boolean
   /** Learners that have everything. */
   caughtUp: (id: NodeId) => boolean
+  /** Learners that should have everything by now: they may never have, and stand in nobody's way. */
+  slow: (id: NodeId) => boolean
   /** A node that only votes (the relay), where there is one. */
   witness: NodeId | undefined
 }
@@ -74,15 +76,22 @@ function dropLearners({ config, nodes }: PolicyView): GroupConfig | undefined {
   return here.length < config.learners.length ? { ...config, learners: here } : undefined
 }
 
-function recruit({ config, nodes, gone }: PolicyView): GroupConfig | undefined {
+/** Learners that are waited for. */
+function learning({ config, slow }: PolicyView): NodeId[] {
+  return config.learners.filter((id) => !slow(id))
+}
+
+function recruit(view: PolicyView): GroupConfig | undefined {
+  const { config, nodes, gone } = view
+  if (config.voters.length + config.learners.length >= MAX_VOTERS) return undefined
   const keepers = keepersOf(config).filter((id) => !gone(id))
-  const members = [...keepers, ...config.learners]
+  const members = [...keepers, ...learning(view)]
   const devices = new Set(keepers.map((id) => deviceOf(nodes, id)))
   const present = nodes.filter(({ id }) => !voterOf(config, id) && !config.learners.includes(id))
   const [next] = best([...present, ...nodes.filter(({ id }) => members.includes(id))], members, 1)
   if (next === undefined) return undefined
   // A second tab of a device is worth an exchange for a node on a device of its own.
-  const better = devices.size < keepers.length && !devices.has(deviceOf(nodes, next)) && config.learners.length === 0
+  const better = devices.size < keepers.length && !devices.has(deviceOf(nodes, next)) && learning(view).length === 0
   if (members.length >= GROUP_SIZE && !better) return undefined
   return { ...config, learners: [...config.learners, next] }
 }
@@ -94,7 +103,7 @@ function dismiss(view: PolicyView): GroupConfig | undefined {
   const lost = keepers.find((id) => id !== self && gone(id))
   if (lost) return without(lost)
   const others = keepers.filter((id) => id !== self)
-  if (keepers.length === 2 && config.voters.length === 2 && witness === undefined && config.learners.length === 0) {
+  if (keepers.length === 2 && config.voters.length === 2 && witness === undefined && learning(view).length === 0) {
     return without(others[0] as NodeId)
   }
   if (keepers.length <= GROUP_SIZE) return undefined
@@ -108,13 +117,14 @@ function dismiss(view: PolicyView): GroupConfig | undefined {
 }
 
 /** With exactly two keepers a third vote decides who may go on alone; with any other number it is in the way. */
-function adjustWitness({ config, witness }: PolicyView): GroupConfig | undefined {
+function adjustWitness(view: PolicyView): GroupConfig | undefined {
+  const { config, witness } = view
   const keepers = config.voters.filter((voter) => !voter.witness)
   const present = config.voters.find((voter) => voter.witness)
   if (present && (keepers.length !== 2 || (witness !== undefined && present.id !== witness))) {
     return { ...config, voters: keepers }
   }
-  if (present || keepers.length !== 2 || witness === undefined || config.learners.length > 0) return undefined
+  if (present || keepers.length !== 2 || witness === undefined || learning(view).length > 0) return undefined
   return { ...config, voters: [...keepers, { id: witness, witness: true }] }
 }
 
