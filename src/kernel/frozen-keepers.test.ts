@@ -41,3 +41,20 @@ describe('a change that too few are there to make', () => {
     }
   })
 })
+
+it.each([true, false])('the other of two and a witness stops nobody, if it says so: %s', async (says) => {
+  const cluster = newCluster({ seed: 13 })
+  const run = <T>(work: Promise<T>) => cluster.run(work)
+  const nodes = await boot(cluster, 2)
+  await run((nodes[0] as SimNode).fs.writeFile('/first', 'x'))
+  await run(new Promise<void>((resolve) => cluster.clock.setTimer(resolve, 10_000, 'pause')))
+  const [home, [other]] = (await homeAndOthers(cluster, nodes)) as [SimNode, [SimNode]]
+  if (says) other.kernel?.lifecycle('freeze')
+  const thaw = other.freeze()
+  const startMs = cluster.clock.nowMs()
+  await run(home.fs.writeFile('/second', 'y'))
+  expect(cluster.clock.nowMs() - startMs).toBeLessThan(says ? 3_000 : 10_000)
+  thaw()
+  if (says) other.kernel?.lifecycle('resume')
+  expect(await run(other.fs.readFile('/second', 'utf8'))).toBe('y')
+})

@@ -323,6 +323,11 @@ export const RAFT_LEASE_MS = 1_000
 export const RAFT_STICK_MS = 1_500
 /** A message to a live member that is not answered is sent again after this: streams lose nothing, links break. */
 export const RAFT_RETRY_MS = 1_000
+/**
+ * A member that is there and has answered nothing for so long is not waited for where the witness can decide: its disk may be full. It
+ * is asked again at longer and longer intervals, up to RAFT_RETRY_MAX_MS.
+ */
+export const RAFT_MUTE_MS = 5_000
 /** Who was asked for a vote, and has no more than who asked, gives it up to this many times as long before it asks itself. */
 export const RAFT_COURTESY = 5
 /** Who has asked for votes so often in vain waits twice as long each time… */

@@ -217,6 +217,11 @@ export class Group implements Journal {
     return membersOf(this.config).filter((id) => id !== this.#host.self && !stored.includes(id))
   }
 
+  /** A member that is here has answered nothing of what it was sent, for so long that others should keep the journal: its disk may be full. */
+  stuck(id: NodeId): boolean {
+    return this.#raft.silentMs(id, this.#host.clock.nowMs()) >= limits.GROUP_LEARN_MS
+  }
+
   caughtUp(id: NodeId): boolean {
     return this.#raft.holders(this.#raft.commit).includes(id)
   }
@@ -317,6 +322,12 @@ export class Group implements Journal {
   down(peer: NodeId, said: boolean): void {
     this.#raft.down(peer, said)
     this.#raft.tick(this.#host.clock.nowMs())
+    this.pump()
+  }
+
+  /** That member is there and answers nothing: others decide without it. */
+  mute(peer: NodeId): void {
+    this.#raft.mute(peer, this.#host.clock.nowMs())
     this.pump()
   }
 

@@ -340,6 +340,7 @@ export class Groups {
   #succeed(peer: NodeId): void {
     if (this.#closed) return
     for (const group of this.#kept.values()) {
+      group.mute(peer)
       if (group.leader !== peer) continue
       group.down(peer, false)
       if (group.leader === undefined) this.#elections.soon(group)
@@ -407,12 +408,17 @@ export class Groups {
     })
   }
 
+  #tick(group: Group): void {
+    group.tick()
+    if (group.leads && group.config.voters.some(({ id }) => group.stuck(id))) this.#members.reviewSoon(group)
+  }
+
   /** One timer for all journals that wait for an answer. */
   #retrySoon(): void {
     this.#retryTimer ??= this.#clock.setTimer(
       () => {
         this.#retryTimer = undefined
-        for (const group of this.#kept.values()) if (group.busy) group.tick()
+        for (const group of this.#kept.values()) if (group.busy) this.#tick(group)
       },
       limits.RAFT_RETRY_MS,
       'journal retry',

@@ -122,7 +122,7 @@ export class Members {
       self,
       config: group.config,
       nodes,
-      gone: (id) => !here(id) && (!patient(id) || awayMs(id) >= replaceMs(id)),
+      gone: (id) => (here(id) ? group.stuck(id) : !patient(id) || awayMs(id) >= replaceMs(id)),
       caughtUp: (id) => group.caughtUp(id),
       slow: (id) => nowMs - (sinceMs.get(id) ?? nowMs) >= limits.GROUP_LEARN_MS,
       witness: witness.id,

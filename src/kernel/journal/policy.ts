@@ -20,7 +20,7 @@ export interface PolicyView {
   config: GroupConfig
   /** Every node that is here, this one included. */
   nodes: readonly Candidate[]
-  /** Voters that are not here and will not be back soon: gone for longer than a reload takes. */
+  /** Voters that are not here and will not be back soon: gone for longer than a reload takes; or that store nothing any more. */
   gone: (id: NodeId) => boolean
   /** Learners that have everything. */
   caughtUp: (id: NodeId) => boolean

@@ -133,8 +133,9 @@ export class Waiters {
 
   /** Its own vote, or that of a witness, is no second copy; but nobody waits long for a member that does not answer. */
   #hopeful({ hope, atMs }: Waiter): boolean {
-    if (this.#host.clock.nowMs() - atMs > limits.GROUP_HOPE_MS) return false
-    return hope.some((id) => this.#host.alive(id))
+    const nowMs = this.#host.clock.nowMs()
+    if (nowMs - atMs > limits.GROUP_HOPE_MS) return false
+    return hope.some((id) => this.#host.alive(id) && !this.#raft.isMute(id, nowMs))
   }
 
   /** One that is here and does not store, because its disk is full, must not hold everybody up. */

@@ -2,7 +2,7 @@
 // One for each term that this member leads; raft.ts makes it and forgets it. Sources: see raft.ts.
 import { OsError } from '../../../base/errors.ts'
 import type { NodeId } from '../../../base/ids.ts'
-import { RAFT_LEASE_MS, RAFT_RETRY_MS } from '../../limits.ts'
+import { RAFT_LEASE_MS, RAFT_MUTE_MS, RAFT_RETRY_MAX_MS, RAFT_RETRY_MS } from '../../limits.ts'
 import { mutated } from '../../mutations.ts'
 import { type GroupConfig, isSingleStep, majority, membersOf, reachedByMajority, voterOf } from './config.ts'
 import { configEntry, type RaftLog } from './log.ts'
@@ -16,6 +16,10 @@ interface Progress {
   next: number
   /** When a message was sent that is not answered yet. */
   waitingSinceMs: number | undefined
+  /** Since when it was sent messages of which it has answered none. */
+  silentSinceMs: number | undefined
+  /** It is known to answer nothing now. */
+  mute: boolean
   /** Newest round that it answered. */
   round: number
 }
@@ -155,9 +159,31 @@ export class Leadership {
   /** A member went away: nothing that it was sent will be answered, and what waits for it is asked of the witness. */
   down(id: NodeId): void {
     const progress = this.#progress.get(id)
-    if (progress) progress.waitingSinceMs = undefined
+    if (progress) heard(progress)
+    this.#askWitness(this.#sentMs)
+  }
+
+  /** A member is there and answers nothing: it is frozen, or hangs. */
+  mute(id: NodeId, nowMs: number): void {
+    const progress = this.#progress.get(id)
+    if (!progress) return
+    progress.mute = true
+    this.#askWitness(nowMs)
+  }
+
+  /** How long that member has answered nothing of what it was sent, ms. */
+  silentMs(id: NodeId, nowMs: number): number {
+    return nowMs - (this.#progress.get(id)?.silentSinceMs ?? nowMs)
+  }
+
+  /** Whether nobody should wait for that member, though it is there: its disk may be full. */
+  isMute(id: NodeId, nowMs: number): boolean {
+    return this.#progress.get(id)?.mute === true || this.silentMs(id, nowMs) >= RAFT_MUTE_MS
+  }
+
+  #askWitness(nowMs: number): void {
     if (this.#commit === this.#log.lastIndex && this.confirmed(this.#askedRound)) return
-    for (const voter of this.#config.voters) if (voter.witness) this.sendTo(voter.id, this.#sentMs, true)
+    for (const voter of this.#config.voters) if (voter.witness) this.sendTo(voter.id, nowMs, true)
   }
 
   /** A member came back: it gets what it has missed. */
@@ -171,11 +197,14 @@ export class Leadership {
     this.#handoverTick(nowMs)
     for (const [id, progress] of this.#progress) {
       const { waitingSinceMs } = progress
-      if (waitingSinceMs === undefined || nowMs - waitingSinceMs < RAFT_RETRY_MS) continue
+      // Who fetches what an entry refers to, for a disk that is full, does so with each.
+      const pauseMs = Math.min(RAFT_RETRY_MAX_MS, Math.max(RAFT_RETRY_MS, this.silentMs(id, nowMs) / 2))
+      if (waitingSinceMs === undefined || nowMs - waitingSinceMs < pauseMs) continue
       progress.waitingSinceMs = undefined
       progress.next = progress.match + 1
       this.sendTo(id, nowMs, true)
     }
+    if (this.#config.voters.some(({ id }) => this.isMute(id, nowMs))) this.#askWitness(nowMs)
   }
 
   /** What was handed over to be stored here is stored. */
@@ -192,6 +221,7 @@ export class Leadership {
     if (voterOf(this.#config, id)?.witness) return this.#sendWitness(id, progress, nowMs, force)
     if (!force && progress.next > this.#log.lastIndex) return
     progress.waitingSinceMs = nowMs
+    progress.silentSinceMs ??= nowMs
     const [term, round] = [this.#term, this.#round]
     const prevIndex = progress.next - 1
     const prevTerm = this.#log.termAt(prevIndex)
@@ -208,7 +238,7 @@ export class Leadership {
   /** A witness counts only where those who keep the entries are too few without it: else they would be kept once. */
   #sendWitness(id: NodeId, progress: Progress, nowMs: number, force: boolean): void {
     const keepers = this.#config.voters.filter(
-      (voter) => !voter.witness && (voter.id === this.#self || this.#alive(voter.id)),
+      ({ id, witness }) => !witness && (id === this.#self || (this.#alive(id) && !this.isMute(id, nowMs))),
     )
     const needed = keepers.length < majority(this.#config)
     // Only what a voter has stored, mostly this one: of an entry that nobody has who can lead it would wait for ever.
@@ -222,7 +252,7 @@ export class Leadership {
   appended(from: NodeId, { ok, index, round }: RaftMessage & { t: 'appended' }, nowMs: number): void {
     const progress = this.#progress.get(from)
     if (!progress) return
-    progress.waitingSinceMs = undefined
+    heard(progress)
     this.#answered(progress, round)
     if (ok) {
       progress.match = Math.max(progress.match, Math.min(index, this.#log.lastIndex))
@@ -285,7 +315,15 @@ export class Leadership {
     for (const id of members) {
       if (id === this.#self || this.#progress.has(id)) continue
       // It is asked whether the newest entry follows what it has, which tells where to begin.
-      this.#progress.set(id, { match: 0, next: this.#log.lastIndex, waitingSinceMs: undefined, round: 0 })
+      const next = this.#log.lastIndex
+      this.#progress.set(id, {
+        match: 0,
+        next,
+        waitingSinceMs: undefined,
+        silentSinceMs: undefined,
+        mute: false,
+        round: 0,
+      })
     }
   }
 
@@ -308,4 +346,11 @@ export class Leadership {
   #mustStay(): void {
     if (this.#handover) throw new OsError('EAGAIN', 'this node is handing the journal over')
   }
+}
+
+/** It has answered, or nothing that it was sent will be. */
+function heard(progress: Progress): void {
+  progress.waitingSinceMs = undefined
+  progress.silentSinceMs = undefined
+  progress.mute = false
 }

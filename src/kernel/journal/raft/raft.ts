@@ -201,6 +201,21 @@ export class Raft {
     if (said) this.#heardLeaderMs = Number.NEGATIVE_INFINITY
   }
 
+  /** A member is there and answers nothing. */
+  mute(id: NodeId, nowMs: number): void {
+    this.#leadership?.mute(id, nowMs)
+  }
+
+  /** As a leader: whether nobody should wait for that member, though it may be there. */
+  isMute(id: NodeId, nowMs: number): boolean {
+    return this.#leadership?.isMute(id, nowMs) === true
+  }
+
+  /** As a leader: how long that member has answered nothing of what it was sent, ms. */
+  silentMs(id: NodeId, nowMs: number): number {
+    return this.#leadership?.silentMs(id, nowMs) ?? 0
+  }
+
   /** A member came back: it gets what it has missed. One that led may have forgotten that it did. */
   up(id: NodeId, nowMs: number): void {
     this.#campaigns = 0
