@@ -71,10 +71,16 @@ function wordStart(text: string): number {
 }
 
 function unquote(word: string): string {
-  return word.replace(/\\(.)|["']/gs, (_, escaped: string | undefined) => escaped ?? '')
+  return word.replace(/\$'\\x(..)'|\\(.)|["']/gs, (_, control: string | undefined, escaped: string | undefined) =>
+    control ? String.fromCharCode(Number.parseInt(control, 16)) : (escaped ?? ''),
+  )
 }
 
 function escapeWord(word: string): string {
   const tilde = word.startsWith('~/') ? '~' : ''
-  return tilde + word.slice(tilde.length).replace(/[\s"'\\$`&|;<>()*?[\]{}!#~]/g, '\\$&')
+  const escaped = word.slice(tilde.length).replace(/[\s"'\\$`&|;<>()*?[\]{}!#~]|\p{Cc}/gu, (char) => {
+    // A line holds no ends of lines, nor what a terminal would obey.
+    return /\p{Cc}/u.test(char) ? `$'\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}'` : `\\${char}`
+  })
+  return tilde + escaped
 }

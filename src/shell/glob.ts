@@ -2,6 +2,7 @@
 import { OsError } from '../base/errors.ts'
 import type { FileSystem } from '../syscalls/fs.ts'
 import { MAX_GLOB_PATHS } from './limits.ts'
+import { Complaint } from './messages.ts'
 import { resolvePath } from './paths.ts'
 import { compilePattern, type PatternChar } from './pattern.ts'
 
@@ -79,7 +80,9 @@ async function matchLevel(
     for (const entry of entries ?? []) {
       if (matcher(entry.name) && (last || entry.isDirectory())) found.push(path + entry.name)
     }
-    if (found.length > MAX_GLOB_PATHS) throw new OsError('EFBIG', `a pattern matches more than ${MAX_GLOB_PATHS} paths`)
+    if (found.length > MAX_GLOB_PATHS) {
+      throw new Complaint('EFBIG', `a pattern matches more than ${MAX_GLOB_PATHS} names: find can go through them`)
+    }
   }
   return found
 }

@@ -216,4 +216,14 @@ describe('completion', () => {
     expect(await complete('ls .')).toEqual({ from: 3, candidates: ['.h '] })
     expect(await complete('ls /none/')).toEqual({ from: 3, candidates: [] })
   })
+
+  it('writes what a line cannot hold as the shell reads it back', async () => {
+    const { terminal, shell } = start({ '/two\nlines\x07': 'x', '/two\ndirs/in': '' })
+    await expect.poll(() => terminal.reading).toBe(true)
+    const complete = (text: string) => terminal.requests.at(-1)?.complete(text)
+    const found = await complete('cat tw')
+    expect(found).toEqual({ from: 4, candidates: ["two$'\\x0a'dirs/", "two$'\\x0a'lines$'\\x07' "] })
+    expect(await complete(`cat ${found?.candidates[0]}`)).toEqual({ from: 4, candidates: ["two$'\\x0a'dirs/in "] })
+    expect((await shell.execute(`cat ${found?.candidates[1]}`)).stdout).toBe('x')
+  })
 })

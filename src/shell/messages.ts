@@ -26,7 +26,9 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
 
 /** A line for people: names in it come from anybody, so that a terminal gets no controls but ends of lines and tabs. */
 export function tell(stderr: ByteWriter, message: string): Promise<void> {
-  return stderr.write(utf8(`${stderr.isTerminal ? message.replace(/[^\P{Cc}\n\t]/gu, '?') : message}\n`))
+  return stderr.write(
+    utf8(`${stderr.isTerminal ? message.replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '?') : message}\n`),
+  )
 }
 
 /** Says in full what cannot be done and why: nothing but the program's name is put before its message. */

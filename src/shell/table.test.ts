@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { type Column, formatTable } from './table.ts'
+import { type Column, formatTable, printable } from './table.ts'
 
 const columns: Column<[string, number, string]>[] = [
   { title: 'NODE', text: ([node]) => node },
@@ -36,4 +36,10 @@ it('cells stand below each other where the columns have no room', () => {
       '',
     ].join('\n'),
   )
+})
+
+it('a name from anybody neither moves a terminal nor turns the direction of what follows', () => {
+  expect(printable('a\x1b[2J\nb')).toBe('a?[2J?b')
+  expect(printable('photo\u202egpj.exe\u2066')).toBe('photo?gpj.exe?')
+  expect(printable('é ש \u200d')).toBe('é ש \u200d')
 })

@@ -43,9 +43,12 @@ function stacked([titles = [], ...rows]: readonly string[][]): string {
   return `${rows.map((cells) => row(cells).join('\n')).join('\n\n')}\n`
 }
 
-/** A name from anybody, for a terminal: control characters, which it would obey, become `?`, as in coreutils' `ls`. */
+/**
+ * A name from anybody, for a terminal: control characters, which it would obey, become `?`, as in coreutils' `ls`, and those that turn
+ * the direction of what follows, too.
+ */
 export function printable(name: string): string {
-  return name.replace(/\p{Cc}/gu, '?')
+  return name.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '?')
 }
 
 /** Names in as many columns as fit, filled downwards, as `ls` does on a terminal. */

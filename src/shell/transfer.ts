@@ -1,10 +1,10 @@
 // Files from the host into the tree, in pieces, with progress: behind `put` and behind files dropped on the page.
 import { formatBytes } from '../base/bytes.ts'
-import { isOsError, OsError } from '../base/errors.ts'
+import { OsError } from '../base/errors.ts'
 import type { Ack } from '../syscalls/types.ts'
 import type { HostFile } from './host.ts'
 import { RESUMED_BYTES, SMALL_FILE_BYTES, SMALL_FILES } from './limits.ts'
-import { reason } from './messages.ts'
+import { Complaint, reason } from './messages.ts'
 import { joinPath, parentPath } from './paths.ts'
 import type { ProgramContext } from './program.ts'
 import { bar, ProgressLine } from './progress.ts'
@@ -37,12 +37,13 @@ export async function importFiles(
         continue
       }
       const error: unknown = outcome.reason
-      if (context.signal.aborted || !(error instanceof OsError) || isOsError(error, 'ENOSPC')) {
-        fatal ??= { error }
-        continue
+      const complaint = `${all[i]?.file.path}: ${reason(error)}`
+      if (context.signal.aborted || !(error instanceof OsError)) fatal ??= { error }
+      else if (error.code === 'ENOSPC') fatal ??= { error: new Complaint(error.code, complaint, { cause: error }) }
+      else {
+        await context.complain(complaint)
+        code = 1
       }
-      await context.complain(`${all[i]?.file.path}: ${reason(error)}`)
-      code = 1
     }
     if (fatal) throw fatal.error
   }
