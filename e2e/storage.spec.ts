@@ -42,6 +42,26 @@ test('a full disk gives a clear error and loses nothing that was there', async (
   await a.out('echo there is room again > /again.txt')
 })
 
+test('a full disk in one of two tabs stops nobody’s writes in the other', async ({ cluster }) => {
+  const [a, b] = (await cluster(2)) as [Tab, Tab]
+  await a.out('mkdir /d')
+  const fewer = async () => JSON.parse((await a.sh('fsck --json')).stdout).under as number
+  await expect.poll(fewer, { timeout: 60_000 }).toBe(0) // both keep the tree
+  await b.kernelWorker().evaluate(() => {
+    const put = IDBObjectStore.prototype.put
+    IDBObjectStore.prototype.put = function (value: unknown, ...rest: [IDBValidKey?]) {
+      if (value instanceof Uint8Array) throw new DOMException('no room', 'QuotaExceededError')
+      return put.call(this, value, ...rest)
+    }
+  })
+  const text = 'x'.repeat(100_000)
+  for (let i = 0; i < 5; i++)
+    await a.page.evaluate(([n, t]) => globalThis.os.fs.writeFile(`/d/${n}`, t), [i, text] as const)
+  expect(await a.out('ls /d')).toBe('0\n1\n2\n3\n4\n')
+  expect(await b.out('cat /d/4 | wc -c')).toBe('100000\n') // it reads what it cannot keep
+  await expect.poll(fewer).toBeGreaterThan(0) // nobody is told that it is safer than it is
+})
+
 test('a device whose storage the browser deletes says so, and the others go on without it', async ({
   tab,
   cluster,

@@ -343,6 +343,7 @@ export class TreeInUse {
   #claimed(head: TreeHead): void {
     // Of a tree that is kept here, this node knows better than whoever says that it leads it.
     if (head.keg !== this.#options.keg || this.#options.keeper.contradicts(head)) return
+    this.#silent.delete(head.home)
     this.#claims.set(head)
     this.#evaluate()
   }
