@@ -53,25 +53,17 @@ export const mv = defineProgram(
 )
 
 /** @returns the exit code. */
-async function moveAll(context: ProgramContext, group: readonly Move[], verbose: boolean): Promise<number> {
-  const tell = async ({ source, name }: Move) => {
-    if (verbose) await context.print(`renamed '${context.shown(source)}' -> '${context.shown(name)}'\n`)
-  }
+function moveAll(context: ProgramContext, group: readonly Move[], verbose: boolean): Promise<number> {
   const [{ from, to } = { from: '', to: '' }, ...also] = group.map(({ from, to }) => ({ from, to }))
-  const all = () => context.client.call('change', { op: 'move', from, to, also }, context.cancel)
-  if (also.length > 0 && (await together(all))) {
-    for (const one of group) await tell(one)
-    return 0
-  }
-  let code = 0
-  for (const one of group) {
-    const work = async () => {
-      await move(context, one.from, one.to)
-      await tell(one)
-    }
-    code = Math.max(code, await forEachOperand(context, [one.source], work, { describe }))
-  }
-  return code
+  return together(context, group, {
+    all: () => context.client.call('change', { op: 'move', from, to, also }, context.cancel),
+    one: (each) => move(context, each.from, each.to),
+    tell: async ({ source, name }) => {
+      if (verbose) await context.print(`renamed '${context.shown(source)}' -> '${context.shown(name)}'\n`)
+    },
+    nameOf: ({ source }) => source,
+    describe,
+  })
 }
 
 async function move(context: ProgramContext, from: string, to: string): Promise<void> {

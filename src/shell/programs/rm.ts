@@ -71,28 +71,22 @@ interface Options {
 }
 
 /** @returns the exit code. */
-async function remove(context: ProgramContext, group: readonly Doomed[], options: Options): Promise<number> {
+function remove(context: ProgramContext, group: readonly Doomed[], options: Options): Promise<number> {
   const { recursive, force, verbose } = options
-  const tell = async ({ operand, directory }: Doomed) => {
-    if (verbose) await context.print(`removed ${directory ? 'directory ' : ''}'${context.shown(operand)}'\n`)
-  }
   const [path = '', ...also] = group.map((one) => one.path)
-  const all = () => context.client.call('change', { op: 'remove', path, also, recursive }, context.cancel)
-  if (also.length > 0 && (await together(all))) {
-    for (const one of group) await tell(one)
-    return 0
-  }
-  let code = 0
-  for (const one of group) {
-    const work = async () => {
+  return together(context, group, {
+    all: () => context.client.call('change', { op: 'remove', path, also, recursive }, context.cancel),
+    one: async (each) => {
       try {
-        await context.client.call('change', { op: 'remove', path: one.path, recursive }, context.cancel)
+        await context.client.call('change', { op: 'remove', path: each.path, recursive }, context.cancel)
       } catch (error) {
         if (!(force && isOsError(error, 'ENOENT'))) throw error
       }
-      await tell(one)
-    }
-    code = Math.max(code, await forEachOperand(context, [one.operand], work, { describe }))
-  }
-  return code
+    },
+    tell: async ({ operand, directory }) => {
+      if (verbose) await context.print(`removed ${directory ? 'directory ' : ''}'${context.shown(operand)}'\n`)
+    },
+    nameOf: ({ operand }) => operand,
+    describe,
+  })
 }

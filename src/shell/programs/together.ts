@@ -2,6 +2,7 @@
 // cannot be; which one it was is found out one by one.
 import { type ErrorCode, OsError } from '../../base/errors.ts'
 import { MAX_TOGETHER, MAX_TOGETHER_LENGTH } from '../../syscalls/limits.ts'
+import { forEachOperand, type ProgramContext } from '../program.ts'
 
 /** With them nothing was changed. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set([
@@ -35,8 +36,38 @@ export function groups<T>(all: readonly T[], lengthOf: (one: T) => number): T[][
   return found
 }
 
-/** @returns false where one of them cannot be changed so, or they are not in one keg: then all are as they were. */
-export async function together(call: () => Promise<unknown>): Promise<boolean> {
+export interface Together<T> {
+  /** The change of all of them. */
+  all(): Promise<unknown>
+  one(each: T): Promise<unknown>
+  /** Each that was changed. */
+  tell(each: T): Promise<void>
+  /** As the user has named it. */
+  nameOf(each: T): string
+  describe(name: string): string
+}
+
+/**
+ * Changes a group in one call; where one of them cannot be changed so, or they are not in one keg, one by one: nothing was changed
+ * before. @returns the exit code.
+ */
+export async function together<T>(context: ProgramContext, group: readonly T[], how: Together<T>): Promise<number> {
+  if (group.length > 1 && (await tried(how.all))) {
+    for (const each of group) await how.tell(each)
+    return 0
+  }
+  let code = 0
+  for (const each of group) {
+    const work = async () => {
+      await how.one(each)
+      await how.tell(each)
+    }
+    code = Math.max(code, await forEachOperand(context, [how.nameOf(each)], work, { describe: how.describe }))
+  }
+  return code
+}
+
+async function tried(call: () => Promise<unknown>): Promise<boolean> {
   try {
     await call()
     return true
