@@ -324,8 +324,8 @@ export const RAFT_STICK_MS = 1_500
 /** A message to a live member that is not answered is sent again after this: streams lose nothing, links break. */
 export const RAFT_RETRY_MS = 1_000
 /**
- * A member that is there and has answered nothing for so long is not waited for where the witness can decide: its disk may be full. It
- * is asked again at longer and longer intervals, up to RAFT_RETRY_MAX_MS.
+ * A member that is there and has stored nothing of what it lacks for so long is not waited for where the witness can decide: its
+ * disk may be full. It is asked again at longer and longer intervals, up to RAFT_RETRY_MAX_MS.
  */
 export const RAFT_MUTE_MS = 5_000
 /** Who was asked for a vote, and has no more than who asked, gives it up to this many times as long before it asks itself. */
@@ -359,8 +359,8 @@ export const GROUP_AGAIN_MS = 10_000
 /** So long no new journal counts on a node that stored nothing of one until that was given up, though it answers otherwise. */
 export const GROUP_MUTE_MS = 300_000
 /**
- * A newcomer that has not stored all of a journal after so long is not waited for: others are asked to keep it as well. Large trees
- * take longer on slow links, and lose nothing by it.
+ * A member that is there and has stored nothing of what it lacks for so long is not waited for: a newcomer keeps no others from being
+ * asked, and a voter only learns from then on. Large trees take longer on slow links, and lose nothing by it.
  */
 export const GROUP_LEARN_MS = 60_000
 /** Pause between the turns of those who could lead: a few round trips and a flush of a disk. */

@@ -217,7 +217,7 @@ export class Group implements Journal {
     return membersOf(this.config).filter((id) => id !== this.#host.self && !stored.includes(id))
   }
 
-  /** A member that is here has answered nothing of what it was sent, for so long that others should keep the journal: its disk may be full. */
+  /** A member that is here has stored nothing of what it lacks, for so long that others should keep the journal: its disk may be full. */
   stuck(id: NodeId): boolean {
     return this.#raft.silentMs(id, this.#host.clock.nowMs()) >= limits.GROUP_LEARN_MS
   }

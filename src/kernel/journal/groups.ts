@@ -410,7 +410,7 @@ export class Groups {
 
   #tick(group: Group): void {
     group.tick()
-    if (group.leads && group.config.voters.some(({ id }) => group.stuck(id))) this.#members.reviewSoon(group)
+    if (group.leads && membersOf(group.config).some((id) => group.stuck(id))) this.#members.reviewSoon(group)
   }
 
   /** One timer for all journals that wait for an answer. */

@@ -35,8 +35,6 @@ export class Members {
   readonly #seen = new Map<string, GroupConfig>()
   /** Journals led here that count on the witness. */
   readonly #counting = new Set<string>()
-  /** Since when learners of journals led here have been that, by journal, and what looks at them when they are slow. */
-  readonly #learning = new Map<string, { since: Map<NodeId, number>; timer: Timer | undefined }>()
   #timer: Timer | undefined
   #closed = false
 
@@ -83,14 +81,11 @@ export class Members {
     this.#seen.delete(name)
     this.#reviewed.delete(name)
     this.#counting.delete(name)
-    this.#learning.get(name)?.timer?.cancel()
-    this.#learning.delete(name)
   }
 
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
-    for (const { timer } of this.#learning.values()) timer?.cancel()
   }
 
   #review(): void {
@@ -108,7 +103,6 @@ export class Members {
     const { self, clock, liveness, witness } = this.#options
     const nowMs = clock.nowMs()
     const nodes = liveness.nodes(group.name)
-    const sinceMs = this.#learners(group)
     const here = (id: NodeId) => nodes.some((node) => node.id === id)
     // Who closed its tab may be back after a reload, and is waited for; but where nobody can take its place, the next
     // tab that closes would leave too few to decide anything.
@@ -124,7 +118,7 @@ export class Members {
       nodes,
       gone: (id) => (here(id) ? group.stuck(id) : !patient(id) || awayMs(id) >= replaceMs(id)),
       caughtUp: (id) => group.caughtUp(id),
-      slow: (id) => nowMs - (sinceMs.get(id) ?? nowMs) >= limits.GROUP_LEARN_MS,
+      slow: (id) => group.stuck(id),
       witness: witness.id,
     })
     const waiting = group.config.voters.some(({ id }) => absent(id) && awayMs(id) < replaceMs(id))
@@ -137,25 +131,6 @@ export class Members {
       if (!isOsError(error, 'EAGAIN')) throw error
       this.reviewSoon(group)
     }
-  }
-
-  /** @returns since when those have been learners that have not stored everything. Looks again when the next of them is slow. */
-  #learners(group: Group): ReadonlyMap<NodeId, number> {
-    const { name, config } = group
-    const { clock } = this.#options
-    const nowMs = clock.nowMs()
-    const known = this.#learning.get(name)
-    known?.timer?.cancel()
-    const late = config.learners.filter((id) => !group.caughtUp(id))
-    const since = new Map(late.map((id) => [id, known?.since.get(id) ?? nowMs]))
-    const dueMs = [...since.values()].map((ms) => ms + limits.GROUP_LEARN_MS).filter((ms) => ms > nowMs)
-    const timer =
-      dueMs.length === 0
-        ? undefined
-        : clock.setTimer(() => this.reviewSoon(group), Math.min(...dueMs) - nowMs, 'slow learner')
-    if (since.size > 0) this.#learning.set(name, { since, timer })
-    else this.#learning.delete(name)
-    return since
   }
 
   /** Tells those who were left out. */

@@ -16,7 +16,7 @@ interface Progress {
   next: number
   /** When a message was sent that is not answered yet. */
   waitingSinceMs: number | undefined
-  /** Since when it was sent messages of which it has answered none. */
+  /** Since when it was sent messages without storing more of what it lacks. */
   silentSinceMs: number | undefined
   /** It is known to answer nothing now. */
   mute: boolean
@@ -159,7 +159,11 @@ export class Leadership {
   /** A member went away: nothing that it was sent will be answered, and what waits for it is asked of the witness. */
   down(id: NodeId): void {
     const progress = this.#progress.get(id)
-    if (progress) heard(progress)
+    if (progress) {
+      progress.waitingSinceMs = undefined
+      progress.silentSinceMs = undefined
+      progress.mute = false
+    }
     this.#askWitness(this.#sentMs)
   }
 
@@ -171,7 +175,7 @@ export class Leadership {
     this.#askWitness(nowMs)
   }
 
-  /** How long that member has answered nothing of what it was sent, ms. */
+  /** How long that member has stored nothing of what it lacks, ms. */
   silentMs(id: NodeId, nowMs: number): number {
     return nowMs - (this.#progress.get(id)?.silentSinceMs ?? nowMs)
   }
@@ -252,10 +256,13 @@ export class Leadership {
   appended(from: NodeId, { ok, index, round }: RaftMessage & { t: 'appended' }, nowMs: number): void {
     const progress = this.#progress.get(from)
     if (!progress) return
-    heard(progress)
+    progress.waitingSinceMs = undefined
+    progress.mute = false
     this.#answered(progress, round)
     if (ok) {
+      const before = progress.match
       progress.match = Math.max(progress.match, Math.min(index, this.#log.lastIndex))
+      if (progress.match > before || before === this.#log.lastIndex) progress.silentSinceMs = undefined
       // Whatever was sent beyond may have come while it was busy with this, and been dropped.
       progress.next = progress.match + 1
       this.#advanceCommit()
@@ -346,11 +353,4 @@ export class Leadership {
   #mustStay(): void {
     if (this.#handover) throw new OsError('EAGAIN', 'this node is handing the journal over')
   }
-}
-
-/** It has answered, or nothing that it was sent will be. */
-function heard(progress: Progress): void {
-  progress.waitingSinceMs = undefined
-  progress.silentSinceMs = undefined
-  progress.mute = false
 }

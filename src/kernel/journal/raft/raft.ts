@@ -211,7 +211,7 @@ export class Raft {
     return this.#leadership?.isMute(id, nowMs) === true
   }
 
-  /** As a leader: how long that member has answered nothing of what it was sent, ms. */
+  /** As a leader: how long that member has stored nothing of what it lacks, ms. */
   silentMs(id: NodeId, nowMs: number): number {
     return this.#leadership?.silentMs(id, nowMs) ?? 0
   }
