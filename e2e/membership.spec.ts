@@ -1,5 +1,6 @@
 // Who is here and who is gone, as people see it: closed, killed, reloaded tabs; a relay that dies and returns.
-import { expect, type Tab, test } from './fixtures.ts'
+import { chromium } from 'playwright/test'
+import { chromiumPath, expect, FLAGS, Tab, test } from './fixtures.ts'
 
 /** What a tab writes into its log about one that took its leave, itself or through its page. */
 const GOODBYE = /left: (its tab closed|its page said goodbye)$/
@@ -64,6 +65,26 @@ test('a reload keeps identity, files and history; a second tab is another node o
   expect(other.device).toBe(before.device)
   await a.untilPeers(1)
   expect(await b.out('cat /kept.txt')).toBe('kept\n')
+})
+
+test('who goes to another page and back has a node that lives', async ({ relay, tab }) => {
+  const a = await tab()
+  const path = chromiumPath()
+  // Playwright switches off what keeps a page for whoever goes back to it.
+  const kept = { ignoreDefaultArgs: ['--disable-back-forward-cache'], args: [...FLAGS, '--headless=new'] }
+  const browser = await chromium.launch({ ...(path ? { executablePath: path } : {}), ...kept })
+  try {
+    const b = await new Tab(await browser.newPage()).open(relay.url)
+    await b.page.goto(`${relay.url}/relay.json`)
+    await a.untilPeers(0)
+    await b.page.evaluate(() => history.back())
+    await a.untilPeers(1)
+    await b.ready()
+    await b.out('echo back > /back.txt')
+    expect(await a.out('cat /back.txt')).toBe('back\n')
+  } finally {
+    await browser.close()
+  }
 })
 
 test('when the relay dies the mesh goes on; when it returns, new tabs join', async ({ relay, tab, cluster }) => {
@@ -205,5 +226,24 @@ test('a tab whose relay dies in the middle of its boot goes on when the relay is
   const other = await tab()
   await other.untilPeers(1, 40_000)
   expect(errors).toEqual([])
+  await context.close()
+})
+
+test('a tab whose kernel could not be loaded has one when the relay is back', async ({ chrome, relay, tab }) => {
+  const context = await chrome.newContext()
+  const page = await context.newPage()
+  let refused = 0
+  await context.route(/assets\/kernel\.worker.*\.js/, (route) => {
+    refused++
+    return route.abort('connectionrefused')
+  })
+  await page.goto(relay.url)
+  await expect.poll(() => refused).toBeGreaterThan(1)
+  await expect(page.locator('#status')).toHaveText(/starting/)
+  await context.unroute(/assets\/kernel\.worker.*\.js/)
+  await page.evaluate(() => globalThis.os.ready)
+  const other = await tab()
+  await other.untilPeers(1, 40_000)
+  expect(await page.evaluate(() => globalThis.os.sh('echo works'))).toMatchObject({ stdout: 'works\n' })
   await context.close()
 })

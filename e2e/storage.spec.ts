@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, type Tab, test } from './fixtures.ts'
+import { expect, Tab, test } from './fixtures.ts'
 
 test('a full disk gives a clear error and loses nothing that was there', async ({ tab }) => {
   const a = await tab()
@@ -40,6 +40,53 @@ test('a full disk gives a clear error and loses nothing that was there', async (
     IDBObjectStore.prototype.put = (globalThis as unknown as { put: IDBObjectStore['put'] }).put
   })
   await a.out('echo there is room again > /again.txt')
+})
+
+test('on a disk that is full to the last byte files can be removed and forgotten, and the user is told', async ({
+  chrome,
+  relay,
+}) => {
+  const MIB = 2 ** 20
+  const context = await chrome.newContext()
+  const page = await context.newPage()
+  // The browser reckons for half a minute with the quota that it knew when the storage was used first.
+  await page.goto(`${relay.url}/favicon.svg`)
+  const session = await context.newCDPSession(page)
+  await session.send('Storage.overrideQuotaForOrigin', { origin: new URL(page.url()).origin, quotaSize: 24 * MIB })
+  const a = await new Tab(page).open(relay.url)
+  const write = (path: string, bytes: number) =>
+    page.evaluate(
+      async ([at, size]) => {
+        const noise = new Uint8Array(size)
+        for (let i = 0; i < size; i += 65_536) crypto.getRandomValues(noise.subarray(i, Math.min(size, i + 65_536)))
+        try {
+          await globalThis.os.fs.writeFile(at, noise)
+          return 'written'
+        } catch (error) {
+          return (error as { code: string }).code
+        }
+      },
+      [path, bytes] as const,
+    )
+  await a.out('mkdir /d')
+  for (let i = 0; i < 17; i++) expect(await write(`/d/${i}`, MIB)).toBe('written')
+  // What is laid aside for removing comes on top of that.
+  const usage = () => page.evaluate(async () => (await navigator.storage.estimate()).usage ?? 0)
+  await expect.poll(usage).toBeGreaterThan(20 * MIB)
+  let files = 0
+  for (let size = MIB / 2; size >= 32; size /= 4) {
+    let said = 'written'
+    while (said === 'written') said = await write(`/d/small${files++}`, size)
+    expect(said).toBe('ENOSPC')
+  }
+  for (let i = 0; i < 12; i++) await a.out(`rm /d/${i}`)
+  expect(await a.out('ls /d')).not.toMatch(/^11$/m)
+  expect(await a.out('keg gc --keep 1 --for 0s')).toContain('forgotten')
+  await expect(page.locator('.xterm-rows')).toContainText('this device has no room left')
+  expect(await a.out('df')).toContain('full')
+  expect(await a.out('cat /d/16 | wc -c')).toBe(`${MIB}\n`)
+  expect(a.errors).toEqual([])
+  await context.close()
 })
 
 test('a full disk in one of two tabs stops nobody’s writes in the other', async ({ cluster }) => {

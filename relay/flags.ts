@@ -223,7 +223,7 @@ Usage: brittlestar relay [flags]      (or: npm start -- [flags])
 ${lines.join('\n')}
 
 A flag wins over its environment variable, which wins over the default.
-Exit codes: 0 after SIGTERM or SIGINT, 2 when it cannot start as asked, 1 when it fails later.
+Exit codes: 0 after SIGTERM, SIGINT or SIGHUP, 2 when it cannot start as asked, 1 when it fails later.
 `
 }
 

@@ -45,7 +45,7 @@ function stopOnSignals(log: Log): Promise<void> {
         process.exit(EXIT_FAILURE)
       }
     }
-    process.on('SIGTERM', request).on('SIGINT', request)
+    process.on('SIGTERM', request).on('SIGINT', request).on('SIGHUP', request) // the last of a terminal that is closed
     // The script that started this is gone, perhaps killed: a relay that nobody can stop helps nobody.
     if (process.channel) process.once('disconnect', () => request('the parent process ended'))
   })

@@ -176,18 +176,21 @@ test('a running relay prints URLs for people on stdout and JSON on stderr', asyn
   expect(lines.map((line) => JSON.parse(line).msg)).toContain('relay started')
 })
 
-test.each(['SIGTERM', 'SIGINT'] as const)('%s drains and exits with 0, also with tabs connected', async (signal) => {
-  const relay = await running()
-  const { peerId } = await relay.info()
-  const tab = await startTab(cleanup)
-  const heard = await rendezvous(tab, { port: relay.port, peerId })
-  await until(() => heard.events.length === 1, 'the tab has joined')
-  relay.child.kill(signal)
-  // The same request once more, as a terminal and npm both send it.
-  relay.child.kill(signal)
-  expect(await relay.exit).toBe(0)
-  await until(() => heard.closed, 'the tab notices')
-})
+test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+  '%s drains and exits with 0, also with tabs connected',
+  async (signal) => {
+    const relay = await running()
+    const { peerId } = await relay.info()
+    const tab = await startTab(cleanup)
+    const heard = await rendezvous(tab, { port: relay.port, peerId })
+    await until(() => heard.events.length === 1, 'the tab has joined')
+    relay.child.kill(signal)
+    // The same request once more, as a terminal and npm both send it.
+    relay.child.kill(signal)
+    expect(await relay.exit).toBe(0)
+    await until(() => heard.closed, 'the tab notices')
+  },
+)
 
 test.each([
   [1, 0],

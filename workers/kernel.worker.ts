@@ -28,3 +28,4 @@ self.addEventListener('unhandledrejection', (event) => {
 })
 
 expose(control)
+self.postMessage('here') // the page waits for a first word, whatever it is

@@ -127,7 +127,8 @@ function countWords(bytes) {
     }
     const length = i - start
     if (length === 0) continue
-    hash = (hash ^ (hash >>> 15)) & 0x3fffffff
+    hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) // short words have neighbouring sums: spread them
+    hash = (hash ^ (hash >>> 12)) & 0x3fffffff
     let slot = hash & (slots.length - 1)
     let word = slots[slot] - 1
     while (

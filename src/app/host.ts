@@ -69,14 +69,30 @@ function pickFiles(signal: AbortSignal, { folder } = { folder: false }): Promise
   })
 }
 
-/** Pieces become Blobs as they come: the browser keeps those on disk, not in this page's memory. */
-async function download(name: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+/**
+ * Pieces become Blobs as they come: the browser keeps those on disk, not in this page's memory.
+ * @throws {OsError} EIO when it has no room for all of them.
+ */
+export async function download(name: string, content: AsyncIterable<Uint8Array>): Promise<void> {
   const parts: Blob[] = []
-  for await (const piece of content) parts.push(new Blob([piece.slice()]))
+  for await (const piece of content) {
+    const part = new Blob([piece.slice()])
+    await kept(part)
+    parts.push(part)
+  }
   const url = URL.createObjectURL(new Blob(parts, { type: 'application/octet-stream' }))
   const link = document.createElement('a')
   link.href = url
   link.download = name
   link.click()
   setTimeout(() => URL.revokeObjectURL(url), DOWNLOAD_URL_MS)
+}
+
+/** A Blob for which the browser has no room is made nevertheless, and the download with it fails where nobody sees it. */
+async function kept(part: Blob): Promise<void> {
+  try {
+    await part.slice(0, 1).arrayBuffer()
+  } catch (error) {
+    throw new OsError('EIO', 'the browser has no room for so large a download', { cause: error })
+  }
 }

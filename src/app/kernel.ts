@@ -1,7 +1,7 @@
 // The page's side of its kernel worker: starts it, gives it its three ports, tells it about the tab's life, and
 // hosts what only a window can: RTCPeerConnections and sandbox frames. What the kernel does it does not know.
 import { transfer, wrap } from 'comlink'
-import { OsError, toOsError } from '../base/errors.ts'
+import { isOsError, OsError, toOsError } from '../base/errors.ts'
 import { SyscallClient } from '../syscalls/client.ts'
 import type { Booted, BootOptions, KernelControl, LifecycleEvent } from '../syscalls/control.ts'
 import { PAGE_CALL_WINDOW } from '../syscalls/limits.ts'
@@ -42,6 +42,10 @@ export function startKernel(when: Promise<void> = Promise.resolve()): Kernel {
     },
   )
   watchLifecycle(tell)
+  // Back from the back/forward cache: its kernel took its leave when the page was hidden, and does not come back.
+  addEventListener('pageshow', (event) => {
+    if (event.persisted) location.reload()
+  })
   const runs = booted.then(
     () => true,
     () => false,
@@ -73,11 +77,18 @@ function startWorker(start: Start, when = Promise.resolve()) {
   }
   const client = new SyscallClient(portLink(syscalls.port1), { window: PAGE_CALL_WINDOW })
   let worker: Worker | undefined
-  const running = when.then(() => {
+  const load = async () => {
     worker = new Worker(new URL('../../workers/kernel.worker.ts', import.meta.url), { type: 'module', name: 'kernel' })
-    const control = wrap<KernelControl<MessagePort>>(worker)
+    const spoke = new Promise((resolve) => worker?.addEventListener('message', resolve, { once: true }))
+    await Promise.race([spoke, failureOf(worker, spoke)])
+    return worker
+  }
+  const running = when.then(async () => {
+    // Ports that are given to a worker before it runs are lost with it. A slot that is opened for others is given up instead.
+    const loaded = await (start.orphan ? load() : persistently(load))
+    const control = wrap<KernelControl<MessagePort>>(loaded)
     const booted = control.boot(transfer(options, [rtc.port2, sandbox.port2, syscalls.port2]))
-    return { control, booted: Promise.race([booted, failureOf(worker, booted)]) }
+    return { control, booted: Promise.race([booted, failureOf(loaded, booted)]) }
   })
   const booted = running.then((kernel) => kernel.booted)
   const tell = async (event: LifecycleEvent) => {
@@ -118,18 +129,19 @@ async function lookAfterOrphans(client: SyscallClient): Promise<void> {
 const uselessKey = (slot: number) => `brittlestar.useless.${slot}`
 const uselessUntil = (slot: number) => Number(localStorage.getItem(uselessKey(slot)))
 
-/** Rejects when the worker's script cannot be loaded or throws before it has booted; otherwise never settles. */
-function failureOf(worker: Worker, booted: Promise<unknown>): Promise<never> {
+/** Rejects when the worker's script cannot be loaded (EHOSTUNREACH), or throws before `until` (ENOTSUP); otherwise never settles. */
+function failureOf(worker: Worker, until: Promise<unknown>): Promise<never> {
   const starting = new AbortController()
   // A later error of the worker is a bug: the console shows it.
-  booted.then(
+  until.then(
     () => starting.abort(),
     () => undefined,
   )
   return new Promise((_, reject) => {
     const onError = (event: ErrorEvent) => {
       event.preventDefault() // it is reported in words; not in the console as well
-      reject(new OsError('ENOTSUP', event.message || 'its program could not be loaded'))
+      const thrown = event.message // of a script that was not loaded there is none
+      reject(thrown ? new OsError('ENOTSUP', thrown) : new OsError('EHOSTUNREACH', 'its program could not be loaded'))
     }
     worker.addEventListener('error', onError, { signal: starting.signal })
   })
@@ -154,7 +166,8 @@ async function persistently<T>(load: () => Promise<T>): Promise<T> {
   for (let pauseMs = LOAD_RETRY_MIN_MS; ; pauseMs = Math.min(LOAD_RETRY_MAX_MS, pauseMs * 2)) {
     try {
       return await load()
-    } catch {
+    } catch (error) {
+      if (isOsError(error, 'ENOTSUP')) throw error // it is there, and cannot run here
       // The browser has said so in the console; the status line tells that there is no relay.
       await sleep(pauseMs)
     }
@@ -200,13 +213,5 @@ function watchLifecycle(tell: (event: LifecycleEvent) => void, signal?: AbortSig
   addEventListener('online', () => tell('online'), options)
   addEventListener('offline', () => tell('offline'), options)
   addEventListener('pagehide', () => tell('pagehide'), options)
-  // Back from the back/forward cache: the same page and the same worker go on.
-  addEventListener(
-    'pageshow',
-    (event) => {
-      if (event.persisted) tell('resume')
-    },
-    options,
-  )
   if (document.hidden) tell('hidden')
 }

@@ -76,7 +76,10 @@ async function reportBoot(
   kernel: Kernel,
   { events, status, shell }: { events: EventFeed; status: StatusLine; shell: Shell },
 ): Promise<void> {
-  const slow = setTimeout(() => status.say('still starting; the browser is slow to answer…', 'busy'), SLOW_BOOT_MS)
+  const slow = setTimeout(
+    () => status.say('still starting: the browser, or the relay, is slow to answer…', 'busy'),
+    SLOW_BOOT_MS,
+  )
   try {
     await kernel.booted
     performance.mark('ready')
@@ -84,11 +87,9 @@ async function reportBoot(
   } catch (error) {
     status.say('not running: see the terminal', 'bad')
     const reason = error instanceof Error ? error.message : String(error)
-    const red = `\x1b[31mThe system could not start: ${reason}.\x1b[0m`
     const missing = missingPageApis()
     const why = missing.length > 0 ? `This browser lacks ${missing.join(', ')}.` : 'Reload the page to try again.'
-    // In the foreground, so that it does not run into a line being typed.
-    await shell.foreground({ name: 'kernel', run: (context) => context.print(`${red}\n${why}\n`).then(() => 1) })
+    shell.tell(`the system could not start: ${reason}. ${why}`)
   } finally {
     clearTimeout(slow)
   }

@@ -4,7 +4,15 @@ import { statusText } from './status.ts'
 
 describe('statusText', () => {
   const { node } = new FakeKernel()
-  const storage = { node: node.id, device: node.device, usedBytes: 2048, quotaBytes: 1, blocks: 1, persisted: false }
+  const storage = {
+    node: node.id,
+    device: node.device,
+    usedBytes: 2048,
+    quotaBytes: 1,
+    blocks: 1,
+    persisted: false,
+    storage: 'ample' as const,
+  }
 
   it('says who this is, how many there are, what is stored and whether the relay is there', () => {
     expect(statusText(node, storage)).toBe(

@@ -78,8 +78,10 @@ describe('others go on without a leader of theirs', () => {
     expect(versions.filter(({ what }) => /^make .[123]$/.test(what)).length).toBe(3)
   })
 
-  it('that hangs without a word', async () => {
+  it.each(['visible', 'hidden'] as const)('that is %s and hangs without a word', async (seen) => {
     const [leader, other] = await leaderAndOther()
+    leader.kernel?.lifecycle(seen)
+    await pause(50)
     const thaw = leader.freeze()
     expect(await timeOf(other.fs.writeFile('/data/f', 'two'))).toBeLessThan(25_000)
     thaw()

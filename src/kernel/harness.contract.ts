@@ -5,12 +5,13 @@ import { MemoryHasher } from '../adapters/memory/crypto.ts'
 import { MemoryHub } from '../adapters/memory/hub.ts'
 import { MemoryNetwork } from '../adapters/memory/network.ts'
 import { SeededRandom } from '../adapters/memory/random.ts'
-import { Disk, MemoryBlockStore } from '../adapters/memory/stores.ts'
+import { Disk, MemoryBlockStore, MemoryLogStore } from '../adapters/memory/stores.ts'
 import type { DeviceId, NodeId } from '../base/ids.ts'
 import type { LogLevel, LogSink } from '../ports/log.ts'
 import type { ByteStream, StreamKind } from '../ports/network.ts'
 import { Blocks } from './blocks/blocks.ts'
 import type { DeviceBlocksOptions } from './blocks/device.ts'
+import { Reserve } from './blocks/reserve.ts'
 import { decodeFrame, encodeFrame, FRAME, type Frame, FrameReader, type Hello, PROTOCOL_VERSION } from './rpc/frames.ts'
 import { type LinkEvents, RpcNode } from './rpc/node.ts'
 
@@ -223,6 +224,7 @@ export function blocksOf(
   const disk = options.disk ?? new Disk()
   const blocks = new Blocks({
     store: new MemoryBlockStore(disk),
+    reserve: new Reserve(new MemoryLogStore(disk), () => {}),
     hasher: new MemoryHasher(),
     rpc: node.rpc,
     clock: lab.clock,

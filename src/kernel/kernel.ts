@@ -16,6 +16,7 @@ import type { MessageLink, Replies } from '../syscalls/protocol.ts'
 import type { RecordNamespace } from '../syscalls/table.ts'
 import type { KernelEvent, LogLine, NodeInfo, RecordAnswer, StorageRow } from '../syscalls/types.ts'
 import { Blocks } from './blocks/blocks.ts'
+import { Reserve } from './blocks/reserve.ts'
 import { StorageGauge } from './blocks/storage-gauge.ts'
 import { Directory, type Namespace } from './directory/directory.ts'
 import { type DispatchServices, taskDispatch, userDispatch } from './dispatch.ts'
@@ -99,6 +100,8 @@ export class Kernel {
   readonly #gauge: StorageGauge
   readonly #clocks: ClockWatch
   #pulse: Pulse['state'] = 'alive'
+  /** Nobody looks at its tab, which may be frozen and go on meanwhile. */
+  #hidden = false
   #relay: { state: RelayState; detail: string } = { state: 'connecting', detail: 'not tried yet' }
   readonly #arrival = new Arrival(() => this.#membership.linked())
   #closed = false
@@ -112,7 +115,8 @@ export class Kernel {
     const { device } = options
     const session = [...random.bytes(8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
     const own = { v: PROTOCOL_VERSION, device, session, ...(options.goodbye ? { goodbye: options.goodbye } : {}) }
-    this.#gauge = new StorageGauge({ store: blockStore, clock, log })
+    const reserve = new Reserve(logStore, () => this.#notice(NO_ROOM))
+    this.#gauge = new StorageGauge({ store: blockStore, reserve, clock, log })
     const hello = () => {
       const now = { storage: this.#gauge.level, wallMs: clock.wallMs() }
       return { ...own, cluster: options.cluster(), slots: sandbox.slots, ...now }
@@ -128,6 +132,8 @@ export class Kernel {
     this.#directory = new Directory({ dht, signer, clock, log })
     this.#blocks = new Blocks({
       store: blockStore,
+      reserve,
+      onStored: (bytes) => this.#gauge.grown(bytes),
       device: { store: deviceStore, shared: () => this.#membership.rows().some((row) => row.device === device) },
       hasher,
       rpc: this.#rpc,
@@ -141,7 +147,7 @@ export class Kernel {
     const liveness = livenessOf(this.#membership, { id: network.self, device, fit }, clock)
     this.#groups = new Groups({
       rpc: this.#rpc,
-      store: logStore,
+      store: reserve.openTo(logStore, isOfTree),
       clock,
       random,
       log,
@@ -163,6 +169,7 @@ export class Kernel {
       arrival: this.#arrival,
       onTree: ({ version, home }) => void this.#events.push({ type: 'tree', version, home }),
       onNotice: notice,
+      lookForRoom: (ms) => this.#gauge.look(ms),
       onWritten: (cid) => this.#directory.publishLater('bs-prov', cid, [network.self]),
       publishHome: (keg) => this.#publish('bs-home', keg),
       homesOf: async (keg) => ((await this.#directory.query('bs-home', keg))?.nodes ?? []) as NodeId[],
@@ -293,7 +300,8 @@ export class Kernel {
       case 'hidden':
       case 'freeze':
       case 'resume':
-        this.#pulse = event === 'hidden' ? 'hidden' : event === 'freeze' ? 'frozen' : 'alive'
+        if (event === 'hidden' || event === 'visible') this.#hidden = event === 'hidden'
+        this.#pulse = event === 'freeze' ? 'frozen' : this.#hidden ? 'hidden' : 'alive'
         this.#membership.announce()
         if (event === 'visible' || event === 'resume') this.#wake()
         return
@@ -429,7 +437,13 @@ export class Kernel {
 
   async #ownStorage(): Promise<StorageRow> {
     const [usage, blocks] = await Promise.all([this.#blocks.usage(), this.#blocks.count()])
-    return { node: this.#ports.network.self, device: this.#options.device, blocks, ...usage }
+    return {
+      node: this.#ports.network.self,
+      device: this.#options.device,
+      blocks,
+      storage: this.#gauge.class,
+      ...usage,
+    }
   }
 
   async #storage(signal: AbortSignal): Promise<StorageRow[]> {
@@ -440,4 +454,12 @@ export class Kernel {
     const others = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
     return [await this.#ownStorage(), ...others]
   }
+}
+
+const NO_ROOM =
+  'this device has no room left for this site: remove what is not needed, then free it with keg gc (or free disk space)'
+
+/** Whether it is a tree's journal, or what is voted for it. */
+function isOfTree(name: string): boolean {
+  return name.startsWith('tree/') || name.startsWith('raft/tree/')
 }

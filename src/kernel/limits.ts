@@ -5,6 +5,8 @@
 export const MAX_FRAME_BYTES = 2 * 1024 * 1024
 /** Calls one peer may have under way here: 64 workers' events and reads; more is a bug or an attack. */
 export const MAX_PEER_CALLS = 512
+/** Their arguments together, which take some times as much memory as on the way: 64 workers' events have a third of it. */
+export const MAX_PEER_CALL_BYTES = 32 * 1024 * 1024
 /** Bytes queued for one peer before calls to it are refused with EAGAIN: bounds memory when a link is slow. */
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024
 /**
@@ -50,8 +52,14 @@ export const SETTLED_MS = 60_000
 /** Room on a disk that counts as none, and as ample. */
 export const FULL_BYTES = 64 * 1024 * 1024
 export const AMPLE_BYTES = 1024 * 1024 * 1024
+/** Of a node's own disk, for what makes room when there is none: so many pieces, once the disk holds so much. */
+export const RESERVE_PIECES = 4
+export const RESERVE_PIECE_BYTES = 1024 * 1024
+export const RESERVE_FROM_BYTES = 16 * 1024 * 1024
 /** How old what is known of the own disk may be when it is told: asking the browser costs some ms. */
 export const STORAGE_CLASS_MS = 60_000
+/** The same where something was refused because it was full. */
+export const STORAGE_FULL_MS = 5_000
 /** Candidates remembered: a class many times over, but not whatever a hostile peer invents. */
 export const MAX_CANDIDATES = 4096
 /** Dials under way at once: each costs an RTCPeerConnection and CPU on both sides. */
@@ -113,6 +121,12 @@ export const MAX_DAG_LEAVES = 524_288
 export const MAX_PLAIN_ENTRIES = 512
 /** Of any directory, all of whose entries are in memory where it is used: some 150 MB. */
 export const MAX_DIRECTORY_ENTRIES = 1_000_000
+/** Answers of blocks to one peer that are read and sent at a time: each holds two large blocks, whether or not anybody takes them. */
+export const MAX_PEER_GETS = 16
+/** Questions of one peer for blocks that are looked for at a time: a disk needs 40 ms for a long one, and what comes after waits. */
+export const MAX_PEER_LOOKS = 2
+/** Pieces of output, and inputs of events, that are in memory for one peer at a time: one piece has 1 MiB, an input up to 16. */
+export const MAX_PEER_PIECES = 4
 /** CIDs in one have/get call. */
 export const MAX_CIDS_PER_CALL = 256
 /** Blocks that are remembered as stored here (some 30 MB): half a gigabyte that is cut by content. */
@@ -328,6 +342,8 @@ export const RAFT_RETRY_MS = 1_000
  * disk may be full. It is asked again at longer and longer intervals, up to RAFT_RETRY_MAX_MS.
  */
 export const RAFT_MUTE_MS = 5_000
+/** So long whoever gave way, because the others have no room for what it led, leaves it to them to be elected. */
+export const RAFT_GIVE_WAY_MS = 10_000
 /** Who was asked for a vote, and has no more than who asked, gives it up to this many times as long before it asks itself. */
 export const RAFT_COURTESY = 5
 /** Who has asked for votes so often in vain waits twice as long each time… */

@@ -316,11 +316,11 @@ export class FakeKernel {
     this.#allOrNone([{ from, to }, ...also], (each) => this.#copy(each.from, each.to, args))
   }
 
-  #copy(from: string, to: string, args: { op: 'move' } | { op: 'copy'; exclusive?: boolean | undefined }): void {
+  #copy(from: string, to: string, args: { op: 'move' | 'copy'; exclusive?: boolean | undefined }): void {
     const entry = this.entries.get(from)
     if (!entry) throw new OsError('ENOENT', `no ${from}`)
     const there = this.entries.get(to)
-    if (there && 'exclusive' in args) throw new OsError('EEXIST', `${to} exists`)
+    if (there && args.exclusive) throw new OsError('EEXIST', `${to} exists`)
     if (there === 'directory' && entry !== 'directory') throw new OsError('EISDIR', `${to} is a directory`)
     this.#needDirectory(parentPath(to))
     for (const path of [...this.entries.keys()].filter((path) => isInside(path, from))) {

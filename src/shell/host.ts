@@ -18,7 +18,7 @@ export interface ShellHost {
   /** Lets the user choose files, or a folder with all that is in it; none when they chose none. */
   pickFiles?(signal: AbortSignal, options?: { folder: boolean }): Promise<HostFile[]>
   /** Hands a file to the user, e.g. as a download. Resolves when all of it was taken. */
-  download?(name: string, content: AsyncIterable<Uint8Array>, size: number): Promise<void>
+  download?(name: string, content: AsyncIterable<Uint8Array>): Promise<void>
   clearScreen?(): void
   /** @returns false when the browser refused to open it. */
   openLink?(url: string): boolean

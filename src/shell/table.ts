@@ -83,7 +83,7 @@ export function formatTime(ms: number): string {
 
 /** `75 s`, `12 min`, `3.5 h`. */
 export function formatDuration(ms: number): string {
-  const seconds = ms / 1000
+  const seconds = Math.max(0, ms / 1000) // two clocks may have measured it
   if (seconds < 10) return `${seconds.toFixed(1)} s`
   if (seconds < 120) return `${Math.round(seconds)} s`
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`

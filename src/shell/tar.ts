@@ -28,8 +28,8 @@ export function tarSize(entries: readonly TarEntry[]): number {
 }
 
 /** @throws {OsError} EIO for a file that is shorter than it was. */
-export async function* tar(entries: Iterable<TarEntry>): AsyncGenerator<Uint8Array> {
-  for (const entry of entries) {
+export async function* tar(entries: Iterable<TarEntry> | AsyncIterable<TarEntry>): AsyncGenerator<Uint8Array> {
+  for await (const entry of entries) {
     yield head(entry)
     const size = sizeOf(entry)
     if (size === 0 || !entry.read) continue

@@ -325,6 +325,26 @@ const found: [what: string, schedule: Schedule][] = [
       ],
     },
   ],
+  [
+    'a change asked again, of which more devices were said to have it than had it',
+    {
+      seed: 81959,
+      devices: [0, 1, 2, 3, 2],
+      rounds: [
+        {
+          ms: 16975,
+          steps: [
+            { atMs: 7265, do: 'write', seat: 2, path: '/work/0-6', bytes: 1100000 },
+            { atMs: 7817, do: 'loss', rate: 0.08320496560074389, forMs: 2841 },
+            { atMs: 8053, do: 'crash', seat: 1, keep: 1, forMs: 2380 },
+            { atMs: 9588, do: 'write', seat: 2, path: '/work/shared-1', bytes: 2146 },
+            { atMs: 10423, do: 'write', seat: 2, path: '/work/0-10', bytes: 1179 },
+            { atMs: 10959, do: 'outage', seats: [3, 4], keep: 1, forMs: 2354 },
+          ],
+        },
+      ],
+    },
+  ],
 ]
 
 it.each(found)('%s', async (_what, schedule) => {

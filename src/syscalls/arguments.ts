@@ -5,6 +5,8 @@ import { OsError } from '../base/errors.ts'
 const isText = (value: unknown) => typeof value === 'string'
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
+const isPromise = (value: unknown) => isObject(value) && 'then' in value
+
 const KINDS = {
   text: ['a text', isText],
   texts: ['an array of texts', (value: unknown) => Array.isArray(value) && value.every(isText)],
@@ -49,8 +51,10 @@ function checkOne(where: string, value: unknown, kind: Kind): void {
   if (!isGood(value)) throw new OsError('EINVAL', `${where}: expected ${expected}${notThis(value)}`)
 }
 
-/** Short values as they are; of larger ones it is said what was expected, which is enough. */
+/** Short values as they are, and what was not awaited; of larger ones it is said what was expected, which is enough. */
 export function notThis(value: unknown): string {
+  if (isPromise(value)) return ', not a promise: await it'
+  if (Array.isArray(value) && value.some(isPromise)) return ', not promises: await them'
   if (typeof value === 'function' || isObject(value)) return ''
   return `, not ${typeof value === 'string' ? JSON.stringify(value.slice(0, 100)) : String(value)}`
 }

@@ -9,12 +9,12 @@ import { TaskOs } from './task.ts'
 const client = { call: async (call: string) => ({ id: call, entries: [] }) } as unknown as SyscallClient
 
 it('methods of os, os.fs and os.keg may be taken out of them', async () => {
-  const { emit, gather, fs } = new TaskOs(client, () => undefined)
+  const { emit, gather, fs } = new TaskOs(client, { begins() {}, ends() {} })
   expect(await emit('a')).toBe('emit')
   expect(await gather(['x'], 'a')).toBe('emit')
   const { readdir } = fs
   expect(await readdir('/')).toEqual([])
-  for (const object of [fs, new FileSystem(client), new Keg(client), new TaskOs(client, () => undefined)]) {
+  for (const object of [fs, new FileSystem(client), new Keg(client), new TaskOs(client, { begins() {}, ends() {} })]) {
     const names = Object.getOwnPropertyNames(Object.getPrototypeOf(object)).filter((name) => name !== 'constructor')
     expect(Object.keys(object)).toEqual(expect.arrayContaining(names))
   }

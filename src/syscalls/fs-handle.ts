@@ -2,6 +2,7 @@
 // has ended. Above: fs.ts. Below: client.ts. The kernel keeps no position: every call tells it where.
 import { type Bytes, concat } from '../base/bytes.ts'
 import { isOsError, OsError } from '../base/errors.ts'
+import { notThis } from './arguments.ts'
 import type { CallOptions, SyscallClient } from './client.ts'
 import { bytesOf, type Content, type Encoding, textOf } from './encodings.ts'
 import { Stats } from './fs-entries.ts'
@@ -212,6 +213,7 @@ export class FileHandle {
 
   /** Cuts the file, or fills it up with zeros. The position stays. */
   async truncate(size = 0, options?: CallOptions): Promise<void> {
+    if (!Number.isSafeInteger(size)) throw new OsError('EINVAL', `a size is a whole number of bytes${notThis(size)}`)
     this.#size = (await this.#client.call('write', { ref: this.ref, size }, options)).size
   }
 

@@ -251,7 +251,7 @@ export class FileSystem {
    */
   utimes(path: string, _atime: number | Date, mtime: number | Date, options?: CallOptions): Promise<void> {
     return telling(['utime', path], () => {
-      const mtimeMs = Math.round(typeof mtime === 'number' ? mtime * 1000 : mtime.getTime())
+      const mtimeMs = Math.round(mtime instanceof Date ? mtime.getTime() : mtime * 1000)
       if (mtimeMs >= 0) return this.#change({ op: 'set', path, mtimeMs: Math.abs(mtimeMs) }, options)
       throw new OsError('EINVAL', `${path}: times are kept from 1970 on, and ${mtime} is none of these`)
     })

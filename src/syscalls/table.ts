@@ -137,13 +137,23 @@ export const syscalls = {
       mode: v.optional(permissions),
     }),
     v.strictObject({ op: v.literal('symlink'), path, target: path }),
-    /** Replaces a file, or an empty directory by a directory. With `also`: all of them, in their order, or none, as `remove`. */
-    v.strictObject({ op: v.literal('move'), from: path, to: path, also: v.optional(moved) }),
+    /**
+     * Replaces a file, or an empty directory by a directory; with `exclusive` nothing (EEXIST). With `also`: all of them, in their
+     * order, or none, as `remove`.
+     */
+    v.strictObject({
+      op: v.literal('move'),
+      from: path,
+      to: path,
+      also: v.optional(moved),
+      exclusive: v.optional(v.boolean()),
+    }),
     v.strictObject({ op: v.literal('copy'), from: path, to: path, exclusive: v.optional(v.boolean()) }),
-    /** With `also`: all of them or none, in one version; they are in one keg. */
+    /** With `also`: all of them or none, in one version; they are in one keg. With `was`, its CID: EEXIST if it is another. */
     v.strictObject({
       op: v.literal('remove'),
       path,
+      was: v.optional(v.pipe(v.string(), v.maxLength(limits.MAX_NAME_BYTES))),
       also: v.optional(removed),
       recursive: v.optional(v.boolean()),
     }),

@@ -264,6 +264,39 @@ describe('os', () => {
     expect(after).toBe(false)
   })
 
+  it.each([
+    ['prints, emits and ends', () => 'a result'],
+    [
+      'fails',
+      () => {
+        throw new Error('nobody expects it to go on')
+      },
+    ],
+  ])('exit that is not awaited counts also where its handler %s after it', async (_how, then) => {
+    const kernel = start({
+      start: (_event: unknown, os: Os) => {
+        os.print('usage')
+        os.exit(2)
+        os.print('after')
+        os.emit('x')
+        os.exit(0)
+        Promise.reject(new Error('nor does anybody handle this')).catch((error: unknown) =>
+          kernel.runtime.uncaught(error),
+        )
+        return then()
+      },
+    })
+    await kernel.load()
+    kernel.run('a')
+    kernel.reply(await kernel.call(0))
+    const exit = await kernel.call(1)
+    expect(exit).toMatchObject({ call: 'signal', args: { signal: 'EXIT', code: 2 } })
+    await settled()
+    kernel.reply(exit, { delivered: true })
+    expect(await kernel.outcome('a')).toEqual({ t: 'done', id: 'a', result: null })
+    expect(kernel.calls().length).toBe(2)
+  })
+
   it('gather asks for one event after others, with their ids in order', async () => {
     const kernel = start({ start: (_event: unknown, os: Os) => os.gather(['b', 'a'], 'sum', { x: 1 }) })
     await kernel.load()
@@ -278,9 +311,15 @@ describe('os', () => {
     const wrong: [call: (os: Any) => Promise<unknown> | undefined, message: string][] = [
       [(os) => os.emit?.(5), 'os.emit: task: expected a text, not 5'],
       [(os) => os.gather?.(5, 'x'), 'os.gather: ids: expected an array of texts, not 5'],
-      [(os) => os.gather?.([os.emit?.('x')], 'x'), 'os.gather: ids: expected an array of texts'],
+      [
+        (os) => os.gather?.([os.emit?.('x')], 'x'),
+        'os.gather: ids: expected an array of texts, not promises: await them',
+      ],
+      [(os) => os.gather?.(os.emit?.('x'), 'x'), 'os.gather: ids: expected an array of texts, not a promise: await it'],
+      [(os) => os.exit?.('1'), 'os.exit: code: expected a whole number from 0 to 255, not "1"'],
       [(os) => os.gather?.([]), 'os.gather: task: expected a text, not undefined'],
       [(os) => os.fold?.(7, 'x'), 'os.fold: key: expected a text, not 7'],
+      [(os) => os.print?.('names:', Promise.resolve([])), 'os.print: expected texts, not a promise: await it'],
       [(os) => os.write?.(7), 'os.write: content: expected a text or bytes, not 7'],
     ]
     for (const [call, message] of wrong) {
@@ -291,6 +330,22 @@ describe('os', () => {
       if (emitted) kernel.reply(emitted, { id: '0.0' })
       expect(await kernel.outcome('0')).toMatchObject({ t: 'failed', message: `EINVAL: ${message}` })
     }
+  })
+
+  it('prints several texts with a space between, as console does', async () => {
+    const kernel = start({
+      start: (_event: unknown, os: Os) => {
+        os.print('a', 1, null)
+        os.error()
+      },
+    })
+    await kernel.load()
+    kernel.run('a')
+    const lines = await Promise.all([kernel.call(0), kernel.call(1)])
+    expect(lines.map(written)).toEqual([
+      [1, 'a 1 null\n'],
+      [2, '\n'],
+    ])
   })
 
   it('sends the first print at once and gathers the rest while it is under way', async () => {

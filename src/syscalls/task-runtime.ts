@@ -148,6 +148,8 @@ class RunningEvent {
   #end: (result: Data | undefined) => void = () => {}
   #failure: { error: unknown } | undefined
   #fail: (error: unknown) => void = () => {}
+  /** By `os.exit`, and no more by what its handler does. */
+  #exiting = false
 
   constructor(shared: SyscallClient) {
     this.#client = new EventClient(shared)
@@ -156,10 +158,15 @@ class RunningEvent {
       this.#fail = reject
     })
     this.#ended.catch(() => {}) // it is awaited in `run`, perhaps later than it fails
-    this.#os = new TaskOs(this.#client, () => this.#end(null))
+    const begins = () => {
+      this.#exiting = true
+    }
+    const ends = (failure?: { error: unknown }) => (failure ? this.#fail(failure.error) : this.#end(null))
+    this.#os = new TaskOs(this.#client, { begins, ends })
   }
 
   fail(error: unknown): void {
+    if (this.#exiting) return
     this.#failure ??= { error }
     this.#fail(error)
   }
@@ -194,9 +201,10 @@ class RunningEvent {
 
   async #call(handler: Handler, event: TaskEvent): Promise<void> {
     try {
-      this.#end(await handler(event, this.#os))
+      const result = await handler(event, this.#os)
+      if (!this.#exiting) this.#end(result)
     } catch (error) {
-      this.#fail(error)
+      if (!this.#exiting) this.#fail(error)
     }
   }
 }

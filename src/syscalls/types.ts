@@ -111,8 +111,8 @@ export interface PeerRow {
   knownMs: number
 }
 
-/** Next to no room; some; a gibibyte or more; as much, and the browser has promised not to evict it. */
-export const storageClasses = ['full', 'scarce', 'ample', 'persistent'] as const
+/** None but for what makes room; next to none; some; a gibibyte or more; as much, and the browser has promised not to evict it. */
+export const storageClasses = ['exhausted', 'full', 'scarce', 'ample', 'persistent'] as const
 export type StorageClass = (typeof storageClasses)[number]
 
 /** `stopped`: it starts no events until it is continued. */
@@ -181,9 +181,12 @@ export interface StorageRow {
   node: string
   device: string
   usedBytes: number
+  /** As the browser says. Chromium always says that 10 GiB are free. */
   quotaBytes: number
   blocks: number
   persisted: boolean
+  /** How well it can keep more. */
+  storage: StorageClass
 }
 
 export interface LogLine {

@@ -48,7 +48,11 @@ export class Disk {
   usedBytes(): number {
     let used = 0
     for (const bytes of this.blocks.values()) used += bytes.byteLength
-    for (const log of this.logs.values()) for (const entry of log.entries) used += entry.byteLength
+    for (const { snapshot, entries } of this.logs.values()) {
+      used += snapshot?.byteLength ?? 0
+      for (const entry of entries) used += entry.byteLength
+    }
+    for (const record of this.records.values()) used += record.byteLength
     return used
   }
 

@@ -153,11 +153,13 @@ export class MemoryLogStore implements LogStore {
 
   async compact(name: string, upTo: number, snapshot: Uint8Array, later: 'keep' | 'drop' = 'keep'): Promise<void> {
     const copied = copy(snapshot)
-    return this.#write(({ logs }) => {
+    return this.#write((disk) => {
+      const { logs } = disk
       const log = logs.get(name) ?? { snapshotIndex: 0, snapshot: undefined, entries: [] }
       if (upTo < log.snapshotIndex) {
         throw new OsError('EINVAL', `cannot compact ${name} to ${upTo}: its snapshot covers ${log.snapshotIndex}`)
       }
+      disk.demand(copied.byteLength - (log.snapshot?.byteLength ?? 0))
       if (later === 'drop') log.entries = []
       log.entries.splice(0, upTo - log.snapshotIndex)
       log.snapshotIndex = upTo
@@ -179,7 +181,10 @@ export class MemoryLogStore implements LogStore {
 
   async putRecord(name: string, bytes: Uint8Array): Promise<void> {
     const copied = copy(bytes)
-    return this.#write(({ records }) => void records.set(name, copied))
+    return this.#write((disk) => {
+      disk.demand(copied.byteLength - (disk.records.get(name)?.byteLength ?? 0))
+      disk.records.set(name, copied)
+    })
   }
 
   async removeRecord(name: string): Promise<void> {

@@ -9,6 +9,7 @@ import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import type { Hasher } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
+import { Turns } from '../rpc/turns.ts'
 import { BlockCache, type BlockEntries } from './cache.ts'
 import { type CidText, type Codec, cidOf } from './cid.ts'
 import { Demand, isLarge } from './demand.ts'
@@ -17,11 +18,13 @@ import { Enclosed } from './enclosed.ts'
 import { BlockFetcher, type BlockFetcherOptions, BlockMissing } from './fetch.ts'
 import type { FetchOptions } from './fetch-batch.ts'
 import { KnownBlocks } from './known-blocks.ts'
+import type { Reserve } from './reserve.ts'
 import { BlockServer } from './serve.ts'
-import { Touched } from './touched.ts'
+import { type OwnBlocks, Touched } from './touched.ts'
 
 export { BlockMissing } from './fetch.ts'
 export type { FetchOptions } from './fetch-batch.ts'
+export type { OwnBlocks } from './touched.ts'
 
 /** @param found where it was: on this disk in another tab's storage, at a peer, or at one that has sent it to another reader lately. */
 type OnFetched = (cid: CidText, bytes: Uint8Array, found: 'disk' | 'peer' | 'wanted') => void
@@ -46,7 +49,10 @@ export class Blocks {
   #dropping: Promise<void> = Promise.resolve()
   /** Frees copies that this node does not owe anybody. @returns whether there is room now. */
   #makeRoom: () => Promise<boolean> = async () => false
+  readonly #reserve: Reserve
+  readonly #onStored: (bytes: number) => void
   readonly #demand = new Demand()
+  readonly #looks = new Turns(limits.MAX_PEER_LOOKS)
   /** Bytes of copies kept by readers since room was made last. */
   #copied = 0
   /** Which are in the store, without looking (a file of many small ones is held again with each change), and what was hashed. */
@@ -55,8 +61,17 @@ export class Blocks {
   #keeping: Promise<void> = Promise.resolve()
 
   /** @param options.device undefined: no other tab's disk can be read. */
-  constructor(options: BlockFetcherOptions & { store: BlockStore; device?: DeviceBlocksOptions }) {
+  constructor(
+    options: BlockFetcherOptions & {
+      store: BlockStore
+      reserve: Reserve
+      onStored?: (bytes: number) => void
+      device?: DeviceBlocksOptions
+    },
+  ) {
     this.#store = options.store
+    this.#reserve = options.reserve
+    this.#onStored = options.onStored ?? (() => {})
     this.#hasher = options.hasher
     this.#touched = new Touched(options.clock)
     this.#log = options.log
@@ -66,12 +81,13 @@ export class Blocks {
     this.#enclosed = new Enclosed(rpc, this.#cache)
     const verify = (cid: CidText, bytes: Uint8Array) => this.#fetcher.verify(cid, bytes)
     this.#device = options.device && new DeviceBlocks(options.device, { ...options, verify })
-    rpc.handle('blocks.have', async ({ cids, rely = false }) => {
+    rpc.handle('blocks.have', async ({ cids, rely = false }, { peer, signal }) => {
       if (rely) {
         this.#touched.add(cids)
         await this.#dropping
       }
-      return Uint8Array.from(await this.#store.hasMany(cids), (held) => (held ? 1 : 0))
+      const held = await this.hasManyFor(peer, cids, signal)
+      return Uint8Array.from(held, (each) => (each ? 1 : 0))
     })
     const isGood = (cid: CidText, bytes: Uint8Array) => this.#isGood(cid, bytes)
     const server = new BlockServer({ cache: this.#cache, demand: this.#demand, log: options.log, isGood })
@@ -85,10 +101,15 @@ export class Blocks {
     return cidOf(this.#hasher, codec, bytes).then(String)
   }
 
-  /** @param entries whose bytes must not change any more. @throws {OsError} ENOSPC, EIO. */
-  async putMany(entries: BlockEntries): Promise<void> {
+  /** @param entries whose bytes must not change any more. @returns which touch that was. @throws {OsError} ENOSPC, EIO. */
+  async putMany(entries: BlockEntries): Promise<number> {
+    const touch = this.#touched.add(entries.map(([cid]) => cid))
+    await this.#put(entries)
+    return touch
+  }
+
+  async #put(entries: BlockEntries): Promise<void> {
     if (entries.length === 0) return
-    this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
     const rows = await this.#cache.putMany(entries).catch(async (error: unknown) => {
       if (!isOsError(error, 'ENOSPC') || !(await this.#makeRoom())) throw error
@@ -97,9 +118,18 @@ export class Blocks {
     for (const [cid, bytes] of rows) this.#stored(cid, bytes)
   }
 
+  /** The same for what it takes to delete something: on a full disk it goes into the reserve. @throws {OsError} ENOSPC, EIO. */
+  async putSurely(entries: BlockEntries): Promise<void> {
+    this.#touched.add(entries.map(([cid]) => cid))
+    await this.#dropping
+    const rows = await this.#reserve.use(() => this.#cache.putMany(entries))
+    for (const [cid, bytes] of rows) this.#stored(cid, bytes)
+  }
+
   #stored(cid: CidText, bytes: Uint8Array): void {
     this.#known.add(cid)
     this.#known.hashed(cid, bytes)
+    this.#onStored(bytes.byteLength)
   }
 
   /** Sends those of them that are small and were stored here lately, before that peer is told of them. */
@@ -114,14 +144,30 @@ export class Blocks {
 
   /**
    * The same, but for those that are known to be in the store, or found there.
+   * @param own gathers what only this caller has stored, for `takeBack`.
    * @returns those that had to be stored. @throws {OsError} ENOSPC, EIO.
    */
-  async putNew(entries: BlockEntries): Promise<CidText[]> {
-    this.#touched.add(entries.map(([cid]) => cid))
+  async putNew(entries: BlockEntries, own?: OwnBlocks): Promise<CidText[]> {
+    const untouched = new Set(own && entries.map(([cid]) => cid).filter((cid) => !this.#touched.has(cid)))
+    const touch = this.#touched.add(entries.map(([cid]) => cid))
     await this.#dropping
     const fresh = await this.#withoutStored(entries.filter(([cid]) => !this.#known.has(cid)))
-    await this.putMany(fresh)
+    try {
+      await this.#put(fresh)
+    } catch (error) {
+      this.#touched.takeBack([...untouched].filter((cid) => this.#touched.only(cid, touch)))
+      throw error
+    }
+    for (const [cid] of fresh) if (untouched.has(cid)) own?.set(cid, touch)
     return fresh.map(([cid]) => cid)
+  }
+
+  /** Frees what was stored in vain, unless somebody else has stored it too, or made sure of it. @throws {OsError} EIO. */
+  async takeBack(own: OwnBlocks): Promise<void> {
+    const alone = [...own].filter(([cid, touch]) => this.#touched.only(cid, touch)).map(([cid]) => cid)
+    own.clear()
+    this.#touched.takeBack(alone)
+    await this.#delete(alone)
   }
 
   /**
@@ -189,6 +235,11 @@ export class Blocks {
   /** Frees blocks, but for those that were touched. @returns how many. @throws {OsError} EIO. */
   async drop(cids: readonly CidText[], mark: number): Promise<number> {
     const doomed = cids.filter((cid) => !this.#touched.since(cid, mark))
+    await this.#delete(doomed)
+    return doomed.length
+  }
+
+  async #delete(doomed: readonly CidText[]): Promise<void> {
     for (const cid of doomed) {
       this.#known.delete(cid)
       this.#cache.delete(cid)
@@ -197,7 +248,6 @@ export class Blocks {
     const dropped = this.#store.deleteMany(doomed)
     this.#dropping = Promise.allSettled([this.#dropping, dropped]).then(() => undefined)
     await dropped
-    return doomed.length
   }
 
   close(): void {
@@ -213,6 +263,11 @@ export class Blocks {
 
   hasMany(cids: readonly CidText[]): Promise<boolean[]> {
     return this.#store.hasMany(cids)
+  }
+
+  /** The same for a peer, which may ask for much: its questions are not all looked for at once. @throws {OsError} ECANCELED, ETIMEDOUT. */
+  hasManyFor(peer: NodeId, cids: readonly CidText[], signal: AbortSignal): Promise<boolean[]> {
+    return this.#looks.take(peer, signal, () => this.#store.hasMany(cids))
   }
 
   usage(): Promise<StorageUsage> {
@@ -350,7 +405,9 @@ export class Blocks {
    * @throws {OsError} EIO (BlockMissing), ENOSPC, ECANCELED.
    */
   async hold(cids: readonly CidText[], options: FetchOptions = {}, small = false): Promise<void> {
-    this.#touched.add(cids) // all of them, also when one is missing
+    const { own } = options
+    const untouched = new Set(own && cids.filter((cid) => !this.#touched.has(cid)))
+    const touch = this.#touched.add(cids) // all of them, also when one is missing
     await this.#dropping
     const unknown = cids.filter((cid) => !this.#known.has(cid))
     const sought = await this.#withoutEnclosed(unknown, options.hints ?? [])
@@ -365,7 +422,10 @@ export class Blocks {
       while (missing.length > 0) {
         const fetched: [CidText, Uint8Array][] = []
         await this.#fetch(missing.splice(0, count), options, (cid, block) => fetched.push([cid, block]))
-        await this.putMany(fetched)
+        const alone =
+          own && fetched.map(([cid]) => cid).filter((cid) => untouched.has(cid) && this.#touched.only(cid, touch))
+        const again = await this.putMany(fetched)
+        for (const cid of alone ?? []) own?.set(cid, again)
         // So many at a time as are together as large as a few full ones, if they are like the last.
         const bytes = fetched.reduce((sum, [, block]) => sum + block.byteLength, 0)
         const fit = Math.floor((limits.WRITE_BATCH_BLOCKS * limits.BLOCK_BYTES * fetched.length) / Math.max(1, bytes))

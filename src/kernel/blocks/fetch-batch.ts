@@ -2,6 +2,7 @@
 // Above: fetch.ts, fetch-request.ts.
 import type { NodeId } from '../../base/ids.ts'
 import type { CidText } from './cid.ts'
+import type { OwnBlocks } from './touched.ts'
 
 export interface FetchOptions {
   signal?: AbortSignal | undefined
@@ -16,6 +17,8 @@ export interface FetchOptions {
    * that it is read (default: always).
    */
   keep?: 'always' | 'wanted' | 'never'
+  /** Gathers what `hold` has stored, and nobody else lately (`Blocks.takeBack`). */
+  own?: OwnBlocks | undefined
   /** So many such batches are under way at a time (default 1): they share what may be under way over a link. */
   batches?: number
 }

@@ -3,6 +3,7 @@
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
 import type { ServeContext } from '../rpc/session.ts'
+import { Turns } from '../rpc/turns.ts'
 import type { BlockCache } from './cache.ts'
 import type { CidText } from './cid.ts'
 import { type Demand, isLarge } from './demand.ts'
@@ -20,6 +21,7 @@ type Found = { bytes: Uint8Array; wanted: boolean } | undefined
 
 export class BlockServer {
   readonly #options: BlockServerOptions
+  readonly #turns = new Turns(limits.MAX_PEER_GETS)
 
   constructor(options: BlockServerOptions) {
     this.#options = options
@@ -30,7 +32,11 @@ export class BlockServer {
    * before are being sent.
    * @throws {OsError} EIO; ECANCELED, ECONNRESET when the caller has gone.
    */
-  async serve(cids: readonly CidText[], context: ServeContext, { reading }: { reading: boolean }): Promise<void> {
+  serve(cids: readonly CidText[], context: ServeContext, { reading }: { reading: boolean }): Promise<void> {
+    return this.#turns.take(context.peer, context.signal, () => this.#serve(cids, context, reading))
+  }
+
+  async #serve(cids: readonly CidText[], context: ServeContext, reading: boolean): Promise<void> {
     const read = (from: number, count: number) => this.#read(cids.slice(from, from + count), reading)
     let count = 1
     let next = read(0, count)

@@ -4,6 +4,9 @@ import type { Clock } from '../../ports/clock.ts'
 import { MAX_TOUCHED, TOUCHED_MS } from '../limits.ts'
 import type { CidText } from './cid.ts'
 
+/** What somebody has stored that nobody else had: which touch that was (`only`). */
+export type OwnBlocks = Map<CidText, number>
+
 export class Touched {
   readonly #clock: Clock
   /** When, by a number that grows; the one touched longest ago first. */
@@ -18,7 +21,8 @@ export class Touched {
     this.#clock = clock
   }
 
-  add(cids: readonly CidText[]): void {
+  /** @returns which touch that was, for `only`. */
+  add(cids: readonly CidText[]): number {
     const ms = this.#clock.nowMs()
     this.#tick++
     for (const cid of cids) {
@@ -26,6 +30,21 @@ export class Touched {
       this.#last.set(cid, { ms, tick: this.#tick })
     }
     this.#forget(ms)
+    return this.#tick
+  }
+
+  has(cid: CidText): boolean {
+    return this.#overflowing || this.#last.has(cid)
+  }
+
+  /** Nobody else has touched it, as far as that is known. */
+  only(cid: CidText, touch: number): boolean {
+    return !this.#overflowing && this.#last.get(cid)?.tick === touch
+  }
+
+  /** What one has touched alone is taken back: whoever stores it again is the only one again. */
+  takeBack(cids: readonly CidText[]): void {
+    for (const cid of cids) this.#last.delete(cid)
   }
 
   pin(): () => void {

@@ -121,9 +121,17 @@ it('a time that cannot be kept is refused', async () => {
   await run(fs.utimes('/tmp/u', 0, 0))
   await run(fs.utimes('/tmp/u', 0, -0.0001))
   expect((await run(fs.stat('/tmp/u'))).mtimeMs).toBe(0)
-  for (const time of [-1, new Date('1969-12-31'), Number.NaN]) {
-    expect(await run(codeOf(fs.utimes('/tmp/u', 0, time)))).toBe('EINVAL')
+  for (const time of [-1, new Date('1969-12-31'), Number.NaN, 'a', {}]) {
+    expect(await run(codeOf(fs.utimes('/tmp/u', 0, time as number)))).toBe('EINVAL')
   }
+})
+
+it('a size that is none is told at the call', async () => {
+  await run(fs.writeFile('/tmp/s', 'kept'))
+  for (const size of ['a', 1.5, Number.NaN, null]) {
+    await expect(run(fs.truncate('/tmp/s', size as number))).rejects.toThrow(/a size is a whole number of bytes, not /)
+  }
+  expect(await run(fs.readFile('/tmp/s', 'utf8'))).toBe('kept')
 })
 
 it('copyFile takes the flag of node for what is to be new', async () => {

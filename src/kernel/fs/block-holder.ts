@@ -13,6 +13,7 @@ import { MAX_CIDS_PER_CALL, REPLICAS } from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { MethodResult } from '../rpc/methods.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import type { ServeContext } from '../rpc/session.ts'
 import { AS_MEMBER, ASKED } from './placement-site.ts'
 
 /** What is said of leaves, and who keeps the tree's journal. */
@@ -68,7 +69,7 @@ export class BlockHolder {
       if (await this.#leads(peer, of, signal)) return this.keep(of, cids, { hints, signal })
       throw new OsError('EAGAIN', `${shortNode(peer)} is not known here to lead that tree`)
     })
-    rpc.handle('tree.kept', ({ tree, cids }) => this.kept(tree, cids))
+    rpc.handle('tree.kept', ({ tree, cids }, context) => this.kept(tree, cids, context))
     rpc.onNote('tree.release', (peer, { tree, cids }) => {
       this.#releaseFor(peer, tree, cids).catch((error: unknown) => {
         options.log.log('debug', 'fs', `nothing of ${shortKid(tree)} is released: ${errorLine(error)}`)
@@ -108,11 +109,11 @@ export class BlockHolder {
     }
   }
 
-  /** @returns one byte per CID: ASKED, AS_MEMBER, 0 for what is not kept here for that tree. */
-  async kept(tree: Kid, cids: readonly CidText[]): Promise<Uint8Array<ArrayBuffer>> {
+  /** @param by the peer that asks. @returns one byte per CID: ASKED, AS_MEMBER, 0 for what is not kept here for that tree. */
+  async kept(tree: Kid, cids: readonly CidText[], by?: ServeContext): Promise<Uint8Array<ArrayBuffer>> {
     const { blocks, pins, keeps } = this.#options
     const member = keeps(tree)
-    const held = await blocks.hasMany(cids)
+    const held = await (by ? blocks.hasManyFor(by.peer, cids, by.signal) : blocks.hasMany(cids))
     return Uint8Array.from(cids, (cid, i) => {
       if (!held[i]) return 0
       if (pins.has(tree, cid)) return ASKED

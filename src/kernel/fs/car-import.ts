@@ -4,7 +4,7 @@ import { utf8 } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import { MAX_NAME_BYTES } from '../../syscalls/limits.ts'
 import type { OnProgress } from '../../syscalls/types.ts'
-import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import type { Blocks, FetchOptions, OwnBlocks } from '../blocks/blocks.ts'
 import { type CidText, checkedCid, DAG_PB, isRawCid, RAW } from '../blocks/cid.ts'
 import {
   BLOCK_BYTES,
@@ -15,8 +15,9 @@ import {
   WRITE_BATCH_BLOCKS,
 } from '../limits.ts'
 import { carSections } from './car.ts'
-import { DagReader, decodeNode, MalformedDag, rootSize } from './dag.ts'
+import { decodeNode, MalformedDag, rootSize } from './dag.ts'
 import { decodeLink, type Entry } from './directory.ts'
+import { FileShapes } from './file-shapes.ts'
 import type { Tree } from './tree.ts'
 
 /** Small blocks that are stored with one transaction. */
@@ -27,6 +28,8 @@ export interface CarTarget {
   blocks: Blocks
   options: FetchOptions
   mtimeMs: number
+  /** Gathers what is stored. */
+  own: OwnBlocks
   /** Told of each file and directory, when all blocks are here. */
   onProgress?: OnProgress | undefined
 }
@@ -53,35 +56,51 @@ export async function importCar(target: CarTarget, pieces: AsyncIterable<Uint8Ar
     bytes += block.byteLength
     if (isRawCid(cid) && sizes.size < MAX_CAR_BLOCKS) sizes.set(cid, block.byteLength)
     if (bytes < WRITE_BATCH_BLOCKS * BLOCK_BYTES && batch.length < MAX_BATCH) continue
-    await storeChecked(target.blocks, batch)
+    await storeChecked(target, batch)
     batch = []
     bytes = 0
   }
-  await storeChecked(target.blocks, batch)
+  await storeChecked(target, batch)
   if (root === undefined) throw new OsError('EINVAL', 'it has no root')
-  return new Adoption(target, sizes).entry(root, 0)
+  const adoption = new Adoption(target, sizes)
+  const entry = await adoption.entry(root, 0)
+  // Directories, which were made anew, and what is below no root: nothing would ever free them.
+  const spare = new Map([...target.own].filter(([cid]) => !adoption.needs(cid)))
+  await target.blocks.takeBack(spare).catch(() => undefined) // the disk's trouble is told already
+  return entry
 }
 
 /** @throws {OsError} EINVAL, ENOSPC, EIO. */
-async function storeChecked(blocks: Blocks, batch: readonly (readonly [CidText, Uint8Array])[]): Promise<void> {
+async function storeChecked(
+  { blocks, own }: CarTarget,
+  batch: readonly (readonly [CidText, Uint8Array])[],
+): Promise<void> {
   const names = await Promise.all(batch.map(([cid, bytes]) => blocks.cidOf(isRawCid(cid) ? RAW : DAG_PB, bytes)))
   const wrong = batch.find(([cid], i) => names[i] !== cid)
   if (wrong) throw new OsError('EINVAL', `block ${wrong[0]} in it is not what its CID says`)
-  await blocks.putNew(batch)
+  await blocks.putNew(batch, own)
 }
 
 class Adoption {
   readonly #target: CarTarget
   readonly #sizes: ReadonlyMap<CidText, number>
+  readonly #files: FileShapes
   readonly #known = new Map<CidText, Entry>()
   #directories = 0
   #adopted = 0
   /** Of shards that wait for their turn. */
   #heldBytes = 0
 
-  constructor(target: CarTarget, sizes: ReadonlyMap<CidText, number>) {
+  constructor(target: CarTarget, sizes: Map<CidText, number>) {
     this.#target = target
     this.#sizes = sizes
+    this.#files = new FileShapes(target, sizes)
+  }
+
+  /** Whether what was adopted has that block in it. */
+  needs(cid: CidText): boolean {
+    const entry = this.#known.get(cid)
+    return (entry !== undefined && entry.kind !== 'directory') || this.#files.needs(cid)
   }
 
   async entry(cid: CidText, depth: number): Promise<Entry> {
@@ -105,7 +124,8 @@ class Adoption {
     if (unixfs.type === 'file' || unixfs.type === 'raw') {
       const size = rootSize(cid, bytes)
       if (!Number.isSafeInteger(size)) throw new MalformedDag(`${cid} says that it is larger than a file can be`)
-      await new DagReader(blocks, { cid, size }, options).leaves()
+      if ((await this.#files.shapeOf(cid)).size !== size)
+        throw new MalformedDag(`file ${cid} does not hold ${size} bytes`)
       return { ...file, size }
     }
     if (unixfs.type === 'symlink') {

@@ -238,11 +238,116 @@ describe('a CAR that is wrong is refused, and the tree stays as it was', () => {
     expect(await codeOf(importTo(await carOf({ root: huge, blocks: made }), '/huge'))).toBe('EIO')
   })
 
+  it.each<[string, (bytes: Uint8Array) => [Uint8Array, number]]>([
+    ['raw', (bytes) => [bytes, 0x55]],
+    ['UnixFS', (data) => [encoded(new UnixFS({ type: 'file', data }), []), 0x70]],
+  ])('that has a file of whose leaves, which are %s, one is not as long as it says', async (_what, leafOf) => {
+    const made = new Map<string, Uint8Array>()
+    const put = (block: Uint8Array, codec: number) => {
+      const cid = CID.createV1(codec, createDigest(0x12, sha256(block)))
+      made.set(String(cid), block)
+      return cid
+    }
+    const leaf = put(...leafOf(text))
+    const of = (sizes: number[]) => {
+      const file = new UnixFS({ type: 'file' })
+      for (const size of sizes) file.addBlockSize(BigInt(size))
+      return put(encoded(file, Array(sizes.length).fill(leaf)), 0x70)
+    }
+    for (const sizes of [[text.length, 5], [50]]) {
+      expect(await codeOf(importTo(await carOf({ root: of(sizes), blocks: made }), '/wrong'))).toBe('EIO')
+    }
+    await importTo(await carOf({ root: of([text.length, text.length]), blocks: made }), '/right')
+    expect(await cluster.run(node.fs.readFile('/right'))).toEqual(concat([text, text]))
+  })
+
+  it('that has a file of more leaves, or levels, than a file may have', async () => {
+    const made = new Map<string, Uint8Array>()
+    const leaf = stored(made, text, 0x55)
+    const broad = unfolding(made, leaf, text.length, [8, 8, 8, 8, 8, 8, 8])
+    expect(await codeOf(importTo(await carOf({ root: broad.cid, blocks: made }), '/broad'))).toBe('EIO')
+    const deep = unfolding(made, leaf, text.length, Array(13).fill(1))
+    expect(await codeOf(importTo(await carOf({ root: deep.cid, blocks: made }), '/deep'))).toBe('EIO')
+    const most = unfolding(made, leaf, text.length, [8, 8, 8, 8, 8, 8, 1, 1, 1, 1, 1, 1])
+    await importTo(await carOf({ root: most.cid, blocks: made }), '/most')
+    expect((await cluster.run(node.fs.stat('/most'))).size).toBe(most.size)
+  })
+
   it('when something is there already', async () => {
     expect(await codeOf(importTo(good, '/tmp'))).toBe('EEXIST')
     expect(await codeOf(importTo(good, '/bin/x'))).toBe('EROFS')
   })
 })
+
+function stored(made: Map<string, Uint8Array>, block: Uint8Array, codec = 0x70): CID {
+  const cid = CID.createV1(codec, createDigest(0x12, sha256(block)))
+  made.set(String(cid), block)
+  return cid
+}
+
+/** A file that has one block over and over: `fanouts` tells how often each level has the one below. */
+function unfolding(made: Map<string, Uint8Array>, leaf: CID, bytes: number, fanouts: readonly number[]) {
+  let [cid, size] = [leaf, bytes]
+  for (const fanout of fanouts) {
+    const file = new UnixFS({ type: 'file' })
+    for (let i = 0; i < fanout; i++) file.addBlockSize(BigInt(size))
+    cid = stored(made, encoded(file, Array(fanout).fill(cid)))
+    size *= fanout
+  }
+  return { cid, size }
+}
+
+describe('what nothing needs of a CAR', () => {
+  const bytesOf = () => [...node.disk.blocks.values()].reduce((sum, each) => sum + each.byteLength, 0)
+
+  it('does not stay: all of one that is wrong, however often it is tried, and what is below no root', async () => {
+    const made = await imported(FILES)
+    const files = [...made.blocks.keys()].filter((cid) => CID.parse(cid).code === 0x55)
+    // More than is stored with one transaction.
+    for (let i = 0; i < 12; i++) stored(made.blocks, noise.subarray(i + 1, MIB + i), 0x55)
+    const car = await carOf(made)
+    const wrong = car.map((byte, i) => (i === car.length - 1 ? byte ^ 1 : byte))
+    let before = 0
+    const importing = async (bytes: Uint8Array) => {
+      await cluster.run(node.fs.writeFile('/in.car', bytes))
+      before = bytesOf()
+      return codeOf(cluster.run(node.os.call('change', { op: 'import', from: '/in.car', to: '/got' })))
+    }
+    for (const bytes of [wrong, car.subarray(0, -1), wrong]) {
+      expect(await importing(bytes)).toBe('EINVAL')
+      expect(bytesOf()).toBe(before)
+    }
+    expect(await importing(car)).toBe('ok')
+    same(await readAll('/got'), FILES)
+    const needed = files.reduce((sum, cid) => sum + (made.blocks.get(cid) as Uint8Array).byteLength, 0)
+    expect(bytesOf() - before).toBeLessThan(needed + MIB / 4)
+  })
+})
+
+describe('a CAR of many files that unfold into hundreds of thousands of leaves each', () => {
+  // Leaf by leaf it would take minutes, in which this node does nothing else.
+  it('comes into the tree, is looked after and checked, each of its blocks once', async () => {
+    const made = new Map<string, Uint8Array>()
+    const { cid, size } = unfolding(made, stored(made, utf8('x'), 0x55), 1, [8, 8, 8, 8, 8, 8])
+    const Links = Array.from({ length: 400 }, (_, i) => {
+      const own = stored(made, utf8(`own ${i + 100}`), 0x55)
+      const file = new UnixFS({ type: 'file', blockSizes: [BigInt(size), 7n] })
+      return { Name: `f${i}`, Hash: stored(made, encoded(file, [cid, own])), Tsize: 1 }
+    })
+    const Data = new UnixFS({ type: 'directory' }).marshal()
+    const root = stored(made, dagPb.encode(dagPb.prepare({ Data, Links })))
+    await importTo(await carOf({ root, blocks: made }))
+    const health = await cluster.run(node.os.call('info', { topic: 'health', path: '/got' }))
+    expect(health).toMatchObject({ files: 400, logicalBytes: 400 * (size + 7), lost: 0 })
+    const last = await cluster.run(node.fs.open('/got/f399'))
+    expect(fromUtf8(await cluster.run(last.read(size - 1, 1)))).toBe('x')
+    expect(fromUtf8(await cluster.run(last.read(size, 7)))).toBe('own 499')
+  })
+})
+
+function encoded(unixfs: UnixFS, links: CID[]): Uint8Array {
+  return dagPb.encode({ Data: unixfs.marshal(), Links: links.map((Hash) => ({ Name: '', Hash, Tsize: 1 })) })
+}
 
 describe('a CAR of a file that others keep', () => {
   it('is read over the network once, though its blocks end in the middle of what is read at a time', async () => {

@@ -1,11 +1,11 @@
 // Changes of names, and of what is known of files: what people and tasks ask for becomes operations of a tree. Above: fs.ts. Below:
 // namespace.ts, car-import.ts. Of a task they are staged.
-import { isOsError, OsError } from '../../base/errors.ts'
+import { type ErrorCode, isOsError, OsError } from '../../base/errors.ts'
 import type { Kid } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { FileChange } from '../../syscalls/table.ts'
 import type { Ack, Chunking, FileInfo } from '../../syscalls/types.ts'
-import type { Blocks } from '../blocks/blocks.ts'
+import type { Blocks, OwnBlocks } from '../blocks/blocks.ts'
 import { BLOCK_BYTES } from '../limits.ts'
 import type { TreeOp } from '../rpc/bodies.ts'
 import { importCar } from './car-import.ts'
@@ -13,6 +13,7 @@ import { fileRoot } from './dag.ts'
 import { rewritten } from './dag-writer.ts'
 import type { Found, FsContext } from './fs.ts'
 import type { Handle } from './handles.ts'
+import { isLost } from './leaves.ts'
 import type { Namespace } from './namespace.ts'
 import { joinPath, normalPath, splitPath } from './path.ts'
 import { permit, READ, readOnly, WRITE } from './permissions.ts'
@@ -53,20 +54,19 @@ export class FileChanges {
       case 'symlink':
         return this.#apply({ op: 'symlink', path: this.#writable(args.path), target: args.target, mtimeMs }, context)
       case 'remove': {
-        const { recursive = false, path, also = [] } = args
-        const paths = [path, ...also].map((each) => this.#writable(each))
-        return this.#options.apply(
-          paths.map((path) => ({ op: 'remove', path, recursive, mtimeMs })),
-          context,
-        )
+        const { recursive = false, path, also = [], was } = args
+        const remove = { op: 'remove' as const, recursive, mtimeMs }
+        const first = { ...remove, path: this.#writable(path), ...(was === undefined ? {} : { was }) }
+        return this.#options.apply([first, ...also.map((each) => ({ ...remove, path: this.#writable(each) }))], context)
       }
       case 'move': {
-        const { from, to, also = [] } = args
+        const { from, to, also = [], exclusive } = args
+        const only = exclusive ? { exclusive } : {}
         const moves = [{ from, to }, ...also].map((each) => {
           return { from: this.#writable(each.from), to: this.#writable(each.to) }
         })
         return this.#options.apply(
-          moves.map((each) => ({ op: 'move', ...each, mtimeMs })),
+          moves.map((each) => ({ op: 'move', ...each, mtimeMs, ...only })),
           context,
         )
       }
@@ -128,11 +128,16 @@ export class FileChanges {
         yield piece
       }
     }
-    const release = this.#options.blocks.pin()
+    const { blocks } = this.#options
+    const own: OwnBlocks = new Map()
+    const release = blocks.pin()
     try {
-      const target = { ...this.#options, options: { signal }, mtimeMs, onProgress }
+      const target = { ...this.#options, options: { signal }, mtimeMs, own, onProgress }
       const entry = await importCar(target, pieces())
       return await this.#apply({ op: 'graft', path, ...entry, atMs: mtimeMs, exclusive: true }, context)
+    } catch (error) {
+      if (neverComes(error)) await blocks.takeBack(own).catch(() => undefined) // the disk's trouble is told already
+      throw error
     } finally {
       release()
     }
@@ -176,6 +181,13 @@ export class FileChanges {
     if (this.#options.mounted(names)) throw readOnly(joinPath(names))
     return joinPath(names)
   }
+}
+
+const NEVER: readonly ErrorCode[] = ['ENOSPC', 'EINVAL', 'EFBIG', 'ENAMETOOLONG']
+
+/** There is no room for a CAR, or something is wrong with it: whoever tries again will not go on with what was stored of it. */
+function neverComes(error: unknown): boolean {
+  return isLost(error) || NEVER.some((code) => isOsError(error, code))
 }
 
 function elsewhere(path: string): OsError {

@@ -3,7 +3,7 @@
 // Below: chunker.ts, blocks.
 import * as dagPb from '@ipld/dag-pb'
 import { UnixFS } from 'ipfs-unixfs'
-import type { Blocks } from '../blocks/blocks.ts'
+import type { Blocks, OwnBlocks } from '../blocks/blocks.ts'
 import { type CidText, DAG_PB, parseCid, RAW } from '../blocks/cid.ts'
 import {
   BLOCK_BYTES,
@@ -54,6 +54,7 @@ export class DagBuilder {
   #firstNew: CidText | undefined
 
   readonly #known: Built
+  readonly #own: OwnBlocks = new Map()
 
   constructor(blocks: Blocks) {
     this.#blocks = blocks
@@ -97,6 +98,16 @@ export class DagBuilder {
     this.#storing.length = 0
     const [root] = level as [Child]
     return { cid: root.cid, size: root.size }
+  }
+
+  named(): void {
+    this.#own.clear()
+  }
+
+  /** Frees what was stored since, which nobody will name. @throws {OsError} EIO. */
+  async takeBack(): Promise<void> {
+    await Promise.allSettled(this.#storing.map(({ done }) => done))
+    await this.#blocks.takeBack(this.#own)
   }
 
   /** Bytes at the beginning of the file that were here before it was written. @param leaves all of them, which are stored. */
@@ -170,7 +181,7 @@ export class DagBuilder {
     this.#batch = new Map()
     this.#batchBytes = 0
     const before = this.#storing.at(-1)?.done
-    const done = this.#blocks.putNew([...batch]).then(async ([first]) => {
+    const done = this.#blocks.putNew([...batch], this.#own).then(async ([first]) => {
       await before
       this.#firstNew ??= first
     })

@@ -158,6 +158,16 @@ export class DagWriter {
     return { ...root, ...(chunks ? { chunks } : {}) }
   }
 
+  /** What was stored so far is part of a file now. */
+  named(): void {
+    this.#builder.named()
+  }
+
+  /** It will not be named: frees what was stored of it, and no longer takes anything. @throws {OsError} EIO. */
+  takeBack(): Promise<void> {
+    return this.#builder.takeBack()
+  }
+
   /** @param end nothing follows. @returns leaves, which are stored, and what is too little to tell where it is cut. */
   async #cut(content: Uint8Array, end: boolean): Promise<{ leaves: Child[]; left: Uint8Array }> {
     const parts: Uint8Array[] = []

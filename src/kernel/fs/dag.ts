@@ -175,13 +175,11 @@ export class DagReader {
           if (children) {
             interior = true
             if (children.reduce((sum, each) => sum + each.size, 0) !== child.size) {
-              throw new MalformedDag(`the DAG node ${child.cid} is not of the size that its parent says`)
+              throw notOfSize(child.cid)
             }
           }
           for (const each of children ?? [child]) next.push(each)
-          if (next.length > MAX_DAG_LEAVES) {
-            throw new MalformedDag(`the DAG of ${this.#root.cid} has more than ${MAX_DAG_LEAVES} leaves`)
-          }
+          if (next.length > MAX_DAG_LEAVES) throw tooManyLeaves(this.#root.cid)
         }
       }
       level = next
@@ -239,8 +237,8 @@ export function decodeNode(cid: CidText, bytes: Uint8Array): { node: dagPb.PBNod
   }
 }
 
-/** Children of a file's node; undefined when it is a leaf that holds its data itself. */
-function fileChildren(cid: CidText, bytes: Uint8Array): { cid: CidText; size: number }[] | undefined {
+/** Children of a file's node; undefined when it is a leaf that holds its data itself. @throws {OsError} EIO. */
+export function fileChildren(cid: CidText, bytes: Uint8Array): { cid: CidText; size: number }[] | undefined {
   const { node, unixfs } = decodeNode(cid, bytes)
   if (unixfs.type !== 'file' && unixfs.type !== 'raw') throw new MalformedDag(`${cid} is a ${unixfs.type}, not a file`)
   if (node.Links.length === 0) return undefined
@@ -282,6 +280,55 @@ async function childrenOf(
     cache.children += count
   }
   return found
+}
+
+/**
+ * Leaves of a file, each once, and their bytes. Every node is looked at once a level: a few hostile ones that stand in each
+ * other many times unfold into billions of leaves, and every node that keeps the tree wants to know of all of its files.
+ * @throws {OsError} EIO.
+ */
+export async function leafSizes(
+  blocks: NodeSource,
+  root: FileRoot,
+  options: FetchOptions,
+): Promise<Map<CidText, number>> {
+  const leaves = new Map<CidText, number>()
+  let level = new Map([[root.cid, root.size]])
+  for (let depth = 0; level.size > 0; depth++) {
+    if (depth > MAX_DAG_DEPTH) throw new MalformedDag(`the DAG of ${root.cid} is too deep`)
+    const next = new Map<CidText, number>()
+    const nodes: CidText[] = []
+    for (const [cid, size] of level) {
+      if (parseCid(cid).code === RAW) addSized(leaves, cid, size)
+      else nodes.push(cid)
+    }
+    for (let at = 0; at < nodes.length; at += HOLD_BATCH_BLOCKS) {
+      const part = nodes.slice(at, at + HOLD_BATCH_BLOCKS)
+      for (const [i, children] of (await childrenOf(blocks, part, options)).entries()) {
+        const cid = part[i] as CidText
+        const size = level.get(cid) as number
+        for (const child of children ?? []) addSized(next, child.cid, child.size)
+        if (!children) addSized(leaves, cid, size)
+        else if (children.reduce((sum, child) => sum + child.size, 0) !== size) throw notOfSize(cid)
+        if (leaves.size + next.size > MAX_DAG_LEAVES) throw tooManyLeaves(root.cid)
+      }
+    }
+    level = next
+  }
+  return leaves
+}
+
+function addSized(sizes: Map<CidText, number>, cid: CidText, size: number): void {
+  if ((sizes.get(cid) ?? size) !== size) throw notOfSize(cid)
+  sizes.set(cid, size)
+}
+
+function notOfSize(cid: CidText): MalformedDag {
+  return new MalformedDag(`the DAG node ${cid} is not of the size that its parent says`)
+}
+
+function tooManyLeaves(cid: CidText): MalformedDag {
+  return new MalformedDag(`the DAG of ${cid} has more than ${MAX_DAG_LEAVES} leaves`)
 }
 
 /** Every block of the file, interior nodes first: for copying it whole to another node. */

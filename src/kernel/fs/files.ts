@@ -14,6 +14,7 @@ import { Pins } from '../blocks/pins.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { JournalOwner } from '../journal/journal.ts'
 import { mayKeep } from '../journal/liveness.ts'
+import { STORAGE_FULL_MS } from '../limits.ts'
 import type { Arrival } from '../membership/arrival.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { TreeHead } from '../rpc/bodies.ts'
@@ -72,6 +73,8 @@ export interface FilesOptions {
   onNotice(text: string): void
   /** This node now holds a file with that root. */
   onWritten(cid: string): void
+  /** Looks how much room there is on this node's disk, unless that is known since so many ms. */
+  lookForRoom(ms: number): Promise<void>
 }
 
 export class Files {
@@ -113,6 +116,8 @@ export class Files {
       onRetired: (kid) => forgotten(kid, [], true),
       elsewhere: (kid, leader, relieve) => this.#member.elsewhere(kid, leader, relieve),
       placing: (kid, change) => this.#placement.begin(kid, change),
+      hasRoom: (id) => (id === self ? options.own().storage : membership.row(id)?.storage) !== 'exhausted',
+      onFull: () => options.lookForRoom(STORAGE_FULL_MS),
       onForgotten: (kid, versions, soon) => {
         forgotten(
           kid,
@@ -127,7 +132,7 @@ export class Files {
     })
     const keeper = this.#keeper
     this.#pins = new Pins(options.store, options.log)
-    const full = () => options.own().storage === 'full'
+    const full = () => ['exhausted', 'full'].includes(options.own().storage)
     const holder = new BlockHolder({
       ...options,
       pins: this.#pins,
@@ -156,6 +161,7 @@ export class Files {
     })
     this.#sweep = new TreeSweep({
       ...options,
+      onFreed: () => void options.lookForRoom(0),
       keeper,
       holder,
       pins: this.#pins,

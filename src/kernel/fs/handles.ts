@@ -1,7 +1,7 @@
 // Open files and streams: what a reference stands for. Made by fs.ts, kept in a caller's reference table
 // (io/references.ts). Offsets belong to the caller.
 import { concat } from '../../base/bytes.ts'
-import { OsError } from '../../base/errors.ts'
+import { isOsError, OsError } from '../../base/errors.ts'
 import type { Ack, FileKind } from '../../syscalls/types.ts'
 import type { Piece } from '../blocks/blocks.ts'
 import type { DagReader, FileRoot } from './dag.ts'
@@ -100,6 +100,18 @@ export function fileWriter(first: DagWriter, changed: boolean, options: WriterOp
   }
   /** After one that failed nothing more is written: the file would have a hole that nobody knows of. */
   let failed: Promise<never> | undefined
+  const fail = (error: unknown) => {
+    failed ??= Promise.reject(error)
+    failed.catch(() => undefined) // whoever goes on is told
+  }
+  /** Of a file for which there is no room nothing stays. */
+  const withoutRoom = async (error: unknown): Promise<never> => {
+    if (isOsError(error, 'ENOSPC')) {
+      fail(error)
+      await writer.takeBack().catch(() => undefined) // whoever writes is told of the disk already
+    }
+    throw error
+  }
   const writing = async (signal: AbortSignal, work: () => Promise<void>): Promise<number> => {
     const done = inTurn(signal, async () => {
       await failed
@@ -107,9 +119,8 @@ export function fileWriter(first: DagWriter, changed: boolean, options: WriterOp
       return writer.size
     })
     return done.catch((error: unknown) => {
-      failed ??= Promise.reject(error)
-      failed.catch(() => undefined) // whoever goes on is told
-      throw error
+      fail(error)
+      return withoutRoom(error)
     })
   }
   return {
@@ -137,10 +148,11 @@ export function fileWriter(first: DagWriter, changed: boolean, options: WriterOp
       inTurn(signal, async () => {
         await failed
         if (!dirty) return {}
-        const written = await writer.finish()
+        const written = await writer.finish().catch(withoutRoom)
         const { alreadyHere } = writer
-        const committed = await options.commit(written, signal, ack)
+        const committed = await options.commit(written, signal, ack).catch(withoutRoom)
         dirty = false
+        writer.named()
         if (committed.file.cid !== written.cid) writer = await options.reopen(committed.file, signal)
         return { ...committed, alreadyHere: written.size === committed.file.size ? alreadyHere : 0 }
       }),

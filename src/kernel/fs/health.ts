@@ -15,7 +15,7 @@ import {
   REPLICAS,
 } from '../limits.ts'
 import type { RpcNode } from '../rpc/node.ts'
-import { allCids, DagReader, MalformedDag } from './dag.ts'
+import { allCids, leafSizes, MalformedDag } from './dag.ts'
 import type { Entry } from './directory.ts'
 import type { Kegs } from './kegs.ts'
 import type { Namespace } from './namespace.ts'
@@ -289,7 +289,7 @@ class Census {
       return this.#need(entry.cid, path, { bytes: entry.size, target: REPLICAS })
     }
     await this.#had(path, entry, async () => {
-      for (const { cid, size } of await new DagReader(blocks, entry, options).leaves()) {
+      for (const [cid, size] of await leafSizes(blocks, entry, options)) {
         this.#need(cid, path, { bytes: size, target: size >= PLACED_BYTES ? target : REPLICAS })
       }
       for (const cid of await allCids(blocks, entry, options)) this.#need(cid, path, { bytes: 0, target: REPLICAS })

@@ -4,7 +4,7 @@ import { OsError } from '../../base/errors.ts'
 import { BlockMissing, type Blocks, type FetchOptions } from '../blocks/blocks.ts'
 import { type CidText, isRawCid } from '../blocks/cid.ts'
 import { MAX_PLACED, PLACED_BYTES } from '../limits.ts'
-import { allCids, DagReader, type FileRoot, MalformedDag } from './dag.ts'
+import { allCids, type FileRoot, leafSizes, MalformedDag } from './dag.ts'
 import type { Tree } from './tree.ts'
 
 export interface PlacedLeaf {
@@ -29,11 +29,11 @@ export async function placedLeaves(
 ): Promise<PlacedLeaf[]> {
   if (size < PLACED_BYTES) return []
   if (isRawCid(cid)) return [{ cid, size }]
-  const leaves = new Map<CidText, number>()
-  for (const leaf of await new DagReader(blocks, { cid, size }, options).leaves()) {
-    if (leaf.size >= PLACED_BYTES) leaves.set(leaf.cid, leaf.size)
-  }
-  return [...leaves].map(([leaf, bytes]) => ({ cid: leaf, size: bytes }))
+  const leaves = [...(await leafSizes(blocks, { cid, size }, options))].map(([leaf, bytes]) => ({
+    cid: leaf,
+    size: bytes,
+  }))
+  return leaves.filter((leaf) => leaf.size >= PLACED_BYTES)
 }
 
 /** What has to be here of a file: all of it, but for leaves that others keep. @throws {OsError} EIO. */

@@ -37,6 +37,22 @@ describe('paths that are moved together', () => {
     expect(await run(node.fs.readFile('/d/e/b', 'utf8'))).toBe('/d/e/b')
   })
 
+  it('replace nothing where that is asked for, not even one of each other', async () => {
+    await write('/a', '/b', '/c')
+    await run(node.fs.mkdir('/empty'))
+    const only = (to: string, also: { from: string; to: string }[] = []) =>
+      codeOf(run(node.os.call('change', { op: 'move', from: '/a', to, exclusive: true, also })))
+    expect(await only('/b')).toBe('EEXIST')
+    expect(await only('/x', [{ from: '/b', to: '/c' }])).toBe('EEXIST')
+    expect(await only('/x', [{ from: '/b', to: '/x' }])).toBe('EEXIST')
+    expect(await codeOf(run(node.os.call('change', { op: 'move', from: '/tmp', to: '/empty', exclusive: true })))).toBe(
+      'EEXIST',
+    )
+    for (const path of ['/a', '/b', '/c']) expect(await run(node.fs.readFile(path, 'utf8'))).toBe(path)
+    expect(await only('/x')).toBe('ok')
+    expect(await run(node.fs.readFile('/x', 'utf8'))).toBe('/a')
+  })
+
   it('all stay where one of them cannot go', async () => {
     await run(node.fs.mkdir('/to/full/x', { recursive: true }))
     await run(node.fs.mkdir('/full'))

@@ -38,7 +38,7 @@ export interface Assignment {
  * the tab is hidden, and so is throttled and frozen first, or came just now, as those do who are gone soon.
  */
 export function weightOf({ state, storage, knownMs }: Pick<PeerRow, 'state' | 'storage' | 'knownMs'>): number {
-  const room = { full: 0, scarce: 0.25, ample: 1, persistent: 2 }[storage]
+  const room = { exhausted: 0, full: 0, scarce: 0.25, ample: 1, persistent: 2 }[storage]
   return room * (state === 'hidden' ? 0.5 : 1) * (knownMs >= SETTLED_MS ? 1 : 0.5)
 }
 

@@ -10,6 +10,7 @@ import { errorLine, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
 import type { PeerState } from '../../syscalls/types.ts'
 import type { CidText } from '../blocks/cid.ts'
+import { unfit } from '../journal/liveness.ts'
 import {
   GROUP_REPLACE_DEAD_MS,
   GROUP_REPLACE_MS,
@@ -327,9 +328,9 @@ export class Placement {
 
   /** Whether it could keep something matters, and nothing else. */
   #changed(peer: NodeId, state: PeerState): void {
-    const unfit = state === 'frozen' || state === 'stalled'
-    if (unfit === this.#unfit.has(peer)) return
-    if (unfit) this.#unfit.add(peer)
+    const still = unfit(state)
+    if (still === this.#unfit.has(peer)) return
+    if (still) this.#unfit.add(peer)
     else this.#unfit.delete(peer)
     this.#later(PLACE_REVIEW_MS)
   }

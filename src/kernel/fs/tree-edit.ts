@@ -190,7 +190,9 @@ export class TreeEdit {
     if (isWithin(to, from)) throw new OsError('EINVAL', `cannot move ${op.from} into itself`)
     // Of whatever kind that is which is moved: as Linux says it.
     if (isWithin(from, to)) throw new OsError('ENOTEMPTY', `${op.to} is not empty: ${op.from} is in it`)
-    await this.#replaceable(op.to, await this.#find(root, to), moved)
+    const target = await this.#find(root, to)
+    if (op.exclusive && target) throw new OsError('EEXIST', `${op.to} exists already`)
+    await this.#replaceable(op.to, target, moved)
     await this.#notTooDeep(from, to, moved)
     const above = { mtimeMs: op.mtimeMs }
     const placed = await this.#change(root, to, above, (parent, name) => withEntry(parent, name, moved))

@@ -1,10 +1,10 @@
 // What a member of a tree's journal has to have before it may acknowledge an entry or a snapshot: directories and the
 // content of files. Above: tree-keeper.ts. Below: copies.ts, tree-edit.ts, the blocks.
-import { errorLine, OsError } from '../../base/errors.ts'
+import { errorLine, isOsError, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortNode } from '../../base/ids.ts'
 import type { Signer } from '../../ports/crypto.ts'
 import type { LogSink } from '../../ports/log.ts'
-import type { Blocks, FetchOptions } from '../blocks/blocks.ts'
+import type { Blocks, FetchOptions, OwnBlocks } from '../blocks/blocks.ts'
 import type { CidText } from '../blocks/cid.ts'
 import { HOLD_BATCH_ROOTS } from '../limits.ts'
 import { mutated } from '../mutations.ts'
@@ -102,7 +102,11 @@ export class TreeHolding {
    * For a leader: all that these changes put into the tree.
    * @returns whether all of it is here, or with others. @throws {OsError} EIO, ENOSPC.
    */
-  async holdAll(ops: readonly TreeOp[], options: FetchOptions, care: TreeCare): Promise<boolean> {
+  holdAll(ops: readonly TreeOp[], options: FetchOptions, care: TreeCare): Promise<boolean> {
+    return this.#allOrNothing((own) => this.#holdAll(ops, { ...options, own }, care))
+  }
+
+  async #holdAll(ops: readonly TreeOp[], options: FetchOptions, care: TreeCare): Promise<boolean> {
     await holdFiles(this.#options.blocks, ops, options, care.elsewhere)
     let whole = true
     for (const op of ops) {
@@ -115,7 +119,7 @@ export class TreeHolding {
   /** @returns false when nobody has some of them any more: then the tree goes on without them, as for a newcomer. */
   async #has(ops: readonly TreeOp[], options: FetchOptions, care: TreeCare): Promise<boolean> {
     try {
-      return await this.holdAll(ops, options, care)
+      return await this.#holdAll(ops, options, care)
     } catch (error) {
       if (!isLost(error)) throw error
       return false
@@ -126,9 +130,20 @@ export class TreeHolding {
     const release = this.#options.blocks.pin()
     try {
       const care = { scope: tree, elsewhere: this.#options.elsewhere(tree, from) }
-      await this.#fetchAll(entry, { hints: [from] }, care)
+      await this.#allOrNothing((own) => this.#fetchAll(entry, { hints: [from], own }, care))
     } finally {
       release()
+    }
+  }
+
+  /** What there is no room for as a whole must not fill the disk either. */
+  async #allOrNothing<T>(hold: (own: OwnBlocks) => Promise<T>): Promise<T> {
+    const own: OwnBlocks = new Map()
+    try {
+      return await hold(own)
+    } catch (error) {
+      if (isOsError(error, 'ENOSPC')) await this.#options.blocks.takeBack(own)
+      throw error
     }
   }
 

@@ -14,7 +14,7 @@ import type { CidText } from '../blocks/cid.ts'
 import type { BeginOptions } from '../journal/beginnings.ts'
 import type { Groups } from '../journal/groups.ts'
 import type { Journal, Journalled, JournalOwner } from '../journal/journal.ts'
-import { membersOf } from '../journal/raft/config.ts'
+import { majority, membersOf } from '../journal/raft/config.ts'
 import * as limits from '../limits.ts'
 import type { TreeHead, TreeOp } from '../rpc/bodies.ts'
 import { smallFiles, type TreeCopies } from './copies.ts'
@@ -78,6 +78,10 @@ export interface KeeperOptions {
   onDismissed(tree: Kid, roots: CidText[]): void
   /** Which leaves of a tree that this node keeps need not be here, as whoever leads it says. */
   elsewhere(tree: Kid, leader: NodeId, relieve?: boolean): Elsewhere
+  /** Whether that node, or this one, has room for more, as far as it says. */
+  hasRoom(id: NodeId): boolean
+  /** Something is refused because there is no room. Resolves when it is known whether that is still so. */
+  onFull(): Promise<void>
   /** A change of a tree that this node leads begins, for which leaves have to be kept. */
   placing(tree: Kid, change: Change): Placing
 }
@@ -301,6 +305,7 @@ export class TreeKeeper {
    */
   async apply(kid: Kid, change: Change, from: NodeId): Promise<Applied> {
     const { self, blocks } = this.#options
+    if (change.ops.some(needsRoom) && this.#lacksRoom(kid)) await this.#demandRoom(kid)
     const release = blocks.pin()
     const placing = this.#options.placing(kid, change)
     let outcome: Parameters<Placing['end']>[0] = 'failed'
@@ -383,6 +388,27 @@ export class TreeKeeper {
     return { root, version, base, parted: state.base, versions, absorbedRoots, once }
   }
 
+  /** Whose lack of room stands in the way of more. */
+  #lacksRoom(kid: Kid): 'most' | 'self' | undefined {
+    const { groups, hasRoom, self } = this.#options
+    const config = groups.find(PREFIX + kid)?.config
+    if (!config) return undefined
+    if (config.voters.filter(({ id, witness }) => witness || hasRoom(id)).length < majority(config)) return 'most'
+    return hasRoom(self) ? undefined : 'self'
+  }
+
+  /**
+   * Where so many disks are full that nothing would be stored, only what makes room is taken: a journal that waits for a file
+   * which nobody can keep takes nothing behind it either. @throws {OsError} ENOSPC; EAGAIN: another leads from now on.
+   */
+  async #demandRoom(kid: Kid): Promise<void> {
+    await this.#options.onFull()
+    const who = this.#lacksRoom(kid)
+    if (!who) return
+    const full = new OsError('ENOSPC', 'those who keep it have no room left: remove files, then free them with keg gc')
+    throw who === 'self' ? this.#unstored(kid, full) : full
+  }
+
   /** @throws {OsError} EAGAIN. */
   #leading(kid: Kid): TreeLeading {
     const led = this.#led.get(kid)
@@ -426,6 +452,11 @@ export class TreeKeeper {
     log.log('warn', 'fs', `cannot store changes of / here, ${shortNode(to)} takes over: ${errorLine(problem)}`)
     return new OsError('EAGAIN', 'the node that leads / cannot store it: another takes over', { cause: problem })
   }
+}
+
+/** Whether it takes more room than it says in the journal and the directories. */
+function needsRoom({ op }: TreeOp): boolean {
+  return op !== 'remove' && op !== 'move' && op !== 'set' && op !== 'umount'
 }
 
 function kidOf(name: string): Kid {

@@ -143,7 +143,7 @@ export class TreeLeading {
         const change = { from, root, absorbs: absorbs && [...absorbs] } satisfies Partial<TreeChange>
         entries.unshift({ ...(await this.#changeEntry(change, made)), ...(once.size > 0 ? { once: [...once] } : {}) })
       }
-      const ack = entries.length > 0 ? await this.#journalled(entries, made) : this.#unchanged(made)
+      const ack = entries.length > 0 ? await this.#journalled(entries, made) : await this.#unchanged(made)
       const { head } = this
       for (const request of made) {
         if (reaches(ack, request.ack)) request.resolve({ head, ack })
@@ -154,11 +154,10 @@ export class TreeLeading {
     }
   }
 
-  /** Nothing had to be written; what was written before, under the same name, most of those who keep it have. */
-  #unchanged(made: readonly Request[]): Ack {
-    const { reach } = this.#journal
-    const again = made.some(({ once }) => once !== undefined && this.state.has(once))
-    return again && reach > 1 ? { level: 'majority', devices: reach } : { level: 'local', devices: 1 }
+  /** Nothing had to be written: a change that was made before, under the same name, is as safe as all that was journalled. */
+  #unchanged(made: readonly Request[]): Promise<Ack> | Ack {
+    const again = made.filter(({ once }) => once !== undefined && this.state.has(once))
+    return again.length > 0 ? this.#journal.append([], levelOf(again)) : { level: 'local', devices: 1 }
   }
 
   async #changeEntry(
@@ -178,7 +177,6 @@ export class TreeLeading {
   async #journalled(entries: readonly TreeEntry[], made: readonly Request[]): Promise<Ack> {
     const { copies, current, onForgotten, onHead } = this.#options
     const { kid } = this.state
-    const level = made.some((request) => request.ack === 'all') ? 'all' : 'majority'
     for (const each of entries) {
       if (each.t === 'changed' && copies.has(each.from, kid)) copies.note(each.root, kid)
     }
@@ -188,7 +186,7 @@ export class TreeLeading {
       this.#options.made(entry, made)
       return entry
     })
-    const ack = await this.#journal.append(encoded, level)
+    const ack = await this.#journal.append(encoded, levelOf(made))
     // Another node may lead by now, with this change: it says so itself.
     if (!current()) throw new OsError('ECONNRESET', 'another node took over meanwhile')
     for (const each of entries) {
@@ -212,6 +210,10 @@ function markEntry(mark: TreeMark, versions: Versions, nowMs: number): TreeEntry
     throw new OsError('ENOSPC', `${names.size} versions have names already: remove one with keg snapshot --delete`)
   }
   return { t: 'named', name, version }
+}
+
+function levelOf(made: readonly Request[]): Ack['level'] {
+  return made.some(({ ack }) => ack === 'all') ? 'all' : 'majority'
 }
 
 function namesOf({ once, names = [] }: Change): readonly string[] {

@@ -25,6 +25,7 @@ import {
   REPLICAS,
   SWEEP_AFTER_MS,
   SWEEP_AGAIN_MS,
+  TOUCHED_MS,
   WRITE_BATCH_BLOCKS,
 } from '../limits.ts'
 import { mutated } from '../mutations.ts'
@@ -54,6 +55,8 @@ export interface TreeSweepOptions {
   relieve(tree: Kid): Promise<void>
   /** Next to no room is left. */
   full(): boolean
+  /** There may be more room than before. */
+  onFreed(): void
   /** For trees that are kept here: see Placement. */
   needs(tree: Kid, cids: readonly CidText[]): Promise<Needs>
 }
@@ -175,6 +178,7 @@ export class TreeSweep {
     } finally {
       if (count === 0) this.#noRoomMs = clock.nowMs()
       this.#sweeping = false
+      this.#options.onFreed()
       this.#again()
     }
   }
@@ -218,8 +222,8 @@ export class TreeSweep {
 
   /** What is left is looked at later. */
   #again(): void {
-    const { holder, random } = this.#options
-    if (this.#waiting.size > 0) this.#later(SWEEP_AGAIN_MS)
+    const { holder, random, full } = this.#options
+    if (this.#waiting.size > 0) this.#later(full() ? TOUCHED_MS : SWEEP_AGAIN_MS)
     if (holder.released.size > 0) this.#later(SWEEP_AGAIN_MS * (0.5 + random.float()))
   }
 
@@ -258,6 +262,7 @@ export class TreeSweep {
       }
     }
     this.#sweeping = false
+    this.#options.onFreed()
     this.#record()
     this.#again()
   }

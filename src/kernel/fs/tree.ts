@@ -172,7 +172,7 @@ export class Tree {
   async keep(drafts: readonly Draft[]): Promise<void> {
     const parts = new Set(drafts.flatMap((draft) => draft.parts ?? []))
     const blocks = [...parts, ...drafts].map(({ cid, bytes }) => [cid as CidText, bytes as Uint8Array] as const)
-    await this.#blocks.putMany(blocks)
+    await this.#blocks.putSurely(blocks)
     for (const part of parts) {
       part.bytes = undefined
       this.#remember(part.cid as CidText, part.entries)

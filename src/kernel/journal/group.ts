@@ -344,6 +344,11 @@ export class Group implements Journal {
     this.pump()
   }
 
+  /** There is no room here for what the leader sent. */
+  lacksRoom(leader: NodeId): void {
+    this.#host.send(leader, this.name, { t: 'full', term: this.#raft.term })
+  }
+
   close(reason: string): void {
     this.#closed = true
     this.#waiters.rejectAll(new OsError('ECANCELED', reason))
@@ -398,6 +403,8 @@ export class Group implements Journal {
       if (message.t === 'transfer') this.#host.send(to, this.name, message)
     }
     this.#failed = error
+    const { leader } = this.#raft
+    if (error.code === 'ENOSPC' && leader !== undefined && leader !== this.#host.self) this.lacksRoom(leader)
     for (const { id } of this.config.voters) if (id !== this.#host.self) this.#resign(id)
     this.#waiters.rejectAll(error)
     this.#host.changed(this)

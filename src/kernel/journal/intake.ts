@@ -1,6 +1,6 @@
 // Messages on their way into journals: those with something to store wait until what it refers to is here. Above:
 // groups.ts. Below: group.ts, the owners of journals.
-import { errorLine } from '../../base/errors.ts'
+import { errorLine, isOsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { LogSink } from '../../ports/log.ts'
 import type { Group } from './group.ts'
@@ -51,6 +51,7 @@ export class Intake {
       .catch((error: unknown) => {
         const what = `what ${group.name} refers to cannot be had from ${shortNode(peer)}`
         this.#log.log('warn', 'journal', `${what}: ${errorLine(error)}`)
+        if (isOsError(error, 'ENOSPC')) group.lacksRoom(peer)
       })
       .finally(() => {
         if (this.#holding.get(group.name)?.done === done) this.#holding.delete(group.name)

@@ -9,7 +9,7 @@ export interface Journal {
   /** Nodes that keep the entries and are here, this one included: how many can acknowledge now. */
   readonly reach: number
   /**
-   * Resolves when the entries are as safe as `level` says, `majority` unless told.
+   * Resolves when the entries, and all before them, are as safe as `level` says, `majority` unless told. None: when all before are.
    * @throws {OsError} EAGAIN nothing was written; ECONNRESET perhaps written; ENOSPC, EIO: after a failure every later
    * append fails too, so that no gap can arise; the owner is told when this node leads again.
    */

@@ -90,7 +90,7 @@ export function rankOf(
   { id, state, storage, knownMs }: Pick<PeerRow, 'id' | 'state' | 'storage' | 'knownMs'>,
   journal: string,
 ): number {
-  const room = { full: -8, scarce: 0, ample: 2, persistent: 3 }[storage]
+  const room = { exhausted: -16, full: -8, scarce: 0, ample: 2, persistent: 3 }[storage]
   return room + (state === 'hidden' ? 0 : 1) + (knownMs >= SETTLED_MS ? 1 : 0) + spread(`${journal} ${id}`)
 }
 
@@ -108,6 +108,7 @@ export function mayKeep({ direct, state }: Pick<PeerRow, 'direct' | 'state'>): b
   return direct && !unfit(state)
 }
 
+/** It does nothing, and nobody can tell when it goes on. */
 export function unfit(state: PeerState): state is 'frozen' | 'stalled' {
   return state === 'frozen' || state === 'stalled'
 }

@@ -115,6 +115,19 @@ describe('a tab', () => {
     expect(await stateOf(b, a)).toBe('alive')
   })
 
+  it('that is frozen in the background and goes on there is hidden as before', async () => {
+    for (const [event, state] of [
+      ['hidden', 'hidden'],
+      ['freeze', 'frozen'],
+      ['resume', 'hidden'],
+      ['visible', 'alive'],
+    ] as const) {
+      b.kernel?.lifecycle(event)
+      await cluster.advance(50)
+      expect(await stateOf(b, a)).toBe(state)
+    }
+  })
+
   it('that announced that it freezes is never declared dead while its network stack answers', async () => {
     b.kernel?.lifecycle('freeze')
     await cluster.advance(50)
@@ -137,15 +150,24 @@ describe('a tab', () => {
     expect(await goneAfter(b, a)).toBeLessThan(10_000)
   })
 
-  it('that is silent but reachable is busy: it becomes stalled, is not dead, and comes back', async () => {
-    const thaw = b.freeze()
-    await cluster.until(async () => (await stateOf(b, a)) === 'stalled', 'stalled', 10_000)
-    await cluster.advance(60_000)
-    expect(await stateOf(b, a)).toBe('stalled')
-    thaw()
-    await cluster.until(async () => (await stateOf(b, a)) === 'alive', 'alive again', 3_000)
-    expect(await left(a)).toEqual([])
-  })
+  // A tab in the background may be frozen, or hang, before it could say so.
+  it.each([
+    ['visible', 'alive'],
+    ['hidden', 'hidden'],
+  ] as const)(
+    'that is %s and silent but reachable is busy: it becomes stalled, is not dead, and comes back',
+    async (seen, as) => {
+      b.kernel?.lifecycle(seen)
+      await cluster.advance(50)
+      const thaw = b.freeze()
+      await cluster.until(async () => (await stateOf(b, a)) === 'stalled', 'stalled', 10_000)
+      await cluster.advance(60_000)
+      expect(await stateOf(b, a)).toBe('stalled')
+      thaw()
+      await cluster.until(async () => (await stateOf(b, a)) === as, `${as} again`, 3_000)
+      expect(await left(a)).toEqual([])
+    },
+  )
 
   it('whose own clock stood still declares nobody dead when it goes on', async () => {
     await cluster.advance(10_000)

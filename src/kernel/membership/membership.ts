@@ -78,7 +78,7 @@ export class Membership {
       isMember: (member) => this.#members.get(member.id) === member,
       ask: (member) => this.#heartbeats.ask(member),
       report: (peer) => this.#rpc.noteAll('membership.silent', { peer }),
-      busy: (member) => member.announced === 'alive' && this.#show(member, 'stalled'),
+      busy: (member) => this.#show(member, 'stalled'),
       left: (member, reason, how) => this.#leave(member, reason, how),
     })
     this.#heartbeats = new Heartbeats({

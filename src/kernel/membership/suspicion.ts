@@ -14,7 +14,7 @@ export interface SuspicionOptions extends Pick<StackProbeOptions, 'network' | 'c
   isMember(member: Member): boolean
   /** To everybody: whoever else has it as a member asks it too. */
   report(peer: NodeId): void
-  /** It is silent, and its network stack is there. */
+  /** It is silent, and its network stack is there. It has not said that it is frozen. */
   busy(member: Member): void
   /** `lost`: perhaps only the way to it is broken. */
   left(member: Member, reason: string, how: 'gone' | 'lost'): void

@@ -5,7 +5,7 @@ import type { Kid } from '../../base/ids.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import type { CallArgs } from '../../syscalls/table.ts'
 import type { ExitStatus, HistoryRow } from '../../syscalls/types.ts'
-import { boot, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
+import { boot, meshed, newCluster, oneHome, type TestCluster } from '../cluster.contract.ts'
 
 let cluster: TestCluster
 let nodes: SimNode[]
@@ -38,6 +38,32 @@ async function exitOf(kid: Kid): Promise<ExitStatus> {
 const stdout = async (kid: Kid) => fromUtf8(await cluster.run(at(0).fs.readFile(`/proc/${kid}/stdout`)))
 const historyOf = (kid: Kid): Promise<HistoryRow[]> =>
   cluster.run(at(0).os.call('info', { topic: 'history', kid })) as Promise<HistoryRow[]>
+
+it('a list of processes tells when they began by the clock of whoever asks, whatever that of their home shows', async () => {
+  await start(1)
+  for (const wallMs of [-3_600_000, 3_600_000]) {
+    const node = cluster.addNode()
+    node.skew.wallMs = wallMs
+    await cluster.run(node.boot())
+    nodes.push(node)
+  }
+  await meshed(cluster, nodes)
+  await oneHome(cluster)
+  await cluster.run(at(0).fs.writeFile('/p.js', `export const start = () => testHost.sleep(2_000)`))
+  for (const { os } of nodes) {
+    const { kid } = await cluster.run(os.call('run', { program: '/p.js', args: [], cwd: '/' }))
+    await exitOf(kid)
+  }
+  for (const { os, skew } of nodes) {
+    const nowMs = cluster.clock.wallMs() + skew.wallMs
+    const rows = await cluster.run(os.info('processes'))
+    expect(rows.map(({ home }) => home)).toEqual(nodes.map(({ id }) => id))
+    for (const { startedMs, endedMs } of rows) {
+      expect(nowMs - startedMs).toBeLessThan(60_000)
+      expect(nowMs - (endedMs as number)).toBeGreaterThanOrEqual(0)
+    }
+  }
+})
 
 describe('a process that was given bounds', () => {
   it.each([

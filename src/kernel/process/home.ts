@@ -149,10 +149,16 @@ export class ProcessHome implements Lessee {
   }
 
   /** Output from `offset`; waits for some; empty when the process has ended and there is no more. */
-  async read(stream: 1 | 2, offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+  async read(
+    stream: 1 | 2,
+    offset: number,
+    length: number,
+    signal: AbortSignal,
+    inTurn = <T>(work: () => Promise<T>) => work(),
+  ): Promise<Uint8Array> {
     await this.#until(() => this.#output.has(stream, offset) || this.#state.ended !== undefined, signal)
     if (!this.#output.has(stream, offset)) return new Uint8Array(0)
-    return this.#output.read(stream, offset, length, signal)
+    return inTurn(() => this.#output.read(stream, offset, length, signal))
   }
 
   /** The encoded input of a leased event, for an executor that pulls it. @throws {OsError} ENOENT. */

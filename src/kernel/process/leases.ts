@@ -2,8 +2,9 @@
 // Placement itself is schedule.ts.
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
+import { unfit } from '../journal/liveness.ts'
 import { BELIEVED_SLOTS } from '../limits.ts'
-import { isStill, type NodeLoad, type Placement, place } from './schedule.ts'
+import { type NodeLoad, type Placement, place } from './schedule.ts'
 
 /** A process that wants room. */
 export interface Lessee {
@@ -93,7 +94,7 @@ export class Leases {
 
   /** Nodes that are frozen or silent. */
   still(): ReadonlySet<NodeId> {
-    return new Set(this.#nodes().flatMap(({ id, state }) => (isStill(state) ? [id] : [])))
+    return new Set(this.#nodes().flatMap(({ id, state }) => (unfit(state) ? [id] : [])))
   }
 
   /** A node other than `not`, if that is given, which has a slot without work. */

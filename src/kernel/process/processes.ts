@@ -11,11 +11,14 @@ import type { ExitStatus, HistoryRow, KernelEvent, ProcessRow } from '../../sysc
 import type { Fs } from '../fs/fs.ts'
 import type { Groups, JournalOwner } from '../journal/groups.ts'
 import type { Journal, Journalled } from '../journal/journal.ts'
+import { unfit } from '../journal/liveness.ts'
 import * as limits from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import { mutated } from '../mutations.ts'
 import { MAX_FOUND, MAX_ROW_ARGS, MAX_ROWS } from '../rpc/bodies.ts'
 import type { RpcNode } from '../rpc/node.ts'
+import type { ServeContext } from '../rpc/session.ts'
+import { Turns } from '../rpc/turns.ts'
 import { pause } from '../timers.ts'
 import { decodeEntry } from './entries.ts'
 import { fold, holdFolded, unfold } from './fold.ts'
@@ -45,6 +48,8 @@ export class Processes {
   /** Where processes of others were last seen. */
   readonly #elsewhere = new Latest<NodeId, Kid>(limits.MAX_REMEMBERED_HOMES)
   readonly #progressTimers = new Map<Kid, Timer>()
+  readonly #reads = new Turns(limits.MAX_PEER_PIECES)
+  readonly #inputs = new Turns(limits.MAX_PEER_PIECES)
   /** Which time this node became the home of a process, while it is. */
   readonly #leading = new Map<Kid, object>()
 
@@ -101,7 +106,8 @@ export class Processes {
 
   /** Its beginning could not be written here: perhaps it was elsewhere. @throws {OsError} `problem`, if nobody says so. */
   async #elsewhereAfter(kid: Kid, problem: unknown, signal: AbortSignal): Promise<NodeId> {
-    const there = (peer: NodeId) => this.#rpc.call(peer, 'process.history', { kid, after: 0 }, { signal })
+    const there = (peer: NodeId, until: AbortSignal) =>
+      this.#rpc.call(peer, 'process.history', { kid, after: 0 }, { signal: until })
     try {
       await this.#atHome(kid, signal, (home) => home.history(0), there)
     } catch {
@@ -130,7 +136,11 @@ export class Processes {
           // A row is about the answering node's own processes, whatever it says.
           const own = rows.filter((row) => !this.#homes.has(row.kid))
           for (const row of own) this.#elsewhere.set(row.kid, peer)
-          return own.map((row) => ({ ...row, home: peer }))
+          const here = ownTime(this.#membership.row(peer)?.clockMs ?? 0)
+          return own.map((row) => {
+            const endedMs = row.endedMs === null ? null : here(row.endedMs)
+            return { ...row, home: peer, startedMs: here(row.startedMs), endedMs }
+          })
         } catch (error) {
           signal?.throwIfAborted()
           this.#log.log('debug', 'process', `no process list from ${peer}: ${errorLine(error)}`)
@@ -180,7 +190,7 @@ export class Processes {
       kid,
       signal,
       (home) => home.waitExit(signal),
-      (peer) => this.#rpc.call(peer, 'process.wait', { kid }, { signal }),
+      (peer, until) => this.#rpc.call(peer, 'process.wait', { kid }, { signal: until }),
     )
   }
 
@@ -189,7 +199,7 @@ export class Processes {
       kid,
       signal,
       (home) => home.kill(),
-      (peer) => this.#rpc.call(peer, 'process.kill', { kid }, { signal }),
+      (peer, until) => this.#rpc.call(peer, 'process.kill', { kid }, { signal: until }),
     )
   }
 
@@ -199,7 +209,7 @@ export class Processes {
       kid,
       signal,
       (home) => home.pause(paused),
-      (peer) => this.#rpc.call(peer, 'process.pause', { kid, paused }, { signal }),
+      (peer, until) => this.#rpc.call(peer, 'process.pause', { kid, paused }, { signal: until }),
     )
   }
 
@@ -209,7 +219,7 @@ export class Processes {
       kid,
       signal,
       (home) => home.history(after),
-      (peer) => this.#rpc.call(peer, 'process.history', { kid, after }, { signal }),
+      (peer, until) => this.#rpc.call(peer, 'process.history', { kid, after }, { signal: until }),
     )
   }
 
@@ -219,7 +229,7 @@ export class Processes {
       kid,
       signal,
       (home) => home.read(stream, offset, args.length, signal),
-      (peer) => this.#rpc.call(peer, 'process.read', args, { signal }),
+      (peer, until) => this.#rpc.call(peer, 'process.read', args, { signal: until }),
     )
   }
 
@@ -248,23 +258,54 @@ export class Processes {
     kid: Kid,
     signal: AbortSignal,
     here: (home: ProcessHome) => Promise<T>,
-    there: (peer: NodeId) => Promise<T>,
+    there: (peer: NodeId, until: AbortSignal) => Promise<T>,
   ): Promise<T> {
     for (let attempt = 0; ; attempt++) {
+      let asked: NodeId | undefined
       try {
         const home = this.#homes.get(kid)
-        return await (home ? here(home) : there(await this.#homeOf(kid, signal)))
+        if (home) return await here(home)
+        asked = await this.#homeOf(kid, signal)
+        return await this.#whileHome(kid, asked, signal, there)
       } catch (error) {
         signal.throwIfAborted()
         const away = isOsError(error, 'ECONNRESET') || isOsError(error, 'EHOSTUNREACH') || isOsError(error, 'ESRCH')
         if (!away) throw error
-        this.#elsewhere.delete(kid)
+        if (this.#elsewhere.get(kid) === asked) this.#elsewhere.delete(kid)
         if (attempt === HOME_ATTEMPTS) {
           const message = `the tabs that keep ${shortKid(kid)} are away: it goes on when they are opened again`
           throw new OsError('EHOSTUNREACH', message, { cause: error })
         }
         await pause(this.#clock, HOME_PAUSE_MS, 'home of a process away', signal)
       }
+    }
+  }
+
+  /** A node that is frozen or hangs keeps its links and answers nobody: a call there ends when another is the home. */
+  async #whileHome<T>(
+    kid: Kid,
+    peer: NodeId,
+    signal: AbortSignal,
+    there: (peer: NodeId, until: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const moved = new AbortController()
+    const answered = new AbortController()
+    const look = async () => {
+      const state = this.#membership.row(peer)?.state
+      if (state && unfit(state)) await this.list(answered.signal)
+      const goesOn = this.#homes.has(kid) || (this.#elsewhere.get(kid) ?? peer) !== peer
+      if (goesOn) moved.abort(new OsError('ECONNRESET', `${shortKid(kid)} goes on at another tab`))
+      else if (!answered.signal.aborted) timer = this.#clock.setTimer(again, limits.SILENT_MS, 'home answers')
+    }
+    const again = () => void look().catch(() => undefined) // it has been answered
+    let timer = this.#clock.setTimer(again, limits.SILENT_MS, 'home answers')
+    try {
+      return await there(peer, AbortSignal.any([signal, moved.signal]))
+    } catch (error) {
+      throw moved.signal.aborted ? moved.signal.reason : error
+    } finally {
+      answered.abort()
+      timer.cancel()
     }
   }
 
@@ -289,16 +330,21 @@ export class Processes {
     this.#rpc.handle('process.pause', ({ kid, paused }) => this.#local(kid).pause(paused))
     this.#rpc.handle('process.history', ({ kid, after }) => this.#local(kid).history(after))
     this.#rpc.handle('process.room', ({ kid, event, token }, { signal }) => this.#local(kid).room(event, token, signal))
-    this.#rpc.handle('process.read', ({ kid, stream, offset, length }, { signal }) =>
-      this.#local(kid).read(stream, offset, length, signal),
-    )
+    this.#rpc.handle('process.read', ({ kid, stream, offset, length }, { peer, signal }) => {
+      const inTurn = <T>(work: () => Promise<T>) => this.#reads.take(peer, signal, work)
+      return this.#local(kid).read(stream, offset, length, signal, inTurn)
+    })
     this.#rpc.handle('process.input', async ({ kid, event }, context) => {
-      const bytes = this.#local(kid).input(event)
-      for (let at = 0; at < bytes.byteLength; at += limits.ITEM_BYTES) {
-        await context.item(bytes.subarray(at, at + limits.ITEM_BYTES))
-      }
+      await this.#inputs.take(context.peer, context.signal, () => this.#sendInput(kid, event, context))
       return null
     })
+  }
+
+  async #sendInput(kid: Kid, event: string, { item }: ServeContext): Promise<void> {
+    const bytes = this.#local(kid).input(event)
+    for (let at = 0; at < bytes.byteLength; at += limits.ITEM_BYTES) {
+      await item(bytes.subarray(at, at + limits.ITEM_BYTES))
+    }
   }
 
   /** What the journals of processes mean, and who keeps them; see JournalOwner. */
@@ -410,6 +456,11 @@ export class Processes {
       await this.#journals.retire(PREFIX + home.kid)
     }
   }
+}
+
+/** What a node's wall clock has shown, as that of this node: a home may be an hour ahead or behind. */
+function ownTime(aheadMs: number): (theirMs: number) => number {
+  return (theirMs) => Math.max(0, theirMs - aheadMs)
 }
 
 /** The newest rows that fit one answer, with long arguments and errors cut. */

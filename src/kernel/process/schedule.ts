@@ -1,6 +1,7 @@
 // Where the next event runs. A pure function, so that its decisions can be tested and explained.
 import type { NodeId } from '../../base/ids.ts'
 import type { PeerState } from '../../syscalls/types.ts'
+import { unfit } from '../journal/liveness.ts'
 import { LEASE_DEPTH } from '../limits.ts'
 
 export interface NodeLoad {
@@ -23,17 +24,12 @@ export interface Placement {
   reason: string
 }
 
-/** It does nothing, and nobody can tell when it goes on. */
-export function isStill(state: PeerState): boolean {
-  return state === 'frozen' || state === 'stalled'
-}
-
 /** The node with the most room per slot; hidden tabs count as half as fast. Undefined: all are full, wait. */
 export function place(nodes: readonly NodeLoad[]): Placement | undefined {
   let best: { node: NodeLoad; fill: number } | undefined
   let rooms = 0
   for (const node of nodes) {
-    if (node.slots === 0 || isStill(node.state) || node.state === 'connecting') continue
+    if (node.slots === 0 || unfit(node.state) || node.state === 'connecting') continue
     rooms += node.slots * LEASE_DEPTH
     if (node.leased >= node.slots * LEASE_DEPTH) continue
     const foreign = Math.max(0, node.running - node.leased)

@@ -73,3 +73,22 @@ it('an event with which each tab that has it stands still does not take all of t
   }
   expect(most).toBeLessThanOrEqual(3) // as of those that take their tabs with them: MAX_DEATHS
 })
+
+it.each(['visible', 'hidden', 'freeze'] as const)(
+  'whoever waits for a process hears of its end when its home is %s and stands still, and another goes on',
+  async (seen) => {
+    ;({ cluster, nodes } = await bootSleepers(3, 4))
+    const kid = await run(`
+      export async function start(event, os) { await os.print('begins'); for (let i = 0; i < 12; i++) await os.emit('one', i) }
+      export const one = () => testSleep(1_000)`)
+    await cluster.advance(1_500)
+    const other = at(1)
+    const exit = other.os.call('wait', { for: 'exit', kids: [kid] })
+    const output = other.fs.readFile(`/proc/${kid}/stdout`, 'utf8')
+    await cluster.advance(50)
+    at(0).kernel?.lifecycle(seen)
+    at(0).freeze()
+    expect((await cluster.run(exit, 120_000)).exits).toMatchObject([{ state: 'exited', code: 0 }])
+    expect(await cluster.run(output, 120_000)).toBe('begins\n')
+  },
+)

@@ -3,7 +3,13 @@
 import * as v from 'valibot'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import { copiesCount, versionName } from '../../syscalls/table.ts'
-import type { ExitStatus, HistoryRow, ProcessRow, StorageRow } from '../../syscalls/types.ts'
+import {
+  type ExitStatus,
+  type HistoryRow,
+  type ProcessRow,
+  type StorageRow,
+  storageClasses,
+} from '../../syscalls/types.ts'
 import * as limits from '../limits.ts'
 
 export const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
@@ -87,7 +93,13 @@ export const treeOp = v.variant('op', [
     /** Becomes the time of the directory that it was in. */
     mtimeMs: v.optional(int()),
   }),
-  v.strictObject({ op: v.literal('move'), from: path, to: path, mtimeMs: int() }),
+  v.strictObject({
+    op: v.literal('move'),
+    from: path,
+    to: path,
+    mtimeMs: int(),
+    exclusive: v.optional(v.boolean()),
+  }),
   /** The same content under another name: whatever its size, nothing is copied. */
   v.strictObject({
     op: v.literal('copy'),
@@ -233,4 +245,5 @@ export const storageRow: v.GenericSchema<unknown, StorageRow> = v.strictObject({
   quotaBytes: time,
   blocks: int(),
   persisted: v.boolean(),
+  storage: v.picklist(storageClasses),
 })

@@ -7,14 +7,14 @@ import { errorCodes, OsError, toOsError } from '../../base/errors.ts'
 import { MAX_FRAME_BYTES } from '../limits.ts'
 import { decodeWithTail, encodeWithTail } from './tail.ts'
 
-export const PROTOCOL_VERSION = 13
+export const PROTOCOL_VERSION = 14
 
 const id = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
 const small = v.pipe(v.number(), v.minValue(0), v.maxValue(1e15))
 
 /** How well a node can keep what others count on: number of its StorageClass. */
-const storage = v.picklist([0, 1, 2, 3])
+const storage = v.picklist([0, 1, 2, 3, 4])
 
 /** What each side says first on every stream. The node id itself is authenticated by the transport. */
 export const hello = v.object({

@@ -38,7 +38,7 @@ interface Pairing {
   hello?: Hello
   open: Set<StreamKind>
   /** Frames that came on one lane before the other had its hello: the peer saw both open first. */
-  early: [Lane, Frame][]
+  early: [Lane, Frame, encodedBytes: number][]
   earlyBytes: number
   /** Ends a pairing that never gets its second lane. */
   timer: Timer
@@ -281,7 +281,7 @@ export class RpcNode {
     const { wallMs: _old, ...rest } = pairing.hello
     // This tab stood still meanwhile: nobody knows when that was said.
     this.#links?.onUp(peer, this.#clock.nowMs() - pairing.sinceMs > HELLO_TIMEOUT_MS ? rest : pairing.hello)
-    for (const [lane, frame] of pairing.early) this.#frame(peer, lane, frame, 0)
+    for (const [lane, frame, bytes] of pairing.early) this.#frame(peer, lane, frame, bytes)
   }
 
   #frame(peer: NodeId, lane: Lane, frame: Frame, encodedBytes: number): void {
@@ -290,7 +290,7 @@ export class RpcNode {
       const pairing = this.#pairings.get(peer)
       if (!pairing) return
       pairing.earlyBytes += encodedBytes
-      if (pairing.early.push([lane, frame]) > MAX_EARLY_FRAMES || pairing.earlyBytes > MAX_EARLY_BYTES) {
+      if (pairing.early.push([lane, frame, encodedBytes]) > MAX_EARLY_FRAMES || pairing.earlyBytes > MAX_EARLY_BYTES) {
         throw new OsError('EPROTO', 'too much before hello')
       }
       return
@@ -304,7 +304,7 @@ export class RpcNode {
       this.#goodbyes.set(peer, frame[1])
       this.#drop(peer, 'said goodbye')
     } else if (frame[0] === FRAME.NOTE) this.#note(peer, frame[1], frame[2])
-    else session.accept(lane, frame)
+    else session.accept(lane, frame, encodedBytes)
   }
 
   #note(peer: NodeId, name: string, body: unknown): void {

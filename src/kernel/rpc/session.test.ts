@@ -1,7 +1,14 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { OsError } from '../../base/errors.ts'
 import { Lab, type LabNode } from '../harness.contract.ts'
-import { MAX_PEER_CALLS, MAX_WINDOW_BYTES, MIN_WINDOW_BYTES, RTT_ANSWERS, WINDOW_BYTES_PER_MS } from '../limits.ts'
+import {
+  MAX_PEER_CALL_BYTES,
+  MAX_PEER_CALLS,
+  MAX_WINDOW_BYTES,
+  MIN_WINDOW_BYTES,
+  RTT_ANSWERS,
+  WINDOW_BYTES_PER_MS,
+} from '../limits.ts'
 import { FRAME } from './frames.ts'
 
 const KID = `K-${'a'.repeat(64)}` as never
@@ -143,6 +150,33 @@ describe('a call', () => {
     expect(await lab.run(c.rpc.call(b.id, 'process.kill', { kid: KID }))).toBe(true)
     b.rpc.drop(a.id, 'test')
     await lab.run(Promise.all(calls))
+  })
+
+  it('is refused with EAGAIN where the arguments of one peer’s calls are too much together, until some are answered', async () => {
+    const mkdir = { op: 'mkdir', path: `/${'x'.repeat(4_000)}`, recursive: true, mtimeMs: 0 } as const
+    const args = { tree: KID, ops: Array.from({ length: 450 }, () => mkdir) }
+    const answers: (() => void)[] = []
+    const failed = async () => {
+      await new Promise<void>((resolve) => answers.push(resolve))
+      throw new OsError('ENOENT', 'nothing')
+    }
+    b.rpc.handle('tree.apply', failed)
+    const apply = () => code(a.rpc.call(b.id, 'tree.apply', args))
+    const fit = Math.floor(MAX_PEER_CALL_BYTES / (450 * 4_000))
+    const calls: Promise<string>[] = []
+    for (let i = 0; i < 2 * fit; i++) {
+      calls.push(apply())
+      await lab.advance(20)
+    }
+    expect(answers.length).toBeGreaterThan(fit / 2)
+    expect(answers.length).toBeLessThanOrEqual(fit)
+    for (const answer of answers.splice(0)) answer()
+    const codes = await lab.run(Promise.all(calls))
+    expect(codes.filter((each) => each === 'EAGAIN').length).toBeGreaterThanOrEqual(fit)
+    const again = apply()
+    await lab.until(() => answers.length === 1)
+    answers[0]?.()
+    expect(await lab.run(again)).toBe('ENOENT')
   })
 
   it('fails with ECONNRESET when the link goes, and its handler is told', async () => {
@@ -333,6 +367,41 @@ describe('a stream of items', () => {
     expect(await lab.run(pending)).toBe('ECONNRESET')
     expect(b.log.has('more than it was given credit for')).toBe(true)
     expect(b.rpc.linked(a.id)).toBe(true)
+  })
+
+  /** A call whose first item is not taken yet. */
+  async function halfTaken(onItem: (item: unknown) => Promise<void>) {
+    const peer = await lab.raw('A', b)
+    const { bulk } = await peer.greet()
+    await lab.until(() => b.rpc.linked(peer.id))
+    const pending = code(b.rpc.call(peer.id, 'blocks.get', { cids: [] }, { onItem }))
+    await lab.until(() => bulk.frames.some((frame) => frame[0] === FRAME.CALL))
+    const [, id] = bulk.frames.find((frame) => frame[0] === FRAME.CALL) as unknown as [number, number]
+    bulk.send([FRAME.ITEM, id, PIECE])
+    return { bulk, id, pending }
+  }
+
+  it('that is answered again and again gets its link dropped: each answer would be kept until the items are taken', async () => {
+    const { bulk, id, pending } = await halfTaken(forever)
+    bulk.send([FRAME.RESULT, id, null])
+    bulk.send([FRAME.ERROR, id, 'EIO', 'x'])
+    expect(await lab.run(pending)).toBe('ECONNRESET')
+    expect(b.log.has('answered blocks.get twice')).toBe(true)
+  })
+
+  it('ends with its answer: what comes behind that is not kept', async () => {
+    const { promise: room, resolve: takes } = Promise.withResolvers<void>()
+    let items = 0
+    const { bulk, id, pending } = await halfTaken(() => {
+      items++
+      return room
+    })
+    bulk.send([FRAME.ERROR, id, 'EIO', 'x'])
+    for (let i = 0; i < 100; i++) bulk.send([FRAME.ITEM, id, PIECE])
+    await lab.run(b.rpc.call(a.id, 'storage.usage', null).catch(() => undefined))
+    takes()
+    expect(await lab.run(pending)).toBe('EIO')
+    expect(items).toBe(1)
   })
 
   it('cannot hide bytes from the credit by nesting them', async () => {

@@ -8,6 +8,7 @@ import type { StreamKind } from '../../ports/network.ts'
 import {
   DEFAULT_CALL_TIMEOUT_MS,
   LANE_BACKLOG_BYTES,
+  MAX_PEER_CALL_BYTES,
   MAX_PEER_CALLS,
   MAX_WINDOW_BYTES,
   MIN_WINDOW_BYTES,
@@ -44,6 +45,8 @@ interface Outgoing {
   onItem: CallOptions['onItem']
   /** Until the first word of the answer. */
   askedMs: number | undefined
+  /** Its result or error has come; it may wait for items that are not taken yet. */
+  answered: boolean
   /** Items are taken one after the other, and the result waits for the last. */
   items: Promise<void>
   /** What the other side may send ahead: what it was given as credit, less what was taken. */
@@ -57,6 +60,8 @@ interface Outgoing {
 
 interface Incoming {
   controller: AbortController
+  /** Of the frame that it came in. */
+  bytes: number
   credit: number
   wake: (() => void) | undefined
   /** Items go out in the order in which they were given, also when several wait for credit. */
@@ -71,10 +76,11 @@ export class Session {
   readonly #serve: Serve
   readonly #outgoing = new Map<number, Outgoing>()
   readonly #incoming = new Map<number, Incoming>()
+  #incomingBytes = 0
   #nextId = 1
   /** From a call to the first word of its answer, at least. */
   #leastRttMs: number | undefined
-  #answers = 0
+  #answerCount = 0
   #closed: OsError | undefined
 
   constructor(options: {
@@ -119,8 +125,9 @@ export class Session {
       const quick = timeoutMs > 0 && timeoutMs <= DEFAULT_CALL_TIMEOUT_MS
       const askedMs = quick ? this.#clock.nowMs() : undefined
       const windowBytes = onItem ? this.#windowBytes(options.abreast ?? 1) : 0
-      const call = { method, lane, onItem, askedMs, windowBytes, untakenBytes: 0, owedBytes: 0, settle }
-      this.#outgoing.set(id, { ...call, items: Promise.resolve() })
+      const items = Promise.resolve()
+      const call = { method, lane, onItem, askedMs, windowBytes, untakenBytes: 0, owedBytes: 0, items, settle }
+      this.#outgoing.set(id, { ...call, answered: false })
       if (timeoutMs > 0) {
         timer = this.#clock.setTimer(
           () => giveUp(new OsError('ETIMEDOUT', `${method} was not answered within ${timeoutMs} ms`)),
@@ -159,11 +166,14 @@ export class Session {
     for (const lane of Object.values(this.#lanes)) lane.goodbye(reason)
   }
 
-  /** @throws {OsError} EPROTO when the frame makes no sense here: the lane is closed for it. */
-  accept(lane: Lane, frame: Frame): void {
+  /**
+   * @param bytes of the frame, encoded.
+   * @throws {OsError} EPROTO when the frame makes no sense here: the lane is closed for it.
+   */
+  accept(lane: Lane, frame: Frame, bytes: number): void {
     switch (frame[0]) {
       case FRAME.CALL:
-        return this.#startServing(lane, frame[1], frame[2], frame[3], frame[4], frame[5])
+        return this.#startServing(lane, frame, bytes)
       case FRAME.CANCEL:
         return this.#incoming.get(frame[1])?.controller.abort(new OsError('ECANCELED', 'cancelled by the caller'))
       case FRAME.CREDIT: {
@@ -177,8 +187,7 @@ export class Session {
         return this.#answered(frame[1], frame[2])
       case FRAME.ERROR: {
         const { 1: id, 2: code, 3: message } = frame
-        const call = this.#outgoing.get(id)
-        if (call) this.#heard(call)
+        const call = this.#answers(id)
         call?.items.then(() => call.settle(new OsError(code, message)))
         return
       }
@@ -198,10 +207,19 @@ export class Session {
     this.#lanes.bulk.close(reason)
   }
 
-  #answered(id: number, value: unknown): void {
+  /** @returns undefined when it was cancelled meanwhile. @throws {OsError} EPROTO for more than one answer: each is kept. */
+  #answers(id: number): Outgoing | undefined {
     const call = this.#outgoing.get(id)
-    if (!call) return // cancelled meanwhile
+    if (!call) return undefined
+    if (call.answered) throw new OsError('EPROTO', `answered ${call.method} twice`)
+    call.answered = true
     this.#heard(call)
+    return call
+  }
+
+  #answered(id: number, value: unknown): void {
+    const call = this.#answers(id)
+    if (!call) return
     const parsed = v.safeParse(methods[call.method].result, value)
     call.items.then(() => {
       if (parsed.success) call.settle(undefined, parsed.output)
@@ -213,6 +231,7 @@ export class Session {
     const call = this.#outgoing.get(id)
     if (!call) return
     if (!call.onItem) throw new OsError('EPROTO', `${call.method} was answered with items that nobody asked for`)
+    if (call.answered) return // of a handler that was ended in the middle
     this.#heard(call)
     const { onItem, lane } = call
     const size = itemSize(value)
@@ -245,7 +264,7 @@ export class Session {
    * sends for a second what has arrived already.
    */
   #windowBytes(abreast: number): number {
-    const known = this.#answers >= RTT_ANSWERS ? (this.#leastRttMs ?? 0) : 0
+    const known = this.#answerCount >= RTT_ANSWERS ? (this.#leastRttMs ?? 0) : 0
     const bytes = Math.max(MIN_WINDOW_BYTES, known * WINDOW_BYTES_PER_MS)
     return Math.floor(Math.min(MAX_WINDOW_BYTES, bytes) / abreast)
   }
@@ -256,10 +275,11 @@ export class Session {
     const tookMs = this.#clock.nowMs() - call.askedMs
     this.#leastRttMs = Math.min(this.#leastRttMs ?? tookMs, tookMs)
     call.askedMs = undefined
-    this.#answers++
+    this.#answerCount++
   }
 
-  #startServing(lane: Lane, id: number, method: string, timeoutMs: number, credit: number, args: unknown): void {
+  #startServing(lane: Lane, frame: Frame & [typeof FRAME.CALL, ...unknown[]], bytes: number): void {
+    const [, id, method, timeoutMs, credit, args] = frame
     if (!Object.hasOwn(methods, method)) {
       return this.#trySend(lane, [FRAME.ERROR, id, 'ENOSYS', `there is no method '${method}' here`])
     }
@@ -267,13 +287,18 @@ export class Session {
     if (this.#incoming.size >= MAX_PEER_CALLS) {
       return this.#trySend(lane, [FRAME.ERROR, id, 'EAGAIN', `more than ${MAX_PEER_CALLS} calls are under way`])
     }
+    if (this.#incomingBytes + bytes > MAX_PEER_CALL_BYTES) {
+      return this.#trySend(lane, [FRAME.ERROR, id, 'EAGAIN', `calls of ${MAX_PEER_CALL_BYTES} bytes are under way`])
+    }
     const name = method as MethodName
     const parsed = v.safeParse(methods[name].args, args)
     if (!parsed.success) {
       return this.#trySend(lane, [FRAME.ERROR, id, 'EINVAL', `${method}: ${parsed.issues[0].message.slice(0, 200)}`])
     }
-    const call: Incoming = { controller: new AbortController(), credit, wake: undefined, tail: Promise.resolve() }
+    const controller = new AbortController()
+    const call: Incoming = { controller, bytes, credit, wake: undefined, tail: Promise.resolve() }
     this.#incoming.set(id, call)
+    this.#incomingBytes += bytes
     const { signal } = call.controller
     const timer =
       timeoutMs > 0
@@ -303,6 +328,7 @@ export class Session {
       .finally(() => {
         timer?.cancel()
         this.#incoming.delete(id)
+        this.#incomingBytes -= call.bytes
       })
   }
 

@@ -3,10 +3,13 @@ import type { ProgramContext } from '../program.ts'
 import { bar, ProgressLine } from '../progress.ts'
 import { printable } from '../table.ts'
 
-/** @param size bytes of what is at `from`. @throws {OsError} as reading and writing files do. */
+/**
+ * @param size bytes of what is at `from`. @param exclusive EEXIST where something is at `to`.
+ * @throws {OsError} as reading and writing files do.
+ */
 export async function copyFile(
   context: ProgramContext,
-  { from, to, size }: { from: string; to: string; size: number },
+  { from, to, size, exclusive = false }: { from: string; to: string; size: number; exclusive?: boolean },
 ): Promise<void> {
   const progress = new ProgressLine(context)
   async function* pieces() {
@@ -18,7 +21,7 @@ export async function copyFile(
     }
   }
   try {
-    await context.fs.writeFile(to, pieces(), context.cancel)
+    await context.fs.writeFile(to, pieces(), { flag: exclusive ? 'wx' : 'w', ...context.cancel })
   } finally {
     await progress.clear()
   }

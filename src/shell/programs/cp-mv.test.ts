@@ -50,6 +50,22 @@ describe('mv', () => {
   })
 })
 
+describe('mv -n', () => {
+  it('replaces nothing that another tab makes at the same moment, alone or together with others', async () => {
+    const { out, kernel } = testShell({ ...TREE, '/x': 'x', '/y': 'y' })
+    kernel.intercept = (_call, args) => {
+      const { op } = args as { op?: string }
+      if (op === 'move') for (const path of ['/to', '/dir/x']) kernel.put(path, 'of another tab')
+    }
+    expect(await out('mv -nv /a.txt /to')).toBe('')
+    kernel.entries.delete('/dir/x')
+    expect(await out('mv -nv /x /y /dir')).toBe("renamed '/y' -> '/dir/y'\n")
+    expect(['/to', '/a.txt', '/dir/x', '/x', '/dir/y'].map((path) => kernel.text(path))).toEqual([
+      ...['of another tab', 'alpha\n', 'of another tab', 'x', 'y'],
+    ])
+  })
+})
+
 describe('mv of several', () => {
   it('moves what is named together in one change, or one by one where that fails', async () => {
     const { shell, out, kernel } = testShell({ ...TREE, '/x': 'x', '/y': 'y', '/z/sub/w': 'w' })
@@ -165,6 +181,45 @@ describe('cp', () => {
     expect(await out('cp -v a.txt dir')).toBe("'a.txt' -> 'dir/a.txt'\n")
     await out('cp -f a.txt dir/b.txt')
     expect(await out('cat dir/b.txt')).toBe('alpha\n')
+  })
+
+  it('goes on where something in a directory cannot be copied, and names it', async () => {
+    const { shell, kernel } = testShell({ ...TREE, '/to/dir/b.txt/x': 'in the way', '/file': 'stays' })
+    expect(await shell.execute('cp -rv /dir /to')).toEqual({
+      code: 1,
+      stdout: "'/dir' -> '/to/dir'\n",
+      stderr: "cp: cannot copy '/dir/b.txt': Is a directory\n",
+    })
+    expect(kernel.text('/to/dir/sub/c')).toBe('gamma')
+    expect(await shell.execute('mkdir /empty; cp -r /empty /file')).toMatchObject({
+      code: 1,
+      stderr: "cp: cannot copy '/empty': Not a directory\n",
+    })
+    expect(kernel.text('/file')).toBe('stays')
+  })
+
+  it('goes into a directory that another tab makes at the same moment', async () => {
+    const { out, kernel } = testShell(TREE)
+    let done = false
+    kernel.intercept = (_call, args) => {
+      const { op, to } = args as { op?: string; to?: string }
+      if (done || op !== 'copy' || to !== '/to') return
+      done = true
+      kernel.put('/to/mine', 'of another tab')
+      throw new OsError('ENOTEMPTY', '/to is not empty')
+    }
+    await out('cp -r /dir /to')
+    expect(await out('cat /to/mine /to/b.txt /to/sub/c')).toBe('of another tabbeta\ngamma')
+  })
+
+  it('replaces with -n nothing that another tab makes at the same moment', async () => {
+    const { out, kernel } = testShell(TREE)
+    kernel.intercept = (_call, args) => {
+      const { op, to } = args as { op?: string; to?: string }
+      if (op === 'copy' && to === '/to') kernel.put('/to', 'of another tab')
+    }
+    expect(await out('cp -nv /a.txt /to')).toBe('')
+    expect(kernel.text('/to')).toBe('of another tab')
   })
 
   it('replaces with -f what must not be written', async () => {

@@ -1,11 +1,11 @@
 // cp: copies files and, with -r, directories.
-import { isOsError, OsError } from '../../base/errors.ts'
+import { type ErrorCode, isOsError, OsError } from '../../base/errors.ts'
 import type { Stats } from '../../syscalls/fs-entries.ts'
 import { Complaint } from '../messages.ts'
 import { isInside, joinPath } from '../paths.ts'
 import { defineProgram, forEachOperand, type ProgramContext } from '../program.ts'
 import { copyFile } from './copy-file.ts'
-import { destination, isThere, Made, type Place, sameFile } from './destination.ts'
+import { destination, Made, type Place, sameFile } from './destination.ts'
 
 const OWNER_READS = 0o400
 const OWNER_WRITES = 0o200
@@ -17,6 +17,12 @@ interface Options {
   force: boolean
   'no-clobber': boolean
   verbose: boolean
+}
+
+interface Copying extends Options {
+  made: Made
+  /** Something in a directory was not copied, of which the user was told. */
+  failed(): void
 }
 
 export const cp = defineProgram(
@@ -40,14 +46,19 @@ export const cp = defineProgram(
     const options = { ...given, recursive: recursive || archive, preserve: preserve || archive }
     const { sources, placeOf } = await destination(context, operands)
     const made = new Made()
-    const copyOne = (source: string) => copyNamed(context, source, placeOf(source), { ...options, made })
-    return forEachOperand(context, sources, copyOne, {
-      describe: (source) => `cannot copy '${source}'`,
-    })
+    let inside = 0
+    const failed = () => {
+      inside = 1
+    }
+    const copyOne = (source: string) => copyNamed(context, source, placeOf(source), { ...options, made, failed })
+    const code = await forEachOperand(context, sources, copyOne, { describe })
+    return Math.max(code, inside)
   },
 )
 
-async function copyNamed(context: ProgramContext, source: string, place: Place, options: Options & { made: Made }) {
+const describe = (source: string) => `cannot copy '${source}'`
+
+async function copyNamed(context: ProgramContext, source: string, place: Place, options: Copying) {
   const { from, to, name } = place
   const { made } = options
   const stat = options.recursive
@@ -60,9 +71,8 @@ async function copyNamed(context: ProgramContext, source: string, place: Place, 
   if (stat.isDirectory() && !options.recursive) throw new OsError('EISDIR', 'use -r to copy a directory')
   if (stat.isDirectory() && isInside(to, path)) throw new OsError('EINVAL', 'cannot copy a directory into itself')
   const one = { from: path, to, ...kindOf(stat) }
-  if (options['no-clobber'] && !one.directory && (await isThere(context, to))) return
-  if (!one.directory && (await made.twice(context, source, place))) return
-  await copy(context, one, options)
+  if (!one.directory && !options['no-clobber'] && (await made.twice(context, source, place))) return
+  if (!(await copy(context, one, options))) return
   made.add(place)
   if (options.verbose) await context.print(`'${context.shown(source)}' -> '${context.shown(name)}'\n`)
 }
@@ -79,27 +89,60 @@ function kindOf(stat: Pick<Stats, 'size' | 'mode' | 'mtimeMs' | 'isDirectory' | 
   return { size, mode, mtimeMs, directory: stat.isDirectory(), link: stat.isSymbolicLink() }
 }
 
-/** Within the tree nothing is read: the copy shares its content with the original. */
-async function copy(context: ProgramContext, one: Copy, options: Options): Promise<void> {
-  const { from, to, directory, link } = one
-  const merged = directory && (await context.fs.exists(to, context.cancel))
-  const whole = !merged && (await shared(context, one, options))
-  if (link) {
-    if (!whole) await context.fs.symlink(await context.fs.readlink(from, context.cancel), to, context.cancel)
-    return
-  }
-  if (directory && whole) return // with modes and times
-  if (directory && !merged) await context.fs.mkdir(to, context.cancel)
-  if (directory) await copyInside(context, one, options)
-  else if (!whole) await copyFile(context, one)
-  if (options.preserve) await keepAttributes(context, one)
+/** Within the tree nothing is read: the copy shares its content with the original. @returns false for what -n leaves as it is. */
+async function copy(context: ProgramContext, one: Copy, options: Copying): Promise<boolean> {
+  if (one.directory) {
+    if (await begun(context, one, options)) return true // with modes and times
+    await copyInside(context, one, options)
+  } else if (!(await copyLeaf(context, one, options))) return false
+  if (options.preserve && !one.link) await keepAttributes(context, one)
+  return true
 }
 
-async function copyInside(context: ProgramContext, { from, to }: Copy, options: Options): Promise<void> {
+/** A directory that what is in another goes into; somebody else may make it at the same moment. @returns whether all is there. */
+async function begun(context: ProgramContext, one: Copy, options: Options): Promise<boolean> {
+  const { to } = one
+  if (await isDirectoryThere(context, to)) return false
+  const whole = await unless(['ENOTEMPTY'], () => shared(context, one, options))
+  if (whole === false) await unless(['EEXIST'], () => context.fs.mkdir(to, context.cancel))
+  return whole === true
+}
+
+/** @throws {OsError} ENOTDIR for what is there and no directory. */
+async function isDirectoryThere(context: ProgramContext, path: string): Promise<boolean> {
+  if (!(await context.fs.exists(path, context.cancel))) return false
+  if ((await context.fs.stat(path, context.cancel)).isDirectory()) return true
+  throw new OsError('ENOTDIR', `cannot overwrite ${path}, which is no directory, with a directory`)
+}
+
+/** A file or a link. @returns false where something is there that -n does not replace, whoever has just made it. */
+async function copyLeaf(context: ProgramContext, one: Copy, options: Options): Promise<boolean> {
+  const { from, to, link } = one
+  const copied = async () => {
+    if (await shared(context, one, options)) return true
+    if (link) await context.fs.symlink(await context.fs.readlink(from, context.cancel), to, context.cancel)
+    else await copyFile(context, { ...one, exclusive: options['no-clobber'] })
+    return true
+  }
+  return options['no-clobber'] ? ((await unless(['EEXIST'], copied)) ?? false) : copied()
+}
+
+/** @returns undefined where it fails so. */
+async function unless<T>(codes: readonly ErrorCode[], work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    if (codes.some((code) => isOsError(error, code))) return undefined
+    throw error
+  }
+}
+
+/** What cannot be copied is named, and the others are. */
+async function copyInside(context: ProgramContext, { from, to }: Copy, options: Copying): Promise<void> {
   for (const entry of await context.fs.readdir(from, { withFileTypes: true, ...context.cancel })) {
     const child = { from: joinPath(from, entry.name), to: joinPath(to, entry.name), ...kindOf(entry) }
-    if (options['no-clobber'] && !child.directory && (await isThere(context, child.to))) continue
-    await copy(context, child, options)
+    const work = async () => void (await copy(context, child, options))
+    if ((await forEachOperand(context, [child.from], work, { describe })) > 0) options.failed()
   }
 }
 
@@ -110,8 +153,11 @@ async function keepAttributes(context: ProgramContext, { to, mode, mtimeMs }: Co
 }
 
 /** @returns false when the source is not in the tree. */
-async function shared(context: ProgramContext, { from, to, mode }: Copy, { force }: Options): Promise<boolean> {
-  const call = () => context.client.call('change', { op: 'copy', from, to }, context.cancel)
+async function shared(context: ProgramContext, one: Copy, options: Options): Promise<boolean> {
+  const { from, to, mode } = one
+  const { force } = options
+  const only = options['no-clobber'] && !one.directory ? { exclusive: true } : {}
+  const call = () => context.client.call('change', { op: 'copy', from, to, ...only }, context.cancel)
   try {
     await call()
   } catch (error) {

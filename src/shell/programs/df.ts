@@ -17,6 +17,7 @@ const COLUMNS: readonly Column<StorageRow>[] = [
 ]
 
 function percent(row: StorageRow): string {
+  if (row.storage === 'exhausted') return 'full'
   return row.quotaBytes > 0 ? `${Math.ceil((row.usedBytes / row.quotaBytes) * 100)}%` : '-'
 }
 

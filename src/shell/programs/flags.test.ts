@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
 import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
-import { testShell } from '../test-shell.ts'
+import { type TestShell, testShell } from '../test-shell.ts'
 
 const TREE = { '/a.txt': 'alpha\n', '/dir/b.txt': 'beta\n', '/dir/sub/c': 'gamma', '/dir/.hidden': '' }
 
@@ -122,20 +122,35 @@ describe('errors', () => {
 })
 
 describe('get', () => {
-  it('gives / as root.tar with relative names', async () => {
-    const { shell, host } = testShell(TREE)
-    const names: string[] = []
+  /** What tar(1) says of what is downloaded. @param during run when the download has begun. */
+  const downloads = ({ host }: TestShell, flags: string, during: () => Promise<unknown> = async () => undefined) => {
+    const told: string[] = []
     const download = async (name: string, content: AsyncIterable<Uint8Array>) => {
       const parts: Uint8Array[] = []
-      for await (const piece of content) parts.push(piece)
-      const listed = execFileSync('tar', ['-t'], { input: concat(parts), encoding: 'utf8' })
-      names.push(name, ...listed.trim().split('\n'))
+      for await (const piece of content) {
+        if (parts.length === 0) await during()
+        parts.push(piece)
+      }
+      told.push(name, execFileSync('tar', [flags], { input: concat(parts), encoding: 'utf8' }))
     }
     Object.assign(host, { download })
-    expect(await shell.execute('get /')).toMatchObject({ code: 0, stderr: '' })
-    expect(names).toEqual([
-      ...['root.tar', './', './a.txt', './dir/', './dir/.hidden', './dir/b.txt'],
-      ...['./dir/sub/', './dir/sub/c'],
-    ])
+    return told
+  }
+
+  it('gives / as root.tar with relative names', async () => {
+    const made = testShell(TREE)
+    const told = downloads(made, '-t')
+    expect(await made.shell.execute('get /')).toMatchObject({ code: 0, stderr: '' })
+    expect(told).toEqual(['root.tar', './\n./a.txt\n./dir/\n./dir/.hidden\n./dir/b.txt\n./dir/sub/\n./dir/sub/c\n'])
+  })
+
+  it('of a folder that others change meanwhile has what is there, and names what is not', async () => {
+    const made = testShell(TREE)
+    const told = downloads(made, '-xO', () => made.out('rm /dir/b.txt; echo -n short >/a.txt; echo longer >/dir/sub/c'))
+    expect(await made.shell.execute('get /')).toMatchObject({
+      code: 1,
+      stderr: "get: cannot read '/dir/b.txt': No such file or directory\n",
+    })
+    expect(told).toEqual(['root.tar', 'shortlonger\n'])
   })
 })

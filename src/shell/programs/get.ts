@@ -5,7 +5,7 @@ import { defineProgram, forEachOperand, type ProgramContext } from '../program.t
 import { ProgressLine } from '../progress.ts'
 import { type TarEntry, tar, tarSize } from '../tar.ts'
 import { transferText } from '../transfer.ts'
-import { walk } from './walk.ts'
+import { readable, walk } from './walk.ts'
 
 export const get = defineProgram(
   {
@@ -25,34 +25,60 @@ export const get = defineProgram(
       const name = path === '/' ? 'root' : baseName(path)
       if (!info.isDirectory()) {
         const content = context.fs.read(path, context.cancel)
-        return download(name, withProgress(context, content, { name: path, total: info.size }), info.size)
+        return download(name, withProgress(context, content, { name: path, total: info.size }))
       }
       const real = await context.fs.realpath(path, context.cancel)
-      const entries = await archived(context, real, path === '/' ? '.' : name, () => {
+      const failed = () => {
         whole = false
-      })
-      const total = tarSize(entries)
-      await download(`${name}.tar`, withProgress(context, tar(entries), { name: path, total }), total)
+      }
+      const entries = await archived(context, real, path === '/' ? '.' : name, failed)
+      const archive = tar(opened(context, entries, failed))
+      await download(`${name}.tar`, withProgress(context, archive, { name: path, total: tarSize(entries) }))
     })
     return whole ? code : 1
   },
 )
 
-/** All that is in a folder. What is made when it is read has no place in an archive. */
-async function archived(context: ProgramContext, path: string, name: string, failed: () => void): Promise<TarEntry[]> {
-  const entries: TarEntry[] = []
+/** All that is in a folder, to be opened when its turn comes. What is made when it is read has no place in an archive. */
+async function archived(context: ProgramContext, path: string, name: string, failed: () => void): Promise<Archived[]> {
+  const entries: Archived[] = []
   for await (const found of walk(context, path, failed)) {
     const made = path === '/' && MOUNTS.some((mount) => `${found.path}/`.startsWith(`/${mount}/`))
     if (found.kind === 'stream' || made) continue
-    const { kind, mode, mtimeMs } = found
-    const target = kind === 'symlink' ? await context.fs.readlink(found.path, context.cancel) : undefined
-    // What is made when it is read has its size when it is asked for.
-    const size = kind === 'file' ? (await context.fs.stat(found.path, context.cancel)).size : 0
-    const read = () => context.fs.read(found.path, { end: size, ...context.cancel })
+    const { kind, size, mode, mtimeMs } = found
+    const link = () => context.fs.readlink(found.path, context.cancel)
+    const target = kind === 'symlink' ? await readable(context, found.path, link) : undefined
     const below = found.path === path ? '' : found.path.slice(path === '/' ? 0 : path.length)
-    entries.push({ name: name + below, kind, size, mode, mtimeMs, target, read })
+    if (kind === 'symlink' && target === undefined) failed()
+    else entries.push({ path: found.path, name: name + below, kind, size, mode, mtimeMs, target })
   }
   return entries
+}
+
+interface Archived extends TarEntry {
+  path: string
+}
+
+/** A file is as it is when its turn comes: one that others have removed by then is reported and left out. */
+async function* opened(context: ProgramContext, entries: Archived[], failed: () => void): AsyncGenerator<TarEntry> {
+  for (const entry of entries) {
+    if (entry.kind !== 'file') {
+      yield entry
+      continue
+    }
+    const { path } = entry
+    const handle = await readable(context, path, () => context.fs.open(path, 'r', context.cancel))
+    if (!handle) {
+      failed()
+      continue
+    }
+    try {
+      const { size } = handle
+      yield { ...entry, size, read: () => handle.pieces({ end: size, ...context.cancel }) }
+    } finally {
+      await handle.close({ discard: true })
+    }
+  }
 }
 
 async function* withProgress(

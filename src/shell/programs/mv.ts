@@ -10,6 +10,11 @@ interface Move extends Place {
   source: string
 }
 
+interface Options {
+  'no-clobber': boolean
+  verbose: boolean
+}
+
 const describe = (source: string) => `cannot move '${source}'`
 
 export const mv = defineProgram(
@@ -46,33 +51,54 @@ export const mv = defineProgram(
     const looked = await forEachOperand(context, sources, look, { describe })
     let moved = 0
     for (const group of groups(moves, ({ from, to }) => from.length + to.length)) {
-      moved = Math.max(moved, await moveAll(context, group, options.verbose))
+      moved = Math.max(moved, await moveAll(context, group, options))
     }
     return Math.max(looked, moved)
   },
 )
 
 /** @returns the exit code. */
-function moveAll(context: ProgramContext, group: readonly Move[], verbose: boolean): Promise<number> {
+function moveAll(context: ProgramContext, group: readonly Move[], options: Options): Promise<number> {
+  const only = options['no-clobber'] ? { exclusive: true } : {}
   const [{ from, to } = { from: '', to: '' }, ...also] = group.map(({ from, to }) => ({ from, to }))
   return together(context, group, {
-    all: () => context.client.call('change', { op: 'move', from, to, also }, context.cancel),
-    one: (each) => move(context, each.from, each.to),
+    all: () => context.client.call('change', { op: 'move', from, to, also, ...only }, context.cancel),
+    one: async (each) => {
+      try {
+        await move(context, each.from, each.to, only)
+        return true
+      } catch (error) {
+        // Somebody else has just made it.
+        if (options['no-clobber'] && isOsError(error, 'EEXIST')) return false
+        throw error
+      }
+    },
     tell: async ({ source, name }) => {
-      if (verbose) await context.print(`renamed '${context.shown(source)}' -> '${context.shown(name)}'\n`)
+      if (options.verbose) await context.print(`renamed '${context.shown(source)}' -> '${context.shown(name)}'\n`)
     },
     nameOf: ({ source }) => source,
     describe,
   })
 }
 
-async function move(context: ProgramContext, from: string, to: string): Promise<void> {
+async function move(context: ProgramContext, from: string, to: string, only: { exclusive?: boolean }): Promise<void> {
   try {
-    await context.fs.rename(from, to, context.cancel)
+    await context.client.call('change', { op: 'move', from, to, ...only }, context.cancel)
   } catch (error) {
     if (!isOsError(error, 'EXDEV')) throw error
     // Nothing is read: the other keg has the same blocks.
-    await context.client.call('change', { op: 'copy', from, to }, context.cancel)
-    await context.fs.rm(from, { recursive: true, ...context.cancel })
+    const { cid: was } = (await context.fs.lstat(from, context.cancel)).info
+    await context.client.call('change', { op: 'copy', from, to, ...only }, context.cancel)
+    await remove(context, from, was).catch((error: unknown) => {
+      if (!isOsError(error, 'EEXIST')) throw error
+      const copied = `it was changed while it was copied to '${to}': both are there`
+      throw new Complaint('EBUSY', `${describe(from)}: ${copied}`, { cause: error })
+    })
   }
+}
+
+/** What somebody else has put into it since it was copied is not removed unseen. @throws {OsError} EEXIST for what has changed. */
+async function remove(context: ProgramContext, path: string, was: string | undefined): Promise<void> {
+  const only = was === undefined ? {} : { was }
+  await context.client.call('change', { op: 'remove', path, recursive: true, ...only }, context.cancel)
 }

@@ -226,8 +226,26 @@ describe('log and why', () => {
       assigned: 2,
       rerun: [{ event: '0' }],
     })
+    expect(text).not.toContain('running:')
     expect(await shell.execute('why 17')).toMatchObject({ code: 1 })
     expect(await shell.execute('log K-00000000')).toMatchObject({ code: 1 })
+  })
+
+  it('tell what a process runs that does not end', async () => {
+    const { kernel, out, kid } = await prepared()
+    kernel.history = [
+      ...history.slice(0, -2),
+      row(6, 'assigned', { event: '0.1', task: 'work', node: B, detail: 'least loaded', atMs: 9_500 }),
+      row(7, 'assigned', { event: '0.2', task: 'work', node: B, detail: 'least loaded' }),
+      row(8, 'assigned', { event: '0.2', task: 'work', node: A, detail: 'suspiciously late' }),
+      row(9, 'completed', { event: '0.2', task: 'work', node: A, detail: '12 ms, 0 events emitted' }),
+    ]
+    const running = (await out(`why ${kid}`)).split('\n').filter((line) => line.startsWith('running: '))
+    expect(running).toHaveLength(2)
+    expect(running[0]).toMatch(/^running: 0 start on nodeaaaa, given to it/)
+    expect(running[1]).toBe('running: 0.1 work on nodebbbb, given to it after 8.5 s')
+    const { running: rows } = JSON.parse(await out(`why --json ${kid}`))
+    expect(rows).toMatchObject([{ event: '0' }, { event: '0.1', task: 'work', node: B }])
   })
 })
 

@@ -8,6 +8,7 @@ import { forEachOperand, type ProgramContext } from '../program.ts'
 const REFUSALS: ReadonlySet<ErrorCode> = new Set([
   'EACCES',
   'EBUSY',
+  'EEXIST',
   'EFBIG',
   'EINVAL',
   'EISDIR',
@@ -39,6 +40,7 @@ export function groups<T>(all: readonly T[], lengthOf: (one: T) => number): T[][
 export interface Together<T> {
   /** The change of all of them. */
   all(): Promise<unknown>
+  /** @returns false for one that was left as it is. */
   one(each: T): Promise<unknown>
   /** Each that was changed. */
   tell(each: T): Promise<void>
@@ -59,8 +61,7 @@ export async function together<T>(context: ProgramContext, group: readonly T[], 
   let code = 0
   for (const each of group) {
     const work = async () => {
-      await how.one(each)
-      await how.tell(each)
+      if ((await how.one(each)) !== false) await how.tell(each)
     }
     code = Math.max(code, await forEachOperand(context, [how.nameOf(each)], work, { describe: how.describe }))
   }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import type { NodeId } from '../../../base/ids.ts'
-import { RAFT_EAGER_RETRIES, RAFT_RETRY_MAX_MS, RAFT_RETRY_MS } from '../../limits.ts'
+import { RAFT_EAGER_RETRIES, RAFT_GIVE_WAY_MS, RAFT_RETRY_MAX_MS, RAFT_RETRY_MS } from '../../limits.ts'
 import { RaftLog } from './log.ts'
 import type { RaftMessage } from './messages.ts'
 import { Raft } from './raft.ts'
@@ -71,4 +71,42 @@ it('whoever lost sight of its leader, and asks for votes, hears of it', () => {
     expect.objectContaining({ t: 'append', term: 1 }),
     { t: 'voted', term: 1, pre: true, granted: false },
   ])
+})
+
+it('whoever leads what most have no room for makes way, and leaves it to them to be elected', () => {
+  const { raft, sentTo } = leader()
+  raft.found(0)
+  const stored = (from: NodeId, index: number) =>
+    raft.step(from, { t: 'appended', term: 1, ok: true, index, round: 1 }, 10)
+  stored(B, 2)
+  stored(C, 2)
+  raft.propose([new Uint8Array([3])], 20)
+  sentTo(B, 20)
+  raft.step(B, { t: 'full', term: 1 }, 30)
+  expect(raft.role).toBe('leader') // C may have room
+  raft.step(C, { t: 'full', term: 1 }, 40)
+  expect(raft.role).toBe('follower')
+  expect(sentTo(B, 40)).toContainEqual({ t: 'resigned', term: 1 })
+  raft.campaign(50)
+  expect(raft.role).toBe('follower')
+  raft.campaign(40 + RAFT_GIVE_WAY_MS)
+  expect(raft.role).toBe('precandidate')
+})
+
+it('whoever is said to be full, and stores it all the same, is no longer', () => {
+  const { raft, sentTo } = leader()
+  raft.found(0)
+  raft.propose([new Uint8Array([3])], 20)
+  sentTo(B, 20)
+  raft.step(B, { t: 'full', term: 1 }, 30)
+  raft.step(B, { t: 'appended', term: 1, ok: true, index: 3, round: 1 }, 40)
+  expect(raft.commit).toBe(3)
+  raft.propose([new Uint8Array([4])], 50)
+  sentTo(B, 50)
+  raft.step(C, { t: 'full', term: 1 }, 60)
+  expect(raft.role).toBe('leader')
+  // What is stored by all who are asked is in nobody's way.
+  raft.step(B, { t: 'appended', term: 1, ok: true, index: 4, round: 2 }, 70)
+  raft.step(B, { t: 'full', term: 1 }, 80)
+  expect(raft.role).toBe('leader')
 })

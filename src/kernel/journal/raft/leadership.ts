@@ -20,6 +20,8 @@ interface Progress {
   silentSinceMs: number | undefined
   /** It is known to answer nothing now. */
   mute: boolean
+  /** It has no room for what it lacks. */
+  full: boolean
   /** Newest round that it answered. */
   round: number
 }
@@ -163,6 +165,7 @@ export class Leadership {
       progress.waitingSinceMs = undefined
       progress.silentSinceMs = undefined
       progress.mute = false
+      progress.full = false
     }
     this.#askWitness(this.#sentMs)
   }
@@ -175,6 +178,20 @@ export class Leadership {
     this.#askWitness(nowMs)
   }
 
+  /** A member has no room for what it was sent. */
+  full(id: NodeId, nowMs: number): void {
+    const progress = this.#progress.get(id)
+    if (!progress || progress.match === this.#log.lastIndex) return
+    progress.full = true
+    this.#askWitness(nowMs)
+  }
+
+  /** So many have no room for what is not committed that it never will be. */
+  get blocked(): boolean {
+    const able = this.#config.voters.filter(({ id }) => this.#progress.get(id)?.full !== true).length
+    return this.#commit < this.#log.lastIndex && able < majority(this.#config)
+  }
+
   /** How long that member has stored nothing of what it lacks, ms. */
   silentMs(id: NodeId, nowMs: number): number {
     return nowMs - (this.#progress.get(id)?.silentSinceMs ?? nowMs)
@@ -182,7 +199,8 @@ export class Leadership {
 
   /** Whether nobody should wait for that member, though it is there: its disk may be full. */
   isMute(id: NodeId, nowMs: number): boolean {
-    return this.#progress.get(id)?.mute === true || this.silentMs(id, nowMs) >= RAFT_MUTE_MS
+    const { mute, full } = this.#progress.get(id) ?? {}
+    return mute === true || full === true || this.silentMs(id, nowMs) >= RAFT_MUTE_MS
   }
 
   #askWitness(nowMs: number): void {
@@ -262,7 +280,10 @@ export class Leadership {
     if (ok) {
       const before = progress.match
       progress.match = Math.max(progress.match, Math.min(index, this.#log.lastIndex))
-      if (progress.match > before || before === this.#log.lastIndex) progress.silentSinceMs = undefined
+      if (progress.match > before || before === this.#log.lastIndex) {
+        progress.silentSinceMs = undefined
+        progress.full = false
+      }
       // Whatever was sent beyond may have come while it was busy with this, and been dropped.
       progress.next = progress.match + 1
       this.#advanceCommit()
@@ -329,6 +350,7 @@ export class Leadership {
         waitingSinceMs: undefined,
         silentSinceMs: undefined,
         mute: false,
+        full: false,
         round: 0,
       })
     }

@@ -39,6 +39,8 @@ export type RaftMessage =
   | { t: 'snapshot'; term: number; snapshot: Snapshot; round: number }
   /** `index`: what is known to agree; after a refusal, the last index that may. */
   | { t: 'appended'; term: number; ok: boolean; index: number; round: number }
+  /** To a leader: there is no room for what it sent. */
+  | { t: 'full'; term: number }
   /** The leader hands over: campaign now. */
   | { t: 'transfer'; term: number }
   /** To a witness: the journal does not count on it any more. */
@@ -92,6 +94,7 @@ export const raftMessage: v.GenericSchema<unknown, RaftMessage> = v.variant('t',
   v.strictObject({ t: v.literal('witness'), term: number, index: number, lastTerm: number, round: number }),
   v.strictObject({ t: v.literal('snapshot'), term: number, snapshot, round: number }),
   v.strictObject({ t: v.literal('appended'), term: number, ok: v.boolean(), index: number, round: number }),
+  v.strictObject({ t: v.literal('full'), term: number }),
   v.strictObject({ t: v.literal('transfer'), term: number }),
   v.strictObject({ t: v.literal('released'), term: number }),
   v.strictObject({ t: v.literal('check'), term: number }),

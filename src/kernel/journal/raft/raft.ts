@@ -9,7 +9,14 @@
 import { assert } from '../../../base/assert.ts'
 import { OsError } from '../../../base/errors.ts'
 import type { NodeId } from '../../../base/ids.ts'
-import { MAX_TERM_LEAP, RAFT_EAGER_RETRIES, RAFT_RETRY_MAX_MS, RAFT_RETRY_MS, RAFT_STICK_MS } from '../../limits.ts'
+import {
+  MAX_TERM_LEAP,
+  RAFT_EAGER_RETRIES,
+  RAFT_GIVE_WAY_MS,
+  RAFT_RETRY_MAX_MS,
+  RAFT_RETRY_MS,
+  RAFT_STICK_MS,
+} from '../../limits.ts'
 import { mutated } from '../../mutations.ts'
 import { type GroupConfig, majority, membersOf, voterOf } from './config.ts'
 import { Leadership } from './leadership.ts'
@@ -51,6 +58,8 @@ export class Raft {
   #commit: number
   #votes = new Set<NodeId>()
   #campaignMs = 0
+  /** It leaves it to others to be elected. */
+  #gaveWayMs = Number.NEGATIVE_INFINITY
   /** How often it has asked for votes since somebody led, or came. */
   #campaigns = 0
   #transfer = false
@@ -147,6 +156,7 @@ export class Raft {
   /** Asks the others for their votes. */
   campaign(nowMs: number, transfer = false): void {
     if (this.#role === 'leader' || !this.#electable) return
+    if (!transfer && nowMs - this.#gaveWayMs < RAFT_GIVE_WAY_MS) return
     this.#transfer = transfer
     this.#campaignMs = nowMs
     this.#campaigns++
@@ -274,6 +284,8 @@ export class Raft {
         return this.#install(from, message, nowMs)
       case 'appended':
         return this.#leadership?.appended(from, message, nowMs)
+      case 'full':
+        return this.#full(from, nowMs)
       case 'transfer':
         return from === this.#leader ? this.campaign(nowMs, true) : undefined
     }
@@ -327,6 +339,18 @@ export class Raft {
     if (this.#leader === undefined || this.#leader === from || !this.#alive(this.#leader)) return false
     this.#later(this.#leader, { t: 'check', term: this.#term })
     return true
+  }
+
+  /** What no majority has room for would stand in the way of all that comes behind it: whoever lacks it leads on without. */
+  #full(from: NodeId, nowMs: number): void {
+    this.#leadership?.full(from, nowMs)
+    if (!this.#leadership?.blocked) return
+    for (const { id, witness } of this.config.voters) {
+      if (id !== this.self && !witness) this.#later(id, { t: 'resigned', term: this.#term })
+    }
+    this.#follow(this.#term, undefined)
+    this.#heardLeaderMs = Number.NEGATIVE_INFINITY
+    this.#gaveWayMs = nowMs
   }
 
   // --- votes -----------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import { saying } from '../../messages.ts'
 import { baseName } from '../../paths.ts'
-import { defineProgram } from '../../program.ts'
+import { defineProgram, type ProgramContext } from '../../program.ts'
 import { copyFile } from '../copy-file.ts'
 
 export const exportCar = defineProgram(
@@ -29,10 +29,27 @@ export const exportCar = defineProgram(
     const to = context.path(file ?? `${path === '/' ? 'root' : baseName(path)}.car`)
     const { size } = await context.fs.stat(car, context.cancel)
     await saying(`cannot write '${to}'`, () => copyFile(context, { from: car, to, size }))
-    const { cid = '' } = (await context.client.call('info', { topic: 'path', path, plain: true }, context.cancel)) as {
-      cid?: string
-    }
-    await context.print(`${context.shown(to)}: ${cid}\n`)
+    await context.print(`${context.shown(to)}: ${await rootOf(context, to)}\n`)
     return 0
   },
 )
+
+/** Bytes before the root in a CAR of ours: its header holds one, and nothing else that varies. */
+const ROOT_AT = 14
+/** A CIDv1 with sha2-256. */
+const CID_BYTES = 36
+
+/** What was written: what is at the path may be something else by then, with the CAR in it. */
+async function rootOf(context: ProgramContext, car: string): Promise<string> {
+  let cid = ''
+  const part = { start: ROOT_AT, end: ROOT_AT + CID_BYTES, ...context.cancel }
+  for await (const bytes of context.fs.read(car, part)) cid += base32(bytes)
+  return `b${cid}`
+}
+
+/** RFC 4648, in small letters and without padding: as CIDs are written. */
+function base32(bytes: Uint8Array): string {
+  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('')
+  const digits = bits.match(/.{1,5}/g) ?? []
+  return digits.map((five) => 'abcdefghijklmnopqrstuvwxyz234567'[Number.parseInt(five.padEnd(5, '0'), 2)]).join('')
+}

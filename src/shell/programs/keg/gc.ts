@@ -34,7 +34,10 @@ export const gc = defineProgram(
     const kept = await count()
     const forgotten = Math.max(0, before - kept)
     if (options.json) await context.printJson({ forgotten, kept })
-    else await context.print(`${forgotten} versions forgotten, ${kept} kept\n`)
+    else {
+      const then = forgotten > 0 ? ': what only they held is freed within some minutes' : ''
+      await context.print(`${forgotten} versions forgotten, ${kept} kept${then}\n`)
+    }
     return 0
   },
 )

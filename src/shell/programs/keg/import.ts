@@ -1,7 +1,9 @@
 // keg import: what a CAR holds becomes files.
+import { OsError } from '../../../base/errors.ts'
+import type { FileInfo } from '../../../syscalls/types.ts'
 import { saying } from '../../messages.ts'
 import { baseName } from '../../paths.ts'
-import { defineProgram } from '../../program.ts'
+import { defineProgram, type ProgramContext } from '../../program.ts'
 import { showing } from '../../progress.ts'
 import { printable } from '../../table.ts'
 
@@ -27,12 +29,19 @@ export const importCar = defineProgram(
       )
       return to
     })
-    const { cid = '' } = (await context.client.call(
-      'info',
-      { topic: 'path', path: to, plain: true },
-      context.cancel,
-    )) as { cid?: string }
-    await context.print(`${context.shown(to)}: ${cid}\n`)
+    await context.print(`${[context.shown(to), ...(await cidOf(context, to))].join(': ')}\n`)
     return 0
   },
 )
+
+/** None where it cannot be told, e.g. of a folder that is too large for a CAR of ours: what was imported is there. */
+async function cidOf(context: ProgramContext, path: string): Promise<string[]> {
+  try {
+    const args = { topic: 'path', path, plain: true, follow: false } as const
+    const { cid } = (await context.client.call('info', args, context.cancel)) as FileInfo
+    return cid ? [cid] : []
+  } catch (error) {
+    if (context.signal.aborted || !(error instanceof OsError)) throw error
+    return []
+  }
+}

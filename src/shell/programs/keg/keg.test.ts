@@ -1,15 +1,23 @@
-import { beforeEach, describe, expect, it } from 'vitest'
+import { encode } from '@ipld/dag-pb'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { UnixFS } from 'ipfs-unixfs'
+import { CID } from 'multiformats/cid'
+import { create as createDigest } from 'multiformats/hashes/digest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { utf8 } from '../../../base/bytes.ts'
 import { boot, newCluster, type TestCluster } from '../../../kernel/cluster.contract.ts'
+import { carOf } from '../../../kernel/fs/importer.contract.ts'
 import type { SimNode } from '../../../sim/cluster.ts'
 import { createShell, type Shell } from '../../shell.ts'
 import { FakeHost } from '../../test-shell.ts'
 
 let cluster: TestCluster
+let node: SimNode
 let shell: Shell
 
 beforeEach(async () => {
   cluster = newCluster({ seed: 3 })
-  const [node] = await boot<[SimNode]>(cluster, 1)
+  ;[node] = await boot<[SimNode]>(cluster, 1)
   shell = createShell({ client: node.os, host: new FakeHost() })
   await shell.load() // virtual time does not wait for it
 })
@@ -77,6 +85,19 @@ describe('keg', () => {
     expect(await out('cat /keg/3/d/a')).toBe('1\n')
   })
 
+  it('says of which version a version shows the changes when those between are forgotten', async () => {
+    await out('echo 1 > /a && keg snapshot old && echo 2 > /b && echo 3 > /c')
+    await cluster.advance(1_000)
+    await out('keg gc --keep 1 --for 0s')
+    expect(await out('keg show')).toMatch(/\n\nSince version 2: those between are forgotten.\nA {2}\/b\nA {2}\/c\n$/)
+    expect(JSON.parse(await out('keg show --json'))).toMatchObject({ version: 4, since: 2 })
+    expect(await out('keg show old')).toMatch(
+      /\n\nWhat it changed is not known: the versions before it are forgotten.\n$/,
+    )
+    expect(JSON.parse(await out('keg show --json old'))).toMatchObject({ since: null, changes: [] })
+    expect(await out('echo 4 > /d && keg show')).toMatch(/\n\nA {2}\/d\n$/)
+  })
+
   it('brings back all of / by name, and says how to take that back', async () => {
     await out('echo 1 > /a')
     expect(await out('keg snapshot before')).toBe('version 2 is before: ls /keg/before\n')
@@ -123,7 +144,19 @@ describe('keg', () => {
     expect((await sh('keg export /nothing')).stderr).toContain('keg export: /nothing: no such file')
     await out('keg export / /all.car && keg import /all.car /again')
     expect(await out('cat /again/docs/deep/a')).toBe('one\n')
+    const root = (await out('kid --cid /docs')).trim()
+    expect(await out('cd /docs && keg export .')).toBe(`/docs/docs.car: ${root}\n`) // it is in /docs itself by now
+    expect(await out('keg import /docs/docs.car /docs/again')).toBe(`/docs/again: ${root}\n`)
     expect(await out('keg export /docs/deep/a - | cat > /b.car && keg import /b.car && cat b')).toContain('one')
+  })
+
+  it('imports a link that leads to nothing, and says of it what it is', async () => {
+    const link = encode({ Data: new UnixFS({ type: 'symlink', data: utf8('/nowhere') }).marshal(), Links: [] })
+    const root = CID.createV1(0x70, createDigest(0x12, sha256(link)))
+    const car = await carOf({ root, blocks: new Map([[String(root), link]]) })
+    await cluster.run(node.fs.writeFile('/l.car', car))
+    expect(await out('keg import /l.car')).toBe(`/l: ${root}\n`)
+    expect(await out('ls -l /l')).toMatch(/ \/?l -> \/nowhere\n$/)
   })
 
   it('makes kegs, mounts and unmounts them, and has versions of each', async () => {
@@ -153,7 +186,9 @@ describe('keg', () => {
       code: 1,
       stderr: expect.stringContaining('/dta'),
     })
-    expect(await out('keg gc --keep 1 --for 0s /data')).toBe('5 versions forgotten, 2 kept\n')
+    expect(await out('keg gc --keep 1 --for 0s /data')).toBe(
+      '5 versions forgotten, 2 kept: what only they held is freed within some minutes\n',
+    )
     await out('umount /data && rmdir /data 2>/dev/null || rm -r /data')
     expect(await out('mount')).toBe('KEG  PATH  VERSION  LED BY\n')
     expect(await out('keg list')).toContain(`${kid.slice(0, 14)}  -  `)
@@ -178,6 +213,27 @@ describe('keg', () => {
     expect(await out('ls /data /data/moved/deep')).toBe('/data:\ndocs\nmoved\n\n/data/moved/deep:\n')
     expect((await sh('ls /docs')).code).not.toBe(0)
     expect(await out('find /data -name a && du -s /data')).toContain('/data/docs/deep/a\n')
+  })
+
+  it('moves nothing out of a keg that others have changed since it was copied: what they wrote would be gone', async () => {
+    await out('keg create /data && mkdir /docs && echo one > /docs/a && echo two > /b')
+    const { call } = node.os
+    const late = vi.spyOn(node.os, 'call').mockImplementation(async (name, args, options) => {
+      const answer = await call.bind(node.os)(name, args, options)
+      if ('op' in args && args.op === 'copy') {
+        late.mockRestore()
+        await node.fs.writeFile('/docs/late', 'late\n')
+      }
+      return answer
+    })
+    expect(await sh('mv /docs /b /data')).toMatchObject({
+      code: 1,
+      stderr: "mv: cannot move '/docs': it was changed while it was copied to '/data/docs': both are there\n",
+    })
+    expect(await out('cat /docs/a /docs/late /data/docs/a /data/b')).toBe('one\nlate\none\ntwo\n')
+    await out('rm -r /data/docs && mv /docs /data')
+    expect(await out('ls /data/docs')).toBe('a\nlate\n')
+    expect((await sh('ls /docs /b')).stdout).toBe('')
   })
 
   it('says and chooses how many devices keep each block', async () => {

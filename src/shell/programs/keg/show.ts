@@ -12,6 +12,13 @@ function committed({ committer, proof }: VersionRow): string {
   return proof === 'signed' ? `signed by ${committer}` : `NOT signed by ${committer}, as it says`
 }
 
+/** Of which version they are the changes, where that is not the one it was made of; empty where it is. */
+function since({ parent }: VersionRow, before: VersionRow | undefined): string {
+  if (parent === null || before?.cid === parent) return ''
+  if (!before) return 'What it changed is not known: the versions before it are forgotten.\n'
+  return `Since version ${before.version}: those between are forgotten.\n`
+}
+
 export const show = defineProgram(
   {
     name: 'keg show',
@@ -32,7 +39,7 @@ export const show = defineProgram(
       before && (await context.keg.diff(String(before.version), String(row.version), { path, ...context.cancel }))
     const { changes, more } = past ?? { changes: [], more: false }
     if (options.json) {
-      await context.printJson({ ...row, changes, more })
+      await context.printJson({ ...row, since: before?.version ?? null, changes, more })
       return 0
     }
     const rows: [string, string][] = [
@@ -45,7 +52,7 @@ export const show = defineProgram(
       ['KID', row.kid],
     ]
     const lines = rows.filter(([, text]) => text !== '').map(([name, text]) => `${`${name}:`.padEnd(10)}${text}\n`)
-    await context.print(`${lines.join('')}\n${formatChanges(changes, more, path)}`)
+    await context.print(`${lines.join('')}\n${since(row, before)}${formatChanges(changes, more, path)}`)
     return 0
   },
 )
