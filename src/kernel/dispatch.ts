@@ -74,7 +74,7 @@ function fileHandlers(
         throw error
       }
     },
-    read: ({ ref, offset, length }, signal) => refs.get(ref).read(offset, length, signal),
+    read: ({ ref, offset, length, until }, signal) => refs.get(ref).read(offset, length, signal, until),
     write: async (args, signal) => {
       const handle = refs.get(args.ref)
       if ('size' in args) return { size: await handle.resize(args.size, signal) }

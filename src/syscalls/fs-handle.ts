@@ -111,8 +111,9 @@ export class FileHandle {
     return { bytesRead: filled, buffer }
   }
 
-  async #read(offset: number, length: number, options?: CallOptions): Promise<Uint8Array> {
-    const args = { ref: this.ref, offset, length: Math.min(length, MAX_IO_BYTES) }
+  /** @param until up to where (not including) it will be read from there. */
+  async #read(offset: number, length: number, options?: CallOptions, until?: number): Promise<Uint8Array> {
+    const args = { ref: this.ref, offset, length: Math.min(length, MAX_IO_BYTES), until }
     return (await this.#client.call('read', args, options)).bytes
   }
 
@@ -121,12 +122,13 @@ export class FileHandle {
     let at = options.start ?? 0
     const end = options.end ?? Number.MAX_SAFE_INTEGER
     let ahead: Promise<Uint8Array> | undefined
+    const next = () => this.#read(at, Math.min(IO_BYTES, end - at), options, end)
     while (at < end) {
-      const piece = await (ahead ?? this.#read(at, Math.min(IO_BYTES, end - at), options))
+      const piece = await (ahead ?? next())
       if (piece.byteLength === 0) return
       at += piece.byteLength
       // Of a stream, nobody knows whether there is more.
-      ahead = at < Math.min(end, this.#size) ? this.#read(at, Math.min(IO_BYTES, end - at), options) : undefined
+      ahead = at < Math.min(end, this.#size) ? next() : undefined
       ahead?.catch(() => undefined) // thrown when its turn comes, unless the reader has enough
       yield piece
     }

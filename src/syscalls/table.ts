@@ -113,8 +113,11 @@ const openModes = ['r', 'r+', 'w', 'w+', 'wx', 'wx+', 'a', 'a+', 'ax', 'ax+'] as
 export const syscalls = {
   /** A reference to a file or stream. Files open for writing become visible to others when closed. */
   open: v.strictObject({ path, mode: v.picklist(openModes), permissions: v.optional(permissions) }),
-  /** Up to `length` bytes at `offset`; empty at the end. A stream's read waits for data or its end. */
-  read: v.strictObject({ ref, offset, length }),
+  /**
+   * Up to `length` bytes at `offset`; empty at the end. A stream's read waits for data or its end. `until`: the caller goes on
+   * reading from there up to this offset, so that this much may be fetched ahead, and no more.
+   */
+  read: v.strictObject({ ref, offset, length, until: v.optional(offset) }),
   /**
    * Writes at an offset, or behind what is there; or cuts the file to a size, or fills it up with zeros. References 1 and 2
    * are a task's output and errors.

@@ -346,15 +346,17 @@ export class Blocks {
     const { keep = 'always' } = options
     const copies: [CidText, Uint8Array][] = []
     await this.#keeping // a disk slower than the network bounds how much is fetched, not the memory
-    await this.#fetch(missing, options, (cid, bytes, found) => {
+    const take: OnFetched = (cid, bytes, found) => {
       const wantedHere = () => corrupt.has(cid) || this.#isWanted(cid, bytes, found)
       const kept = keep === 'always' || (keep === 'wanted' && wantedHere())
       if (kept) copies.push([cid, bytes])
       onBlock(cid, bytes, !kept)
+    }
+    // Of one that ends early, too, what has come is kept.
+    await this.#fetch(missing, options, take).finally(() => {
+      if (copies.length > 0) this.#keeping = this.#keeping.then(() => this.#keep(copies))
     })
-    if (copies.length === 0) return
-    this.#keeping = this.#keeping.then(() => this.#keep(copies))
-    await this.#keeping
+    if (copies.length > 0) await this.#keeping
   }
 
   /** Those that are here, to be changed and moved as one likes. */

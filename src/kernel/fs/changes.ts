@@ -121,7 +121,7 @@ export class FileChanges {
     const handle = await this.#options.open(args.from, context)
     async function* pieces() {
       for (let at = 0; at < handle.size; ) {
-        const { bytes: piece } = await handle.read(at, BLOCK_BYTES, signal)
+        const { bytes: piece } = await handle.read(at, BLOCK_BYTES, signal, handle.size)
         if (piece.byteLength === 0) throw new OsError('EIO', `${args.from} is shorter than it says`)
         at += piece.byteLength
         onProgress?.({ done: at, total: handle.size, unit: 'bytes' })
@@ -140,6 +140,7 @@ export class FileChanges {
       throw error
     } finally {
       release()
+      handle.release?.()
     }
   }
 

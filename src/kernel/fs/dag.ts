@@ -50,7 +50,10 @@ interface LeafAhead {
   readers: number
 }
 
-/** Reads ranges of a file's DAG. Interior nodes are read once; leaves are fetched ahead of a sequential reader. */
+/**
+ * Reads ranges of a file's DAG. Interior nodes are read once. Leaves are fetched ahead: up to where the reader says that it goes
+ * on, and of one that does not say so twice as much each time that it has.
+ */
 export class DagReader {
   readonly #blocks: Blocks
   readonly #root: FileRoot
@@ -59,6 +62,9 @@ export class DagReader {
   readonly #ahead = new Map<number, LeafAhead>()
   /** The leaf that was read last. */
   #last = -1
+  /** Leaves to fetch ahead of a reader that does not say how far it goes on. */
+  #run = 1
+  readonly #closed = new AbortController()
   /** Who sent blocks is asked first for the next. */
   readonly #sources = new Set<NodeId>()
   /** Everybody was asked for several blocks of it: more than one may send them. */
@@ -67,7 +73,16 @@ export class DagReader {
   constructor(blocks: Blocks, root: FileRoot, options: FetchOptions = {}) {
     this.#blocks = blocks
     this.#root = root
-    this.#options = options
+    const { signal } = options
+    this.#options = {
+      ...options,
+      signal: signal ? AbortSignal.any([signal, this.#closed.signal]) : this.#closed.signal,
+    }
+  }
+
+  /** Nobody reads on: what was asked for ahead is not to come. */
+  close(): void {
+    this.#closed.abort(new OsError('ECANCELED', 'the file was closed'))
   }
 
   leaves(): Promise<Leaf[]> {
@@ -77,20 +92,27 @@ export class DagReader {
 
   async *read(start: number, end: number): AsyncGenerator<Uint8Array> {
     for (let at = start; at < Math.min(end, this.#root.size); ) {
-      const { bytes } = await this.readAt(at, Math.min(end - at, BLOCK_BYTES))
+      const { bytes } = await this.readAt(at, Math.min(end - at, BLOCK_BYTES), end)
       at += bytes.byteLength
       yield bytes
     }
   }
 
-  /** Up to `length` bytes at `offset`, short only at the end of the file or of a leaf. */
-  async readAt(offset: number, length: number): Promise<Piece> {
+  /**
+   * Up to `length` bytes at `offset`, short only at the end of the file or of a leaf.
+   * @param until up to where (not including) the reader goes on from there; undefined: it has not said.
+   */
+  async readAt(offset: number, length: number, until?: number): Promise<Piece> {
     if (offset >= this.#root.size || length === 0) return { bytes: new Uint8Array(0), own: true }
     const leaves = await this.leaves()
     const index = findLeaf(leaves, offset)
     const { start, size } = leaves[index] as Leaf
     const again = index === this.#last // who comes back is spared the disk the next time
-    const leaf = this.#leaf(leaves, index)
+    const leafAt = (end: number) => findLeaf(leaves, end - 1)
+    const leaf = this.#leaf(leaves, index, {
+      last: leafAt(offset + length),
+      goesOn: until === undefined ? undefined : leafAt(Math.max(offset + length, until)),
+    })
     const { bytes, own } = await leaf.piece
     if (offset > start || length < size)
       return { bytes: bytes.subarray(offset - start, offset - start + length), own: false }
@@ -100,12 +122,15 @@ export class DagReader {
     return { bytes, own: mine }
   }
 
-  #leaf(leaves: Leaf[], index: number): LeafAhead {
+  /** @param last the leaf up to which it is read now, and up to which the reader goes on, where it has said so. */
+  #leaf(leaves: Leaf[], index: number, { last, goesOn }: { last: number; goesOn: number | undefined }): LeafAhead {
     const held = this.#ahead.get(index)
     const window = this.#window(leaves)
     const sequential = held !== undefined || (this.#last >= 0 && index === this.#last + 1)
+    if (index !== this.#last) this.#run = sequential ? Math.min(window, 2 * this.#run) : 1
+    const count = goesOn === undefined ? Math.max(this.#run, Math.min(window, last + 1 - index)) : window
     // The next few are asked for while those before come: where each batch waited for the last, the line was idle between.
-    if (!held || index + window > this.#lastAhead()) this.#fetchAhead(leaves, index, sequential ? window : 1)
+    if (!held || index + count > this.#lastAhead()) this.#fetchAhead(leaves, index, count, goesOn)
     for (const old of this.#ahead.keys()) if (old < index - 1 || old > index + 2 * window) this.#ahead.delete(old)
     this.#last = index
     const leaf = this.#ahead.get(index) as LeafAhead
@@ -123,9 +148,9 @@ export class DagReader {
     return Math.max(-1, ...this.#ahead.keys())
   }
 
-  #fetchAhead(leaves: Leaf[], index: number, count: number): void {
+  #fetchAhead(leaves: Leaf[], index: number, count: number, last = leaves.length - 1): void {
     const wanted: number[] = []
-    for (let i = index; i < leaves.length && wanted.length < count; i++) if (!this.#ahead.has(i)) wanted.push(i)
+    for (let i = index; i <= last && wanted.length < count; i++) if (!this.#ahead.has(i)) wanted.push(i)
     if (wanted.length === 0) return
     const cids = wanted.map((i) => (leaves[i] as Leaf).cid)
     const known = this.#sources.size > 0 && (this.#asked || cids.length === 1)

@@ -216,6 +216,7 @@ export class Fs {
     }
     const handle = await this.open(path, 'r', context)
     const { bytes } = await handle.read(0, Math.max(1, info.size), context.signal)
+    handle.release?.()
     const writer = new DagWriter(this.#blocks)
     await writer.write(bytes)
     return writer.finish()

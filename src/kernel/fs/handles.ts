@@ -10,8 +10,11 @@ import type { DagWriter } from './dag-writer.ts'
 export interface Handle {
   readonly kind: FileKind
   readonly size: number
-  /** Empty at the end. Streams wait for data. */
-  read(offset: number, length: number, signal: AbortSignal): Promise<Piece>
+  /**
+   * Empty at the end. Streams wait for data.
+   * @param until up to where the caller goes on reading from there, where it knows.
+   */
+  read(offset: number, length: number, signal: AbortSignal, until?: number): Promise<Piece>
   /** @param at undefined: behind what is there. @returns the size of the file now. */
   write(bytes: Uint8Array, at: number | undefined, signal: AbortSignal): Promise<number>
   /** Cuts the file, or fills it up with zeros. */
@@ -39,8 +42,9 @@ export function fileReader(reader: DagReader, size: number): Handle {
   return {
     kind: 'file',
     size,
-    read: (offset, length, signal) => readFull(reader, size, { offset, length }, signal),
+    read: (offset, length, signal, until) => readFull(reader, size, { offset, length, until }, signal),
     ...reading,
+    release: () => reader.close(),
   }
 }
 
@@ -163,14 +167,14 @@ export function fileWriter(first: DagWriter, changed: boolean, options: WriterOp
 async function readFull(
   from: Pick<DagReader, 'readAt'>,
   size: number,
-  { offset, length }: { offset: number; length: number },
+  { offset, length, until }: { offset: number; length: number; until?: number | undefined },
   signal: AbortSignal,
 ): Promise<Piece> {
   const parts: Piece[] = []
   let filled = 0
   do {
     signal.throwIfAborted()
-    const part = await from.readAt(offset + filled, length - filled)
+    const part = await from.readAt(offset + filled, length - filled, until)
     parts.push(part)
     filled += part.bytes.byteLength
   } while (filled < length && offset + filled < size)
