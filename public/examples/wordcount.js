@@ -56,9 +56,9 @@ function cleaning(task) {
 /** Words that part all words into ranges of about the same size: from pieces all over the file. */
 async function sample(os, path, size) {
   const words = new Set()
-  for (let i = 0; i < 32; i++) {
-    const begin = Math.floor((size * i) / 32)
-    for await (const bytes of os.fs.read(path, { start: begin, end: begin + 4096 })) {
+  for (let i = 0; i < 8; i++) {
+    const begin = Math.floor((size * i) / 8)
+    for await (const bytes of os.fs.read(path, { start: begin, end: begin + 16384 })) {
       for (const [word] of countWords(bytes.slice())) words.add(word.slice(0, 32))
     }
   }
@@ -87,25 +87,24 @@ export const map = cleaning(async ({ path, begin, end, temp, limits }, os) => {
   return { file, sizes: parts.map((part) => part.length) }
 })
 
-/** The chunk, without a word that began before it, and with the rest of its last word from behind it. */
+/** From the first separator in the chunk, or the beginning of the file, to the first separator behind the chunk. */
 async function readWords(os, path, begin, end) {
   const pieces = []
-  let skipping = begin > 0 // until a separator: from the byte before the chunk on
-  const handle = await os.fs.open(path)
-  for (let at = Math.max(0, begin - 1), length; ; at += length) {
-    const behind = at >= end
-    if (behind && (skipping || !LOWER[pieces.at(-1)?.at(-1)])) break
-    let piece = await handle.read(at, behind ? 65536 : Math.min(end - at, 1048576))
-    length = piece.length
-    if (length === 0) break
-    const separator = skipping || behind ? piece.findIndex((byte) => LOWER[byte] === 0) : -1
-    if (skipping) piece = piece.subarray(separator < 0 ? length : separator)
-    else if (behind && separator >= 0) piece = piece.subarray(0, separator + 1)
-    if (separator >= 0) skipping = false
-    if (piece.length > 0) pieces.push(piece)
+  let skipping = begin > 0
+  for (let [at, to] = [begin, end]; ; [at, to] = [to, to + 65536]) {
+    let length = 0
+    for await (const piece of os.fs.read(path, { start: at, end: to })) {
+      length += piece.length
+      const behind = at >= end
+      const separator = skipping || behind ? piece.findIndex((byte) => LOWER[byte] === 0) : -1
+      const isLast = behind && separator >= 0
+      if (!skipping) pieces.push(isLast ? piece.subarray(0, separator) : piece)
+      else if (!behind && separator >= 0) pieces.push(piece.subarray(separator))
+      if (isLast) return join(pieces)
+      skipping &&= separator < 0
+    }
+    if (length < to - at) return join(pieces) // it is the end of the file
   }
-  await handle.close()
-  return join(pieces)
 }
 
 async function join(pieces) {

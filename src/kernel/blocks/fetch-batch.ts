@@ -115,23 +115,33 @@ export class Batch {
 }
 
 /** A holder that needs so many times as long for a block as another is overtaken. */
-export const PATIENCE = 2
+const PATIENCE = 2
 /** Whether another is about to send a block is looked at again after so long at the soonest. */
-export const LOOK_MS = 10
+const LOOK_MS = 10
+/** What a holder is taken to need for a block that has sent none yet. */
+const UNTRIED_BLOCK_MS = 250
+/** Somebody who has not begun to send is waited for so long, where it is not known whether another would be faster. */
+const SILENT_MS = 100
+
+/** For how long altogether a block is left to whom it was asked of first. */
+export function longestWaitMs({ cids }: Request, blockMs: number): number {
+  return Math.max(LOOK_MS, PATIENCE * (blockMs || UNTRIED_BLOCK_MS) * cids.length)
+}
 
 /**
  * How long to wait for a block that another was asked for, rather than to ask for it once more: what comes twice takes from
  * what comes next.
- * @param blockMs what who might be asked needs for a block.
+ * @param triedMs what who might be asked needs for a block; 0: it has sent none yet.
  */
 export function patienceMs(
   { startedMs, progress, cids, abreast }: Request,
   wanted: CidText,
-  blockMs: number,
+  triedMs: number,
   nowMs: number,
 ): number {
   const spentMs = nowMs - startedMs
-  if (progress === 0) return PATIENCE * blockMs * cids.length - spentMs
+  if (progress === 0) return (PATIENCE * triedMs * cids.length || SILENT_MS) - spentMs
+  const blockMs = triedMs || UNTRIED_BLOCK_MS
   const left = cids.indexOf(wanted) + 1 - progress
   if (left < 0) return 0 // it has left that one out
   // How fast it is shows when it has had the time for a block: before, what it was asked for besides may have had its turn.

@@ -15,9 +15,8 @@ import {
   Batch,
   type FetchOptions,
   type Holder,
-  LOOK_MS,
+  longestWaitMs,
   type OnBlock,
-  PATIENCE,
   patienceMs,
   type Request,
 } from './fetch-batch.ts'
@@ -193,7 +192,7 @@ export class BlockFetcher {
       if (wanted === undefined) return
       const startedMs = clock.nowMs()
       if (again && awaited?.cid !== wanted) {
-        awaited = { cid: wanted, untilMs: startedMs + Math.max(LOOK_MS, PATIENCE * blockMs * again.cids.length) }
+        awaited = { cid: wanted, untilMs: startedMs + longestWaitMs(again, blockMs) }
       }
       const mostMs = (awaited?.untilMs ?? startedMs) - startedMs
       const waitMs = again ? Math.min(mostMs, patienceMs(again, wanted, blockMs, startedMs)) : 0

@@ -52,7 +52,7 @@ interface LeafAhead {
 
 /**
  * Reads ranges of a file's DAG. Interior nodes are read once. Leaves are fetched ahead: up to where the reader says that it goes
- * on, and of one that does not say so twice as much each time that it has.
+ * on, and of one that does not say so as much as it has read in sequence.
  */
 export class DagReader {
   readonly #blocks: Blocks
@@ -62,8 +62,8 @@ export class DagReader {
   readonly #ahead = new Map<number, LeafAhead>()
   /** The leaf that was read last. */
   #last = -1
-  /** Leaves to fetch ahead of a reader that does not say how far it goes on. */
-  #run = 1
+  /** How many it has read in sequence. */
+  #run = 0
   readonly #closed = new AbortController()
   /** Who sent blocks is asked first for the next. */
   readonly #sources = new Set<NodeId>()
@@ -127,8 +127,8 @@ export class DagReader {
     const held = this.#ahead.get(index)
     const window = this.#window(leaves)
     const sequential = held !== undefined || (this.#last >= 0 && index === this.#last + 1)
-    if (index !== this.#last) this.#run = sequential ? Math.min(window, 2 * this.#run) : 1
-    const count = goesOn === undefined ? Math.max(this.#run, Math.min(window, last + 1 - index)) : window
+    if (index !== this.#last) this.#run = sequential ? this.#run + 1 : 1
+    const count = goesOn === undefined ? Math.min(window, Math.max(this.#run, last + 1 - index)) : window
     // The next few are asked for while those before come: where each batch waited for the last, the line was idle between.
     if (!held || index + count > this.#lastAhead()) this.#fetchAhead(leaves, index, count, goesOn)
     for (const old of this.#ahead.keys()) if (old < index - 1 || old > index + 2 * window) this.#ahead.delete(old)
