@@ -1,8 +1,8 @@
 // What a reader of a file asks for ahead, and how much of it is under way.
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { concat } from '../../base/bytes.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
-import { BLOCK_BYTES, BLOCK_ITEM_BYTES, CACHED_MS, MIN_WINDOW_BYTES } from '../limits.ts'
+import { BLOCK_BYTES, BLOCK_ITEM_BYTES, CACHED_MS, MIN_WINDOW_BYTES, READAHEAD_BLOCKS } from '../limits.ts'
 import { FRAME } from '../rpc/frames.ts'
 import { DagReader } from './dag.ts'
 import { DagWriter } from './dag-writer.ts'
@@ -67,4 +67,56 @@ it('what could not be had ahead is asked for anew by whoever reads it when the h
   for (const [cid, bytes] of away) theirs.disk.blocks.set(cid, bytes)
   await lab.advance(600_000)
   for (let i = 3; i < 32; i++) expect(await read(i)).toBe(i + 1)
+})
+
+/** What a file of 32 MiB is read for: how many leaves were asked for, and whether each still is. */
+async function readingNode() {
+  const lab = new Lab()
+  const { blocks } = blocksOf(lab, await lab.node('m'))
+  const writer = new DagWriter(blocks)
+  await lab.run(writer.write(mebibytes(32)))
+  const root = await lab.run(writer.finish())
+  const asked = vi.spyOn(blocks, 'getEach')
+  const leaves = () => asked.mock.calls.reduce((sum, [cids]) => sum + cids.length, 0)
+  const given = () => asked.mock.calls.every(([, options]) => options?.signal?.aborted === false)
+  return { lab, reader: new DagReader(blocks, root), leaves, given }
+}
+
+it('who says how far it reads has just that fetched, from the first leaf on', async () => {
+  const { lab, reader, leaves } = await readingNode()
+  const until = 5 * BLOCK_BYTES - 1
+  await lab.run(reader.readAt(BLOCK_BYTES + 1, 10, until))
+  expect(leaves()).toBe(4)
+  for (let at = 2; at < 5; at++) await lab.run(reader.readAt(at * BLOCK_BYTES, BLOCK_BYTES - 1, until))
+  expect(leaves()).toBe(4)
+})
+
+it('who reads all of it has it fetched far ahead at once', async () => {
+  const { lab, reader, leaves } = await readingNode()
+  await lab.run(reader.readAt(0, BLOCK_BYTES, Number.MAX_SAFE_INTEGER))
+  expect(leaves()).toBe(READAHEAD_BLOCKS)
+})
+
+it.each([1, 2, 3, 5, 8])(
+  'of who reads %i leaves and does not say so at most as many are fetched ahead',
+  async (count) => {
+    const { lab, reader, leaves } = await readingNode()
+    for (let at = 0; at < count; at++) await lab.run(reader.readAt(at * BLOCK_BYTES, BLOCK_BYTES))
+    expect(leaves()).toBeGreaterThanOrEqual(count)
+    expect(leaves()).toBeLessThanOrEqual(2 * count)
+  },
+)
+
+it('one long read has all of its leaves fetched at once', async () => {
+  const { lab, reader, leaves } = await readingNode()
+  await lab.run(reader.readAt(0, 4 * BLOCK_BYTES))
+  expect(leaves()).toBe(4)
+})
+
+it('what is fetched ahead is given up when the file is closed', async () => {
+  const { lab, reader, given } = await readingNode()
+  await lab.run(reader.readAt(0, BLOCK_BYTES, Number.MAX_SAFE_INTEGER))
+  expect(given()).toBe(true)
+  reader.close()
+  expect(given()).toBe(false)
 })
