@@ -49,10 +49,9 @@ test('on a disk that is full to the last byte files can be removed and forgotten
   const MIB = 2 ** 20
   const context = await chrome.newContext()
   const page = await context.newPage()
-  // The browser reckons for half a minute with the quota that it knew when the storage was used first.
-  await page.goto(`${relay.url}/favicon.svg`)
+  // Before the first visit: the browser reckons for half a minute with the quota that it knew when the storage was used first.
   const session = await context.newCDPSession(page)
-  await session.send('Storage.overrideQuotaForOrigin', { origin: new URL(page.url()).origin, quotaSize: 24 * MIB })
+  await session.send('Storage.overrideQuotaForOrigin', { origin: new URL(relay.url).origin, quotaSize: 24 * MIB })
   const a = await new Tab(page).open(relay.url)
   const write = (path: string, bytes: number) =>
     page.evaluate(
