@@ -6,6 +6,7 @@ import { BLOCK_BYTES, BLOCK_ITEM_BYTES, CACHED_MS, MIN_WINDOW_BYTES, READAHEAD_B
 import { FRAME } from '../rpc/frames.ts'
 import { DagReader } from './dag.ts'
 import { DagWriter } from './dag-writer.ts'
+import { fileReader } from './handles.ts'
 
 const mebibytes = (count: number) =>
   concat(Array.from({ length: count }, (_, i) => new Uint8Array(BLOCK_BYTES).fill(i + 1)))
@@ -69,7 +70,7 @@ it('what could not be had ahead is asked for anew by whoever reads it when the h
   for (let i = 3; i < 32; i++) expect(await read(i)).toBe(i + 1)
 })
 
-/** What a file of 32 MiB is read for: how many leaves were asked for, and whether each still is. */
+/** Reads a file of 32 MiB, with how many leaves were asked for, and whether those asked for last still are. */
 async function readingNode() {
   const lab = new Lab()
   const { blocks } = blocksOf(lab, await lab.node('m'))
@@ -78,7 +79,7 @@ async function readingNode() {
   const root = await lab.run(writer.finish())
   const asked = vi.spyOn(blocks, 'getEach')
   const leaves = () => asked.mock.calls.reduce((sum, [cids]) => sum + cids.length, 0)
-  const given = () => asked.mock.calls.every(([, options]) => options?.signal?.aborted === false)
+  const given = () => asked.mock.lastCall && asked.mock.lastCall[1]?.signal?.aborted === false
   return { lab, reader: new DagReader(blocks, root), leaves, given }
 }
 
@@ -113,10 +114,13 @@ it('one long read has all of its leaves fetched at once', async () => {
   expect(leaves()).toBe(4)
 })
 
-it('what is fetched ahead is given up when the file is closed', async () => {
+it('what is fetched ahead is given up when the file is closed, but for what is being read', async () => {
   const { lab, reader, given } = await readingNode()
-  await lab.run(reader.readAt(0, BLOCK_BYTES, Number.MAX_SAFE_INTEGER))
+  const handle = fileReader(reader, 32 * BLOCK_BYTES)
+  const read = handle.read(0, BLOCK_BYTES, new AbortController().signal, Number.MAX_SAFE_INTEGER)
+  await lab.until(() => given() !== undefined)
+  handle.release?.()
   expect(given()).toBe(true)
-  reader.close()
+  expect((await lab.run(read)).bytes.byteLength).toBe(BLOCK_BYTES)
   expect(given()).toBe(false)
 })

@@ -39,12 +39,24 @@ const nothing = async (): Promise<Closed> => ({})
 const reading = { write: readOnly, resize: readOnly, commit: nothing }
 
 export function fileReader(reader: DagReader, size: number): Handle {
+  let reads = 0
+  let released = false
   return {
     kind: 'file',
     size,
-    read: (offset, length, signal, until) => readFull(reader, size, { offset, length, until }, signal),
+    read: async (offset, length, signal, until) => {
+      reads++
+      try {
+        return await readFull(reader, size, { offset, length, until }, signal)
+      } finally {
+        if (--reads === 0 && released) reader.close()
+      }
+    },
     ...reading,
-    release: () => reader.close(),
+    release: () => {
+      released = true
+      if (reads === 0) reader.close() // else when what was asked for before is read
+    },
   }
 }
 
