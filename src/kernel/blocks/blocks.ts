@@ -109,21 +109,28 @@ export class Blocks {
   }
 
   async #put(entries: BlockEntries): Promise<void> {
+    await this.#write(entries, async (write) => {
+      try {
+        return await write()
+      } catch (error) {
+        if (!isOsError(error, 'ENOSPC') || !(await this.#makeRoom())) throw error
+        return write()
+      }
+    })
+  }
+
+  /** @param finding how room is found for it. */
+  async #write(entries: BlockEntries, finding: Reserve['use']): Promise<void> {
     if (entries.length === 0) return
     await this.#dropping
-    const rows = await this.#cache.putMany(entries).catch(async (error: unknown) => {
-      if (!isOsError(error, 'ENOSPC') || !(await this.#makeRoom())) throw error
-      return this.#cache.putMany(entries)
-    })
+    const rows = await finding(() => this.#cache.putMany(entries))
     for (const [cid, bytes] of rows) this.#stored(cid, bytes)
   }
 
   /** The same for what it takes to delete something: on a full disk it goes into the reserve. @throws {OsError} ENOSPC, EIO. */
   async putSurely(entries: BlockEntries): Promise<void> {
     this.#touched.add(entries.map(([cid]) => cid))
-    await this.#dropping
-    const rows = await this.#reserve.use(() => this.#cache.putMany(entries))
-    for (const [cid, bytes] of rows) this.#stored(cid, bytes)
+    await this.#write(entries, (write) => this.#reserve.use(write))
   }
 
   #stored(cid: CidText, bytes: Uint8Array): void {

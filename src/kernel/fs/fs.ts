@@ -215,8 +215,8 @@ export class Fs {
       throw new OsError('EFBIG', `${path} is ${info.size} bytes; a program is at most ${MAX_PROGRAM_BYTES}`)
     }
     const handle = await this.open(path, 'r', context)
-    const { bytes } = await handle.read(0, Math.max(1, info.size), context.signal)
-    handle.release?.()
+    const read = handle.read(0, Math.max(1, info.size), context.signal)
+    const { bytes } = await read.finally(() => handle.release?.())
     const writer = new DagWriter(this.#blocks)
     await writer.write(bytes)
     return writer.finish()
