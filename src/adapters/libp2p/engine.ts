@@ -3,7 +3,7 @@
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { privateKeyFromProtobuf } from '@libp2p/crypto/keys'
 import { type Identify, identify } from '@libp2p/identify'
-import type { ComponentLogger, Libp2p, Logger, PeerId, Transport } from '@libp2p/interface'
+import type { Libp2p, PeerId, Transport } from '@libp2p/interface'
 import { type KadDHT, kadDHT } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { peerIdFromString } from '@libp2p/peer-id'
@@ -16,6 +16,7 @@ import { createLibp2p, type Libp2pInit } from 'libp2p'
 import type { LogSink } from '../../ports/log.ts'
 import type { BoundedDatastore } from './datastore.ts'
 import * as limits from './limits.ts'
+import { quietLogger } from './narration.ts'
 
 export interface EngineOptions {
   privateKeyBytes: Uint8Array
@@ -162,19 +163,4 @@ function dhtOptions(options: EngineOptions): Parameters<typeof kadDHT>[0] {
     validators: forNamespaces((key: Uint8Array, value: Uint8Array) => options.validate(decoder.decode(key), value)),
     selectors: forNamespaces((key: Uint8Array, values: Uint8Array[]) => options.select(decoder.decode(key), values)),
   }
-}
-
-/** libp2p narrates; its errors are mostly normal life (peers that left), so they are debug lines here. */
-function quietLogger(log: LogSink): ComponentLogger {
-  const make = (name: string): Logger =>
-    Object.assign(() => undefined, {
-      enabled: false,
-      trace: () => undefined,
-      error: (format: unknown, ...args: unknown[]) => {
-        const fields = { args: args.map((arg) => (arg instanceof Error ? `${arg.name}: ${arg.message}` : String(arg))) }
-        log.log('debug', 'libp2p', `${name}: ${String(format)}`, fields)
-      },
-      newScope: (scope: string) => make(`${name}:${scope}`),
-    })
-  return { forComponent: make }
 }
