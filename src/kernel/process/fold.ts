@@ -1,7 +1,7 @@
 // Snapshots of processes: what replaces the entries of a journal that has grown long, so that a process of any number
 // of events has a bounded one. A snapshot stands for the state, for all output, and for what people may still ask
 // about the past; what is large of it is in blocks, which whoever keeps the journal holds like files.
-// Above: processes.ts. Below: state.ts, history.ts, blocks.
+// Above: homes.ts. Below: state.ts, history.ts, blocks.
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { concat } from '../../base/bytes.ts'

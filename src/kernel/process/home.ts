@@ -1,5 +1,5 @@
 // The home of one process: keeps its journal, leases its events to executors, takes completions, ends it.
-// Above: processes.ts (the table of them). Below: state.ts (what the journal means), leases.ts, output.ts, effects.ts,
+// Above: homes.ts (the table of those here). Below: state.ts (what the journal means), leases.ts, output.ts, effects.ts,
 // rpc, the tree.
 //
 // Order of things: a completion is checked (fencing), its files' blocks are copied here, it is journalled, its

@@ -1,6 +1,6 @@
 // Completions that are too large for an entry of a journal: members get entries in one message each, and a message is
 // bounded. What is large of them is in blocks, which a member holds before it acknowledges the entry.
-// Above: home.ts, fold.ts, processes.ts. Below: blocks.
+// Above: home.ts, fold.ts, homes.ts. Below: blocks.
 import { decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { concat } from '../../base/bytes.ts'

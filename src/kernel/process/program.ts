@@ -1,4 +1,4 @@
-// The source of a program: a file of the tree, kept as blocks. Above: worker-pools.ts, processes.ts, fold.ts.
+// The source of a program: a file of the tree, kept as blocks. Above: worker-pools.ts, homes.ts, fold.ts.
 import { concat } from '../../base/bytes.ts'
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
