@@ -160,6 +160,8 @@ export class Blocks {
     await this.#dropping
     const fresh = await this.#withoutStored(entries.filter(([cid]) => !this.#known.has(cid)))
     try {
+      // What is on the disk from before may be named, however new it is to this session: it is not this caller's alone.
+      if (own) for (const cid of await this.#onDisk(fresh)) untouched.delete(cid)
       await this.#put(fresh)
     } catch (error) {
       this.#touched.takeBack([...untouched].filter((cid) => this.#touched.only(cid, touch)))
@@ -167,6 +169,13 @@ export class Blocks {
     }
     for (const [cid] of fresh) if (untouched.has(cid)) own?.set(cid, touch)
     return fresh.map(([cid]) => cid)
+  }
+
+  /** Those that the store has. */
+  async #onDisk(entries: BlockEntries): Promise<CidText[]> {
+    const cids = entries.map(([cid]) => cid)
+    const here = await this.#store.hasMany(cids)
+    return cids.filter((_cid, i) => here[i])
   }
 
   /** Frees what was stored in vain, unless somebody else has stored it too, or made sure of it. @throws {OsError} EIO. */
