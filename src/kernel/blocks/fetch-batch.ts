@@ -58,6 +58,8 @@ export class Batch {
   readonly passed = new Set<NodeId>()
   /** Of them, those that may have it all the same: they did not say that they do not. */
   readonly stalled = new Set<NodeId>()
+  /** Those who were asked without having said that they hold any: what they lack says nothing of the rest. */
+  readonly guessed = new Set<NodeId>()
   /** Of those who are asked again, as there is nobody else, each may be on a slow link: they get more time. */
   patience = 1
   readonly #onBlock: OnBlock

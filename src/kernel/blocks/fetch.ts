@@ -85,14 +85,16 @@ export class BlockFetcher {
   async fetch(cids: readonly CidText[], options: FetchOptions, onBlock: OnBlock): Promise<void> {
     const { clock, peers, mayReturn } = this.#options
     const batch = new Batch(cids, options, onBlock)
-    const { passed, stalled } = batch
+    const { passed, stalled, guessed } = batch
     let pauses = 0
     let certain = false
     for (let round = 0; round < limits.FETCH_ROUNDS && batch.missing().length > 0; ) {
       options.signal?.throwIfAborted()
-      const { holders, silent } = await this.#holders(batch)
+      const { holders, silent, guesses = false } = await this.#holders(batch)
       if (holders.length > 0) {
         await this.#fetchFrom(batch, holders)
+        // Of those who were only likely to hold it, each is asked what it holds, too.
+        if (guesses) for (const peer of guessed) if (!stalled.has(peer)) passed.delete(peer)
         continue
       }
       // Whoever is said to have it has to have answered too.
@@ -100,6 +102,7 @@ export class BlockFetcher {
       certain = asked && silent === 0 && stalled.size === 0 && !mayReturn()
       passed.clear()
       stalled.clear()
+      guessed.clear()
       // A link that has just broken may be back in a moment, and with it the block.
       if (mayReturn() && pauses++ < limits.FETCH_PAUSES)
         await pause(clock, limits.FETCH_PAUSE_MS, 'ask for blocks again', options.signal)
@@ -118,15 +121,16 @@ export class BlockFetcher {
   }
 
   /** Who has what: hints first, then everybody connected, then the directory; those who hold most come first. */
-  async #holders(batch: Batch): Promise<{ holders: Holder[]; silent: number }> {
+  async #holders(batch: Batch): Promise<{ holders: Holder[]; silent: number; guesses?: boolean }> {
     const { peers, findProviders } = this.#options
-    const { passed, options } = batch
+    const { passed, guessed, options } = batch
     const cids = batch.missing()
     const welcome = (peer: NodeId) => !this.#liars.has(peer) && !passed.has(peer)
     const connected = peers().filter(welcome)
-    const hinted = (options.hints ?? []).filter((peer) => connected.includes(peer))
+    const hinted = (options.hints ?? []).filter((peer) => connected.includes(peer) && !guessed.has(peer))
     if (hinted.length > 0) {
-      return { holders: hinted.map((peer) => ({ peer, cids: new Set(cids) })), silent: 0 }
+      for (const peer of hinted) guessed.add(peer)
+      return { holders: hinted.map((peer) => ({ peer, cids: new Set(cids) })), silent: 0, guesses: true }
     }
     const found = await this.#ask(connected, cids)
     const [first] = cids
