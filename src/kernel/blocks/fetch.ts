@@ -140,7 +140,7 @@ export class BlockFetcher {
     return { holders: more.holders, silent: found.silent + more.silent }
   }
 
-  /** Settles when enough have them all, or when everybody has answered: nobody waits for the mute without need. */
+  /** Settles when they are all found, or when everybody has answered: nobody waits for the mute without need. */
   async #ask(
     peers: readonly NodeId[],
     cids: readonly CidText[],
@@ -148,6 +148,7 @@ export class BlockFetcher {
     const { rpc, clock, log } = this.#options
     const holders: Holder[] = []
     let silent = peers.length
+    const nowhere = new Set(cids)
     const { promise: complete, resolve } = Promise.withResolvers<void>()
     const answers = peers.map(async (peer) => {
       try {
@@ -155,8 +156,10 @@ export class BlockFetcher {
         silent--
         const holder = { peer, cids: new Set(cids.filter((_cid, i) => held[i] === 1)) }
         if (holder.cids.size > 0) holders.push(holder)
-        if (holder.cids.size < cids.length) return
-        if (cids.length === 1 || holders.length >= limits.FETCH_SOURCES) resolve()
+        for (const cid of holder.cids) nowhere.delete(cid)
+        if (nowhere.size > 0) return
+        const whole = holder.cids.size === cids.length
+        if (whole && (cids.length === 1 || holders.length >= limits.FETCH_SOURCES)) resolve()
         // Nobody is waited for but those who are about to answer too.
         else clock.setTimer(resolve, limits.FETCH_OTHERS_MS, 'other holders')
       } catch (error) {
