@@ -132,11 +132,12 @@ export class BlockFetcher {
       for (const peer of hinted) guessed.add(peer)
       return { holders: hinted.map((peer) => ({ peer, cids: new Set(cids) })), silent: 0, guesses: true }
     }
-    const found = await this.#ask(connected, cids)
+    const signal = options.signal ?? new AbortController().signal
+    const found = await this.#ask(connected, cids, signal)
     const [first] = cids
     if (found.holders.length > 0 || first === undefined) return found
-    const signal = options.signal ?? new AbortController().signal
-    const more = await this.#ask((await findProviders(first, signal)).filter(welcome), cids)
+    signal.throwIfAborted()
+    const more = await this.#ask((await findProviders(first, signal)).filter(welcome), cids, signal)
     return { holders: more.holders, silent: found.silent + more.silent }
   }
 
@@ -144,6 +145,7 @@ export class BlockFetcher {
   async #ask(
     peers: readonly NodeId[],
     cids: readonly CidText[],
+    signal: AbortSignal,
   ): Promise<{ holders: Holder[] /** Peers that have not answered. */; silent: number }> {
     const { rpc, clock, log } = this.#options
     const holders: Holder[] = []
@@ -152,7 +154,7 @@ export class BlockFetcher {
     const { promise: complete, resolve } = Promise.withResolvers<void>()
     const answers = peers.map(async (peer) => {
       try {
-        const held = await rpc.call(peer, 'blocks.have', { cids: [...cids] })
+        const held = await rpc.call(peer, 'blocks.have', { cids: [...cids] }, { signal })
         silent--
         const holder = { peer, cids: new Set(cids.filter((_cid, i) => held[i] === 1)) }
         if (holder.cids.size > 0) holders.push(holder)

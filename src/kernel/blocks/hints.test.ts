@@ -1,5 +1,6 @@
 // Holders of some of the blocks that are wanted, and others that do not say what they hold.
 import { beforeEach, expect, it } from 'vitest'
+import { OsError } from '../../base/errors.ts'
 import { blocksOf, Lab, type LabNode } from '../harness.contract.ts'
 import type { Blocks } from './blocks.ts'
 import { RAW } from './cid.ts'
@@ -56,4 +57,16 @@ it('where several hold all of them together, nobody waits for the mute', async (
   const read = await lab.run(blocks.getMany(cids))
   expect(read.map((bytes) => bytes[0])).toEqual([0, 1, 2, 3])
   expect(lab.clock.nowMs() - beganMs).toBeLessThan(1_000)
+})
+
+it('whoever gives up does not wait for the mute either', async () => {
+  await mute()
+  const abort = new AbortController()
+  const nowhere = await blocks.cidOf(RAW, new Uint8Array([1, 2, 3]))
+  const reading = blocks.get(nowhere, { signal: abort.signal }).catch((error: unknown) => error)
+  await lab.advance(500)
+  const beganMs = lab.clock.nowMs()
+  abort.abort(new OsError('ECANCELED', 'enough'))
+  expect(await lab.run(reading)).toMatchObject({ code: 'ECANCELED' })
+  expect(lab.clock.nowMs() - beganMs).toBeLessThan(100)
 })
