@@ -1,6 +1,8 @@
 // What a reader of a file asks for ahead, and how much of it is under way.
 import { expect, it, vi } from 'vitest'
 import { concat } from '../../base/bytes.ts'
+import { OsError } from '../../base/errors.ts'
+import { RAW } from '../blocks/cid.ts'
 import { blocksOf, Lab } from '../harness.contract.ts'
 import { BLOCK_BYTES, BLOCK_ITEM_BYTES, CACHED_MS, MIN_WINDOW_BYTES, READAHEAD_BLOCKS } from '../limits.ts'
 import { FRAME } from '../rpc/frames.ts'
@@ -127,5 +129,27 @@ it('what is fetched ahead is given up when the file is closed, but not before wh
   handle.release?.()
   expect((await lab.run(read)).bytes.byteLength).toBe(BLOCK_BYTES)
   expect(asked.mock.lastCall?.[0]).toHaveLength(READAHEAD_BLOCKS)
+  expect(asked.mock.lastCall?.[1]?.signal?.aborted).toBe(true)
+})
+
+it('a read that is given up is not waited for, and does not go on when the file is closed', async () => {
+  const lab = new Lab({ split: true })
+  const [reader, holder] = [await lab.node('m'), await lab.node('p')]
+  holder.rpc.handle('blocks.have', async ({ cids }) => new Uint8Array(cids.length).fill(1))
+  holder.rpc.handle('blocks.get', () => new Promise<never>(() => undefined))
+  await lab.link(reader, holder)
+  const { blocks } = blocksOf(lab, reader)
+  const asked = vi.spyOn(blocks, 'getEach')
+  const cid = await blocks.cidOf(RAW, new Uint8Array(BLOCK_BYTES))
+  const handle = fileReader(new DagReader(blocks, { cid, size: BLOCK_BYTES }), BLOCK_BYTES)
+  const abort = new AbortController()
+  const read = handle.read(0, BLOCK_BYTES, abort.signal).catch((error: unknown) => error)
+  await lab.advance(100)
+  const beganMs = lab.clock.nowMs()
+  abort.abort(new OsError('ECANCELED', 'the event has ended'))
+  expect(await lab.run(read)).toMatchObject({ code: 'ECANCELED' })
+  expect(lab.clock.nowMs() - beganMs).toBeLessThan(100)
+  expect(asked.mock.lastCall?.[1]?.signal?.aborted).toBe(false)
+  handle.release?.()
   expect(asked.mock.lastCall?.[1]?.signal?.aborted).toBe(true)
 })

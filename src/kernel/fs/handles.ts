@@ -1,7 +1,8 @@
 // Open files and streams: what a reference stands for. Made by fs.ts, kept in a caller's reference table
 // (io/references.ts). Offsets belong to the caller.
+import { orAborted } from '../../base/abort.ts'
 import { concat } from '../../base/bytes.ts'
-import { isOsError, OsError } from '../../base/errors.ts'
+import { isOsError, OsError, toOsError } from '../../base/errors.ts'
 import type { Ack, FileKind } from '../../syscalls/types.ts'
 import type { Piece } from '../blocks/blocks.ts'
 import type { DagReader, FileRoot } from './dag.ts'
@@ -47,7 +48,8 @@ export function fileReader(reader: DagReader, size: number): Handle {
     read: async (offset, length, signal, until) => {
       reads++
       try {
-        return await readFull(reader, size, { offset, length, until }, signal)
+        const read = readFull(reader, size, { offset, length, until }, signal)
+        return await orAborted(read, signal, () => toOsError(signal.reason, 'ECANCELED'))
       } finally {
         if (--reads === 0 && released) reader.close()
       }
