@@ -156,7 +156,10 @@ export class Blocks {
    */
   async putNew(entries: BlockEntries, own?: OwnBlocks): Promise<CidText[]> {
     const untouched = new Set(own && entries.map(([cid]) => cid).filter((cid) => !this.#touched.has(cid)))
+    // What it has stored alone before stays its own.
+    const again = entries.filter(([cid]) => own?.has(cid) && this.#touched.only(cid, own.get(cid) as number))
     const touch = this.#touched.add(entries.map(([cid]) => cid))
+    for (const [cid] of again) own?.set(cid, touch)
     await this.#dropping
     const fresh = await this.#withoutStored(entries.filter(([cid]) => !this.#known.has(cid)))
     try {

@@ -24,3 +24,14 @@ it.each([1, 2 * WRITE_BATCH_BLOCKS])(
     expect([...disk.blocks.keys()]).toEqual([named])
   },
 )
+
+it('a block that stands twice in what is stored in vain is freed', async () => {
+  const lab = new Lab()
+  const { disk, blocks } = blocksOf(lab, await lab.node('m'))
+  const bytes = new Uint8Array([1])
+  const cid = await blocks.cidOf(RAW, bytes)
+  const own = new Map()
+  for (let i = 0; i < 2; i++) await lab.run(blocks.putNew([[cid, bytes]], own))
+  await lab.run(blocks.takeBack(own))
+  expect(disk.blocks.size).toBe(0)
+})
