@@ -123,8 +123,8 @@ const SWITCHED: Readonly<Record<string, readonly [ours: string, theirs: string]>
   ],
   '/src/kernel/fs/dag.ts': ["keep: 'wanted',", "keep: globalThis.benchKeep ?? 'wanted',"],
   '/src/kernel/blocks/serve.ts': [
-    'await context.item([index, at, total, block.subarray(at, at + limits.BLOCK_ITEM_BYTES)])',
-    'const piece = block.subarray(at, at + limits.BLOCK_ITEM_BYTES); await globalThis.benchSend?.(piece.byteLength); await context.item([index, at, total, piece])',
+    'packs = packed !== undefined',
+    'packs = packed !== undefined; await globalThis.benchSend?.((packed ?? piece).byteLength)',
   ],
 }
 

@@ -31,6 +31,8 @@ export const ITEM_BYTES = 256 * 1024
  * a reader of three holders a tenth more processor time; twice as much gains nothing, and a small call waits for it.
  */
 export const BLOCK_ITEM_BYTES = 64 * 1024 - 256
+/** A piece is sent packed if that leaves less than this of it: what it costs to unpack is made up for many times then. */
+export const PACKED_SHARE = 7 / 8
 /** Blocks up to this size are sent several in one frame; each takes so many bytes more in it. */
 export const SMALL_BLOCK_BYTES = 16 * 1024
 export const BLOCK_PIECE_BYTES = 32

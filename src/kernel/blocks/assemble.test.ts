@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { utf8 } from '../../base/bytes.ts'
-import { MAX_BLOCK_BYTES } from '../limits.ts'
+import { concat, utf8 } from '../../base/bytes.ts'
+import { BLOCK_ITEM_BYTES, MAX_BLOCK_BYTES } from '../limits.ts'
 import { createAssembler } from './assemble.ts'
+import { pack } from './packing.ts'
 
 describe('the assembler of block pieces', () => {
   it('puts blocks together from pieces that come in order', () => {
@@ -27,7 +28,25 @@ describe('the assembler of block pieces', () => {
     expect(createAssembler(1).add([0, 0, 0, utf8('')])).toEqual({ came: 0, whole: [{ index: 0, bytes: utf8('') }] })
   })
 
+  it('takes pieces that are packed, between others', () => {
+    const content = utf8('a line of text\n'.repeat(2_000))
+    const total = content.byteLength + 3
+    const assembler = createAssembler(1)
+    const packed = pack(content) as Uint8Array
+    expect(assembler.add([0, 0, total, content.byteLength, packed])).toEqual({ came: content.byteLength, whole: [] })
+    const [whole] = assembler.add([0, content.byteLength, total, utf8('end')]).whole
+    expect(whole).toEqual({ index: 0, bytes: concat([content, utf8('end')]) })
+  })
+
+  const zeros = pack(new Uint8Array(1_000)) as Uint8Array
   it.each([
+    ['what cannot be unpacked', [[0, 0, 1_000, 1_000, utf8('x')]]],
+    ['what is packed and longer than it says', [[0, 0, 1_000, 999, zeros]]],
+    ['what is packed and longer than the block', [[0, 0, 999, 1_000, zeros]]],
+    ['what is packed and goes on beyond the block', [[0, 0, 1_500, 1_000, zeros], [0, 1_000, 1_500, 1_000, zeros]]], // biome-ignore format: one case, one line
+    ['a packed piece that is larger than any', [[0, 0, MAX_BLOCK_BYTES, BLOCK_ITEM_BYTES + 1, zeros]]],
+    ['nothing, packed', [[0, 0, 1_000, 0, Uint8Array.from([0])]]],
+    ['a packed piece and another', [[0, 0, 1_000, 1_000, zeros, 1, 0, 1, utf8('x')]]],
     ['what is no piece', [[0, 0]]],
     ['nothing at all', [[]]],
     ['bytes by themselves', [utf8('x')]],

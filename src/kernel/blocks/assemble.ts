@@ -1,17 +1,27 @@
-// Puts the pieces of blocks together that a peer sends: in order, bounded, one block at a time. An item is one piece, or several
-// small blocks.
+// Puts the pieces of blocks together that a peer sends: in order, bounded, one block at a time. An item is one piece, packed or
+// not, or several small blocks.
 import * as v from 'valibot'
 import { OsError } from '../../base/errors.ts'
-import { MAX_BLOCK_BYTES } from '../limits.ts'
+import { BLOCK_ITEM_BYTES, MAX_BLOCK_BYTES } from '../limits.ts'
+import { unpack } from './packing.ts'
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const total = v.pipe(int, v.maxValue(MAX_BLOCK_BYTES))
+const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array)
 /** index of the CID in the request, offset, total bytes of the block, piece */
-const quadruple = v.strictTuple([
-  int,
-  int,
-  v.pipe(int, v.maxValue(MAX_BLOCK_BYTES)),
-  v.custom<Uint8Array<ArrayBuffer>>((value) => value instanceof Uint8Array),
-])
+const plain = v.strictTuple([int, int, total, bytes])
+/** The same, with the piece's length before it is packed. */
+const packed = v.strictTuple([int, int, total, v.pipe(int, v.maxValue(BLOCK_ITEM_BYTES)), bytes])
+
+/** A part of a block: `length` bytes from `offset` on, of which `content` gives what they are. */
+interface Piece {
+  index: number
+  offset: number
+  total: number
+  length: number
+  /** @throws {OsError} EPROTO. */
+  content: () => Uint8Array
+}
 
 export interface Assembler {
   /** How many of the blocks are here, or were left out, and what part of the next one. */
@@ -28,14 +38,29 @@ interface Whole {
   bytes: Uint8Array
 }
 
-/** The numbers and bytes of an item, by piece. @throws {OsError} EPROTO. */
-function piecesOf(value: unknown): v.InferOutput<typeof quadruple>[] {
+/** The pieces of an item: several plain ones, one behind the other, or one that is packed. @throws {OsError} EPROTO. */
+function piecesOf(value: unknown): Piece[] {
   const flat: unknown[] = Array.isArray(value) ? value : [value]
+  if (flat.length === packed.items.length) {
+    const [index, offset, total, length, bytes] = parse(packed, flat)
+    return [{ index, offset, total, length, content: () => unpacked(bytes, length) }]
+  }
   return Array.from({ length: Math.max(1, Math.ceil(flat.length / 4)) }, (_, i) => {
-    const parsed = v.safeParse(quadruple, flat.slice(4 * i, 4 * i + 4))
-    if (!parsed.success) throw new OsError('EPROTO', 'sent a malformed block piece')
-    return parsed.output
+    const [index, offset, total, bytes] = parse(plain, flat.slice(4 * i, 4 * i + 4))
+    return { index, offset, total, length: bytes.byteLength, content: () => bytes }
   })
+}
+
+function parse<T>(schema: v.GenericSchema<unknown, T>, value: unknown): T {
+  const parsed = v.safeParse(schema, value)
+  if (!parsed.success) throw new OsError('EPROTO', 'sent a malformed block piece')
+  return parsed.output
+}
+
+function unpacked(bytes: Uint8Array, length: number): Uint8Array {
+  const content = unpack(bytes, length)
+  if (!content) throw new OsError('EPROTO', 'sent a block piece that cannot be unpacked')
+  return content
 }
 
 export function createAssembler(count: number): Assembler {
@@ -51,7 +76,7 @@ export function createAssembler(count: number): Assembler {
       let came = 0
       const whole: Whole[] = []
       for (const piece of piecesOf(value)) {
-        came += piece[3].byteLength
+        came += piece.length
         const block = add(piece)
         if (block) whole.push(block)
       }
@@ -59,19 +84,18 @@ export function createAssembler(count: number): Assembler {
     },
   }
 
-  function add([index, offset, total, piece]: v.InferOutput<typeof quadruple>): Whole | undefined {
+  function add({ index, offset, total, length, content }: Piece): Whole | undefined {
     if (index >= count) throw new OsError('EPROTO', 'sent a block that was not asked for')
     // Each block once and in the order asked for: whoever begins again could go on for ever.
     if (!current && offset === 0 && index > lastIndex) current = { index, bytes: new Uint8Array(total), filled: 0 }
-    const { byteLength } = piece
     const expected = current && current.index === index && current.filled === offset
-    if (!current || !expected || current.bytes.byteLength !== total || offset + byteLength > total) {
+    if (!current || !expected || current.bytes.byteLength !== total || offset + length > total) {
       throw new OsError('EPROTO', 'sent block pieces out of order')
     }
-    current.bytes.set(piece, offset)
-    current.filled += byteLength
+    current.bytes.set(content(), offset)
+    current.filled += length
     if (current.filled < total) {
-      if (byteLength === 0) throw new OsError('EPROTO', 'sent an empty block piece')
+      if (length === 0) throw new OsError('EPROTO', 'sent an empty block piece')
       return undefined
     }
     const { bytes } = current

@@ -1,5 +1,5 @@
 // Blocks for other nodes: from memory or the store, sent in pieces, at the pace of whoever asked. Above: blocks.ts. Below: cache.ts,
-// rpc.
+// packing.ts, rpc.
 import type { LogSink } from '../../ports/log.ts'
 import * as limits from '../limits.ts'
 import type { ServeContext } from '../rpc/session.ts'
@@ -7,6 +7,7 @@ import { Turns } from '../rpc/turns.ts'
 import type { BlockCache } from './cache.ts'
 import type { CidText } from './cid.ts'
 import { type Demand, isLarge } from './demand.ts'
+import { pack } from './packing.ts'
 
 export interface BlockServerOptions {
   cache: BlockCache
@@ -102,10 +103,15 @@ export class BlockServer {
     await flush()
   }
 
+  /** Packed as long as that makes it smaller: what does not begin so is not tried further. */
   async #send(context: ServeContext, index: number, block: Uint8Array): Promise<void> {
     const total = block.byteLength
-    for (let at = 0; at < total || at === 0; at += limits.BLOCK_ITEM_BYTES) {
-      await context.item([index, at, total, block.subarray(at, at + limits.BLOCK_ITEM_BYTES)])
+    let packs = true
+    for (let at = 0; at < total; at += limits.BLOCK_ITEM_BYTES) {
+      const piece = block.subarray(at, at + limits.BLOCK_ITEM_BYTES)
+      const packed: Uint8Array | undefined = packs ? pack(piece) : undefined
+      packs = packed !== undefined
+      await context.item(packed ? [index, at, total, piece.byteLength, packed] : [index, at, total, piece])
     }
   }
 }

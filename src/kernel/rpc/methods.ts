@@ -47,8 +47,9 @@ export const methods = {
     timeoutMs: 2_000,
   },
   /**
-   * Sends those blocks as items [index, offset, total, bytes]; skips what it does not hold. The index by itself, before a block:
-   * somebody has read that one here lately.
+   * Sends those blocks as items [index, offset, total, bytes], several small ones behind each other, or [index, offset, total,
+   * length, packed] (blocks/packing.ts); skips what it does not hold. The index by itself, before a block: somebody has read that
+   * one here lately.
    */
   'blocks.get': {
     lane: 'bulk',
