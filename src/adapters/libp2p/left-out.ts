@@ -36,6 +36,17 @@ export class ContentRouting {
   }
 }
 
+/** What others would have kept of those: nobody here asks for it, so a peer that does is told no, and can fill nothing. */
+export class Providers extends Idle {}
+
+class NoProviders {
+  async handle(): Promise<never> {
+    throw new Error('tabs provide through the directory')
+  }
+}
+
+export { NoProviders as AddProviderHandler, NoProviders as GetProvidersHandler }
+
 /** Opens a stream to everybody every 10 s: turned off in engine.ts, because the kernel judges who is alive. */
 export class ConnectionMonitor extends Idle {}
 
