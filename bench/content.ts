@@ -1,5 +1,6 @@
 // The file that several systems carry in one measurement: the same bytes everywhere, made anew wherever they are needed.
 import { createHash } from 'node:crypto'
+import { globSync, readFileSync } from 'node:fs'
 
 export interface FileSpec {
   seed: number
@@ -32,4 +33,10 @@ export function fileHash({ seed, mebibytes }: FileSpec): string {
   const hash = createHash('sha256')
   for (let i = 0; i < mebibytes; i++) hash.update(piece(seed, i))
   return hash.digest('hex')
+}
+
+/** Prose, as a file of text has it: the documents of this repository, much longer than what packing looks back on. */
+export function prose(): string {
+  const files = globSync(['README.md', 'docs/**/*.md'], { cwd: `${import.meta.dirname}/..` })
+  return files.map((file) => readFileSync(`${import.meta.dirname}/../${file}`, 'utf8')).join('\n')
 }

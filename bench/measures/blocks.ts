@@ -8,16 +8,19 @@ interface Speed {
   read: number
 }
 
-/** Bytes that no two blocks share, so that each is stored; made in the page, where a dropped file comes from too. */
-export function writeFile(tab: Tab, path: string, mebibytes: number): Promise<number> {
+/**
+ * Bytes that no two blocks share, so that each is stored; made in the page, where a dropped file comes from too.
+ * @param text what they are to be like, over and over; else they are such as cannot be packed.
+ */
+export function writeFile(tab: Tab, path: string, mebibytes: number, text?: string): Promise<number> {
   return tab.page.evaluate(
-    async ([name, count]) => {
-      const block = crypto.getRandomValues(new Uint8Array(65_536))
+    async ([name, count, like]) => {
+      const block = like ? new TextEncoder().encode(like) : crypto.getRandomValues(new Uint8Array(65_536))
       const seed = crypto.getRandomValues(new Uint32Array(2))
       function* content() {
         for (let i = 0; i < count; i++) {
           const piece = new Uint8Array(2 ** 20)
-          for (let at = 0; at < piece.length; at += block.length) piece.set(block, at)
+          for (let at = 0; at < piece.length; at += block.length) piece.set(block.subarray(0, piece.length - at), at)
           new Uint32Array(piece.buffer, 0, 3).set([i, ...seed])
           yield piece
         }
@@ -26,7 +29,7 @@ export function writeFile(tab: Tab, path: string, mebibytes: number): Promise<nu
       await globalThis.os.fs.writeFile(name, content())
       return (count * 1000) / (performance.now() - began)
     },
-    [path, mebibytes] as const,
+    [path, mebibytes, text] as const,
   )
 }
 

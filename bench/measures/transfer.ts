@@ -1,6 +1,7 @@
 // A file of another tab, or of three, read through `os.fs`: on a connection that has carried nothing yet (cold) and later (warm);
 // and from the disk that it shares with them.
 // Beside it a raw data channel between two empty pages, filled as naive code fills it.
+import { prose } from '../content.ts'
 import type { Lab, Tab } from '../lab.ts'
 import { connectRaw, sendRaw } from '../raw-channel.ts'
 import { median, type Row, row } from '../report.ts'
@@ -22,18 +23,24 @@ interface OneSender extends Speeds {
   fresh: number[]
 }
 
+interface OneOptions {
+  /** Two browsers with a profile each, as two laptops are; else two private windows of one browser. */
+  apart: boolean
+  /** What is in the files; else what cannot be packed. */
+  text?: string
+}
+
 /**
  * Of the one other tab there is, which alone keeps the files: a raw channel has one sender, too.
- * @param apart two browsers with a profile each, as two laptops are; else two private windows of one browser.
  */
-async function ofOne(lab: Lab, into: OneSender, warm: number, apart = false): Promise<void> {
+async function ofOne(lab: Lab, into: OneSender, warm: number, { apart, text }: OneOptions): Promise<void> {
   await lab.site(
     async (site) => {
       const tabs = await site.cluster(1)
       const [writer] = tabs as [Tab]
       await writer.out('keg copies 1') // so that nothing is copied to the other when it comes
-      await writeFiles(writer, warm)
-      await writeFile(writer, '/fresh', MEBIBYTES)
+      await writeFiles(writer, warm, text)
+      await writeFile(writer, '/fresh', MEBIBYTES, text)
       const reader = (await site.cluster(2, tabs))[1] as Tab
       await readFiles(reader, into, warm, async () => into.fresh.push(await readFile(reader, '/fresh')))
     },
@@ -53,8 +60,8 @@ async function ofThree(lab: Lab, into: Speeds, warm: number, oneBrowser = false)
   })
 }
 
-async function writeFiles(tab: Tab, warm: number): Promise<void> {
-  for (let i = 0; i <= warm; i++) await writeFile(tab, `/file-${i}`, MEBIBYTES)
+async function writeFiles(tab: Tab, warm: number, text?: string): Promise<void> {
+  for (let i = 0; i <= warm; i++) await writeFile(tab, `/file-${i}`, MEBIBYTES, text)
 }
 
 /** @param between reads another one when the connection is warm. */
@@ -92,13 +99,16 @@ export async function raw(
 interface Pair {
   apart: boolean
   ours: OneSender
+  /** The same of files of text. */
+  text: OneSender
   naive: Speeds
   careful: Speeds
 }
 
-async function measure(lab: Lab, { apart, ours, naive, careful }: Pair): Promise<void> {
+async function measure(lab: Lab, { apart, ours, text, naive, careful }: Pair): Promise<void> {
   await raw(lab, naive, 2, NAIVE_BUFFERED_BYTES, { apart })
-  await ofOne(lab, ours, 2, apart)
+  await ofOne(lab, ours, 2, { apart })
+  await ofOne(lab, text, 2, { apart, text: prose() })
   await raw(lab, careful, 2, CAREFUL_BUFFERED_BYTES, { apart })
 }
 
@@ -115,29 +125,18 @@ function besides({ naive, careful }: Pair) {
 function pairRows(pair: Pair): Row[] {
   const beside = besides(pair)
   const where = pair.apart ? ', two browsers' : ''
-  const name = `transfer: ${MEBIBYTES} MiB file tab to tab${where}`
+  const rows = (what: string, ours: OneSender) => {
+    const name = `transfer: ${MEBIBYTES} MiB file ${what}tab to tab${where}`
+    const warm = { beside: beside.warm, target: { of: 'ratio', least: 0.9 } } as const
+    return [
+      row({ name: `${name}, cold`, unit, samples: ours.cold, beside: beside.cold, target: { of: 'ratio', least: 2 } }),
+      row({ name: `${name}, warm`, unit, samples: ours.warm, ...warm }),
+      row({ name: `${name}, warm, just written`, unit, samples: ours.fresh, ...warm }),
+    ]
+  }
   return [
-    row({
-      name: `${name}, cold`,
-      unit,
-      samples: pair.ours.cold,
-      beside: beside.cold,
-      target: { of: 'ratio', least: 2 },
-    }),
-    row({
-      name: `${name}, warm`,
-      unit,
-      samples: pair.ours.warm,
-      beside: beside.warm,
-      target: { of: 'ratio', least: 0.9 },
-    }),
-    row({
-      name: `${name}, warm, just written`,
-      unit,
-      samples: pair.ours.fresh,
-      beside: beside.warm,
-      target: { of: 'ratio', least: 0.9 },
-    }),
+    ...rows('', pair.ours),
+    ...rows('of text ', pair.text),
     row({ name: `transfer: raw channel${where}, 1 MiB buffered, cold`, unit, samples: pair.careful.cold }),
     row({ name: `transfer: raw channel${where}, 1 MiB buffered, warm`, unit, samples: pair.careful.warm }),
     row({ name: `transfer: raw channel${where}, naively filled, warm`, unit, samples: pair.naive.warm }),
@@ -149,6 +148,7 @@ export async function transfer(lab: Lab): Promise<Row[]> {
   const pair = (apart: boolean): Pair => ({
     apart,
     ours: { ...none(), fresh: [] },
+    text: { ...none(), fresh: [] },
     naive: none(),
     careful: none(),
   })
