@@ -37,7 +37,9 @@ export class ContentRouting {
 }
 
 /** What others would have kept of those: nobody here asks for it, so a peer that does is told no, and can fill nothing. */
-export class Providers extends Idle {}
+export class Providers extends Idle {
+  removeProvider(): void {}
+}
 
 class NoProviders {
   async handle(): Promise<never> {
