@@ -169,6 +169,7 @@ export function userDispatch(services: DispatchServices): Dispatch {
 /** A running event: files (staged until it completes), output, emit, exit. */
 export function taskDispatch({ fs }: DispatchServices, actions: TaskActions): Dispatch {
   const refs = new References()
+  actions.ended.addEventListener('abort', () => refs.end(), { once: true })
   const context = (signal: AbortSignal): FsContext => ({ signal, staging: actions.staging })
   const paths = new Paths(fs, actions.cwd)
   const files = fileHandlers(fs, refs, context, paths)

@@ -150,7 +150,7 @@ describe('references (invariant 7: a caller can name nothing that is not in its 
     expect(() => references.add(handle)).toThrow(/close some/)
     references.take(10)
     references.add(handle)
-    references.clear()
+    references.end()
     expect(() => references.get(11)).toThrow(OsError)
   })
 })

@@ -10,9 +10,11 @@ const FIRST_REF = 3
 export class References {
   readonly #handles = new Map<number, Handle>()
   #next = FIRST_REF
+  #ended = false
 
-  /** @throws {OsError} EAGAIN when too many are open. */
+  /** @throws {OsError} EAGAIN when too many are open; ECANCELED when it comes too late. */
   add(handle: Handle): number {
+    if (this.#ended) throw new OsError('ECANCELED', 'whoever asked for it has ended')
     if (this.#handles.size >= MAX_OPEN_REFS) {
       throw new OsError('EAGAIN', `more than ${MAX_OPEN_REFS} files are open: close some`)
     }
@@ -34,7 +36,10 @@ export class References {
     return handle
   }
 
-  clear(): void {
+  /** Nobody is left who could use them, nor what is being opened. */
+  end(): void {
+    this.#ended = true
+    for (const handle of this.#handles.values()) handle.release?.()
     this.#handles.clear()
   }
 }

@@ -23,6 +23,8 @@ import type { WorkerPools } from './worker-pools.ts'
 export interface TaskActions {
   staging: Staging
   cwd: string
+  /** Aborted when the event has ended, however that was: what it left open is closed then. */
+  ended: AbortSignal
   /** Waits while the queue of the process is full. @returns the new event's id. */
   emit(task: string, data: unknown, after: string[] | null, key?: string): Promise<string>
   output(stream: 1 | 2, bytes: Uint8Array): Promise<void>
@@ -46,6 +48,7 @@ type Failure = Pick<Completion & { ok: false }, 'kind' | 'message'>
 /** What one event has done so far. */
 interface Doing {
   actions: TaskActions
+  end(): void
   emitting: Emitting
   exit: number | null
   /** What its calls met lately that may be otherwise in a moment, or on another node. */
@@ -87,7 +90,8 @@ export class LeaseRun {
         const doing = this.#begin(first + i)
         const event = { id, task, data: data[i] as Data }
         const dispatch = noting(doing, dispatchFor(doing.actions))
-        return { doing, outcome: borrowed.host.run(event, { dispatch, eventMs: lease.eventMs }) }
+        const outcome = borrowed.host.run(event, { dispatch, eventMs: lease.eventMs }).finally(() => doing.end())
+        return { doing, outcome }
       })
       let next = first
       for (const { doing, outcome } of runs) {
@@ -109,13 +113,16 @@ export class LeaseRun {
     const room = { kid: lease.kid, event: event.id, token: event.token }
     const moreRoom = (signal: AbortSignal) => rpc.call(context.peer, 'process.room', room, { signal })
     const emitting = new Emitting(event, moreRoom, context.signal)
+    const ended = new AbortController()
     const doing: Doing = {
       emitting,
       exit: null,
       away: [],
+      end: () => ended.abort(),
       actions: {
         staging: new Staging(),
         cwd: lease.cwd,
+        ended: ended.signal,
         emit: (task, data, after, key) => emitting.emit(task, data, after, key),
         output: async (stream, bytes) => {
           for (let at = 0; at < bytes.byteLength; at += limits.OUTPUT_PIECE_BYTES) {

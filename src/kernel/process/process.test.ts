@@ -311,8 +311,8 @@ describe('a program that is wrong ends with words for its author', () => {
   })
 
   it('when it calls what a task may not', async () => {
-    const dispatch = taskDispatch({} as DispatchServices, {} as TaskActions) // nothing is reached
     const { signal } = new AbortController()
+    const dispatch = taskDispatch({} as DispatchServices, { ended: signal } as TaskActions) // nothing is reached
     for (const [call, args, code] of [
       ['run', { program: '/p.js', args: [], cwd: '/' }, 'ENOSYS'],
       ['wait', { for: 'events', since: 0 }, 'EACCES'],
@@ -323,6 +323,30 @@ describe('a program that is wrong ends with words for its author', () => {
       expect(await codeOf(dispatch(call, args as never, signal)), `${call} ${JSON.stringify(args)}`).toBe(code)
     }
   })
+})
+
+it('what an event leaves open is closed when it has ended, and what it was about to open', async () => {
+  const ended = new AbortController()
+  let released = 0
+  let opens = Promise.resolve()
+  const handle = { kind: 'file', size: 1, release: () => released++ }
+  const fs = { namespace: { seen: async () => '/f' }, open: () => opens.then(() => handle) }
+  const actions = { ended: ended.signal, cwd: '/' } as TaskActions
+  const dispatch = taskDispatch({ fs } as unknown as DispatchServices, actions)
+  const { signal } = new AbortController()
+  const open = () => dispatch('open', { path: '/f', mode: 'r' } as never, signal) as Promise<{ ref: number }>
+  const { ref } = await open()
+  await open()
+  const late = Promise.withResolvers<void>()
+  opens = late.promise
+  const third = codeOf(open())
+  ended.abort()
+  expect(released).toBe(2)
+  const read = async () => dispatch('read', { ref, offset: 0, length: 1 } as never, signal)
+  expect(await codeOf(read())).toBe('EBADF')
+  late.resolve()
+  expect(await third).toBe('ECANCELED')
+  expect(released).toBe(3)
 })
 
 describe('a process', () => {
