@@ -63,10 +63,11 @@ function newEnough(version) {
  */
 export function run(cmd, args, { env = {}, stdio = 'inherit', cwd = ROOT, shell = false, onChild } = {}) {
   return new Promise((resolve, reject) => {
+    const forward = (signal) => child.kill(signal)
+    // Before the program can have begun: a signal in between would end us, and leave it running.
+    process.on('SIGINT', forward).on('SIGTERM', forward)
     const child = spawn(cmd, args, { cwd, env: { ...process.env, ...env }, stdio, shell })
     onChild?.(child)
-    const forward = (signal) => child.kill(signal)
-    process.on('SIGINT', forward).on('SIGTERM', forward)
     const orphaned = onOrphaned(() => child.kill('SIGTERM'))
     const done = () => {
       clearInterval(orphaned)

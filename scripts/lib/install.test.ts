@@ -171,6 +171,19 @@ describe('run', () => {
     expect((await done).code).toBe(5)
   })
 
+  test('listens to signals before there is a program that they could be for', async () => {
+    // A busy machine may run the program for a while before it goes on here: a signal that came then ended us, and left it running.
+    const { output } = await node(`
+      import cp from 'node:child_process'
+      import { syncBuiltinESMExports } from 'node:module'
+      const { spawn } = cp
+      cp.spawn = (...args) => (console.log(process.listenerCount('SIGTERM')), spawn(...args))
+      syncBuiltinESMExports()
+      await run(process.execPath, ['-e', ''])
+      console.log(process.listenerCount('SIGTERM'))`).done
+    expect(output).toBe('1\n0\n')
+  })
+
   test('ends the program when the npm that started the command is gone', async () => {
     const program = `process.on('SIGTERM', () => { console.log('ended'); process.exit() })
       setInterval(() => {}, 1000)
