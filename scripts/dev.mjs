@@ -7,6 +7,7 @@ import { command, ensureBuilt, ensureInstalled, ROOT, runtime, SetupError } from
 await command(async (flags) => {
   await ensureInstalled()
   await ensureBuilt()
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => relay.kill(signal))
   const relay = spawn(runtime(), [join(ROOT, 'relay/main.ts'), ...flags], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   })
@@ -22,7 +23,6 @@ await command(async (flags) => {
   await vite.listen()
   console.log('\n  The page with hot reload:')
   vite.printUrls()
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => relay.kill(signal))
   const code = await relayEnded
   await vite.close()
   return code
