@@ -91,8 +91,8 @@ export class Blocks {
     })
     const isGood = (cid: CidText, bytes: Uint8Array) => this.#isGood(cid, bytes)
     const server = new BlockServer({ cache: this.#cache, demand: this.#demand, log: options.log, isGood })
-    rpc.handle('blocks.get', async ({ cids, read: reading = false }, context) => {
-      await server.serve(cids, context, { reading })
+    rpc.handle('blocks.get', async ({ cids, ...asked }, context) => {
+      await server.serve(cids, context, asked)
       return null
     })
   }

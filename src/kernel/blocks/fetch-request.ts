@@ -1,5 +1,5 @@
 // One request for blocks: what comes is put together and verified, and whoever stops in the middle of it is given up.
-// Above: fetch.ts. Below: assemble.ts, rpc.
+// Above: fetch.ts. Below: assemble.ts, packing.ts, rpc.
 import { errorLine, OsError, toOsError } from '../../base/errors.ts'
 import { type NodeId, shortNode } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
@@ -9,6 +9,7 @@ import type { RpcNode } from '../rpc/node.ts'
 import { createAssembler } from './assemble.ts'
 import type { CidText } from './cid.ts'
 import type { FetchOptions, OnBlock, Request } from './fetch-batch.ts'
+import { unpacks } from './packing.ts'
 
 export interface BlockRequestsOptions {
   rpc: RpcNode
@@ -52,7 +53,11 @@ export class BlockRequests {
     const watch = this.#watch(request)
     try {
       const signals = [watch.stalled, overtaken.signal, ...(signal ? [signal] : [])]
-      const args = { cids: [...cids], ...(keep === 'wanted' ? { read: true } : {}) }
+      const args = {
+        cids: [...cids],
+        ...(keep === 'wanted' ? { read: true } : {}),
+        ...(unpacks() ? {} : { plain: true }),
+      }
       const onItem = this.#receive(request, watch, onBlock)
       await rpc.call(peer, 'blocks.get', args, { signal: AbortSignal.any(signals), onItem, abreast })
       return true

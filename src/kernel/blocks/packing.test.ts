@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { concat, utf8 } from '../../base/bytes.ts'
 import { blockNode, Lab } from '../harness.contract.ts'
 import { BLOCK_ITEM_BYTES } from '../limits.ts'
@@ -120,4 +120,28 @@ it('a block is sent packed as far as that makes it smaller, and plain from there
   const wanted = ['0 packed', '0 packed', '1 plain', '1 plain', '2 packed', '2 plain', '2 plain']
   expect(shapes).toEqual(wanted)
   expect(await lab.run(reader.blocks.getMany(cids, { hints: [holder.id] }))).toEqual(contents)
+})
+
+it('a node that has no WebAssembly asks for what is not packed, and packs nothing', async () => {
+  const lab = new Lab({ split: true })
+  const holder = await blockNode(lab, 'h')
+  const cid = await holder.blocks.put(RAW, concat(Array<Uint8Array>(5).fill(text)))
+  vi.resetModules()
+  vi.stubGlobal('WebAssembly', undefined)
+  try {
+    const without = await import('./packing.ts')
+    expect([without.unpacks(), without.pack(text)]).toEqual([false, undefined])
+    const { blockNode: nodeOf } = await import('../harness.contract.ts')
+    const reader = await nodeOf(lab, 'r')
+    await lab.link(reader, holder)
+    const got = await lab.run(reader.blocks.get(cid, { hints: [holder.id] }))
+    expect(got).toEqual(concat(Array<Uint8Array>(5).fill(text)))
+    const items: unknown[] = []
+    const onItem = async (item: unknown) => void items.push(item)
+    await lab.run(reader.rpc.call(holder.id, 'blocks.get', { cids: [cid], plain: true }, { onItem }))
+    expect(items.map((item) => (item as unknown[]).length)).toEqual([4, 4])
+  } finally {
+    vi.unstubAllGlobals()
+    vi.resetModules()
+  }
 })

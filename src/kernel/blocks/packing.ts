@@ -3,15 +3,29 @@
 import { snappyCompressor, snappyUncompressor } from 'hysnappy'
 import { PACKED_SHARE } from '../limits.ts'
 
-/** A WebAssembly instance each, made when it is needed: most tabs of a small cluster never send or receive. */
-let compress: ReturnType<typeof snappyCompressor> | undefined
-let uncompress: ReturnType<typeof snappyUncompressor> | undefined
+/** WebAssembly instances, made when they are needed; `null` where a browser is set to have none. */
+let compress: ReturnType<typeof snappyCompressor> | null | undefined
+let uncompress: ReturnType<typeof snappyUncompressor> | null | undefined
+
+function made<T>(make: () => T): T | null {
+  try {
+    return make()
+  } catch {
+    return null // whoever cannot sends and asks for what is not packed
+  }
+}
 
 /** @returns fewer bytes that `unpack` makes the same of; undefined where they would be hardly fewer. */
 export function pack(piece: Uint8Array): Uint8Array | undefined {
-  compress ??= snappyCompressor()
-  const packed = compress(piece)
-  return packed.byteLength < PACKED_SHARE * piece.byteLength ? packed : undefined
+  if (compress === undefined) compress = made(snappyCompressor)
+  const packed = compress?.(piece)
+  return packed && packed.byteLength < PACKED_SHARE * piece.byteLength ? packed : undefined
+}
+
+/** Whether this node can unpack: where not, it says so to whom it asks. */
+export function unpacks(): boolean {
+  if (uncompress === undefined) uncompress = made(snappyUncompressor)
+  return uncompress !== null
 }
 
 /**
@@ -20,10 +34,9 @@ export function pack(piece: Uint8Array): Uint8Array | undefined {
  * @returns undefined when that is not what it was made of. Bytes may still be wrong: only their hash tells.
  */
 export function unpack(packed: Uint8Array, length: number): Uint8Array | undefined {
-  if (lengthOf(packed) !== length || packed.byteLength >= length) return undefined
-  uncompress ??= snappyUncompressor()
+  if (lengthOf(packed) !== length || packed.byteLength >= length || !unpacks()) return undefined
   try {
-    return uncompress(packed, length)
+    return uncompress?.(packed, length)
   } catch {
     uncompress = undefined // one that was stopped in the middle is not used again
     return undefined

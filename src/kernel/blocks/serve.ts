@@ -17,6 +17,12 @@ export interface BlockServerOptions {
   isGood: (cid: CidText, bytes: Uint8Array) => Promise<boolean>
 }
 
+/** What a caller says of its wishes: it reads them, and does not keep them in any case; it takes none that are packed. */
+interface Asked {
+  read?: boolean | undefined
+  plain?: boolean | undefined
+}
+
 /** @param wanted others have read it before, lately. */
 type Found = { bytes: Uint8Array; wanted: boolean } | undefined
 
@@ -33,11 +39,15 @@ export class BlockServer {
    * before are being sent.
    * @throws {OsError} EIO; ECANCELED, ECONNRESET when the caller has gone.
    */
-  serve(cids: readonly CidText[], context: ServeContext, { reading }: { reading: boolean }): Promise<void> {
-    return this.#turns.take(context.peer, context.signal, () => this.#serve(cids, context, reading))
+  serve(cids: readonly CidText[], context: ServeContext, asked: Asked): Promise<void> {
+    return this.#turns.take(context.peer, context.signal, () => this.#serve(cids, context, asked))
   }
 
-  async #serve(cids: readonly CidText[], context: ServeContext, reading: boolean): Promise<void> {
+  async #serve(
+    cids: readonly CidText[],
+    context: ServeContext,
+    { read: reading = false, plain = false }: Asked,
+  ): Promise<void> {
     const read = (from: number, count: number) => this.#read(cids.slice(from, from + count), reading)
     let count = 1
     let next = read(0, count)
@@ -53,7 +63,7 @@ export class BlockServer {
       next.catch(() => undefined) // thrown when its turn comes, unless the caller has gone
       // Whoever reads what others have read keeps a copy: it is told before it comes.
       for (const [i, block] of some.entries()) if (block?.wanted) await context.item(first + i)
-      await this.#sendAll(context, first, some)
+      await this.#sendAll(context, first, some, plain)
     }
   }
 
@@ -79,7 +89,7 @@ export class BlockServer {
   }
 
   /** Small ones together: a message costs both sides as much as some kilobytes in it. */
-  async #sendAll(context: ServeContext, first: number, blocks: readonly Found[]): Promise<void> {
+  async #sendAll(context: ServeContext, first: number, blocks: readonly Found[], plain: boolean): Promise<void> {
     let small: (number | Uint8Array)[] = []
     let bytes = 0
     const flush = async () => {
@@ -94,7 +104,7 @@ export class BlockServer {
       if (bytes + total + limits.BLOCK_PIECE_BYTES > limits.BLOCK_ITEM_BYTES) await flush()
       if (total > limits.SMALL_BLOCK_BYTES) {
         await flush()
-        await this.#send(context, first + i, content)
+        await this.#send(context, first + i, content, plain)
         continue
       }
       small.push(first + i, 0, total, content)
@@ -104,9 +114,9 @@ export class BlockServer {
   }
 
   /** Packed as long as that makes it smaller: what does not begin so is not tried further. */
-  async #send(context: ServeContext, index: number, block: Uint8Array): Promise<void> {
+  async #send(context: ServeContext, index: number, block: Uint8Array, plain: boolean): Promise<void> {
     const total = block.byteLength
-    let packs = true
+    let packs = !plain
     for (let at = 0; at < total; at += limits.BLOCK_ITEM_BYTES) {
       const piece = block.subarray(at, at + limits.BLOCK_ITEM_BYTES)
       const packed: Uint8Array | undefined = packs ? pack(piece) : undefined

@@ -53,8 +53,8 @@ export const methods = {
    */
   'blocks.get': {
     lane: 'bulk',
-    /** `read`: it is for somebody who reads it, and not to be kept in any case. */
-    args: v.strictObject({ cids, read: v.optional(v.boolean()) }),
+    /** `read`: it is for somebody who reads it, and not to be kept in any case. `plain`: who asks cannot unpack. */
+    args: v.strictObject({ cids, read: v.optional(v.boolean()), plain: v.optional(v.boolean()) }),
     result: v.null(),
     timeoutMs: 0,
   },
