@@ -19,7 +19,7 @@ interface Piece {
   offset: number
   total: number
   length: number
-  /** @throws {OsError} EPROTO. */
+  /** @throws {OsError} EPROTO; ENOTSUP when it cannot be unpacked here. */
   content: () => Uint8Array
 }
 
@@ -28,7 +28,7 @@ export interface Assembler {
   readonly progress: number
   /**
    * @returns how many bytes came, and blocks that are whole now.
-   * @throws {OsError} EPROTO for pieces out of order or too large.
+   * @throws {OsError} EPROTO for pieces out of order or too large; ENOTSUP where none can be unpacked.
    */
   add(value: unknown): { came: number; whole: Whole[] }
 }

@@ -145,3 +145,32 @@ it('a node that has no WebAssembly asks for what is not packed, and packs nothin
     vi.resetModules()
   }
 })
+
+it('a tab without memory for WebAssembly sends and asks for what is not packed, and calls nobody a liar for it', async () => {
+  const lab = new Lab({ split: true })
+  const piece = concat(Array<Uint8Array>(4).fill(text)).subarray(0, BLOCK_ITEM_BYTES)
+  const packed = pack(piece) as Uint8Array
+  vi.resetModules()
+  const grow = vi.spyOn(WebAssembly.Memory.prototype, 'grow').mockImplementation(() => {
+    throw new RangeError('WebAssembly.Memory.grow(): Unable to grow instance memory')
+  })
+  try {
+    const without = await import('./packing.ts')
+    const { blockNode: nodeOf } = await import('../harness.contract.ts')
+    const reader = await nodeOf(lab, 'r')
+    const holder = await lab.node('h')
+    holder.rpc.handle('blocks.have', async ({ cids }) => new Uint8Array(cids.length).fill(1))
+    holder.rpc.handle('blocks.get', async ({ plain }, { item }) => {
+      await item([0, 0, piece.byteLength, ...(plain ? [piece] : [piece.byteLength, packed])])
+      return null
+    })
+    await lab.link(reader, holder)
+    const cid = await reader.blocks.cidOf(RAW, piece)
+    expect(await lab.run(reader.blocks.get(cid, { hints: [holder.id] }))).toEqual(piece)
+    expect(grow).toHaveBeenCalled()
+    expect(without.pack(piece)).toBeUndefined()
+  } finally {
+    vi.restoreAllMocks()
+    vi.resetModules()
+  }
+})

@@ -1,15 +1,16 @@
 // Pieces of blocks on their way to another node, in fewer bytes: Snappy, which costs a tenth of what sending them would. Every piece
 // stands by itself. Used by serve.ts and assemble.ts.
 import { snappyCompressor, snappyUncompressor } from 'hysnappy'
+import { OsError } from '../../base/errors.ts'
 import { PACKED_SHARE } from '../limits.ts'
 
-/** WebAssembly instances, made when they are needed; `null` where a browser is set to have none. */
+/** WebAssembly instances, made when they are needed; `null` where a browser is set to have none, or has no memory for one. */
 let compress: ReturnType<typeof snappyCompressor> | null | undefined
 let uncompress: ReturnType<typeof snappyUncompressor> | null | undefined
 
-function made<T>(make: () => T): T | null {
+function attempt<T>(work: () => T): T | null {
   try {
-    return make()
+    return work()
   } catch {
     return null // whoever cannot sends and asks for what is not packed
   }
@@ -17,14 +18,16 @@ function made<T>(make: () => T): T | null {
 
 /** @returns fewer bytes that `unpack` makes the same of; undefined where they would be hardly fewer. */
 export function pack(piece: Uint8Array): Uint8Array | undefined {
-  if (compress === undefined) compress = made(snappyCompressor)
-  const packed = compress?.(piece)
+  if (compress === undefined) compress = attempt(snappyCompressor)
+  const packing = compress
+  const packed = packing && attempt(() => packing(piece))
+  if (packed === null) compress = null // its memory could not grow
   return packed && packed.byteLength < PACKED_SHARE * piece.byteLength ? packed : undefined
 }
 
 /** Whether this node can unpack: where not, it says so to whom it asks. */
 export function unpacks(): boolean {
-  if (uncompress === undefined) uncompress = made(snappyUncompressor)
+  if (uncompress === undefined) uncompress = attempt(snappyUncompressor)
   return uncompress !== null
 }
 
@@ -32,15 +35,18 @@ export function unpacks(): boolean {
  * @param packed of a peer, who may have sent anything.
  * @param length of what was packed, in bytes; the caller bounds it.
  * @returns undefined when that is not what it was made of. Bytes may still be wrong: only their hash tells.
+ * @throws {OsError} ENOTSUP when this node cannot, whatever it is: the peer has not lied.
  */
 export function unpack(packed: Uint8Array, length: number): Uint8Array | undefined {
-  if (lengthOf(packed) !== length || packed.byteLength >= length || !unpacks()) return undefined
+  if (lengthOf(packed) !== length || packed.byteLength >= length) return undefined
   try {
-    return uncompress?.(packed, length)
-  } catch {
-    uncompress = undefined // one that was stopped in the middle is not used again
-    return undefined
+    if (unpacks()) return uncompress?.(packed, length)
+  } catch (error) {
+    // One that was stopped in the middle is not used again; where memory could not grow, none is.
+    uncompress = error instanceof RangeError ? null : undefined
+    if (uncompress !== null) return undefined
   }
+  throw new OsError('ENOTSUP', 'this tab cannot unpack: WebAssembly is off, or has no memory')
 }
 
 /** What the head says: the length as a varint (format_description.txt of google/snappy), 32 bits at most. */
