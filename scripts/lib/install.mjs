@@ -63,20 +63,27 @@ function newEnough(version) {
  */
 export function run(cmd, args, { env = {}, stdio = 'inherit', cwd = ROOT, shell = false, onChild } = {}) {
   return new Promise((resolve, reject) => {
+    let child
+    let orphaned
     const forward = (signal) => child.kill(signal)
-    // Before the program can have begun: a signal in between would end us, and leave it running.
-    process.on('SIGINT', forward).on('SIGTERM', forward)
-    const child = spawn(cmd, args, { cwd, env: { ...process.env, ...env }, stdio, shell })
-    onChild?.(child)
-    const orphaned = onOrphaned(() => child.kill('SIGTERM'))
     const done = () => {
       clearInterval(orphaned)
       process.off('SIGINT', forward).off('SIGTERM', forward)
     }
-    child.on('error', (error) => {
+    const fail = (error) => {
       done()
       reject(new SetupError(`cannot run ${cmd}: ${error.message}`))
-    })
+    }
+    // Before the program can have begun: a signal in between would end us, and leave it running.
+    process.on('SIGINT', forward).on('SIGTERM', forward)
+    try {
+      child = spawn(cmd, args, { cwd, env: { ...process.env, ...env }, stdio, shell })
+    } catch (error) {
+      return fail(error) // some reasons are thrown: there is nothing that a signal could be for
+    }
+    onChild?.(child)
+    orphaned = onOrphaned(() => child.kill('SIGTERM'))
+    child.on('error', fail)
     child.on('close', (code, signal) => {
       done()
       resolve(code ?? 128 + (constants.signals[signal] ?? 0))

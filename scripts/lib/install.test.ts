@@ -184,6 +184,16 @@ describe('run', () => {
     expect(output).toBe('1\n0\n')
   })
 
+  test('says in one line that a program cannot be run, also where that is thrown, and listens to signals no more', async () => {
+    // Below a file (ENOTDIR) is thrown, what is not there (ENOENT) is told later.
+    const { output } = await node(`
+      for (const cmd of [process.execPath + '/x', process.execPath + '-x']) {
+        const { name, message } = await run(cmd, []).catch((error) => error)
+        console.log(name, message.includes('cannot run ' + cmd), process.listenerCount('SIGTERM'))
+      }`).done
+    expect(output).toBe('SetupError true 0\nSetupError true 0\n')
+  })
+
   test('ends the program when the npm that started the command is gone', async () => {
     const program = `process.on('SIGTERM', () => { console.log('ended'); process.exit() })
       setInterval(() => {}, 1000)
