@@ -81,7 +81,9 @@ export class Workload {
   }
 
   async #write(node: SimNode, path: string, bytes: number): Promise<void> {
-    const text = `${this.#count++}:${'.'.repeat(bytes)}`
+    const number = this.#count++
+    // Of one file in two nothing can be packed on its way.
+    const text = `${number}:${number % 2 === 0 ? '.'.repeat(bytes) : noise(number, bytes)}`
     const writes = this.#files.get(path) ?? []
     this.#files.set(path, writes)
     await this.#noted(node, path, writes, text, () => node.fs.writeFile(path, text))
@@ -181,4 +183,14 @@ export class Workload {
     const all = [...this.#files.values(), ...this.#lines.values()].flat()
     return all.filter(({ ackMs }) => ackMs !== undefined).length
   }
+}
+
+/** Letters, by a generator: no run of them comes twice. */
+function noise(seed: number, length: number): string {
+  let state = seed
+  const bytes = Uint8Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return 0x21 + ((state >>> 24) % 94)
+  })
+  return new TextDecoder().decode(bytes)
 }

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { concat, utf8 } from '../../base/bytes.ts'
 import { BLOCK_ITEM_BYTES, MAX_BLOCK_BYTES } from '../limits.ts'
 import { createAssembler } from './assemble.ts'
-import { pack } from './packing.ts'
+import { createPack } from './packing.ts'
 
+const pack = createPack()
 describe('the assembler of block pieces', () => {
   it('puts blocks together from pieces that come in order', () => {
     const assembler = createAssembler(3)

@@ -4,8 +4,9 @@ import { concat, utf8 } from '../../base/bytes.ts'
 import { blockNode, Lab } from '../harness.contract.ts'
 import { BLOCK_ITEM_BYTES } from '../limits.ts'
 import { RAW } from './cid.ts'
-import { pack, unpack } from './packing.ts'
+import { createPack, unpack } from './packing.ts'
 
+const pack = createPack()
 const text = utf8('Close a tab and nothing is lost: another takes over. '.repeat(400))
 
 /** Bytes of a generator: no two pieces alike, and nothing to be found in them. */
@@ -130,7 +131,7 @@ it('a node that has no WebAssembly asks for what is not packed, and packs nothin
   vi.stubGlobal('WebAssembly', undefined)
   try {
     const without = await import('./packing.ts')
-    expect([without.unpacks(), without.pack(text)]).toEqual([false, undefined])
+    expect([without.unpacks(), without.createPack()(text)]).toEqual([false, undefined])
     const { blockNode: nodeOf } = await import('../harness.contract.ts')
     const reader = await nodeOf(lab, 'r')
     await lab.link(reader, holder)
@@ -168,7 +169,7 @@ it('a tab without memory for WebAssembly sends and asks for what is not packed, 
     const cid = await reader.blocks.cidOf(RAW, piece)
     expect(await lab.run(reader.blocks.get(cid, { hints: [holder.id] }))).toEqual(piece)
     expect(grow).toHaveBeenCalled()
-    expect(without.pack(piece)).toBeUndefined()
+    expect(without.createPack()(piece)).toBeUndefined()
   } finally {
     vi.restoreAllMocks()
     vi.resetModules()

@@ -4,8 +4,7 @@ import { snappyCompressor, snappyUncompressor } from 'hysnappy'
 import { OsError } from '../../base/errors.ts'
 import { PACKED_SHARE } from '../limits.ts'
 
-/** WebAssembly instances, made when they are needed; `null` where a browser is set to have none, or has no memory for one. */
-let compress: ReturnType<typeof snappyCompressor> | null | undefined
+/** A WebAssembly instance, made when it is needed; `null` where a browser is set to have none, or has no memory for one. */
 let uncompress: ReturnType<typeof snappyUncompressor> | null | undefined
 
 function attempt<T>(work: () => T): T | null {
@@ -17,12 +16,18 @@ function attempt<T>(work: () => T): T | null {
 }
 
 /** @returns fewer bytes that `unpack` makes the same of; undefined where they would be hardly fewer. */
-export function pack(piece: Uint8Array): Uint8Array | undefined {
-  if (compress === undefined) compress = attempt(snappyCompressor)
-  const packing = compress
-  const packed = packing && attempt(() => packing(piece))
-  if (packed === null) compress = null // its memory could not grow
-  return packed && packed.byteLength < PACKED_SHARE * piece.byteLength ? packed : undefined
+export type Pack = (piece: Uint8Array) => Uint8Array | undefined
+
+/** One for each node, and each with an instance of its own: what was packed before may change how many bytes come of a piece. */
+export function createPack(): Pack {
+  let compress: ReturnType<typeof snappyCompressor> | null | undefined
+  return (piece) => {
+    if (compress === undefined) compress = attempt(snappyCompressor)
+    const packing = compress
+    const packed = packing && attempt(() => packing(piece))
+    if (packed === null) compress = null // its memory could not grow
+    return packed && packed.byteLength < PACKED_SHARE * piece.byteLength ? packed : undefined
+  }
 }
 
 /** Whether this node can unpack: where not, it says so to whom it asks. */

@@ -7,7 +7,7 @@ import { Turns } from '../rpc/turns.ts'
 import type { BlockCache } from './cache.ts'
 import type { CidText } from './cid.ts'
 import { type Demand, isLarge } from './demand.ts'
-import { pack } from './packing.ts'
+import { createPack } from './packing.ts'
 
 export interface BlockServerOptions {
   cache: BlockCache
@@ -29,6 +29,7 @@ type Found = { bytes: Uint8Array; wanted: boolean } | undefined
 export class BlockServer {
   readonly #options: BlockServerOptions
   readonly #turns = new Turns(limits.MAX_PEER_GETS)
+  readonly #pack = createPack()
 
   constructor(options: BlockServerOptions) {
     this.#options = options
@@ -119,7 +120,7 @@ export class BlockServer {
     let packs = !plain
     for (let at = 0; at < total; at += limits.BLOCK_ITEM_BYTES) {
       const piece = block.subarray(at, at + limits.BLOCK_ITEM_BYTES)
-      const packed: Uint8Array | undefined = packs ? pack(piece) : undefined
+      const packed: Uint8Array | undefined = packs ? this.#pack(piece) : undefined
       packs = packed !== undefined
       await context.item(packed ? [index, at, total, piece.byteLength, packed] : [index, at, total, piece])
     }
