@@ -82,7 +82,8 @@ function wholeMessages(): Plugin {
     apply: 'build',
     transform(code, id) {
       if (!id.includes('/node_modules/') || !code.includes('function* (reader,')) return undefined
-      const rest = code.replace(stream, '$1});').replace(call, '')
+      const lines = (text: string) => text.replace(/[^\n]/g, '') // those behind keep their numbers in source maps
+      const rest = code.replace(stream, (all, indent) => `${indent}});${lines(all)}`).replace(call, lines)
       if (rest.split('streamMessage').length > 2) this.error(`${id} is not what protons generated once`)
       return { code: rest, map: null }
     },
