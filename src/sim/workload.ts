@@ -1,5 +1,6 @@
 // The work of a schedule: starts it without waiting, and remembers what was acknowledged, and how. What it knows in the
 // end is what the checkers compare with what is there.
+import { SeededRandom } from '../adapters/memory/random.ts'
 import { errorLine } from '../base/errors.ts'
 import type { Kid } from '../base/ids.ts'
 import { Keg } from '../syscalls/keg.ts'
@@ -185,12 +186,8 @@ export class Workload {
   }
 }
 
-/** Letters, by a generator: no run of them comes twice. */
+/** ASCII of which no run comes twice. */
 function noise(seed: number, length: number): string {
-  let state = seed
-  const bytes = Uint8Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return 0x21 + ((state >>> 24) % 94)
-  })
-  return new TextDecoder().decode(bytes)
+  const bytes = new SeededRandom(seed).bytes(length)
+  return new TextDecoder().decode(bytes.map((byte) => 0x21 + (byte % 94)))
 }

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
+import { SeededRandom } from '../../adapters/memory/random.ts'
 import { concat, utf8 } from '../../base/bytes.ts'
 import { blockNode, Lab } from '../harness.contract.ts'
 import { BLOCK_ITEM_BYTES } from '../limits.ts'
@@ -9,14 +10,8 @@ import { createPack, unpack } from './packing.ts'
 const pack = createPack()
 const text = utf8('Close a tab and nothing is lost: another takes over. '.repeat(400))
 
-/** Bytes of a generator: no two pieces alike, and nothing to be found in them. */
-function noise(length: number, seed = 1): Uint8Array {
-  let state = seed
-  return Uint8Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return state >>> 24
-  })
-}
+/** No two pieces alike, and nothing to be found in them. */
+const noise = (length: number) => new SeededRandom(1).bytes(length)
 
 describe('packing', () => {
   it('makes text smaller, and the same of it again', () => {
