@@ -36,6 +36,21 @@ export function blockStoreContract(name: string, make: () => Promise<BlockStoreH
       expect(await store.hasMany(['x', 'a', 'b'])).toEqual([false, true, true])
     })
 
+    it('finds keys in any order, also where many others lie between them', async () => {
+      const all = Array.from({ length: 100 }, (_, i) => `k${String(i).padStart(3, '0')}`)
+      await store.putMany(all.map((key) => [key, bytes(1)]))
+      for (const wanted of [
+        ['k', 'k000', 'k0005', 'k001', 'k050', 'k0505', 'k099', 'x'],
+        ['k001', 'k002', 'k0025'],
+        all,
+      ]) {
+        const held = wanted.map((key) => all.includes(key))
+        expect(await store.hasMany(wanted)).toEqual(held)
+        expect(await store.hasMany(wanted.toReversed())).toEqual(held.toReversed())
+      }
+      expect(await store.hasMany(['k001', 'k001', 'k0'])).toEqual([true, true, false])
+    })
+
     it('accepts empty lists and empty blocks', async () => {
       await store.putMany([])
       await store.putMany([['empty', bytes()]])

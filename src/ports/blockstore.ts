@@ -18,7 +18,7 @@ export interface StorageUsage {
 export interface BlockStore {
   getMany(keys: readonly string[]): Promise<(Uint8Array<ArrayBuffer> | undefined)[]>
   putMany(entries: readonly (readonly [key: string, bytes: Uint8Array])[]): Promise<void>
-  /** Which of `keys` are held, in their order. */
+  /** Which of `keys` are held, in their order. Many are found the sooner if they ascend and lie close together. */
   hasMany(keys: readonly string[]): Promise<boolean[]>
   deleteMany(keys: readonly string[]): Promise<void>
   /** All keys held, in no particular order. */

@@ -5,7 +5,7 @@ import { OsError } from '../../base/errors.ts'
 import type { BlockStore, StorageUsage } from '../../ports/blockstore.ts'
 import { SlotDatabase, STORES } from './database.ts'
 import { GroupCommit } from './group-commit.ts'
-import { MAX_SMALL_WRITES, SMALL_WRITE_BYTES } from './limits.ts'
+import { MAX_SMALL_WRITES, OTHERS_IN_RANGE, SMALL_WRITE_BYTES } from './limits.ts'
 
 type Block = Uint8Array<ArrayBuffer>
 type Entry = [key: string, block: Block]
@@ -40,11 +40,15 @@ export function blockStoreOn(database: SlotDatabase): BlockStore {
     },
     async hasMany(wanted) {
       if (wanted.length === 0) return []
-      // In a private window Chromium 156 reads the whole value for `getKey`, and nothing of it to count.
-      const counts = await store('readonly', (blocks) =>
-        Promise.all(wanted.map((key) => promisifyRequest(blocks.count(key)))),
-      )
-      return counts.map((count) => count > 0)
+      const found = new Set<IDBValidKey>()
+      await store('readonly', async (blocks) => {
+        const last = isAscending(wanted) ? await addRange(blocks, wanted, found) : undefined
+        const rest = last === undefined ? wanted : wanted.filter((key) => key > last)
+        // In a private window Chromium 156 reads the whole value for `getKey`, and nothing of it to count.
+        const counts = await Promise.all(rest.map((key) => promisifyRequest(blocks.count(key))))
+        for (const [i, key] of rest.entries()) if (counts[i]) found.add(key)
+      })
+      return wanted.map((key) => found.has(key))
     },
     async deleteMany(unwanted) {
       if (unwanted.length > 0) await delMany([...unwanted], store)
@@ -56,6 +60,22 @@ export function blockStoreOn(database: SlotDatabase): BlockStore {
       await database.close()
     },
   }
+}
+
+function isAscending(keys: readonly string[]): boolean {
+  return keys.every((key, i) => i === 0 || key > (keys[i - 1] as string))
+}
+
+/**
+ * Reads the keys from the first wanted one on: a key takes a tenth of the time of a question. @returns how far it came, where
+ * others lie too close between them.
+ */
+async function addRange(blocks: IDBObjectStore, wanted: readonly string[], found: Set<IDBValidKey>): Promise<string> {
+  const [first, last] = [wanted[0] as string, wanted.at(-1) as string]
+  const most = wanted.length * (1 + OTHERS_IN_RANGE)
+  const keys = await promisifyRequest(blocks.getAllKeys(IDBKeyRange.bound(first, last), most))
+  for (const key of keys) found.add(key)
+  return keys.length < most ? last : (keys.at(-1) as string)
 }
 
 /** What this origin uses: the browser accounts for all of its tabs together. */

@@ -13,3 +13,6 @@ export const SLOT_UNUSED_MS = 10_000
 /** Writes of blocks up to this size share a transaction with others, up to so many: 8 MiB at most. */
 export const SMALL_WRITE_BYTES = 64 * 1024
 export const MAX_SMALL_WRITES = 128
+
+/** Keys that are read for each that is asked for in order: to read so many takes half the time of asking for it alone. */
+export const OTHERS_IN_RANGE = 7

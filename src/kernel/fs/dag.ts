@@ -5,7 +5,7 @@ import { UnixFS } from 'ipfs-unixfs'
 import { OsError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/ids.ts'
 import type { Blocks, FetchOptions, Piece } from '../blocks/blocks.ts'
-import { type CidText, DAG_PB, isStoredCid, parseCid, RAW } from '../blocks/cid.ts'
+import { type CidText, isRawCid, isStoredCid } from '../blocks/cid.ts'
 import {
   BLOCK_BYTES,
   HOLD_BATCH_BLOCKS,
@@ -184,7 +184,7 @@ export class DagReader {
 
   /** All leaves in order, level by level. Bounded by depth and by their number, whatever size the file claims. */
   async #walk(): Promise<Leaf[]> {
-    if (parseCid(this.#root.cid).code === RAW) return [{ cid: this.#root.cid, size: this.#root.size, start: 0 }]
+    if (isRawCid(this.#root.cid)) return [{ cid: this.#root.cid, size: this.#root.size, start: 0 }]
     let level: { cid: CidText; size: number }[] = [{ cid: this.#root.cid, size: this.#root.size }]
     for (let depth = 0; ; depth++) {
       if (depth > MAX_DAG_DEPTH) throw new MalformedDag(`the DAG of ${this.#root.cid} is too deep`)
@@ -226,7 +226,7 @@ export class DagReader {
     known: Map<CidText, { cid: CidText; size: number }[] | undefined>,
   ): Promise<void> {
     const cids = [...new Set(part.map(({ cid }) => cid))]
-    const nodes = cids.filter((cid) => !known.has(cid) && parseCid(cid).code === DAG_PB)
+    const nodes = cids.filter((cid) => !known.has(cid) && !isRawCid(cid))
     if (nodes.length === 0) return
     const children = await childrenOf(this.#blocks, nodes, this.#options)
     for (const [i, cid] of nodes.entries()) known.set(cid, children[i])
@@ -235,7 +235,7 @@ export class DagReader {
 
 /** What a leaf holds of its file. @throws {OsError} EIO. */
 export function leafContent({ cid, size }: { cid: CidText; size: number }, block: Uint8Array): Uint8Array {
-  const content = parseCid(cid).code === RAW ? block : (decodeNode(cid, block).unixfs.data ?? new Uint8Array(0))
+  const content = isRawCid(cid) ? block : (decodeNode(cid, block).unixfs.data ?? new Uint8Array(0))
   if (content.byteLength !== size) throw new MalformedDag(`block ${cid} is not of the size its file says`)
   return content
 }
@@ -324,7 +324,7 @@ export async function leafSizes(
     const next = new Map<CidText, number>()
     const nodes: CidText[] = []
     for (const [cid, size] of level) {
-      if (parseCid(cid).code === RAW) addSized(leaves, cid, size)
+      if (isRawCid(cid)) addSized(leaves, cid, size)
       else nodes.push(cid)
     }
     for (let at = 0; at < nodes.length; at += HOLD_BATCH_BLOCKS) {
@@ -358,7 +358,7 @@ function tooManyLeaves(cid: CidText): MalformedDag {
 
 /** Every block of the file, interior nodes first: for copying it whole to another node. */
 export async function allCids(blocks: NodeSource, root: FileRoot, options: FetchOptions): Promise<CidText[]> {
-  if (parseCid(root.cid).code === RAW) return [root.cid]
+  if (isRawCid(root.cid)) return [root.cid]
   const seen = new Set<CidText>()
   let level = new Set([root.cid])
   for (let depth = 0; level.size > 0; depth++) {
@@ -367,7 +367,7 @@ export async function allCids(blocks: NodeSource, root: FileRoot, options: Fetch
     const nodes: CidText[] = []
     for (const cid of level) {
       seen.add(cid)
-      if (parseCid(cid).code !== RAW) nodes.push(cid)
+      if (!isRawCid(cid)) nodes.push(cid)
     }
     for (let at = 0; at < nodes.length; at += HOLD_BATCH_BLOCKS) {
       const part = nodes.slice(at, at + HOLD_BATCH_BLOCKS)
@@ -383,6 +383,6 @@ export async function allCids(blocks: NodeSource, root: FileRoot, options: Fetch
 
 /** Size of the file whose root block this is. @throws {OsError} EIO. */
 export function rootSize(cid: CidText, block: Uint8Array): number {
-  if (parseCid(cid).code === RAW) return block.byteLength
+  if (isRawCid(cid)) return block.byteLength
   return Number(decodeNode(cid, block).unixfs.fileSize())
 }

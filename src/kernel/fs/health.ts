@@ -139,7 +139,7 @@ export class TreeHealthService {
     const { nodes } = this.#options
     const here = nodes()
     const devices = new Set(here.map(({ device }) => device))
-    const { holders, silent } = await this.#holders([...needed.keys()], here, { signal, onProgress })
+    const { holders, silent } = await this.#holders([...needed.keys()].sort(), here, { signal, onProgress })
     const target = Math.min(wanted, devices.size)
     const health: TreeHealth = {
       ...{ files, directories, blocks: needed.size, logicalBytes, storedBytes: 0, physicalBytes: 0 },

@@ -61,7 +61,7 @@ export class Survey {
 
   /** Asks everybody which of these it keeps, where nobody was asked yet. */
   async learn(site: PlacementSite, cids: readonly CidText[]): Promise<void> {
-    const unknown = site.unknown(cids)
+    const unknown = site.unknown(cids).sort()
     if (unknown.length === 0) return
     const { rpc, membership } = this.#options
     await Promise.all([rpc.self, ...membership.linked()].map((peer) => this.#ask(site, peer, unknown)))
