@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import type { Disk } from '../../adapters/memory/stores.ts'
 import { utf8 } from '../../base/bytes.ts'
 import type { Blocks } from '../blocks/blocks.ts'
 import { RAW } from '../blocks/cid.ts'
@@ -10,9 +11,11 @@ import { TreeEdit } from './tree-edit.ts'
 
 let blocks: Blocks
 let tree: Tree
+let disk: Disk
+let lab: Lab
 beforeEach(async () => {
-  const lab = new Lab()
-  ;({ blocks } = blocksOf(lab, await lab.node('a')))
+  lab = new Lab()
+  ;({ blocks, disk } = blocksOf(lab, await lab.node('a')))
   tree = new Tree(blocks)
 })
 
@@ -140,6 +143,31 @@ describe('merging a branch into the tree that it left', () => {
 
   it('replaces a file by a directory, and a directory by a file, where only the branch did', async () => {
     await expectMerge({ ...base, edited: { z: '7' }, d: 'file' }, base, { ...base, edited: { z: '7' }, d: 'file' }, base) // biome-ignore format: one line
+  })
+
+  it('goes on where a directory is lost: of the branch, of the tree, or of what they were when they parted', async () => {
+    const base = { a: { x: '1' }, b: { x: '2' }, c: { x: '3', gone: '4' } }
+    const mine = { a: { x: 'lost too' }, b: { x: 'mine' }, c: { x: '3', more: '5' }, d: '6' }
+    const theirs = { a: { x: '1' }, b: { x: 'lost' }, c: { x: 'theirs', gone: '4' } }
+    const place = { mine: await build(mine), theirs: await build(theirs), base: await build(base) }
+    const lost = [await build(mine.a), await build(theirs.b), await build(base.c)]
+    for (const cid of lost) disk.blocks.delete(cid)
+    ;({ blocks } = blocksOf(lab, await lab.node('b'), { disk })) // which remembers nothing
+    tree = new Tree(blocks)
+    const ops: TreeOp[] = []
+    for await (const op of mergeOps({ tree, label: 'me' }, place)) ops.push(op)
+    expect(ops.map((op) => 'path' in op && `${op.op} ${op.path}`)).toEqual([
+      'mkdir /b.conflict-me',
+      'put /b.conflict-me/x',
+      'put /c/more',
+      'put /c/x.conflict-me',
+      'put /d',
+    ])
+    const edit = new TreeEdit(tree)
+    let root = place.theirs
+    for (const op of ops) root = await edit.apply(root, op)
+    root = await edit.save(root)
+    expect(await lacking(tree, { ...place, theirs: root }, {})).toBe('/a')
   })
 
   it('is refused where somebody changes the same name meanwhile', async () => {

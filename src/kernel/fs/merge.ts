@@ -8,6 +8,7 @@ import type { CidText } from '../blocks/cid.ts'
 import { MAX_TREE_DIRECTORIES } from '../limits.ts'
 import type { TreeOp } from '../rpc/bodies.ts'
 import type { Directory, Entry } from './directory.ts'
+import { isLost } from './leaves.ts'
 import { joinPath, splitPath } from './path.ts'
 import type { Tree } from './tree.ts'
 
@@ -34,20 +35,22 @@ interface Place {
 
 /**
  * Changes that bring what `mine` has, or what it has changed since `base`, into a tree whose root is `theirs`. Each is
- * refused with EEXIST if somebody changes the same name meanwhile: then compute the changes anew.
+ * refused with EEXIST if somebody changes the same name meanwhile: then compute the changes anew. A directory that nobody
+ * has any more keeps nothing else from being brought: of `mine`, nothing below it is; of `base`, nothing counts as removed.
  */
 export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGenerator<TreeOp> {
   const { mine, theirs, base, began } = place
   if (mine === theirs || mine === base) return
   const { tree, options = {} } = merge
-  const read = async (cid: CidText) => {
-    const directory = await tree.directory(cid, options)
-    return merge.apart ? unmounted(directory) : directory
+  const read = async (cid: CidText | undefined | null) => {
+    const directory = cid ? await had(merge, cid) : undefined
+    return merge.apart && directory ? unmounted(directory) : directory
   }
   const own = await read(mine)
-  const other = await read(theirs)
-  const before = base === undefined ? undefined : await read(base)
-  const first = began ? await read(began) : undefined
+  if (!own) return
+  const other = (await read(theirs)) ?? (await tree.directory(theirs, options))
+  const before = await read(base)
+  const first = await read(began)
   for (const name of before?.keys() ?? []) {
     if (began !== undefined && !first?.has(name)) continue
     const [was, there] = [before?.get(name), other.get(name)]
@@ -70,7 +73,8 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
     const left = was?.keg !== undefined && entry.keg === undefined && there?.keg === was.keg
     if (left) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
     const plain = !entry.keg && (left || !there?.keg)
-    if (plain && entry.kind === 'directory' && there?.kind === 'directory') {
+    const both = plain && entry.kind === 'directory' && there?.kind === 'directory'
+    if (both && (await had(merge, there.cid))) {
       const within = {
         base: directoryOf(was),
         began: began === undefined ? began : (directoryOf(first?.get(name)) ?? null),
@@ -78,7 +82,7 @@ export async function* mergeOps(merge: Merge, place: Place, at = ''): AsyncGener
       yield* mergeOps(merge, { mine: entry.cid, theirs: there.cid, ...within }, path)
     } else if (was && there && same(was, there)) {
       if (there.keg) yield { op: 'umount', path, mtimeMs: entry.mtimeMs }
-      if (entry.kind !== 'directory' && there.kind === entry.kind) yield await placing(merge, path, entry, there.cid)
+      if (entry.kind !== 'directory' && there.kind === entry.kind) yield* placing(merge, path, entry, there.cid)
       else yield* replace(merge, path, entry, there)
     } else {
       const free = there ? conflictName(own, other, name, entry, merge.label) : name
@@ -98,11 +102,28 @@ async function leftOf(
   if (same(was, now)) return true
   const plain = was.kind === 'directory' && now.kind === 'directory' && !was.keg && !now.keg
   if (!plain || budget.left-- <= 0) return false
-  const before = await tree.directory(was.cid, options)
-  for (const [name, entry] of await tree.directory(now.cid, options)) {
+  const before = await had({ tree, options }, was.cid)
+  const left = before && (await had({ tree, options }, now.cid))
+  if (!left) return false
+  for (const [name, entry] of left) {
     if (!(await leftOf({ tree, options }, before.get(name), entry, budget))) return false
   }
   return true
+}
+
+/** A directory; undefined when nobody has it any more. @throws {OsError} EIO when somebody may have it. */
+function had({ tree, options = {} }: Pick<Merge, 'tree' | 'options'>, cid: CidText): Promise<Directory | undefined> {
+  return orLost(tree.directory(cid, options))
+}
+
+/** @returns undefined for what nobody has any more. */
+async function orLost<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading
+  } catch (error) {
+    if (!isLost(error)) throw error
+    return undefined
+  }
 }
 
 function directoryOf(entry: Entry | undefined): CidText | undefined {
@@ -113,9 +134,9 @@ function directoryOf(entry: Entry | undefined): CidText | undefined {
  * Whether a tree still lacks what another brought into it. Names do not count: of what both had, one is kept beside the
  * other. Nor does what stood in `base` already.
  * @param budget directories to compare at most, all together: a hostile tree has many that are worth a look.
- * @returns the path of a file of `mine` whose content is not in that directory of `theirs`, or of one that there was no
- * budget to look for; undefined for none.
- * @throws {OsError} EIO when a directory cannot be had.
+ * @returns the path of a file of `mine` whose content is not in that directory of `theirs`, of one that there was no
+ * budget to look for, or of a directory that is lost; undefined for none.
+ * @throws {OsError} EIO when a directory cannot be had now.
  */
 export async function lacking(
   tree: Tree,
@@ -127,9 +148,10 @@ export async function lacking(
   const { mine, theirs, base } = place
   if (mine === theirs || mine === base) return undefined
   if (budget.left-- <= 0) return at
-  const own = await tree.directory(mine, options)
-  const other = await tree.directory(theirs, options)
-  const before = base === undefined ? undefined : await tree.directory(base, options)
+  const own = await had({ tree, options }, mine)
+  const other = own && (await had({ tree, options }, theirs))
+  if (!other) return at
+  const before = base === undefined ? undefined : await had({ tree, options }, base)
   const there = new Set([...other.values()].map(({ kind, cid, keg = '' }) => `${kind} ${cid} ${keg}`))
   for (const [name, entry] of own) {
     const { kind, cid, keg = '' } = entry
@@ -153,7 +175,7 @@ export async function lacking(
 }
 
 async function* add(merge: Merge, path: string, entry: Entry): AsyncGenerator<TreeOp> {
-  if (entry.kind !== 'directory') return yield await placing(merge, path, entry)
+  if (entry.kind !== 'directory') return yield* placing(merge, path, entry)
   const { mtimeMs, mode, chunks, keg } = entry
   yield { op: 'mkdir', path, recursive: true, mtimeMs, mode, ...(chunks ? { chunks } : {}) }
   if (keg) return yield { op: 'mount', path, keg, mtimeMs }
@@ -170,12 +192,18 @@ function removal(path: string, there: Entry): TreeOp {
 }
 
 /** @param was what it replaces; nothing may be there unless told. */
-async function placing({ tree, options }: Merge, path: string, entry: Entry, was?: CidText): Promise<TreeOp> {
+async function* placing(merge: Merge, path: string, entry: Entry, was?: CidText): AsyncGenerator<TreeOp> {
+  const { tree, options = {} } = merge
   const { kind, cid, size, mode, mtimeMs, chunks } = entry
   const over = was === undefined ? {} : { was }
-  if (kind === 'symlink') return { op: 'symlink', path, target: await tree.target(cid, options), mtimeMs, ...over }
+  if (kind === 'symlink') {
+    // Where one leads that nobody has any more cannot be told.
+    const target = await orLost(tree.target(cid, options))
+    if (target !== undefined) yield { op: 'symlink', path, target, mtimeMs, ...over }
+    return
+  }
   const cut = chunks ? { chunks } : {}
-  return { op: 'put', path, cid, size, mode, mtimeMs, ...cut, ...(was === undefined ? { exclusive: true } : over) }
+  yield { op: 'put', path, cid, size, mode, mtimeMs, ...cut, ...(was === undefined ? { exclusive: true } : over) }
 }
 
 /** The same directory with nothing mounted in it. */

@@ -106,6 +106,14 @@ export class TreeHolding {
     return this.#allOrNothing((own) => this.#holdAll(ops, { ...options, own }, care))
   }
 
+  /** The same of what is there already, in a tree that is merged: what nobody has any more is passed over. @throws {OsError} EIO, ENOSPC. */
+  holdRest(ops: readonly TreeOp[], options: FetchOptions, care: TreeCare): Promise<void> {
+    return this.#allOrNothing(async (own) => {
+      if (await this.#has(ops, { ...options, own }, care)) return
+      for (const op of ops) await this.#has([op], { ...options, own }, care)
+    })
+  }
+
   async #holdAll(ops: readonly TreeOp[], options: FetchOptions, care: TreeCare): Promise<boolean> {
     await holdFiles(this.#options.blocks, ops, options, care.elsewhere)
     let whole = true

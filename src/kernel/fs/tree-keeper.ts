@@ -310,9 +310,12 @@ export class TreeKeeper {
     const placing = this.#options.placing(kid, change)
     let outcome: Parameters<Placing['end']>[0] = 'failed'
     try {
-      // What nobody has no member could ever store.
       const options = { hints: from === self ? [] : [from] }
-      if (!(await this.#holding.holdAll(change.ops, options, { scope: kid, elsewhere: placing.elsewhere }))) {
+      const care = { scope: kid, elsewhere: placing.elsewhere }
+      // A tree that lost a file, and with it all that is new in it, would never be merged.
+      if (change.names) await this.#holding.holdRest(change.ops, options, care)
+      // What nobody has no member could ever store.
+      else if (!(await this.#holding.holdAll(change.ops, options, care))) {
         throw new BlockMissing('some of what was there is held by no tab that is here', { certain: true })
       }
       demandCopies(placing, change.ack)

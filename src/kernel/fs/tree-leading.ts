@@ -27,7 +27,7 @@ export interface Change {
   mark?: TreeMark | undefined
   /** Its name: asked for again under it, it is not made again. */
   once?: string | undefined
-  /** Names of other changes that are in it: of a tree that is merged. */
+  /** Of a tree that is merged, and only then: names of other changes that are in it. */
   names?: readonly string[] | undefined
 }
 

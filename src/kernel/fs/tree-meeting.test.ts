@@ -72,6 +72,29 @@ describe('the younger of two trees that meet', () => {
     expect(treesOf(younger)).toEqual(treesOf(older))
   })
 
+  it('is merged with what it has, and with the names of what is lost', async () => {
+    const { cluster, older, younger } = await strangers(6)
+    await cluster.run(younger.fs.mkdir('/d/lost', { recursive: true }))
+    await cluster.run(younger.fs.writeFile('/d/lost/x', 'in a directory that is lost'))
+    for (const name of ['/d/a', '/d/b', '/d/c']) await cluster.run(younger.fs.writeFile(name, name))
+    const cids = [younger.fs.stat('/d/b'), younger.fs.stat('/d/lost')].map(
+      async (stat) => (await cluster.run(stat)).info.cid as string,
+    )
+    const lost = await Promise.all(cids)
+    await cluster.run(younger.close())
+    for (const cid of lost) younger.disk.blocks.delete(cid)
+    await cluster.run(younger.boot())
+    await meet(cluster)
+    for (const node of [older, younger]) {
+      expect(await cluster.run(node.fs.readdir('/d'))).toEqual(['a', 'b', 'c', 'lost'])
+      const read = (path: string) => node.fs.readFile(path, 'utf8').catch(({ code }: { code: string }) => code)
+      expect(await cluster.run(Promise.all(['/from-a', '/d/a', '/d/b', '/d/c'].map(read)))).toEqual(['a', '/d/a', 'EIO', '/d/c']) // biome-ignore format: one line
+      await cluster.run(node.fs.writeFile(`/of-${node.id}`, 'x'))
+    }
+    // What nobody could bring is not given up.
+    expect(treesOf(younger)).toHaveLength(2)
+  })
+
   it('is not given up for a word of the older one, and is used again when that one is gone', async () => {
     const { cluster, older, younger } = await strangers(3)
     const [own] = treesOf(younger) as [string]

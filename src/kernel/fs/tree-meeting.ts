@@ -225,7 +225,7 @@ export class TreeMeeting {
     const brought: Brought = { count: 0, beside: 0 }
     const flush = async () => {
       // With the names of all, once: whoever did not hear of a change asks the other tree next.
-      const names = brought.count === 0 ? keeper.madeIn(mine.tree) : undefined
+      const names = brought.count === 0 ? keeper.madeIn(mine.tree) : []
       if (batch.length > 0) await calls.apply(target, { ops: batch, names })
       brought.count += batch.length
       for (const op of batch) {
