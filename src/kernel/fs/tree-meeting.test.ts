@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { OsError } from '../../base/errors.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { meshed, newCluster, oneHome, snapshot, type TestCluster } from '../cluster.contract.ts'
 import { TreeKeeper } from './tree-keeper.ts'
@@ -93,6 +94,23 @@ describe('the younger of two trees that meet', () => {
     }
     // What nobody could bring is not given up.
     expect(treesOf(younger)).toHaveLength(2)
+  })
+
+  it('is used while it cannot be merged', async () => {
+    const { cluster, older, younger } = await strangers(7)
+    const { apply } = TreeKeeper.prototype
+    vi.spyOn(TreeKeeper.prototype, 'apply').mockImplementation(function (this: TreeKeeper, kid, change, from) {
+      if (change.names) throw new OsError('EFBIG', 'a directory of the older one is full')
+      return apply.call(this, kid, change, from)
+    })
+    cluster.hub.setRelay(true)
+    await meshed(cluster)
+    await cluster.until(() => cluster.lines.some((line) => line.includes('could not merge')), 'it is not merged')
+    await cluster.run(younger.fs.writeFile('/more', 'x'))
+    vi.restoreAllMocks()
+    await oneHome(cluster)
+    await cluster.advance(1_000)
+    for (const node of [older, younger]) expect(await snapshot(cluster, node)).toEqual({ ...BOTH, '/more': 'x' })
   })
 
   it('is not given up for a word of the older one, and is used again when that one is gone', async () => {

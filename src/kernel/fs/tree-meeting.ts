@@ -89,6 +89,7 @@ export class TreeMeeting {
           break
         } catch (error) {
           await this.#failed(mine, error, attempt)
+          await keeper.pause(own)
         }
       }
     } finally {
@@ -103,14 +104,17 @@ export class TreeMeeting {
 
   /** Says so, and waits a while. */
   async #failed(mine: TreeHead, error: unknown, attempt: number): Promise<void> {
-    const { news, log, notice, name } = this.#options
+    const { keeper, news, log, notice, name } = this.#options
     const unsafe = isOsError(error, 'ENOQUORUM')
     const what = unsafe ? 'keeping' : `could not merge into ${name} yet`
     log.log(unsafe ? 'info' : 'warn', 'fs', `${what} the tree ${shortKid(mine.tree)}: ${errorLine(error)}`)
     if (attempt % limits.TREE_MERGE_ATTEMPTS === 0 && !unsafe) {
       notice(`files of this tab could not be merged into ${name} yet (their root is ${mine.root})`)
     }
-    await news.wait(isOsError(error, 'EEXIST') ? limits.TREE_TURN_MS : limits.TREE_MERGE_PAUSE_MS)
+    const soon = isOsError(error, 'EEXIST')
+    // It may take long until it can be merged: whoever uses it goes on with it.
+    if (!soon && !this.#aside.has(mine.tree)) keeper.resume(mine.tree)
+    await news.wait(soon ? limits.TREE_TURN_MS : limits.TREE_MERGE_PAUSE_MS)
   }
 
   /** @returns whether the tree is kept aside for good; false when it is gone. */
