@@ -104,6 +104,20 @@ describe('a copy of a whole tree', () => {
     expect(missing.sort()).toEqual(['/lost', '/none'])
   })
 
+  it('goes without a directory that nobody has, and tells; not without the root', async () => {
+    const lost = await folder({ x: await file('x') })
+    const root = await folder({ d: await folder({ lost }), z: await file('behind it') })
+    await lose(lost)
+    expect(await everything(root.cid)).toBe(false)
+    expect(missing).toEqual(['/d/lost'])
+    expect(disk.blocks.has((await file('behind it')).cid)).toBe(true)
+    await lose(root)
+    await lab.advance(2 * CACHED_MS)
+    disk.blocks.delete(root.cid)
+    copies = new TreeCopies({ tree: new Tree(blocks), blocks, onMissing: (path) => missing.push(path) })
+    await expect(everything(root.cid)).rejects.toMatchObject({ code: 'EIO' })
+  })
+
   it('does not go without a file whose holder does not deliver it now', async () => {
     const a = await file('a')
     const root = await folder({ a })

@@ -48,7 +48,7 @@ export function smallFiles(ops: readonly TreeOp[]): CidText[] {
 
 /** How a whole tree is looked after. */
 export interface Care {
-  /** Nobody is told of what is missing, and a directory that is lost is passed over. */
+  /** Nobody is told of what is missing, and the root may be lost too. */
   quiet?: boolean
   /** The tree that it is for: what others keep for one they need not keep for another. */
   scope?: string
@@ -70,7 +70,7 @@ interface Walk {
 export class TreeCopies {
   readonly #tree: Tree
   readonly #blocks: Blocks
-  /** Told of a file that nobody who is here has. */
+  /** Told of a file or a directory that nobody who is here has. */
   readonly #onMissing: (path: string) => void
   readonly #directories = new Set<CidText>()
   /** With the tree that they are for. */
@@ -114,9 +114,9 @@ export class TreeCopies {
   }
 
   /**
-   * Makes sure that everything below is here, but for leaves that others keep, and for files that nobody has: a tree that
-   * lost one has to survive all the same. @returns whether all is here, or with others.
-   * @throws {OsError} ENOSPC; EIO when a directory or a file that somebody may have cannot be had now, or the disk fails;
+   * Makes sure that everything below is here, but for leaves that others keep, and for files and directories that nobody
+   * has: a tree that lost one has to survive all the same. @returns whether all is here, or with others.
+   * @throws {OsError} ENOSPC; EIO when the root is lost, or what somebody may have cannot be had now, or the disk fails;
    * EFBIG for more than a tree can hold.
    */
   async everything(root: CidText, options: FetchOptions, how: Care = {}): Promise<boolean> {
@@ -158,7 +158,7 @@ export class TreeCopies {
     if (seen.size >= MAX_TREE_DIRECTORIES || at.length > MAX_TREE_DEPTH) {
       throw new OsError('EFBIG', 'a tree has too many directories, or too deep ones, to be kept')
     }
-    const directory = await this.#had(root, walk)
+    const directory = await this.#had(root, walk, at)
     let whole = directory !== undefined
     // Of a large one most parts are as they were, before something in it was changed.
     const parts: Pick<Part, 'cid' | 'entries'>[] =
@@ -202,12 +202,13 @@ export class TreeCopies {
     return this.#whole.has(scope + root)
   }
 
-  /** @returns undefined for one that is lost, where that may be. */
-  async #had(root: CidText, { options, quiet }: Walk): Promise<Directory | undefined> {
+  /** @param at where it is, if the tree can do without it. @returns undefined for one that is lost, where that may be. */
+  async #had(root: CidText, { options, quiet }: Walk, at: readonly string[] = []): Promise<Directory | undefined> {
     try {
       return await this.#directory(root, options)
     } catch (error) {
-      if (!quiet || !isLost(error)) throw error
+      if (!isLost(error) || (!quiet && at.length === 0)) throw error
+      if (!quiet) this.#onMissing(`/${at.join('/')}`)
       return undefined
     }
   }

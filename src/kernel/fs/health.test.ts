@@ -79,6 +79,25 @@ describe('the health of / on three devices', () => {
     expect(health).toMatchObject({ lost: 3, troubles: expect.arrayContaining([{ path: '/e', cid, devices: 0 }]) })
   })
 
+  it('repairs what can be repaired where something else is lost', async () => {
+    for (const name of ['/a', '/z']) {
+      await cluster.run(first().fs.mkdir(name))
+      await cluster.run(first().fs.writeFile(`${name}/f`, `${name}`, { ack: 'all' }))
+    }
+    const cidOf = async (path: string) => (await cluster.run(first().fs.stat(path))).info.cid as string
+    const [directory, file] = [await cidOf('/a'), await cidOf('/z/f')]
+    for (const node of nodes) node.disk.blocks.delete(directory)
+    for (const node of nodes.slice(1)) node.disk.blocks.delete(file)
+    for (const node of nodes) {
+      node.crash()
+      await cluster.run(node.boot())
+    }
+    await cluster.advance(20_000)
+    expect(await check()).toMatchObject({ lost: 1, under: 1 })
+    await cluster.run(first().os.call('change', { op: 'repair' }))
+    expect(await check()).toMatchObject({ lost: 1, under: 0 })
+  })
+
   it('names who is here and does not say what it has, whose disk is busy: that is not lost', async () => {
     const { cid } = (await cluster.run(first().fs.stat('/d/b'))).info
     for (const node of nodes.slice(0, 2)) node.disk.blocks.delete(cid as string)
