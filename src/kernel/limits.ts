@@ -173,6 +173,8 @@ export const FETCH_STALL_MS = 3_000
 export const FETCH_TURN_MS = 12_000
 /** Holders that send blocks of one file at the same time: three keep it, and each costs its share of the reader's link. */
 export const FETCH_SOURCES = 3
+/** Blocks at a time that are fetched again because the disk was found to have corrupted them when a peer asked. */
+export const MAX_BLOCK_REPAIRS = 4
 /** When one holder of all has said so, how long others may take to say it too. */
 export const FETCH_OTHERS_MS = 20
 /** What counts as progress, or a finished block: one piece, so only a holder that drips sends less. */

@@ -96,6 +96,27 @@ describe('a block', () => {
     await expect(lab.run(blocks.get(cid))).rejects.toMatchObject({ code: 'EIO' })
   })
 
+  it('that the disk of its holder has corrupted is not sent, and the holder is believed of all others (invariant 4)', async () => {
+    const [bytes, other] = [utf8('precious'), utf8('another')]
+    const [cid, good] = [await cidOf(bytes), await cidOf(other)]
+    const node = await lab.node('p')
+    const theirs = blocksOf(lab, node)
+    theirs.disk.blocks.set(cid, utf8('preciouS'))
+    theirs.disk.blocks.set(good, other)
+    await lab.link(reader, node)
+    await expect(lab.run(blocks.get(cid))).rejects.toMatchObject({ code: 'EIO' })
+    expect(await lab.run(blocks.get(good))).toEqual(other)
+    await blocks.putMany([[cid, bytes]])
+    const third = await lab.node('q')
+    await lab.link(third, node)
+    await lab.run(
+      blocksOf(lab, third)
+        .blocks.get(cid, { hints: [node.id] })
+        .catch(() => undefined),
+    )
+    await lab.until(() => theirs.disk.blocks.get(cid)?.at(-1) === bytes.at(-1))
+  })
+
   it('that is freed while it is read is stored again by who writes it', async () => {
     const bytes = utf8('precious')
     const cid = await cidOf(bytes)

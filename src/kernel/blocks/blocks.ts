@@ -59,6 +59,8 @@ export class Blocks {
   /** Which are in the store, without looking (a file of many small ones is held again with each change), and what was hashed. */
   readonly #known = new KnownBlocks(limits.MAX_KNOWN_BLOCKS)
   readonly #keys: StoredKeys
+  /** Blocks that the disk has corrupted, and that are fetched again. */
+  readonly #repairing = new Set<CidText>()
   /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
   #keeping: Promise<void> = Promise.resolve()
 
@@ -94,7 +96,8 @@ export class Blocks {
       return Uint8Array.from(held, (each) => (each ? 1 : 0))
     })
     const isGood = (cid: CidText, bytes: Uint8Array) => this.#isGood(cid, bytes)
-    const server = new BlockServer({ cache: this.#cache, demand: this.#demand, log: options.log, isGood })
+    const onCorrupt = (cid: CidText) => this.#repair(cid)
+    const server = new BlockServer({ cache: this.#cache, demand: this.#demand, log: options.log, isGood, onCorrupt })
     rpc.handle('blocks.get', async ({ cids, ...asked }, context) => {
       await server.serve(cids, context, asked)
       return null
@@ -421,6 +424,15 @@ export class Blocks {
       await this.#device.get([...missing], fromDisk, { signal, patient: true })
       if (missing.size > 0) throw error
     }
+  }
+
+  /** Reading it does that, if anybody else has it. */
+  #repair(cid: CidText): void {
+    if (this.#repairing.has(cid) || this.#repairing.size >= limits.MAX_BLOCK_REPAIRS) return
+    this.#repairing.add(cid)
+    this.get(cid)
+      .catch((error: unknown) => this.#log.log('info', 'blocks', `${cid} is not repaired: ${errorLine(error)}`))
+      .finally(() => this.#repairing.delete(cid))
   }
 
   /** Whether what the disk gave is what this block is. */

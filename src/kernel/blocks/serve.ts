@@ -15,6 +15,8 @@ export interface BlockServerOptions {
   log: LogSink
   /** Whether what the store gave is that block. */
   isGood: (cid: CidText, bytes: Uint8Array) => Promise<boolean>
+  /** The disk has corrupted it. */
+  onCorrupt: (cid: CidText) => void
 }
 
 /** What a caller says of its wishes: it reads them, and does not keep them in any case; it takes none that are packed. */
@@ -68,9 +70,12 @@ export class BlockServer {
     }
   }
 
-  /** Bytes are not to be changed. What several read of the store is kept in memory. */
+  /**
+   * Bytes are not to be changed. What several read of the store is kept in memory. Whoever is sent wrong bytes takes nothing more
+   * from here, of whatever else only this node has: a checksum is cheap.
+   */
   async #read(cids: readonly CidText[], reading: boolean): Promise<Found[]> {
-    const { cache, demand, log, isGood } = this.#options
+    const { cache, demand, log, isGood, onCorrupt } = this.#options
     const fill = cache.filling()
     const found = await cache.read(cids)
     return Promise.all(
@@ -78,12 +83,13 @@ export class BlockServer {
         if (!block) return undefined
         const [cid, { bytes, lent }] = [cids[i] as CidText, block]
         const wanted = reading && isLarge(bytes) && demand.read(cid)
-        if (!wanted || lent) return { bytes, wanted }
+        if (lent) return { bytes, wanted }
         if (!(await isGood(cid, bytes))) {
           log.log('error', 'blocks', `the stored block ${cid} is corrupt; it is not sent`)
+          onCorrupt(cid)
           return undefined
         }
-        fill(cid, bytes)
+        if (wanted) fill(cid, bytes)
         return { bytes, wanted }
       }),
     )
