@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { SimNode } from '../../sim/cluster.ts'
+import { Keg } from '../../syscalls/keg.ts'
 import type { Progress, TreeHealth } from '../../syscalls/types.ts'
 import { boot, codeOf, newCluster, type TestCluster } from '../cluster.contract.ts'
+import { PLACED_BYTES } from '../limits.ts'
 
 const MIB = 1024 * 1024
 const big = (fill: number) => new Uint8Array(2 * MIB + 5).map((_, i) => (i >> 12) ^ (31 * (i >> 20)) ^ (fill << 4))
@@ -104,6 +106,22 @@ describe('the health of / on three devices', () => {
     const busy = nodes[2] as SimNode
     busy.disk.read = () => new Promise(() => undefined)
     expect(await check()).toMatchObject({ lost: 1, troubles: [{ path: '/d/b' }], silent: [busy.id] })
+  })
+})
+
+describe('the health of what is in two kegs', () => {
+  it('is judged by the one that asks for more copies', async () => {
+    await start(5)
+    const keg = new Keg(first().os)
+    await cluster.run(keg.create('/z'))
+    await cluster.run(keg.setCopies(5, { path: '/z' }))
+    const bytes = cluster.random.bytes(PLACED_BYTES)
+    for (const path of ['/a', '/z/a']) await cluster.run(first().fs.writeFile(path, bytes, { ack: 'all' }))
+    await cluster.advance(10_000)
+    const cid = (await cluster.run(first().fs.stat('/a'))).info.cid as string
+    for (const node of nodes.slice(0, 2)) node.disk.blocks.delete(cid)
+    expect(await check('/z')).toMatchObject({ under: 1 })
+    expect(await check('/')).toMatchObject({ under: 1, troubles: [{ path: '/z/a', devices: 3 }] })
   })
 })
 

@@ -213,7 +213,7 @@ class Census {
   readonly needed = new Map<CidText, Needed>()
   /** What cannot be read: nobody knows what else would be needed. */
   readonly broken: BlockTrouble[] = []
-  readonly #sizes = new Map<CidText, { files: number; directories: number; bytes: number }>()
+  readonly #sizes = new Map<string, { files: number; directories: number; bytes: number }>()
   files = 0
   directories = 0
   logicalBytes = 0
@@ -243,7 +243,9 @@ class Census {
     entry: Entry,
     where: Where,
   ): Promise<{ files: number; directories: number; bytes: number }> {
-    const known = this.#sizes.get(entry.cid)
+    // What is in two kegs is looked at for both: each asks for as many copies as it says.
+    const key = `${entry.cid} ${where.target} ${where.inKeg}`
+    const known = this.#sizes.get(key)
     if (known) return known
     const sum = { files: 0, directories: 0, bytes: 0 }
     if (entry.kind === 'directory') {
@@ -266,7 +268,7 @@ class Census {
       sum.bytes = entry.size
       await this.#file(path, entry, where.target)
     }
-    this.#sizes.set(entry.cid, sum)
+    this.#sizes.set(key, sum)
     this.#onProgress?.({ done: ++this.#looked, unit: 'files' })
     return sum
   }
@@ -289,10 +291,13 @@ class Census {
       return this.#need(entry.cid, path, { bytes: entry.size, target: REPLICAS })
     }
     await this.#had(path, entry, async () => {
-      for (const [cid, size] of await leafSizes(blocks, entry, options)) {
+      const leaves = await leafSizes(blocks, entry, options)
+      for (const [cid, size] of leaves) {
         this.#need(cid, path, { bytes: size, target: size >= PLACED_BYTES ? target : REPLICAS })
       }
-      for (const cid of await allCids(blocks, entry, options)) this.#need(cid, path, { bytes: 0, target: REPLICAS })
+      for (const cid of await allCids(blocks, entry, options)) {
+        if (!leaves.has(cid)) this.#need(cid, path, { bytes: 0, target: REPLICAS })
+      }
     })
   }
 
@@ -308,7 +313,11 @@ class Census {
   }
 
   #need(cid: CidText, path: string, { bytes, target }: Omit<Needed, 'path'>): void {
-    if (this.needed.has(cid)) return
+    const known = this.needed.get(cid)
+    if (known) {
+      if (known.target < target) this.needed.set(cid, { ...known, path, target })
+      return
+    }
     if (this.needed.size >= MAX_CHECKED_BLOCKS) {
       throw new OsError('EFBIG', `more than ${MAX_CHECKED_BLOCKS} blocks: check one folder after the other`)
     }
