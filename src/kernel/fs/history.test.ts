@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import { OsError } from '../../base/errors.ts'
 import type { SimNode } from '../../sim/cluster.ts'
 import { Keg } from '../../syscalls/keg.ts'
 import { boot, codeOf, homeAndOthers, meshed, newCluster, snapshot, type TestCluster } from '../cluster.contract.ts'
+import { settle } from '../harness.contract.ts'
 import * as limits from '../limits.ts'
+import { TreeHistory } from './history.ts'
 import { Versions } from './versions.ts'
 
 const kegOf = (node: SimNode) => new Keg(node.os)
@@ -26,6 +29,32 @@ describe('the history of /', () => {
     expect(await cluster.run(keg.log())).toEqual([])
     expect(await codeOf(cluster.run(keg.checkout('HEAD')))).toBe('ENOENT')
     expect(await codeOf(cluster.run(keg.snapshot('x')))).toBe('ENOENT')
+  })
+
+  it('is asked for anew when whoever asked first gives up', async () => {
+    const leaving = new AbortController()
+    const waiting: ((signal: AbortSignal) => void)[] = []
+    const page = { tree: 'tree', rows: [], names: [], more: false }
+    const shared = {
+      head: async () => ({ tree: 'tree', version: 1 }),
+      versions: (_last: unknown, signal: AbortSignal) =>
+        new Promise((resolve, reject) => {
+          signal.addEventListener('abort', () => reject(new OsError('ECANCELED', 'given up')))
+          waiting.push(() => resolve(page))
+        }),
+    }
+    const options = { shared, clock: newCluster({ seed: 91 }).clock }
+    const history = new TreeHistory(options as unknown as ConstructorParameters<typeof TreeHistory>[0])
+    const first = codeOf(history.all(leaving.signal))
+    await settle()
+    const second = history.all(new AbortController().signal)
+    await settle()
+    expect(waiting).toHaveLength(1)
+    leaving.abort()
+    expect(await first).toBe('ECANCELED')
+    await settle()
+    waiting[1]?.(leaving.signal)
+    expect(await second).toMatchObject({ rows: [] })
   })
 
   it('tells who changed what, and when', async () => {

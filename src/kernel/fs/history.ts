@@ -41,7 +41,7 @@ export class TreeHistory {
   readonly #tree: Tree
   readonly #clock: Clock
   readonly #signer: Signer
-  #known: { now: string; atMs: number; answer: Promise<Known> } | undefined
+  #known: { now: string; atMs: number; signal: AbortSignal; answer: Promise<Known> } | undefined
 
   constructor(options: { shared: SharedTree; tree: Tree; clock: Clock; signer: Signer }) {
     this.shared = options.shared
@@ -76,11 +76,16 @@ export class TreeHistory {
     const now = `${head.tree} ${head.version}`
     const known = this.#known
     // Names and forgetting make no version: what was asked a moment ago is still good for a walk through a version.
-    if (known?.now === now && this.#clock.nowMs() - known.atMs < KNOWN_MS) return known.answer
+    if (known?.now === now && this.#clock.nowMs() - known.atMs < KNOWN_MS) {
+      return known.answer.catch((error: unknown) => {
+        if (signal.aborted || !known.signal.aborted) throw error
+        return this.all(signal) // only whoever asked first has given up
+      })
+    }
     const answer = this.#askAll(signal)
-    this.#known = { now, atMs: this.#clock.nowMs(), answer }
+    this.#known = { now, atMs: this.#clock.nowMs(), signal, answer }
     answer.catch(() => {
-      this.#known = undefined
+      if (this.#known?.answer === answer) this.#known = undefined
     })
     return answer
   }
