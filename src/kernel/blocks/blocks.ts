@@ -230,7 +230,7 @@ export class Blocks {
       return this.#keys.forget()
     }
     for (const cid of cids) this.#known.delete(cid)
-    this.#keys.remove(cids)
+    this.#keys.missed(cids)
   }
 
   /** Those that are in the store here, unverified; nobody else is asked. */
@@ -368,7 +368,7 @@ export class Blocks {
         if (bytes && (await this.#isGood(cid, bytes))) return onBlock(cid, bytes, true)
         this.#known.delete(cid)
         missing.push(cid)
-        if (!bytes) return this.#keys.remove([cid])
+        if (!bytes) return this.#keys.missed([cid])
         this.#cache.delete(cid)
         corrupt.add(cid)
         this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)

@@ -35,12 +35,25 @@ describe('keys of what is stored', () => {
     expect([disk.asked, disk.reads]).toEqual([3, 0])
     for (let i = 0; i < 50; i++) expect(await keys.look(['b', 'x', 'a'])).toEqual([true, false, true])
     expect([disk.asked, disk.reads]).toEqual([9, 1])
+    disk.here.add('x')
     keys.add(['x'])
-    keys.remove(['a'])
+    keys.missed(['y'])
+    expect(await keys.look(['b', 'x', 'a'])).toEqual([true, true, true])
+    expect([disk.asked, disk.reads]).toEqual([9, 1])
+    disk.here.delete('a')
+    keys.missed(['a'])
     expect(await keys.look(['b', 'x', 'a'])).toEqual([true, true, false])
-    keys.forget()
-    expect(await keys.look(['b', 'x', 'a'])).toEqual([true, false, true])
     expect([disk.asked, disk.reads]).toEqual([12, 1])
+  })
+
+  it('are asked for again where one was stored while it was looked for in vain', async () => {
+    const disk = new Disk()
+    const keys = new StoredKeys({ store: disk, most: 10, looks: 1 })
+    await keys.look(['a'])
+    disk.here.add('a')
+    keys.add(['a'])
+    keys.missed(['a'])
+    for (let i = 0; i < 3; i++) expect(await keys.look(['a'])).toEqual([true])
   })
 
   it('are not read again before as many were asked for as that is worth', async () => {
@@ -98,7 +111,7 @@ describe('keys of what is stored', () => {
             await undefined
             if (what === 'store') keys.add([each])
             else if (what === 'delete') keys.forget()
-            else keys.remove([each])
+            else keys.missed([each])
           }
         }
         for (const { changes, meanwhile, looked } of steps) {

@@ -61,10 +61,9 @@ export class StoredKeys {
     if (this.#keys && this.#keys.size > this.#options.most) this.forget()
   }
 
-  /** They are not, as was seen just now. */
-  remove(cids: readonly CidText[]): void {
-    for (const cid of cids) this.#keys?.delete(cid)
-    if (this.#added) this.#epoch++
+  /** They were not found on the disk: it has lost them, or they came while it was asked. */
+  missed(cids: readonly CidText[]): void {
+    if (this.#added || cids.some((cid) => this.#keys?.has(cid))) this.forget()
   }
 
   /** Any of them may be gone. */
