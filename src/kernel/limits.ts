@@ -133,8 +133,6 @@ export const MAX_PEER_PIECES = 4
 export const MAX_CIDS_PER_CALL = 256
 /** Blocks that are remembered as stored here (some 30 MB): half a gigabyte that is cut by content. */
 export const MAX_KNOWN_BLOCKS = 250_000
-/** Blocks that are looked for on the disk one by one (some 80 ms), before the names of all that are there are read instead. */
-export const LOOKS_BEFORE_KEYS = 1_024
 /** Children of nodes of files that are kept decoded (some 15 MB). */
 export const MAX_CACHED_CHILDREN = 100_000
 /** Links of directories that are kept encoded (some 10 MB). */

@@ -20,7 +20,6 @@ import type { FetchOptions } from './fetch-batch.ts'
 import { KnownBlocks } from './known-blocks.ts'
 import type { Reserve } from './reserve.ts'
 import { BlockServer } from './serve.ts'
-import { StoredKeys } from './stored-keys.ts'
 import { type OwnBlocks, Touched } from './touched.ts'
 
 export { BlockMissing } from './fetch.ts'
@@ -58,7 +57,6 @@ export class Blocks {
   #copied = 0
   /** Which are in the store, without looking (a file of many small ones is held again with each change), and what was hashed. */
   readonly #known = new KnownBlocks(limits.MAX_KNOWN_BLOCKS)
-  readonly #keys: StoredKeys
   /** Blocks that the disk has corrupted, and that are fetched again. */
   readonly #repairing = new Set<CidText>()
   /** Copies of fetched blocks on their way to the store, one batch after the other. Never rejects. */
@@ -74,8 +72,6 @@ export class Blocks {
     },
   ) {
     this.#store = options.store
-    const { store } = options
-    this.#keys = new StoredKeys({ store, most: limits.MAX_KNOWN_BLOCKS, looks: limits.LOOKS_BEFORE_KEYS })
     this.#reserve = options.reserve
     this.#onStored = options.onStored ?? (() => {})
     this.#hasher = options.hasher
@@ -131,7 +127,6 @@ export class Blocks {
     if (entries.length === 0) return
     await this.#dropping
     const rows = await finding(() => this.#cache.putMany(entries))
-    this.#keys.add(rows.map(([cid]) => cid))
     for (const [cid, bytes] of rows) this.#stored(cid, bytes)
   }
 
@@ -185,7 +180,7 @@ export class Blocks {
   /** Those that the store has. */
   async #onDisk(entries: BlockEntries): Promise<CidText[]> {
     const cids = entries.map(([cid]) => cid)
-    const here = await this.#keys.look(cids)
+    const here = await this.#store.hasMany(cids)
     return cids.filter((_cid, i) => here[i])
   }
 
@@ -205,7 +200,7 @@ export class Blocks {
   async #withoutStored(entries: BlockEntries) {
     const [first] = entries
     if (!first || entries.length < limits.WRITE_BATCH_BLOCKS) return entries
-    const [here] = await this.#keys.look([first[0]])
+    const [here] = await this.#store.hasMany([first[0]])
     if (!here) return entries
     const stored = await this.#store.getMany(entries.map(([cid]) => cid))
     const same = entries.map(([, bytes], i) => stored[i] !== undefined && equalBytes(stored[i], bytes))
@@ -225,12 +220,8 @@ export class Blocks {
 
   /** What was known to be here, all of it or these, is looked for again when it is held the next time. */
   lookAgain(cids?: readonly CidText[]): void {
-    if (!cids) {
-      this.#known.clear()
-      return this.#keys.forget()
-    }
+    if (!cids) return this.#known.clear()
     for (const cid of cids) this.#known.delete(cid)
-    this.#keys.missed(cids)
   }
 
   /** Those that are in the store here, unverified; nobody else is asked. */
@@ -271,14 +262,12 @@ export class Blocks {
   }
 
   async #delete(doomed: readonly CidText[]): Promise<void> {
-    if (doomed.length === 0) return
     for (const cid of doomed) {
       this.#known.delete(cid)
       this.#cache.delete(cid)
     }
-    this.#keys.forget()
     // Whoever stores one of them again, or looks whether it is here, has touched it by now or waits until it is gone.
-    const dropped = this.#store.deleteMany(doomed).finally(() => this.#keys.forget()) // what was read meanwhile may name them
+    const dropped = this.#store.deleteMany(doomed)
     this.#dropping = Promise.allSettled([this.#dropping, dropped]).then(() => undefined)
     await dropped
   }
@@ -368,7 +357,7 @@ export class Blocks {
         if (bytes && (await this.#isGood(cid, bytes))) return onBlock(cid, bytes, true)
         this.#known.delete(cid)
         missing.push(cid)
-        if (!bytes) return this.#keys.missed([cid])
+        if (!bytes) return
         this.#cache.delete(cid)
         corrupt.add(cid)
         this.#log.log('error', 'blocks', `the stored block ${cid} is corrupt; it will be fetched again`)
@@ -460,7 +449,7 @@ export class Blocks {
     for (let at = 0; at < sought.length; at += limits.MAX_CIDS_PER_CALL) {
       const batch = sought.slice(at, at + limits.MAX_CIDS_PER_CALL)
       await this.#dropping
-      const held = await this.#keys.look(batch)
+      const held = await this.#store.hasMany(batch)
       for (const [i, cid] of batch.entries()) if (held[i]) this.#known.add(cid)
       const missing = batch.filter((_cid, i) => !held[i])
       while (missing.length > 0) {
