@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { brotliCompress } from 'node:zlib'
+import { brotliCompress, constants } from 'node:zlib'
 import { defineConfig, type Plugin } from 'vite'
 import { taskRuntime } from './workers/task-bundle.ts'
 
@@ -117,7 +117,12 @@ function compressed(): Plugin {
       await Promise.all(
         names.map(async (name) => {
           const path = join(dir, name)
-          await writeFile(`${path}.br`, await promisify(brotliCompress)(readFileSync(path)))
+          const bytes = readFileSync(path)
+          // How distances are written: which is shorter depends on what is in it.
+          const pack = (bits: number) =>
+            promisify(brotliCompress)(bytes, { params: { [constants.BROTLI_PARAM_NPOSTFIX]: bits } })
+          const [plain, grouped] = await Promise.all([pack(0), pack(2)])
+          await writeFile(`${path}.br`, plain.byteLength <= grouped.byteLength ? plain : grouped)
         }),
       )
     },
