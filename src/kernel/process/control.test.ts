@@ -245,6 +245,27 @@ describe('a stopped process', () => {
   })
 })
 
+it('a process that has ended stays as it ended, whoever is its home then and whatever it is told', async () => {
+  await start(3, 10)
+  const kid = await run(`export const start = () => { throw new Error('as it must') }`)
+  const ended = await exitOf(kid)
+  expect(ended).toMatchObject({ state: 'failed' })
+  const [home, other] = [at(0), at(1)]
+  const row = async () => (await cluster.run(other.os.info('processes'))).find((each) => each.kid === kid)
+  home.crash()
+  await cluster.until(
+    async () => (await row())?.home !== home.id && (await row()) !== undefined,
+    'another home',
+    60_000,
+  )
+  for (const signal of ['STOP', 'CONT', 'KILL'] as const) {
+    expect(await cluster.run(other.os.call('signal', { signal, kid }))).toEqual({ delivered: false })
+  }
+  expect(await row()).toMatchObject({ state: 'failed', error: ended.error })
+  const history = (await cluster.run(other.os.call('info', { topic: 'history', kid }))) as HistoryRow[]
+  expect(history.at(-1)?.what).toBe('ended')
+})
+
 describe('a process of large events', () => {
   const rowAt = async (node: SimNode, kid: Kid) =>
     (await cluster.run(node.os.info('processes'))).find((row) => row.kid === kid)

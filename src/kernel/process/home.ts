@@ -72,13 +72,15 @@ export class ProcessHome implements Lessee {
   /** Set when the process is no longer at home here. */
   #moved: OsError | undefined
   readonly #timers: Timers
-  #ending = false
+  /** Nothing of it runs any more: it ends, has ended, or is at home elsewhere. */
+  #ending: boolean
 
   constructor(kid: Kid, journal: Journal, state: ProcessState, services: HomeServices) {
     this.kid = kid
     this.#journal = journal
     this.#entries = new EntryQueue(journal, services.clock)
     this.#state = state
+    this.#ending = state.ended !== undefined
     this.#services = services
     this.#attempts = new Attempts(
       services.clock,

@@ -167,7 +167,7 @@ export class Homes {
 
   #adopt(home: ProcessHome): ProcessHome {
     this.#homes.set(home.kid, home)
-    this.#services.leases.add(home)
+    if (!home.ended) this.#services.leases.add(home)
     home.changed.on(() => this.#progressed(home))
     return home
   }
