@@ -447,7 +447,7 @@ export class Kernel {
   }
 
   async #storage(signal: AbortSignal): Promise<StorageRow[]> {
-    const peers = this.#membership.linked()
+    const peers = this.#membership.answering()
     const answers = await Promise.allSettled(
       peers.map((peer) => this.#rpc.call(peer, 'storage.usage', null, { signal })),
     )

@@ -142,7 +142,7 @@ export class BlockHolder {
     const { rpc, membership, log } = this.#options
     const had = cids.map(() => new Set<string>())
     await Promise.all(
-      membership.linked().map(async (peer) => {
+      membership.answering().map(async (peer) => {
         try {
           const held = await rpc.call(peer, 'blocks.have', { cids: [...cids], rely: true })
           const device = membership.row(peer)?.device ?? peer
@@ -234,7 +234,7 @@ export class BlockHolder {
     const audit: Audit = { gone: [], open: false }
     /** The tree that has taken this one in. */
     let by: Kid | undefined
-    let peers: readonly NodeId[] = [rpc.self, ...membership.linked()]
+    let peers: readonly NodeId[] = [rpc.self, ...membership.answering()]
     this.#audits.add(wanted)
     try {
       for (let at = 0; at < kept.length; at += MAX_CIDS_PER_CALL) {

@@ -14,6 +14,7 @@ import {
   PLACED_BYTES,
   REPLICAS,
 } from '../limits.ts'
+import type { Membership } from '../membership/membership.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { allCids, leafSizes, MalformedDag } from './dag.ts'
 import type { Entry } from './directory.ts'
@@ -31,6 +32,7 @@ export interface HealthOptions {
   keeper: TreeKeeper
   blocks: Blocks
   rpc: RpcNode
+  membership: Pick<Membership, 'answers' | 'mustAnswer'>
   log: LogSink
   /** Has lost copies of leaves made anew, of a tree that this node leads. @throws {OsError} EIO. */
   review(tree: Kid): Promise<void>
@@ -94,8 +96,8 @@ export class TreeHealthService {
   }
 
   async #repair(tree: Kid, signal: AbortSignal, onProgress?: OnProgress): Promise<void> {
-    const { rpc, nodes } = this.#options
-    const others = nodes().filter(({ id }) => id !== rpc.self)
+    const { rpc, membership, nodes } = this.#options
+    const others = nodes().filter(({ id }) => id !== rpc.self && membership.answers(id))
     const asked = [this.#repairOwn(tree), ...others.map(({ id }) => rpc.call(id, 'tree.repair', { tree }, { signal }))]
     let done = -1
     const counted = () => onProgress?.({ done: ++done, total: asked.length, unit: 'nodes' })
@@ -164,13 +166,14 @@ export class TreeHealthService {
     nodes: readonly { id: NodeId; device: DeviceId }[],
     { signal, onProgress }: { signal: AbortSignal; onProgress: OnProgress | undefined },
   ) {
-    const { rpc, log } = this.#options
+    const { rpc, membership, log } = this.#options
     const total = cids.length * nodes.length
     let done = 0
     const holders = new Map<CidText, { id: NodeId; device: DeviceId }[]>()
     const ask = async (node: { id: NodeId; device: DeviceId }) => {
       for (let at = 0; at < cids.length; at += MAX_CIDS_PER_CALL) {
         const some = cids.slice(at, at + MAX_CIDS_PER_CALL)
+        membership.mustAnswer(node.id)
         const held = await rpc.call(node.id, 'blocks.have', { cids: some }, { signal, timeoutMs: HEALTH_ANSWER_MS })
         for (const [i, cid] of some.entries()) if (held[i] === 1) holders.set(cid, [...(holders.get(cid) ?? []), node])
         done += some.length

@@ -83,6 +83,7 @@ export class Survey {
       for (let at = 0; at < cids.length; at += MAX_CIDS_PER_CALL) {
         const some = cids.slice(at, at + MAX_CIDS_PER_CALL)
         const own = peer === rpc.self
+        membership.mustAnswer(peer)
         const kept = own ? await holder.kept(tree, some) : await rpc.call(peer, 'tree.kept', { tree, cids: some })
         for (const [i, cid] of some.entries()) site.heard(cid, peer, kept[i])
         heard = at + some.length

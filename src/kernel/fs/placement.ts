@@ -10,7 +10,6 @@ import { errorLine, OsError } from '../../base/errors.ts'
 import { type Kid, type NodeId, shortKid } from '../../base/ids.ts'
 import type { PeerState } from '../../syscalls/types.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { unfit } from '../journal/liveness.ts'
 import {
   GROUP_REPLACE_DEAD_MS,
   GROUP_REPLACE_MS,
@@ -22,6 +21,7 @@ import {
   PLACE_REVIEW_MS,
   REPLICAS,
 } from '../limits.ts'
+import { unfit } from '../membership/member.ts'
 import { mutated } from '../mutations.ts'
 import { Timers } from '../timers.ts'
 import { bitsOf, NEEDED, type Needs, SAYS_LEADER } from './block-holder.ts'

@@ -189,7 +189,7 @@ export class TreeBranch {
         log.log('debug', 'fs', `${shortNode(peer)} does not say what it has of ${shortKid(tree)}: ${errorLine(error)}`)
       }
     }
-    await Promise.all(membership.linked().map(ask))
+    await Promise.all(membership.answering().map(ask))
     return told
   }
 }

@@ -75,7 +75,7 @@ export class TreeHearsay {
     const { membership, homesOf, log, rpc, clock, keg } = this.#options
     if (!keg || clock.nowMs() - this.#soughtMs < limits.TREE_ASK_AGAIN_MS) return
     this.#soughtMs = clock.nowMs()
-    for (const peer of membership.linked()) this.ask(peer)
+    for (const peer of membership.answering()) this.ask(peer)
     homesOf(keg)
       .then((homes) => {
         for (const home of homes) if (home !== rpc.self) this.ask(home)

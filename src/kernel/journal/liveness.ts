@@ -1,8 +1,9 @@
 // Who is here, as the journals want to know it, from membership.
 import type { DeviceId, NodeId } from '../../base/ids.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { PeerRow, PeerState } from '../../syscalls/types.ts'
+import type { PeerRow } from '../../syscalls/types.ts'
 import { SETTLED_MS, SILENT_MS } from '../limits.ts'
+import { unfit } from '../membership/member.ts'
 import type { Leave, Membership } from '../membership/membership.ts'
 import type { Candidate } from './policy.ts'
 
@@ -106,9 +107,4 @@ export function spread(text: string): number {
 /** Whether that node could keep a journal now. */
 export function mayKeep({ direct, state }: Pick<PeerRow, 'direct' | 'state'>): boolean {
   return direct && !unfit(state)
-}
-
-/** It does nothing, and nobody can tell when it goes on. */
-export function unfit(state: PeerState): state is 'frozen' | 'stalled' {
-  return state === 'frozen' || state === 'stalled'
 }

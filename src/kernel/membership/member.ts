@@ -111,3 +111,8 @@ export function rowOf(member: Member, clock: Clock): PeerRow {
     knownMs: Math.round(nowMs - member.sinceMs),
   }
 }
+
+/** It does nothing, and nobody can tell when it goes on. */
+export function unfit(state: PeerState): state is 'frozen' | 'stalled' {
+  return state === 'frozen' || state === 'stalled'
+}

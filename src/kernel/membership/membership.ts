@@ -24,7 +24,7 @@ import type { Hello, Pulse } from '../rpc/frames.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { Dialer } from './dialer.ts'
 import { Heartbeats, type OwnPulse } from './heartbeats.ts'
-import { type Member, newMember, relink, rowOf } from './member.ts'
+import { type Member, newMember, relink, rowOf, unfit } from './member.ts'
 import { OwnStalls } from './own-stalls.ts'
 import { Suspicion } from './suspicion.ts'
 
@@ -123,6 +123,21 @@ export class Membership {
   /** Members that can be called now. */
   linked(): NodeId[] {
     return [...this.#members.values()].filter((member) => member.linked).map((member) => member.id)
+  }
+
+  /** Those of them that are not frozen or silent: who wants to know something of all waits for nobody else. */
+  answering(): NodeId[] {
+    return this.linked().filter((peer) => this.answers(peer))
+  }
+
+  answers(peer: NodeId): boolean {
+    const member = this.#members.get(peer)
+    return peer === this.#rpc.self || (member?.linked === true && !unfit(member.shown))
+  }
+
+  /** @throws {OsError} ETIMEDOUT for one that is frozen or silent: at once, where a call would say that later. */
+  mustAnswer(peer: NodeId): void {
+    if (!this.answers(peer)) throw new OsError('ETIMEDOUT', `${shortNode(peer)} is frozen, or silent`)
   }
 
   row(peer: NodeId): PeerRow | undefined {

@@ -2,8 +2,8 @@
 // Placement itself is schedule.ts.
 import type { NodeId } from '../../base/ids.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
-import { unfit } from '../journal/liveness.ts'
 import { BELIEVED_SLOTS } from '../limits.ts'
+import { unfit } from '../membership/member.ts'
 import { type NodeLoad, type Placement, place } from './schedule.ts'
 
 /** A process that wants room. */

@@ -10,8 +10,8 @@ import type { Random } from '../../ports/random.ts'
 import type { ExitStatus, HistoryRow, KernelEvent, ProcessRow } from '../../syscalls/types.ts'
 import type { Fs } from '../fs/fs.ts'
 import type { Groups, JournalOwner } from '../journal/groups.ts'
-import { unfit } from '../journal/liveness.ts'
 import * as limits from '../limits.ts'
+import { unfit } from '../membership/member.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { pause } from '../timers.ts'
@@ -111,11 +111,11 @@ export class Processes {
     })
   }
 
-  /** Processes of the whole cluster, oldest first. Nodes that do not answer in time are left out. */
+  /** Processes of the whole cluster, oldest first. Nodes that do not answer are left out. */
   async list(signal?: AbortSignal): Promise<ProcessRow[]> {
     const own = this.#homes.rows()
     const others = await Promise.all(
-      this.#membership.linked().map(async (peer) => {
+      this.#membership.answering().map(async (peer) => {
         try {
           const rows = await this.#rpc.call(peer, 'process.list', null, { signal })
           // A row is about the answering node's own processes, whatever it says.
@@ -154,14 +154,16 @@ export class Processes {
   /** @returns `certain`: everybody who is linked has answered. */
   async #lookFor(text: string, signal?: AbortSignal): Promise<{ kid: Kid | undefined; certain: boolean }> {
     // Whoever keeps its journal knows it, also while it has no home for a moment.
+    const asked = this.#membership.answering()
+    const all = asked.length === this.#membership.linked().length
     const answers = await Promise.allSettled(
-      this.#membership.linked().map((peer) => this.#rpc.call(peer, 'process.find', { prefix: text }, { signal })),
+      asked.map((peer) => this.#rpc.call(peer, 'process.find', { prefix: text }, { signal })),
     )
     const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
     const kids = [...new Set([...this.#homes.find(text), ...found.filter((kid) => kid.startsWith(text))])].sort()
     const [first, second] = kids
     if (second) throw new OsError('EINVAL', `${text} is ambiguous: ${kids.map((kid) => kid.slice(0, 14)).join(', ')}`)
-    return { kid: first, certain: answers.every(({ status }) => status === 'fulfilled') }
+    return { kid: first, certain: all && answers.every(({ status }) => status === 'fulfilled') }
   }
 
   wait(kid: Kid, signal: AbortSignal): Promise<ExitStatus> {

@@ -1,8 +1,8 @@
 // Where the next event runs. A pure function, so that its decisions can be tested and explained.
 import type { NodeId } from '../../base/ids.ts'
 import type { PeerState } from '../../syscalls/types.ts'
-import { unfit } from '../journal/liveness.ts'
 import { LEASE_DEPTH } from '../limits.ts'
+import { unfit } from '../membership/member.ts'
 
 export interface NodeLoad {
   id: NodeId
