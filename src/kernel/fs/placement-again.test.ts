@@ -17,6 +17,7 @@ import { BlockHolder, NEEDED } from './block-holder.ts'
 import {
   holders,
   keepers,
+  linkedTo,
   membersOf,
   stranger,
   treesOf,
@@ -98,7 +99,7 @@ describe('a leader that is deposed while it asks who keeps what', () => {
           return new Uint8Array(cids.length).fill(ASKED)
         },
       },
-      membership: { events: { on: () => undefined }, linked: () => peers, has: () => true },
+      membership: linkedTo(peers),
       holder: {
         kept: async (_tree: string, cids: string[]) => new Uint8Array(cids.length).fill(ASKED),
         release: () => released.push('here'),
@@ -146,7 +147,7 @@ describe('who has no room, and is asked again while it hears what others keep', 
       pins,
       rpc: { self: '12D3KooWssssssss', handle: () => undefined, onNote: () => undefined } as unknown as RpcNode,
       device: 'a'.repeat(32) as DeviceId,
-      membership: { linked: () => [leader], row: (id: string) => ({ device: id }) } as unknown as Membership,
+      membership: linkedTo([leader]) as unknown as Membership,
       absorbed: async () => undefined,
       log,
       full: () => true,

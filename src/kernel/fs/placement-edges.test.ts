@@ -13,7 +13,7 @@ import { COPIES, MAX_CIDS_PER_CALL } from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { BlockHolder, NEEDED, SAYS_LEADER } from './block-holder.ts'
-import { holders, keepers, membersOf, UNIT, withFiles, write } from './placement.contract.ts'
+import { holders, keepers, linkedTo, membersOf, UNIT, withFiles, write } from './placement.contract.ts'
 import { type LedTree, Placement, type PlacementOptions } from './placement.ts'
 
 const TREE = `K-${'3'.repeat(64)}` as Kid
@@ -46,10 +46,7 @@ describe('an audit', () => {
         },
       } as unknown as RpcNode,
       device: 'a'.repeat(32) as DeviceId,
-      membership: {
-        linked: () => [leader, member, mute],
-        row: (id: NodeId) => ({ device: deviceOf(id) }),
-      } as unknown as Membership,
+      membership: linkedTo([leader, member, mute], (id) => deviceOf(id as NodeId)) as unknown as Membership,
       absorbed: async () => undefined,
       log,
       full: () => false,
@@ -84,7 +81,7 @@ describe('a leader that is elected anew while a change is under way', () => {
         call: async (_to: string, method: string, { cids }: { cids: string[] }) =>
           new Uint8Array(cids.length).fill(method === 'tree.keep' ? 1 : 0),
       },
-      membership: { events: { on: () => undefined }, linked: () => peers, has: () => true },
+      membership: linkedTo(peers),
       holder: {
         kept: async (_tree: string, cids: string[]) => new Uint8Array(cids.length),
         keep: async (_of: object, cids: string[]) => new Uint8Array(cids.length).fill(1),

@@ -11,7 +11,7 @@ import { MAX_CIDS_PER_CALL } from '../limits.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { RpcNode } from '../rpc/node.ts'
 import { BlockHolder, SAYS_LEADER } from './block-holder.ts'
-import { UNIT } from './placement.contract.ts'
+import { linkedTo, UNIT } from './placement.contract.ts'
 import { type LedTree, Placement, type PlacementOptions } from './placement.ts'
 
 const TREE = `K-${'3'.repeat(64)}` as Kid
@@ -39,7 +39,7 @@ function placementOf(given: {
         return method === 'tree.kept' ? answers(peer, cids.length) : new Uint8Array(cids.length)
       },
     },
-    membership: { events: { on: () => undefined }, linked: () => peers, has: () => true },
+    membership: linkedTo(peers),
     holder: {
       kept: async (_tree: string, cids: string[]) => answers(self, cids.length),
       keep: async (_of: object, cids: string[]) => new Uint8Array(cids.length),
@@ -142,10 +142,7 @@ describe('what is asked for again while it is given up', () => {
         },
       } as unknown as RpcNode,
       device: 'a'.repeat(32) as DeviceId,
-      membership: {
-        linked: () => [leader, '12D3KooWmmmmmmmm'],
-        row: (id: string) => ({ device: id }),
-      } as unknown as Membership,
+      membership: linkedTo([leader, '12D3KooWmmmmmmmm']) as unknown as Membership,
       absorbed: async () => undefined,
       log,
       full: () => false,

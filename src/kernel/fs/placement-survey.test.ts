@@ -4,7 +4,7 @@ import { VirtualClock } from '../../adapters/memory/clock.ts'
 import type { DeviceId, Kid, NodeId } from '../../base/ids.ts'
 import { TestLog } from '../harness.contract.ts'
 import { NEEDED } from './block-holder.ts'
-import { UNIT } from './placement.contract.ts'
+import { linkedTo, UNIT } from './placement.contract.ts'
 import { type LedTree, Placement, type PlacementOptions } from './placement.ts'
 import { ASKED } from './placement-site.ts'
 
@@ -51,7 +51,7 @@ function world(letters = 'labcd') {
         return said
       },
     },
-    membership: { events: { on: () => undefined }, linked: () => peers, has: () => true },
+    membership: linkedTo(peers),
     holder: { kept: async (_tree: string, cids: string[]) => new Uint8Array(cids.length), release: () => undefined },
     clock,
     log: new TestLog(),

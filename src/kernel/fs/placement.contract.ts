@@ -8,6 +8,16 @@ import { FRAME } from '../rpc/frames.ts'
 
 export const UNIT = PLACED_BYTES
 
+/** A membership of which these are linked, and none is frozen or silent. */
+export const linkedTo = (peers: readonly string[], deviceOf: (id: string) => string = (id) => id) => ({
+  events: { on: () => undefined },
+  linked: () => peers,
+  answering: () => peers,
+  mustAnswer: () => undefined,
+  has: () => true,
+  row: (id: string) => ({ device: deviceOf(id) }),
+})
+
 export interface Stored {
   path: string
   cid: string
