@@ -28,6 +28,7 @@ function examples(): Plugin {
 /** Modules of libraries that ours take the place of; each says why. */
 const REPLACED = [
   { id: /^emoji-regex$/, by: /string-width/, ours: '../../app/emoji.ts' },
+  { id: /^\.\/arithmetic\.js$/, by: /unbash/, ours: '../../shell/no-arithmetic.ts' },
   { id: /generated-prefix-list/, by: /kad-dht/, ours: 'kad-prefixes.ts' },
   {
     id: /^\.\/(secp256k1|rsa|ecdsa)\/utils\.js$/,

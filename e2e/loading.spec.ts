@@ -25,6 +25,10 @@ test('all JavaScript of a connected tab that has run a job is within 400 kB as i
   const before = scripts.size
   await tab.out('invite; mkdir /d; echo text > /d/file; keg create /k; keg log /k; ls -lR /; find / | wc; fsck')
   expect([...scripts.keys()].slice(before)).toEqual([])
+  // What the parser is sent without is refused by name, as it is with it.
+  for (const text of ['echo $((1 + a[2]))', 'for ((i=0; i<3; i++)); do echo; done', '((1 ? 2 : 3))']) {
+    expect((await tab.sh(text)).stderr).toMatch(/not supported: (arithmetic|for loops|\(\()/)
+  }
   expect(tab.errors).toEqual([])
   await context.close()
 })
