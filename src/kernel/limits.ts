@@ -208,6 +208,8 @@ export const MAX_VERSIONS = 1_024
 export const MAX_NEWEST_VERSIONS = 256
 /** Names of versions, which are never thinned out. */
 export const MAX_VERSION_NAMES = 256
+/** Versions that a tree brings along into another, with each of their names: some 20 KB of one entry. */
+export const MAX_VERSIONS_BROUGHT = 64
 /** What a version says of its changes. */
 export const MAX_WHAT_CHARS = 96
 /** Versions in one answer to another node. */

@@ -24,8 +24,9 @@ export class Keg {
   }
 
   /**
-   * Versions, at most `limit` (100 unless told), from version `from` or the newest on, older than number `before`; with a
-   * path, those of the keg that it is in: in which it, or what is in it, changed, or `all`.
+   * Versions, at most `limit` (100 unless told), older than number `before`; with a path, those of the keg that it is in: in
+   * which it, or what is in it, changed, or `all`. With `from`, that one and those that came before it in the same tree, else
+   * from the newest on, and among them those of branches that were merged.
    */
   async log(
     options: OfKeg & { all?: boolean; from?: string; before?: number; limit?: number } = {},

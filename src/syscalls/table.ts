@@ -214,8 +214,8 @@ export const syscalls = {
     /** What the journal of a process tells after its entry `after`; nothing when there is no more. */
     v.strictObject({ topic: v.literal('history'), kid, after: v.optional(offset) }),
     /**
-     * Versions of `/`, from that one or the newest on; with a path, those of the keg that it is in: in which it, or what is in
-     * it, changed, or `all`.
+     * Versions of `/`; with a path, those of the keg that it is in: in which it, or what is in it, changed, or `all`. From one on:
+     * those that came before it in the same tree, not those of a branch that was merged.
      */
     v.strictObject({
       topic: v.literal('versions'),

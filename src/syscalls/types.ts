@@ -252,6 +252,8 @@ export interface VersionRow {
   committer: string | null
   /** Whether the committer has signed it; wrong: it has not, and that version is not used. */
   proof: 'signed' | 'none' | 'wrong'
+  /** Whether it was a version of another tree, of a branch perhaps, that was merged into this one. */
+  branch: boolean
 }
 
 /** A block that is on too few devices. */

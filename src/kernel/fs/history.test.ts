@@ -400,6 +400,7 @@ describe('versions', () => {
     what: '',
     parent: null,
     signed: null,
+    branch: false,
   })
 
   it('are thinned out where there are too many: the newest, the first and the named ones stay', () => {

@@ -58,12 +58,15 @@ export class TreeHistory {
     const { path = '/', all = false, from, before = Number.MAX_SAFE_INTEGER, limit = PAGE } = args
     const names = all ? [] : splitPath(path)
     const { rows, names: given, tree } = await this.all(signal)
-    const newest = from === undefined ? Number.MAX_SAFE_INTEGER : this.#one(from, rows, given).version
+    const newest = from === undefined ? undefined : this.#one(from, rows, given)
     const found: VersionRow[] = []
-    for (const [i, row] of rows.entries()) {
+    // Of what changed a path, and of what a version was made of, no branch is part.
+    const line = names.length > 0 ? false : newest?.branch
+    const own = rows.filter(({ branch }) => line === undefined || branch === line)
+    for (const [i, row] of own.entries()) {
       if (found.length >= limit) break
-      if (row.version > newest || row.version >= before) continue
-      const older = rows[i + 1]
+      if ((newest && row.version > newest.version) || row.version >= before) continue
+      const older = own[i + 1]
       if (names.length > 0 && !(await this.#changed(names, older, row, signal))) continue
       found.push(versionRow(row, given, await this.#proof(tree, row)))
     }
@@ -198,11 +201,12 @@ export class TreeHistory {
     if (named) return rows.find(({ version }) => version === named[1])
     if (/^\d+$/.test(text)) return rows.find(({ version }) => version === Number(text))
     const [, back] = /^(?:HEAD)?(?:~(\d{1,9}))?$/.exec(text) ?? []
-    if (back !== undefined || text === 'HEAD') return rows[Number(back ?? 0)]
+    const own = rows.filter(({ branch }) => !branch)
+    if (back !== undefined || text === 'HEAD') return own[Number(back ?? 0)]
     const [, count, unit] = /^@(\d{1,9})([smhd])$/.exec(text) ?? []
     if (count !== undefined) {
       const thenMs = this.#clock.wallMs() - Number(count) * UNITS[unit as keyof typeof UNITS]
-      return rows.find(({ atMs }) => atMs <= thenMs)
+      return own.find(({ atMs }) => atMs <= thenMs)
     }
     if (/^K-[0-9a-f]{4,64}$/.test(text)) {
       const found = rows.filter(({ root }) => kidOfCid(parseCid(root)).startsWith(text))
@@ -230,11 +234,11 @@ export class TreeHistory {
 type Proof = VersionRow['proof']
 
 export function versionRow(
-  { version, root, atMs, by, what, parent, signed }: Version,
+  { version, root, atMs, by, what, parent, signed, branch }: Version,
   names: Names,
   proof: Proof,
 ): VersionRow {
   const own = names.filter(([, named]) => named === version).map(([name]) => name)
-  const committed = { parent, committer: signed?.by ?? null, proof }
+  const committed = { parent, committer: signed?.by ?? null, proof, branch }
   return { version, atMs, by, what, names: own, kid: kidOfCid(parseCid(root)), cid: root, ...committed }
 }

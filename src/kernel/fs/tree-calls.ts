@@ -47,7 +47,7 @@ export class TreeCalls {
     const { rpc, membership, keeper, answered } = this.#options
     if (home === rpc.self) return keeper.apply(tree, change, rpc.self)
     await membership.reach(home, signal)
-    const { ops, ack, absorbs, mark, once, names } = change
+    const { ops, ack, absorbs, mark, once, names, past } = change
     // Not with each try.
     if (this.#enclosed.get(change) !== home) keeper.enclose(home, ops)
     this.#enclosed.set(change, home)
@@ -59,6 +59,7 @@ export class TreeCalls {
       mark,
       once,
       names: names && [...names],
+      past: past && [...past],
     }
     const applied = await rpc.call(home, 'tree.apply', args, { signal })
     answered(home, applied.head)

@@ -15,6 +15,7 @@ import { type Elsewhere, isLost } from './leaves.ts'
 import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
 import { commitOf, decodeTreeEntry, signedBy, type TreeBirth, type TreeChange } from './tree-journal.ts'
+import type { PastVersion } from './versions.ts'
 
 export interface TreeHoldingOptions {
   tree: Tree
@@ -84,8 +85,8 @@ export class TreeHolding {
     if (entry.t !== 'tree' && entry.t !== 'changed') return undefined
     if (entry.t === 'tree') this.#holdOlder(tree, entry, from)
     const checked = entry.t === 'changed' ? this.#check(tree, entry) : undefined
-    if (this.copies.has(entry.root, tree)) return checked
-    const key = `${kind} ${tree} ${entry.root}`
+    if (this.copies.has(entry.root, tree) && pastOf(entry).length === 0) return checked
+    const key = `${kind} ${tree} ${entry.root} ${pastOf(entry).length}`
     const held = this.#holding.get(key) ?? this.#fetch(tree, entry, from).finally(() => this.#holding.delete(key))
     this.#holding.set(key, held)
     return checked ? Promise.all([checked, held]).then(() => undefined) : held
@@ -112,6 +113,17 @@ export class TreeHolding {
       if (await this.#has(ops, { ...options, own }, care)) return
       for (const op of ops) await this.#has([op], { ...options, own }, care)
     })
+  }
+
+  /** Versions of a tree that is merged, but for what of them is lost. @returns those whose root is here. @throws {OsError} EIO, ENOSPC. */
+  async holdPast(past: readonly PastVersion[], options: FetchOptions, care: TreeCare): Promise<PastVersion[]> {
+    const roots = [...new Set(past.map(([root]) => root))]
+    await this.#allOrNothing(async (own) => {
+      await this.copies.ahead(roots, { ...options, own }, care)
+      for (const root of roots) await this.copies.everything(root, { ...options, own }, { ...care, quiet: true })
+    })
+    const here = await this.#options.blocks.hasMany(roots)
+    return past.filter(([root]) => here[roots.indexOf(root)])
   }
 
   async #holdAll(ops: readonly TreeOp[], options: FetchOptions, care: TreeCare): Promise<boolean> {
@@ -157,6 +169,8 @@ export class TreeHolding {
 
   async #fetchAll(entry: TreeBirth | TreeChange, options: FetchOptions, care: TreeCare): Promise<void> {
     const { copies } = this
+    const past = pastOf(entry)
+    if (past.length > 0) await this.holdPast(past, options, care)
     if (entry.t === 'changed' && entry.ops) {
       if (!(await this.#has(entry.ops, options, care))) return void (await copies.everything(entry.root, options, care))
       const edit = new TreeEdit(this.#options.tree, options)
@@ -184,7 +198,7 @@ export class TreeHolding {
     const care = { quiet: true, scope: tree, elsewhere: this.#options.elsewhere(tree, from) }
     this.#older = this.#older.then(async () => {
       const release = this.#options.blocks.pin()
-      await this.#holding.get(`snapshot ${tree} ${root}`)?.catch(() => undefined) // whoever waits for it hears of it
+      await this.#holding.get(`snapshot ${tree} ${root} 0`)?.catch(() => undefined) // whoever waits for it hears of it
       try {
         const newest = roots.toReversed()
         for (let at = 0; at < newest.length; at += HOLD_BATCH_ROOTS) {
@@ -199,4 +213,8 @@ export class TreeHolding {
       }
     })
   }
+}
+
+function pastOf(entry: TreeBirth | TreeChange): readonly PastVersion[] {
+  return (entry.t === 'changed' && entry.past) || []
 }

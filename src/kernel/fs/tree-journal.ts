@@ -6,10 +6,17 @@ import { OsError } from '../../base/errors.ts'
 import { isKid, type Kid, type NodeId } from '../../base/ids.ts'
 import { copiesCount, versionName } from '../../syscalls/table.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { COPIES, MAX_ABSORBED, MAX_SIGNATURE_BYTES, MAX_TREE_ONCE, MAX_WHAT_CHARS } from '../limits.ts'
-import { once, treeOp } from '../rpc/bodies.ts'
+import {
+  COPIES,
+  MAX_ABSORBED,
+  MAX_SIGNATURE_BYTES,
+  MAX_TREE_ONCE,
+  MAX_VERSIONS_BROUGHT,
+  MAX_WHAT_CHARS,
+} from '../limits.ts'
+import { once, pastVersion, treeOp } from '../rpc/bodies.ts'
 import type { Commit, Signed } from './commit-signature.ts'
-import { storedVersions, type Version, Versions } from './versions.ts'
+import { type PastVersion, storedVersions, type Version, Versions } from './versions.ts'
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const text = v.pipe(v.string(), v.maxLength(256))
@@ -59,6 +66,8 @@ const entry = v.variant('t', [
     signed: v.exactOptional(v.strictTuple([int, nodeText, signature])),
     /** Names of the changes that it is made of. */
     once: v.exactOptional(v.array(once)),
+    /** Of the other tree: versions that this one remembers from now on, older than the one that it makes. */
+    past: v.exactOptional(v.pipe(v.array(pastVersion), v.maxLength(MAX_VERSIONS_BROUGHT))),
   }),
   v.strictObject({
     t: v.literal('named'),
@@ -119,7 +128,7 @@ export class TreeState {
     this.#once = new Set(birth.once)
     const { version, root, bornMs: atMs } = birth
     this.versions = new Versions(
-      { version, root, atMs, by: null, what: '', parent: null, signed: null },
+      { version, root, atMs, by: null, what: '', parent: null, signed: null, branch: false },
       birth.versions,
     )
     this.#absorbed = new Map(birth.absorbed.map(([kid, version, root]) => [kid, { version, root }]))
@@ -153,14 +162,25 @@ export class TreeState {
   }
 
   #changed(change: TreeChange): Version[] {
+    const [atMs, by, what] = change.said ?? [this.versions.newestMs, null, '']
+    const before = (change.past ?? []).flatMap((past) => this.#remember(past, atMs))
     this.root = change.root
     this.version++
-    const [atMs, by, what] = change.said ?? [this.versions.newestMs, null, '']
     const { version, root } = this
-    const made = { version, root, atMs, by: by as NodeId | null, what, parent: change.from }
+    const made = { version, root, atMs, by: by as NodeId | null, what, parent: change.from, branch: false }
     const thinned = this.versions.add({ ...made, signed: signedBy(change) })
     for (const name of change.once ?? []) this.#made(name)
     if (change.absorbs) this.#absorb(change.absorbs, change.root)
+    return [...before, ...thinned]
+  }
+
+  /** What another tree was, once: its root is no root of this one. */
+  #remember([root, by, what, name]: PastVersion, atMs: number): Version[] {
+    const known = this.versions.of(root)
+    const version = known ?? ++this.version
+    const row = { version, root, atMs, by, what, parent: null, signed: null, branch: true }
+    const thinned = known === undefined ? this.versions.add(row) : []
+    if (name !== null) this.versions.nameBeside(name, version)
     return thinned
   }
 

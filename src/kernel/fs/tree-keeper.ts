@@ -26,7 +26,7 @@ import { ofKeg, precedes } from './tree-head.ts'
 import { TreeHolding } from './tree-holding.ts'
 import { type Absorbed, decodeTreeEntry, encodeTreeEntry, type TreeBirth, TreeState } from './tree-journal.ts'
 import { type Applied, type Change, demandCopies, notLed, TreeLeading } from './tree-leading.ts'
-import type { Version, Versions } from './versions.ts'
+import type { PastVersion, Version, Versions } from './versions.ts'
 
 const PREFIX = 'tree/'
 
@@ -307,7 +307,8 @@ export class TreeKeeper {
     const { self, blocks } = this.#options
     if (change.ops.some(needsRoom) && this.#lacksRoom(kid)) await this.#demandRoom(kid)
     const release = blocks.pin()
-    const placing = this.#options.placing(kid, change)
+    const past = (change.absorbs && change.past) ?? []
+    const placing = this.#options.placing(kid, { ...change, ops: [...change.ops, ...past.map(restored)] })
     let outcome: Parameters<Placing['end']>[0] = 'failed'
     try {
       const options = { hints: from === self ? [] : [from] }
@@ -318,8 +319,9 @@ export class TreeKeeper {
       else if (!(await this.#holding.holdAll(change.ops, options, care))) {
         throw new BlockMissing('some of what was there is held by no tab that is here', { certain: true })
       }
+      const kept = past.length > 0 ? await this.#holding.holdPast(past, options, care) : []
       demandCopies(placing, change.ack)
-      const { head, ack } = await this.#leading(kid).apply(change, from)
+      const { head, ack } = await this.#leading(kid).apply({ ...change, past: kept }, from)
       outcome = change.absorbs !== undefined || change.mark?.mark === 'copies' ? 'review' : 'done'
       const devices = Math.max(1, Math.min(ack.devices, placing.devices()))
       return { head, ack: { level: placing.devices() > 1 ? ack.level : 'local', devices } }
@@ -334,6 +336,11 @@ export class TreeKeeper {
   /** A name for a change, so that it may be asked for again. */
   nameChange(): string {
     return toHex(this.#options.random.bytes(8))
+  }
+
+  /** Versions of a tree that this node leads, for the one that it is merged into. */
+  past(kid: Kid): PastVersion[] {
+    return this.#led.get(kid)?.state.versions.past() ?? []
   }
 
   /** Names of the changes that were made last in a tree that this node leads. */
@@ -460,6 +467,11 @@ export class TreeKeeper {
 /** Whether it takes more room than it says in the journal and the directories. */
 function needsRoom({ op }: TreeOp): boolean {
   return op !== 'remove' && op !== 'move' && op !== 'set' && op !== 'umount'
+}
+
+/** Its leaves are placed as those of a version are that is brought back. */
+function restored([cid]: PastVersion): TreeOp {
+  return { op: 'graft', path: '/', kind: 'directory', cid, size: 0, mode: 0, mtimeMs: 0, atMs: 0 }
 }
 
 function kidOf(name: string): Kid {

@@ -15,7 +15,7 @@ import type { Tree } from './tree.ts'
 import { TreeEdit } from './tree-edit.ts'
 import { ofKeg } from './tree-head.ts'
 import { encodeTreeEntry, entryOf, type TreeChange, type TreeEntry, type TreeState } from './tree-journal.ts'
-import { inWords, type Version, type Versions } from './versions.ts'
+import { inWords, type PastVersion, type Version, type Versions } from './versions.ts'
 
 export interface Change {
   ops: readonly TreeOp[]
@@ -29,6 +29,8 @@ export interface Change {
   once?: string | undefined
   /** Of a tree that is merged, and only then: names of other changes that are in it. */
   names?: readonly string[] | undefined
+  /** Of a tree that is merged: versions of it that are remembered from now on, the oldest first. */
+  past?: readonly PastVersion[] | undefined
 }
 
 export interface Applied {
@@ -117,6 +119,7 @@ export class TreeLeading {
       const from = state.root
       let root = from
       let absorbs: readonly [Kid, number] | null = null
+      let past: readonly PastVersion[] = []
       const marks: TreeEntry[] = []
       for (const request of requests) {
         try {
@@ -130,7 +133,7 @@ export class TreeLeading {
           for (const op of request.ops) next = await edit.apply(next, op)
           if (request.mark) marks.push(markEntry(request.mark, state.versions, clock.wallMs()))
           root = next
-          absorbs = request.absorbs ?? absorbs
+          if (request.absorbs) [absorbs, past] = [request.absorbs, request.past ?? []]
           made.push(request)
           for (const name of namesOf(request)) once.add(name)
         } catch (error) {
@@ -140,7 +143,8 @@ export class TreeLeading {
       const entries: TreeEntry[] = [...marks]
       root = await edit.save(root).catch((error: unknown) => Promise.reject(unstored(error)))
       if (root !== from || absorbs) {
-        const change = { from, root, absorbs: absorbs && [...absorbs] } satisfies Partial<TreeChange>
+        const told = past.length > 0 ? { past: [...past] } : {}
+        const change = { from, root, absorbs: absorbs && [...absorbs], ...told } satisfies Partial<TreeChange>
         entries.unshift({ ...(await this.#changeEntry(change, made)), ...(once.size > 0 ? { once: [...once] } : {}) })
       }
       const ack = entries.length > 0 ? await this.#journalled(entries, made) : await this.#unchanged(made)
@@ -161,17 +165,18 @@ export class TreeLeading {
   }
 
   async #changeEntry(
-    change: Pick<TreeChange, 'from' | 'root' | 'absorbs'>,
+    change: Pick<TreeChange, 'from' | 'root' | 'absorbs' | 'past'>,
     made: readonly Request[],
   ): Promise<TreeChange> {
-    const { kid, version } = this.state
+    const { kid, versions } = this.state
+    const version = this.state.version + versions.unknown(change.past ?? []) + 1
     const ops = made.flatMap((request) => request.ops)
     const by = made.find((request) => request.ops.length > 0)?.from ?? this.#options.self
     const [atMs, what] = [this.#options.clock.wallMs(), inWords(ops, change.absorbs !== null)]
     const { from: parent, root } = change
-    const commit = { tree: kid, version: version + 1, parent, root, atMs, by, what }
+    const commit = { tree: kid, version, parent, root, atMs, by, what }
     const { by: signer, signature } = await signCommit(this.#options.signer, commit)
-    return { t: 'changed', ...change, ops, said: [atMs, by, what], signed: [version + 1, signer, signature] }
+    return { t: 'changed', ...change, ops, said: [atMs, by, what], signed: [version, signer, signature] }
   }
 
   async #journalled(entries: readonly TreeEntry[], made: readonly Request[]): Promise<Ack> {

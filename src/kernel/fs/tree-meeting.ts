@@ -141,7 +141,12 @@ export class TreeMeeting {
     if (brought.count > 0) this.#options.notice(inWords(brought, this.#options.name))
     // A lone tab cannot wait for a second copy.
     const ack = target.home !== self || this.#options.accompanied() ? 'majority' : undefined
-    await calls.apply(target, { ops: [], absorbs: [mine.tree, mine.version], ack })
+    const absorbs = [mine.tree, mine.version] as const
+    await calls.apply(target, { ops: [], absorbs, ack, past: keeper.past(mine.tree) }).catch((error: unknown) => {
+      if (!isOsError(error, 'ENOSPC')) throw error
+      this.#options.notice(`older versions of what was merged into ${this.#options.name} are forgotten: no room`)
+      return calls.apply(target, { ops: [], absorbs, ack })
+    })
     // Whoever led it for a moment in between may have changed it: then there is more to bring.
     if ((await keeper.confirm(mine.tree)).version !== mine.version)
       throw new OsError('EAGAIN', 'it was changed meanwhile')

@@ -3,8 +3,15 @@
 import * as v from 'valibot'
 import type { NodeId } from '../../base/ids.ts'
 import type { CidText } from '../blocks/cid.ts'
-import { MAX_NEWEST_VERSIONS, MAX_SIGNATURE_BYTES, MAX_VERSION_NAMES, MAX_VERSIONS, MAX_WHAT_CHARS } from '../limits.ts'
-import type { TreeOp } from '../rpc/bodies.ts'
+import {
+  MAX_NEWEST_VERSIONS,
+  MAX_SIGNATURE_BYTES,
+  MAX_VERSION_NAMES,
+  MAX_VERSIONS,
+  MAX_VERSIONS_BROUGHT,
+  MAX_WHAT_CHARS,
+} from '../limits.ts'
+import type { pastVersion, TreeOp } from '../rpc/bodies.ts'
 import type { Signed } from './commit-signature.ts'
 
 export interface Version {
@@ -18,8 +25,10 @@ export interface Version {
   what: string
   /** The root that it was made of; null when the journal does not tell. */
   parent: CidText | null
-  /** By its leader then; null for a tree's beginning, and for what was made before commits were signed. */
+  /** By its leader then; null for a tree's beginning, for what was made before commits were signed, and in a branch. */
   signed: Signed | null
+  /** It was a version of another tree, which was merged: those of this one before and after were not made of it. */
+  branch: boolean
 }
 
 const int = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -30,6 +39,9 @@ const text = (max: number) => v.pipe(v.string(), v.maxLength(max))
 
 const unsigned = [int, text(256), int, v.nullable(int), text(MAX_WHAT_CHARS)] as const
 
+/** Of a tree that is merged into another. */
+export type PastVersion = v.InferOutput<typeof pastVersion>
+
 /** As a journal holds it: nodes by their number, rows from the oldest on. */
 export const storedVersions = v.strictObject({
   /** Who asked, and who signed. */
@@ -39,7 +51,13 @@ export const storedVersions = v.strictObject({
    * the node that signed it, and how.
    */
   rows: v.pipe(
-    v.array(v.union([v.strictTuple(unsigned), v.strictTuple([...unsigned, v.nullable(text(256)), int, signature])])),
+    v.array(
+      v.union([
+        v.strictTuple(unsigned),
+        v.strictTuple([...unsigned, v.literal('branch')]),
+        v.strictTuple([...unsigned, v.nullable(text(256)), int, signature]),
+      ]),
+    ),
     v.maxLength(MAX_VERSIONS),
   ),
   /** name, version */
@@ -61,7 +79,8 @@ export class Versions {
       const by = nodeOf(signer ?? null)
       const signed = by && signature ? { by, signature } : null
       const made = signed ? (parent ?? stored.rows[i - 1]?.[1] ?? null) : null
-      return { version, root, atMs, by: nodeOf(node), what, parent: made, signed }
+      const branch = !signed && parent === 'branch'
+      return { version, root, atMs, by: nodeOf(node), what, parent: made, signed, branch }
     }) ?? [first]
   }
 
@@ -82,6 +101,28 @@ export class Versions {
     return this.#rows.some((row) => row.version === version)
   }
 
+  /** The newest version with that root. */
+  of(root: CidText): number | undefined {
+    return this.#rows.findLast((row) => row.root === root)?.version
+  }
+
+  /** How many of another tree's versions are not among these. */
+  unknown(past: readonly PastVersion[]): number {
+    return new Set(past.map(([root]) => root).filter((root) => this.of(root) === undefined)).size
+  }
+
+  /** What another tree is to remember when this one is merged into it: what has a name, and the newest; the oldest first. */
+  past(): PastVersion[] {
+    const all = this.rows().flatMap(({ version, root, by, what }): PastVersion[] => {
+      const names = [...this.#names].filter(([, named]) => named === version).map(([name]) => name)
+      if (names.length > 0) return names.map((name) => [root, by, what, name])
+      return what === '' ? [] : [[root, by, what, null]]
+    })
+    const named = all.filter((past) => past[3] !== null)
+    const brought = new Set([...new Set([...named, ...all])].slice(0, MAX_VERSIONS_BROUGHT))
+    return all.filter((past) => brought.has(past)).toReversed()
+  }
+
   /** @returns those that it thins out. */
   add(row: Version): Version[] {
     this.#rows.push(row)
@@ -93,6 +134,16 @@ export class Versions {
     if (version === null) this.#names.delete(name)
     else if (this.has(version) && (this.#names.has(name) || this.#names.size < MAX_VERSION_NAMES)) {
       this.#names.set(name, version)
+    }
+  }
+
+  /** The same, by another name where another version has that one. */
+  nameBeside(name: string, version: number): void {
+    for (let count = 1; ; count++) {
+      const free = count === 1 ? name : `${name.slice(0, 60)}-${count}`
+      const taken = this.#names.get(free)
+      if (taken === undefined) this.name(free, version)
+      if (taken === undefined || taken === version) return
     }
   }
 
@@ -114,9 +165,9 @@ export class Versions {
     const nodes = [...new Set(this.#rows.flatMap(({ by, signed }) => [by ?? [], signed?.by ?? []].flat()))]
     const numbers = new Map(nodes.map((node, i) => [node, i]))
     const rows = this.#rows.map((row, i): StoredVersions['rows'][number] => {
-      const { version, root, atMs, by, what, parent, signed } = row
+      const { version, root, atMs, by, what, parent, signed, branch } = row
       const plain = [version, root, atMs, by === null ? null : (numbers.get(by) ?? null), what] as const
-      if (!signed) return [...plain]
+      if (!signed) return branch ? [...plain, 'branch'] : [...plain]
       const told = parent === this.#rows[i - 1]?.root ? null : parent
       return [...plain, told, numbers.get(signed.by) as number, signed.signature]
     })

@@ -167,7 +167,16 @@ export const treeVersion = v.strictObject({
   what: text(limits.MAX_WHAT_CHARS),
   parent: v.nullable(cid),
   signed: v.nullable(v.strictObject({ by: nodeText, signature: bytes(limits.MAX_SIGNATURE_BYTES) })),
+  branch: v.boolean(),
 })
+
+/** A version of a tree that is merged: its root, who asked for it, what it did, and one of its names. */
+export const pastVersion = v.strictTuple([
+  cid,
+  v.nullable(nodeId),
+  text(limits.MAX_WHAT_CHARS),
+  v.nullable(versionName),
+])
 
 export const ackLevel = v.picklist(['local', 'majority', 'all'])
 export const ack = v.strictObject({ level: ackLevel, devices: int(1e6) })

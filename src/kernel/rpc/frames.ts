@@ -7,7 +7,7 @@ import { errorCodes, OsError, toOsError } from '../../base/errors.ts'
 import { MAX_FRAME_BYTES } from '../limits.ts'
 import { decodeWithTail, encodeWithTail } from './tail.ts'
 
-export const PROTOCOL_VERSION = 15
+export const PROTOCOL_VERSION = 16
 
 const id = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const text = (max: number) => v.pipe(v.string(), v.maxLength(max))

@@ -21,7 +21,8 @@ export const undo = defineProgram(
         const path = context.path(operand)
         const [last] = await context.keg.log({ path, limit: 1, ...context.cancel })
         if (!last) throw new OsError('ENOENT', 'no version that is remembered has it')
-        const [before] = await context.keg.log({ path, all: true, before: last.version, limit: 1, ...context.cancel })
+        const from = String(last.version)
+        const [, before] = await context.keg.log({ path, all: true, from, limit: 2, ...context.cancel })
         if (!before) throw new OsError('ENOENT', `what was before version ${last.version} is not remembered`)
         await context.keg.checkout(String(before.version), path, { remove: true, ...context.cancel })
         await context.print(

@@ -14,8 +14,13 @@ export function printVersions(context: ProgramContext, rows: readonly VersionRow
     { title: 'WHEN', text: ({ atMs }) => formatTime(atMs) },
     { title: 'BY', text: ({ by }) => (by === null ? '-' : shortNode(by)) },
     { title: 'NAME', text: ({ names }) => (names.length > 0 ? names.join(',') : '-') },
-    { title: 'WHAT', text: ({ what, proof }) => (proof === 'wrong' ? `FORGED: ${what}` : what || '-') },
+    { title: 'WHAT', text: (row) => said(row) },
   ])
+}
+
+function said({ what, proof, branch }: VersionRow): string {
+  if (proof === 'wrong') return `FORGED: ${what}`
+  return branch ? `branch: ${what}` : what || '-'
 }
 
 const SIGNS = { added: 'A', changed: 'M', removed: 'D' } as const
