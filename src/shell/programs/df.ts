@@ -33,7 +33,12 @@ export const df = defineProgram(
   },
   async (context, { options, operands: [operand = '/'] }) => {
     const { path, health } = await healthOf(context, operand)
+    const peers = await context.client.info('peers', context.cancel)
     const rows = await context.client.info('storage', context.cancel)
+    const told = new Set(rows.map(({ node }) => node))
+    for (const { id, state } of peers) {
+      if (!told.has(id)) await context.complain(`${shortNode(id)} (${state}) did not answer: its storage is not shown`)
+    }
     if (options.json) {
       await context.printJson(rows)
       return 0

@@ -333,7 +333,7 @@ describe('put and get', () => {
 
 describe('the cluster', () => {
   it('is listed as the kernel describes it', async () => {
-    const { out, kernel } = testShell()
+    const { shell, out, kernel } = testShell()
     const peer = {
       id: 'node-abcdefgh',
       device: 'd'.repeat(32),
@@ -366,6 +366,12 @@ describe('the cluster', () => {
     expect(await out('df')).toContain('1.5 KiB  3.0 KiB   50%')
     kernel.storage = kernel.storage.map((row) => ({ ...row, storage: 'exhausted' }))
     expect(await out('df')).toContain('1.5 KiB  3.0 KiB  full')
+    kernel.peers = [peer, { ...peer, id: 'node-12345678', state: 'frozen' }]
+    expect(await shell.execute('df --json')).toEqual({
+      code: 0,
+      stdout: await out('df --json 2> /dev/null'),
+      stderr: 'df: 12345678 (frozen) did not answer: its storage is not shown\n',
+    })
     expect(await out('uname; uname -n; uname -r')).toBe(`Brittlestar\n${kernel.node.id}\n0.1.0\n`)
     expect(await out('uname -a')).toBe(`Brittlestar ${kernel.node.id} 0.1.0 test slot 0 device ${kernel.node.device}\n`)
   })
